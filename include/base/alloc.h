@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process allocator: every block is wiped when it is freed or moved, since any of them may
+ * have held a secret in transit.  alloc_install() puts it under OpenSSL and libevent as well.
+ */
+#ifndef BASE_ALLOC_H
+#define BASE_ALLOC_H
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+/* All return NULL when there is no memory.  alloc_zero() fills with zero. */
+void *alloc_bytes(size_t len);
+void *alloc_zero(size_t len);
+void *alloc_array(size_t count, size_t size);	/* zeroed; checks the product */
+void *alloc_resize(void *p, size_t len);	/* p stays valid on failure */
+char *alloc_text(const char *s);		/* a copy */
+void alloc_free(void *p);			/* NULL is allowed */
+
+/*
+ * Installs the allocator under OpenSSL and libevent.  Call first in main(), before any of both
+ * was used.  ERR_INTERNAL when a library refused.
+ */
+CHECKED enum err alloc_install(void);
+
+/* Overwrites memory in a way that the compiler may not remove. */
+void wipe(void *p, size_t len);
+
+#endif

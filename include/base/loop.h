@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The event loop: libevent for descriptors, a heap of timers on clock_now(), work put off to the
+ * next turn, and `struct wait`, the one way in which anything asynchronous is finished.
+ *
+ * The rules (ARCHITECTURE, "Asynchronous code"): done runs exactly once, never from inside the
+ * call that started the work, never after wait_cancel() returned.
+ */
+#ifndef BASE_LOOP_H
+#define BASE_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/list.h"
+
+struct event_base;
+struct loop;
+
+struct loop *loop_new(void); /* NULL without memory or epoll */
+void loop_free(struct loop *l);
+struct event_base *loop_base(struct loop *l);
+
+/* Runs turns until loop_stop().  loop_turn() runs one; may_block: wait for something to do. */
+void loop_run(struct loop *l);
+void loop_turn(struct loop *l, bool may_block);
+void loop_stop(struct loop *l);
+
+/* Work for the next turn.  Zero it, set fn.  Deferring twice before it ran is once. */
+struct defer {
+	struct list link;
+	void (*fn)(struct defer *);
+};
+void loop_defer(struct loop *l, struct defer *d);
+void loop_undefer(struct defer *d);
+
+/*
+ * Memory that callbacks of this turn may still refer to: alloc_free(p) happens when the turn is
+ * over.  Cannot fail (uses the block itself; p must have room for a struct list at its start).
+ */
+void loop_free_later(struct loop *l, void *p);
+
+/* A timer.  Zero it, set fn.  Setting an armed timer moves it. */
+struct timer {
+	void (*fn)(struct timer *);
+	int64_t when; /* clock_now() time */
+	size_t slot;  /* place in the heap plus one; zero when not armed */
+};
+/* ERR_NO_MEMORY leaves the timer as it was. */
+CHECKED enum err timer_set(struct loop *l, struct timer *t, int64_t when);
+void timer_clear(struct loop *l, struct timer *t);
+static inline bool
+timer_armed(const struct timer *t)
+{
+	return t->slot != 0;
+}
+
+/* Something that is waited for.  The waiter sets done, the provider sets cancel. */
+struct wait {
+	void (*done)(struct wait *, enum err);
+	void (*cancel)(struct wait *); /* NULL: not under way */
+	struct list link;	       /* the provider's queue */
+	struct defer turn;	       /* for wait_finish_soon() */
+	enum err result;
+};
+/* The provider: ends the wait now (from a callback of its own), or in the next turn. */
+void wait_finish(struct wait *w, enum err e);
+void wait_finish_soon(struct loop *l, struct wait *w, enum err e);
+/* The waiter: after this done will not run.  Harmless when nothing is under way. */
+void wait_cancel(struct wait *w);
+static inline bool
+wait_pending(const struct wait *w)
+{
+	return w->cancel != NULL;
+}
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Text forms of things: hexadecimal, identifiers, escaping, sizes and durations with units. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* out must hold 2 * len + 1 bytes. */
+void text_hex(char *out, const uint8_t *data, size_t len);
+/* Exactly 2 * len digits are read, either case.  False on anything else. */
+bool text_unhex(uint8_t *out, size_t len, const char *hex);
+
+#define UID_TEXT_LEN 36
+/*
+ * A time-ordered UUID, version 7 (RFC 9562): 48 bits of milliseconds, then random.
+ * out must hold UID_TEXT_LEN + 1 bytes.  ERR_CRYPTO when the random generator fails.
+ */
+CHECKED enum err text_uuid7(char *out);
+
+/*
+ * Appends data so that it stays one token on one line: printable ASCII except quote and
+ * backslash as it is, all else as \xHH.
+ */
+void text_escape(struct buf *b, const void *data, size_t len);
+/* Appends data as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
+void text_json(struct buf *b, const void *data, size_t len);
+/* True when data is well-formed UTF-8 without NUL. */
+bool text_is_utf8(const void *data, size_t len);
+
+/* "90s", "5min", "1h", "250ms", "2d"; a unit is required except for 0.  False otherwise. */
+bool text_duration(const char *s, int64_t *ns);
+/* "64KiB", "4MiB", "1GiB", "512B"; a unit is required except for 0.  False otherwise. */
+bool text_size(const char *s, uint64_t *bytes);
+
+/* RFC 3339 in UTC with milliseconds; out must hold 25 bytes. */
+void text_time(char *out, int64_t wall_ms);
+
+#endif

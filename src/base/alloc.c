@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The process allocator: wipes what it frees. */
+#include "base/alloc.h"
+
+#include <malloc.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+#include <openssl/crypto.h>
+
+#include "base/fault.h"
+
+void
+wipe(void *p, size_t len)
+{
+	if (p != NULL)
+		explicit_bzero(p, len);
+}
+
+void *
+alloc_bytes(size_t len)
+{
+	if (fault_hit(FAULT_ALLOC))
+		return NULL;
+	return malloc(len > 0 ? len : 1);
+}
+
+void *
+alloc_zero(size_t len)
+{
+	return alloc_array(1, len);
+}
+
+void *
+alloc_array(size_t count, size_t size)
+{
+	if (fault_hit(FAULT_ALLOC))
+		return NULL;
+	return calloc(count > 0 ? count : 1, size > 0 ? size : 1);
+}
+
+/* realloc() would leave the old block behind unwiped, so this moves by hand. */
+void *
+alloc_resize(void *p, size_t len)
+{
+	size_t have = p != NULL ? malloc_usable_size(p) : 0;
+	void *q;
+
+	if (p != NULL && len <= have && len >= have / 2)
+		return p;
+	q = alloc_bytes(len);
+	if (q == NULL)
+		return NULL;
+	if (p != NULL)
+		memcpy(q, p, have < len ? have : len);
+	alloc_free(p);
+	return q;
+}
+
+char *
+alloc_text(const char *s)
+{
+	size_t len = strlen(s) + 1;
+	char *copy = alloc_bytes(len);
+
+	return copy != NULL ? memcpy(copy, s, len) : NULL;
+}
+
+void
+alloc_free(void *p)
+{
+	if (p == NULL)
+		return;
+	wipe(p, malloc_usable_size(p));
+	free(p);
+}
+
+static void *
+openssl_malloc(size_t len, const char *file, int line)
+{
+	(void)file, (void)line;
+	return alloc_bytes(len);
+}
+
+static void *
+openssl_realloc(void *p, size_t len, const char *file, int line)
+{
+	(void)file, (void)line;
+	return alloc_resize(p, len);
+}
+
+static void
+openssl_free(void *p, const char *file, int line)
+{
+	(void)file, (void)line;
+	alloc_free(p);
+}
+
+enum err
+alloc_install(void)
+{
+	if (CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free) != 1)
+		return ERR_INTERNAL;
+	event_set_mem_functions(alloc_bytes, alloc_resize, alloc_free);
+	return ERR_OK;
+}

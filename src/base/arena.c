@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A bump allocator with a ceiling and cleanup hooks. */
+#include "base/arena.h"
+
+#include <stdalign.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+enum { BLOCK = 4096, ALIGN = alignof(max_align_t) };
+
+struct block {
+	struct block *next;
+	size_t used, size;
+	alignas(max_align_t) uint8_t bytes[];
+};
+
+struct hook {
+	struct hook *next;
+	void (*fn)(void *);
+	void *arg;
+};
+
+struct arena {
+	struct block *blocks;
+	struct hook *hooks;
+	size_t total, max;
+};
+
+struct arena *
+arena_new(size_t max)
+{
+	struct arena *a = alloc_zero(sizeof(*a));
+
+	if (a != NULL)
+		a->max = max;
+	return a;
+}
+
+void
+arena_free(struct arena *a)
+{
+	struct block *next;
+
+	if (a == NULL)
+		return;
+	for (struct hook *h = a->hooks; h != NULL; h = h->next)
+		h->fn(h->arg);
+	for (struct block *b = a->blocks; b != NULL; b = next) {
+		next = b->next;
+		alloc_free(b);
+	}
+	alloc_free(a);
+}
+
+static struct block *
+add_block(struct arena *a, size_t len)
+{
+	size_t size = len > BLOCK - sizeof(struct block) ? len : BLOCK - sizeof(struct block);
+	struct block *b;
+
+	if (size > a->max - a->total) {
+		size = len;
+		if (size > a->max - a->total)
+			return NULL;
+	}
+	b = alloc_zero(sizeof(*b) + size);
+	if (b == NULL)
+		return NULL;
+	b->size = size;
+	a->total += size;
+	b->next = a->blocks;
+	return a->blocks = b;
+}
+
+void *
+arena_zalloc(struct arena *a, size_t len)
+{
+	struct block *b = a->blocks;
+	void *at;
+
+	if (len > a->max)
+		return NULL;
+	len = (len + ALIGN - 1) / ALIGN * ALIGN;
+	if (b == NULL || len > b->size - b->used) {
+		b = add_block(a, len);
+		if (b == NULL)
+			return NULL;
+	}
+	at = b->bytes + b->used;
+	b->used += len;
+	return at;
+}
+
+void *
+arena_array(struct arena *a, size_t count, size_t size)
+{
+	if (size != 0 && count > SIZE_MAX / size)
+		return NULL;
+	return arena_zalloc(a, count * size);
+}
+
+void *
+arena_copy(struct arena *a, const void *data, size_t len)
+{
+	void *p = arena_zalloc(a, len);
+
+	if (p != NULL && len > 0)
+		memcpy(p, data, len);
+	return p;
+}
+
+char *
+arena_text(struct arena *a, const char *s, size_t len)
+{
+	char *p = len < SIZE_MAX ? arena_zalloc(a, len + 1) : NULL;
+
+	if (p != NULL && len > 0)
+		memcpy(p, s, len);
+	return p;
+}
+
+int
+arena_on_free(struct arena *a, void (*fn)(void *), void *arg)
+{
+	struct hook *h = arena_zalloc(a, sizeof(*h));
+
+	if (h == NULL)
+		return -1;
+	*h = (struct hook){a->hooks, fn, arg};
+	a->hooks = h;
+	return 0;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The log writer. */
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/text.h"
+
+enum { LINE_MAX_LEN = 4096, VALUE_MAX = 512 };
+
+static enum log_level level_now = LOG_INFO;
+static int out_fd = STDERR_FILENO;
+static bool out_time = true;
+
+static const char *const level_names[] = {"error", "warn", "notice", "info", "debug"};
+
+void
+log_set_level(enum log_level level)
+{
+	level_now = level;
+}
+
+enum log_level
+log_get_level(void)
+{
+	return level_now;
+}
+
+bool
+log_parse_level(const char *s, enum log_level *out)
+{
+	for (int i = LOG_ERROR; i <= LOG_DEBUG; i++) {
+		if (strcmp(s, level_names[i]) == 0) {
+			*out = (enum log_level)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+const char *
+log_level_name(enum log_level level)
+{
+	return level_names[level];
+}
+
+void
+log_set_output(int fd, bool with_time)
+{
+	out_fd = fd;
+	out_time = with_time;
+}
+
+static bool
+needs_quotes(const char *s, size_t len)
+{
+	if (len == 0)
+		return true;
+	for (size_t i = 0; i < len; i++)
+		if (s[i] == ' ' || s[i] == '=')
+			return true;
+	return false;
+}
+
+static void
+put_kv(struct buf *b, const struct log_kv *kv)
+{
+	const char *s = kv->text != NULL ? kv->text : "";
+	size_t len;
+
+	buf_printf(b, " %s=", kv->key);
+	if (kv->kind == LOG_KV_INT) {
+		buf_printf(b, "%lld", (long long)kv->num);
+		return;
+	}
+	len = kv->kind == LOG_KV_BYTES ? (size_t)kv->num : strlen(s);
+	if (len > VALUE_MAX)
+		len = VALUE_MAX;
+	if (needs_quotes(s, len)) {
+		buf_put(b, "\"", 1);
+		text_escape(b, s, len);
+		buf_put(b, "\"", 1);
+	} else {
+		text_escape(b, s, len);
+	}
+}
+
+void
+log_line(enum log_level level, const char *subject, const char *text, const struct log_kv *kv)
+{
+	int saved = errno;
+	char when[32];
+	struct buf b;
+	ssize_t n;
+
+	buf_init(&b, LINE_MAX_LEN);
+	if (out_time) {
+		text_time(when, clock_wall_ms());
+		buf_printf(&b, "%s ", when);
+	}
+	buf_printf(&b, "%s %s: %s", level_names[level], subject, text);
+	for (; kv->kind != LOG_KV_END; kv++)
+		put_kv(&b, kv);
+	b.error = ERR_OK; /* a line over the ceiling is cut, not lost */
+	if (b.len == b.max)
+		b.len--;
+	buf_put(&b, "\n", 1);
+	if (b.len > 0) {
+		n = write(out_fd, b.data, b.len);
+		(void)n; /* nowhere to report it */
+	}
+	buf_fini(&b);
+	errno = saved;
+}

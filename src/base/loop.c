@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The event loop: turns, timers, deferred work. */
+#include "base/loop.h"
+
+#include <assert.h>
+#include <sys/time.h>
+
+#include <event2/event.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+struct loop {
+	struct event_base *base;
+	struct list deferred; /* struct defer */
+	struct list dead;     /* blocks to free after the turn */
+	struct timer **heap;  /* earliest first */
+	size_t heap_len, heap_cap;
+	struct event *wake; /* ends libevent's wait at the earliest timer */
+	bool stop;
+};
+
+static void
+on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what, (void)arg; /* to return from event_base_loop() is all that is wanted */
+}
+
+struct loop *
+loop_new(void)
+{
+	struct loop *l = alloc_zero(sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	list_init(&l->deferred);
+	list_init(&l->dead);
+	l->base = event_base_new();
+	if (l->base != NULL)
+		l->wake = event_new(l->base, -1, 0, on_wake, NULL);
+	if (l->wake == NULL) {
+		if (l->base != NULL)
+			event_base_free(l->base);
+		alloc_free(l);
+		return NULL;
+	}
+	return l;
+}
+
+static void
+free_dead(struct loop *l)
+{
+	struct list *p;
+
+	while ((p = list_pop(&l->dead)) != NULL)
+		alloc_free(p);
+}
+
+void
+loop_free(struct loop *l)
+{
+	if (l == NULL)
+		return;
+	free_dead(l);
+	event_free(l->wake);
+	event_base_free(l->base);
+	alloc_free(l->heap);
+	alloc_free(l);
+}
+
+struct event_base *
+loop_base(struct loop *l)
+{
+	return l->base;
+}
+
+/* --- timers: a binary heap; slot is index + 1 --- */
+
+static void
+heap_place(struct loop *l, size_t i, struct timer *t)
+{
+	l->heap[i] = t;
+	t->slot = i + 1;
+}
+
+static void
+heap_up(struct loop *l, size_t i)
+{
+	struct timer *t = l->heap[i];
+
+	while (i > 0 && l->heap[(i - 1) / 2]->when > t->when) {
+		heap_place(l, i, l->heap[(i - 1) / 2]);
+		i = (i - 1) / 2;
+	}
+	heap_place(l, i, t);
+}
+
+static void
+heap_down(struct loop *l, size_t i)
+{
+	struct timer *t = l->heap[i];
+
+	for (;;) {
+		size_t child = 2 * i + 1;
+
+		if (child >= l->heap_len)
+			break;
+		if (child + 1 < l->heap_len && l->heap[child + 1]->when < l->heap[child]->when)
+			child++;
+		if (l->heap[child]->when >= t->when)
+			break;
+		heap_place(l, i, l->heap[child]);
+		i = child;
+	}
+	heap_place(l, i, t);
+}
+
+enum err
+timer_set(struct loop *l, struct timer *t, int64_t when)
+{
+	struct timer **bigger;
+	size_t cap;
+
+	if (t->slot != 0) {
+		t->when = when;
+		heap_up(l, t->slot - 1);
+		heap_down(l, t->slot - 1);
+		return ERR_OK;
+	}
+	if (l->heap_len == l->heap_cap) {
+		cap = l->heap_cap > 0 ? 2 * l->heap_cap : 64;
+		bigger = alloc_resize(l->heap, cap * sizeof(struct timer *));
+		if (bigger == NULL)
+			return ERR_NO_MEMORY;
+		l->heap = bigger;
+		l->heap_cap = cap;
+	}
+	t->when = when;
+	heap_place(l, l->heap_len++, t);
+	heap_up(l, l->heap_len - 1);
+	return ERR_OK;
+}
+
+void
+timer_clear(struct loop *l, struct timer *t)
+{
+	size_t i = t->slot - 1;
+	struct timer *last;
+
+	if (t->slot == 0)
+		return;
+	t->slot = 0;
+	last = l->heap[--l->heap_len];
+	if (last == t)
+		return;
+	heap_place(l, i, last);
+	heap_up(l, i);
+	heap_down(l, last->slot - 1);
+}
+
+/* Only those that are due when it begins: a timer that sets itself again waits for its turn. */
+static void
+run_timers(struct loop *l)
+{
+	int64_t now = clock_now();
+
+	while (l->heap_len > 0 && l->heap[0]->when <= now) {
+		struct timer *t = l->heap[0];
+
+		timer_clear(l, t);
+		t->fn(t);
+	}
+}
+
+/* --- turns --- */
+
+static void
+run_deferred(struct loop *l)
+{
+	struct list batch, *p;
+
+	list_init(&batch);
+	list_move_all(&batch, &l->deferred);
+	while ((p = list_pop(&batch)) != NULL) {
+		struct defer *d = CONTAINER_OF(p, struct defer, link);
+
+		d->fn(d);
+	}
+}
+
+/* Lets libevent wait until something happens or the next timer is due; or only look. */
+static void
+wait_for_events(struct loop *l, bool may_block)
+{
+	struct timeval tv;
+	int64_t left;
+
+	if (!may_block || !list_empty(&l->deferred) || l->stop) {
+		event_base_loop(l->base, EVLOOP_NONBLOCK);
+		return;
+	}
+	if (l->heap_len > 0) {
+		left = l->heap[0]->when - clock_now();
+		if (left <= 0) {
+			event_base_loop(l->base, EVLOOP_NONBLOCK);
+			return;
+		}
+		/* rounded up, so that the timer is due when we wake */
+		tv.tv_sec = left / NS_PER_S;
+		tv.tv_usec = left % NS_PER_S / 1000 + 1;
+		event_add(l->wake, &tv);
+	} else {
+		event_del(l->wake);
+	}
+	event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+}
+
+void
+loop_turn(struct loop *l, bool may_block)
+{
+	wait_for_events(l, may_block);
+	run_timers(l);
+	run_deferred(l);
+	free_dead(l);
+}
+
+void
+loop_run(struct loop *l)
+{
+	l->stop = false;
+	while (!l->stop)
+		loop_turn(l, true);
+}
+
+void
+loop_stop(struct loop *l)
+{
+	l->stop = true;
+	event_base_loopbreak(l->base);
+}
+
+void
+loop_defer(struct loop *l, struct defer *d)
+{
+	if (!list_linked(&d->link))
+		list_append(&l->deferred, &d->link);
+}
+
+void
+loop_undefer(struct defer *d)
+{
+	list_remove(&d->link);
+}
+
+void
+loop_free_later(struct loop *l, void *p)
+{
+	struct list *link = p;
+
+	*link = (struct list){0};
+	list_append(&l->dead, link);
+}
+
+/* --- waits --- */
+
+static void
+wait_turn(struct defer *d)
+{
+	struct wait *w = CONTAINER_OF(d, struct wait, turn);
+
+	wait_finish(w, w->result);
+}
+
+void
+wait_finish(struct wait *w, enum err e)
+{
+	list_remove(&w->link);
+	loop_undefer(&w->turn);
+	w->cancel = NULL;
+	w->done(w, e);
+}
+
+static void
+cancel_soon(struct wait *w)
+{
+	loop_undefer(&w->turn);
+}
+
+void
+wait_finish_soon(struct loop *l, struct wait *w, enum err e)
+{
+	list_remove(&w->link);
+	w->result = e;
+	w->cancel = cancel_soon;
+	w->turn.fn = wait_turn;
+	loop_defer(l, &w->turn);
+}
+
+void
+wait_cancel(struct wait *w)
+{
+	void (*cancel)(struct wait *) = w->cancel;
+
+	if (cancel == NULL)
+		return;
+	w->cancel = NULL;
+	list_remove(&w->link);
+	cancel(w);
+}

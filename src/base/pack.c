@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The binary form between processes of ours. */
+#include "base/pack.h"
+
+#include <string.h>
+
+static void
+put_be(struct buf *b, uint64_t v, size_t len)
+{
+	uint8_t *at = buf_extend(b, len);
+
+	for (size_t i = 0; at != NULL && i < len; i++)
+		at[i] = (uint8_t)(v >> (8 * (len - 1 - i)));
+}
+
+void
+pack_u8(struct buf *b, uint8_t v)
+{
+	put_be(b, v, 1);
+}
+
+void
+pack_u32(struct buf *b, uint32_t v)
+{
+	put_be(b, v, 4);
+}
+
+void
+pack_u64(struct buf *b, uint64_t v)
+{
+	put_be(b, v, 8);
+}
+
+void
+pack_bytes(struct buf *b, const void *data, size_t len)
+{
+	if (len > UINT32_MAX) {
+		b->error = b->error != ERR_OK ? b->error : ERR_INTERNAL;
+		return;
+	}
+	pack_u32(b, (uint32_t)len);
+	buf_put(b, data, len);
+}
+
+void
+pack_text(struct buf *b, const char *s)
+{
+	pack_bytes(b, s, s != NULL ? strlen(s) : 0);
+}
+
+void
+unpack_init(struct unpack *u, const void *data, size_t len)
+{
+	u->p = data;
+	u->end = u->p + len;
+	u->bad = false;
+}
+
+/* The one place that compares with what is left. */
+static const uint8_t *
+take(struct unpack *u, size_t len)
+{
+	const uint8_t *at = u->p;
+
+	if (u->bad || len > (size_t)(u->end - u->p)) {
+		u->bad = true;
+		return NULL;
+	}
+	u->p += len;
+	return at;
+}
+
+static uint64_t
+get_be(struct unpack *u, size_t len)
+{
+	const uint8_t *at = take(u, len);
+	uint64_t v = 0;
+
+	for (size_t i = 0; at != NULL && i < len; i++)
+		v = v << 8 | at[i];
+	return v;
+}
+
+uint8_t
+unpack_u8(struct unpack *u)
+{
+	return (uint8_t)get_be(u, 1);
+}
+
+uint32_t
+unpack_u32(struct unpack *u)
+{
+	return (uint32_t)get_be(u, 4);
+}
+
+uint64_t
+unpack_u64(struct unpack *u)
+{
+	return get_be(u, 8);
+}
+
+const uint8_t *
+unpack_bytes(struct unpack *u, size_t *len)
+{
+	size_t n = unpack_u32(u);
+	const uint8_t *at = take(u, n);
+
+	*len = at != NULL ? n : 0;
+	return at != NULL ? at : (const uint8_t *)"";
+}
+
+void
+unpack_text(struct unpack *u, char *out, size_t size)
+{
+	size_t len;
+	const uint8_t *at = unpack_bytes(u, &len);
+
+	if (len >= size || memchr(at, 0, len) != NULL) {
+		u->bad = true;
+		len = 0;
+	}
+	memcpy(out, at, len);
+	out[len] = '\0';
+}
+
+bool
+unpack_done(const struct unpack *u)
+{
+	return !u->bad && u->p == u->end;
+}
