@@ -20,7 +20,7 @@ struct event_base;
 struct loop;
 
 struct loop *loop_new(void); /* NULL without memory or epoll */
-void loop_free(struct loop *l);
+void loop_free(struct loop *l); /* last: what still hangs on it may not be touched afterwards */
 struct event_base *loop_base(struct loop *l);
 
 /* Runs turns until loop_stop().  loop_turn() runs one; may_block: wait for something to do. */
@@ -45,11 +45,14 @@ void loop_free_later(struct loop *l, void *p);
 /* A timer.  Zero it, set fn.  Setting an armed timer moves it. */
 struct timer {
 	void (*fn)(struct timer *);
-	int64_t when; /* clock_now() time */
-	size_t slot;  /* place in the heap plus one; zero when not armed */
+	int64_t when;	  /* clock_now() time */
+	size_t slot;	  /* place in the heap plus one; zero when not armed */
+	struct list link; /* among those that are due in this turn */
 };
 /* ERR_NO_MEMORY leaves the timer as it was. */
 CHECKED enum err timer_set(struct loop *l, struct timer *t, int64_t when);
+/* Moves an armed timer; cannot fail. */
+void timer_move(struct loop *l, struct timer *t, int64_t when);
 void timer_clear(struct loop *l, struct timer *t);
 static inline bool
 timer_armed(const struct timer *t)
@@ -64,6 +67,7 @@ struct wait {
 	struct list link;	       /* the provider's queue */
 	struct defer turn;	       /* for wait_finish_soon() */
 	enum err result;
+	void *owner; /* the waiter's own; providers leave it alone */
 };
 /* The provider: ends the wait now (from a callback of its own), or in the next turn. */
 void wait_finish(struct wait *w, enum err e);

@@ -52,7 +52,7 @@ alloc_resize(void *p, size_t len)
 		return p;
 	q = alloc_bytes(len);
 	if (q == NULL)
-		return NULL;
+		return len <= have ? p : NULL; /* shrinking cannot fail */
 	if (p != NULL)
 		memcpy(q, p, have < len ? have : len);
 	alloc_free(p);
@@ -84,10 +84,15 @@ openssl_malloc(size_t len, const char *file, int line)
 	return alloc_bytes(len);
 }
 
+/* OpenSSL hands a length of zero on to us, and means free(). */
 static void *
 openssl_realloc(void *p, size_t len, const char *file, int line)
 {
 	(void)file, (void)line;
+	if (len == 0) {
+		alloc_free(p);
+		return NULL;
+	}
 	return alloc_resize(p, len);
 }
 

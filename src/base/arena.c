@@ -70,6 +70,11 @@ add_block(struct arena *a, size_t len)
 		return NULL;
 	b->size = size;
 	a->total += size;
+	if (a->blocks != NULL && size - len < a->blocks->size - a->blocks->used) {
+		b->next = a->blocks->next; /* the block with more room stays in front */
+		a->blocks->next = b;
+		return b;
+	}
 	b->next = a->blocks;
 	return a->blocks = b;
 }

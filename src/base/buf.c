@@ -2,6 +2,7 @@
 /* Growing bytes with a ceiling. */
 #include "base/buf.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,7 +46,7 @@ buf_reserve(struct buf *b, size_t len)
 		return ERR_OK;
 	cap = b->cap > 0 ? b->cap : BUF_FIRST;
 	while (cap < b->len + len)
-		cap *= 2;
+		cap = cap > b->max / 2 ? b->max : 2 * cap;
 	if (cap > b->max)
 		cap = b->max;
 	data = alloc_resize(b->data, cap);
@@ -85,6 +86,7 @@ buf_consume(struct buf *b, size_t len)
 {
 	size_t rest = b->len - len;
 
+	assert(len <= b->len);
 	if (len == 0)
 		return;
 	memmove(b->data, b->data + len, rest);

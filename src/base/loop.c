@@ -10,12 +10,15 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
+#define SLOT_DUE SIZE_MAX /* a timer's slot between the heap and its call */
+
 struct loop {
 	struct event_base *base;
 	struct list deferred; /* struct defer */
 	struct list dead;     /* blocks to free after the turn */
+	struct list due;      /* timers whose time had come when this turn looked */
 	struct timer **heap;  /* earliest first */
-	size_t heap_len, heap_cap;
+	size_t heap_len, heap_cap, due_len;
 	struct event *wake; /* ends libevent's wait at the earliest timer */
 	bool stop;
 };
@@ -35,6 +38,7 @@ loop_new(void)
 		return NULL;
 	list_init(&l->deferred);
 	list_init(&l->dead);
+	list_init(&l->due);
 	l->base = event_base_new();
 	if (l->base != NULL)
 		l->wake = event_new(l->base, -1, 0, on_wake, NULL);
@@ -115,6 +119,35 @@ heap_down(struct loop *l, size_t i)
 	heap_place(l, i, t);
 }
 
+static void
+heap_add(struct loop *l, struct timer *t, int64_t when)
+{
+	t->when = when;
+	heap_place(l, l->heap_len++, t);
+	heap_up(l, l->heap_len - 1);
+}
+
+static void
+leave_due(struct loop *l, struct timer *t)
+{
+	list_remove(&t->link);
+	l->due_len--;
+	t->slot = 0;
+}
+
+void
+timer_move(struct loop *l, struct timer *t, int64_t when)
+{
+	if (t->slot == SLOT_DUE) {
+		leave_due(l, t);
+		heap_add(l, t, when); /* its place in the heap was kept free */
+		return;
+	}
+	t->when = when;
+	heap_up(l, t->slot - 1);
+	heap_down(l, t->slot - 1);
+}
+
 enum err
 timer_set(struct loop *l, struct timer *t, int64_t when)
 {
@@ -122,12 +155,10 @@ timer_set(struct loop *l, struct timer *t, int64_t when)
 	size_t cap;
 
 	if (t->slot != 0) {
-		t->when = when;
-		heap_up(l, t->slot - 1);
-		heap_down(l, t->slot - 1);
+		timer_move(l, t, when);
 		return ERR_OK;
 	}
-	if (l->heap_len == l->heap_cap) {
+	if (l->heap_len + l->due_len == l->heap_cap) {
 		cap = l->heap_cap > 0 ? 2 * l->heap_cap : 64;
 		bigger = alloc_resize(l->heap, cap * sizeof(struct timer *));
 		if (bigger == NULL)
@@ -135,9 +166,7 @@ timer_set(struct loop *l, struct timer *t, int64_t when)
 		l->heap = bigger;
 		l->heap_cap = cap;
 	}
-	t->when = when;
-	heap_place(l, l->heap_len++, t);
-	heap_up(l, l->heap_len - 1);
+	heap_add(l, t, when);
 	return ERR_OK;
 }
 
@@ -149,6 +178,10 @@ timer_clear(struct loop *l, struct timer *t)
 
 	if (t->slot == 0)
 		return;
+	if (t->slot == SLOT_DUE) {
+		leave_due(l, t);
+		return;
+	}
 	t->slot = 0;
 	last = l->heap[--l->heap_len];
 	if (last == t)
@@ -168,6 +201,14 @@ run_timers(struct loop *l)
 		struct timer *t = l->heap[0];
 
 		timer_clear(l, t);
+		t->slot = SLOT_DUE;
+		list_append(&l->due, &t->link);
+		l->due_len++;
+	}
+	while (!list_empty(&l->due)) {
+		struct timer *t = CONTAINER_OF(l->due.next, struct timer, link);
+
+		leave_due(l, t);
 		t->fn(t);
 	}
 }
@@ -188,7 +229,11 @@ run_deferred(struct loop *l)
 	}
 }
 
-/* Lets libevent wait until something happens or the next timer is due; or only look. */
+/*
+ * Lets libevent wait until something happens or the next timer is due; or only look.  EVLOOP_ONCE
+ * in both cases: without it libevent looks again for as long as there is something to do, and
+ * timers and deferred work would never come to their turn.
+ */
 static void
 wait_for_events(struct loop *l, bool may_block)
 {
@@ -196,18 +241,19 @@ wait_for_events(struct loop *l, bool may_block)
 	int64_t left;
 
 	if (!may_block || !list_empty(&l->deferred) || l->stop) {
-		event_base_loop(l->base, EVLOOP_NONBLOCK);
+		event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		return;
 	}
 	if (l->heap_len > 0) {
 		left = l->heap[0]->when - clock_now();
 		if (left <= 0) {
-			event_base_loop(l->base, EVLOOP_NONBLOCK);
+			event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 			return;
 		}
 		/* rounded up, so that the timer is due when we wake */
+		left += 999;
 		tv.tv_sec = left / NS_PER_S;
-		tv.tv_usec = left % NS_PER_S / 1000 + 1;
+		tv.tv_usec = left % NS_PER_S / 1000;
 		event_add(l->wake, &tv);
 	} else {
 		event_del(l->wake);

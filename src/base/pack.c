@@ -51,7 +51,7 @@ pack_text(struct buf *b, const char *s)
 void
 unpack_init(struct unpack *u, const void *data, size_t len)
 {
-	u->p = data;
+	u->p = data != NULL ? data : (const uint8_t *)"";
 	u->end = u->p + len;
 	u->bad = false;
 }

@@ -56,8 +56,6 @@ secret_new(size_t len, enum secret_use use)
 
 	if (heap_size == 0 || fault_hit(FAULT_SECRET_ALLOC))
 		return NULL;
-	if (use == SECRET_KEPT && len > heap_size / 2 - heap_kept)
-		return NULL;
 	s = alloc_zero(sizeof(*s));
 	if (s == NULL)
 		return NULL;
@@ -69,7 +67,12 @@ secret_new(size_t len, enum secret_use use)
 	s->len = len;
 	s->refs = 1;
 	s->use = use;
-	s->charged = CRYPTO_secure_actual_size(s->bytes);
+	s->charged = CRYPTO_secure_actual_size(s->bytes); /* rounded up to a power of two */
+	if (use == SECRET_KEPT && s->charged > heap_size / 2 - heap_kept) {
+		s->use = SECRET_TRANSIENT; /* it was never charged */
+		secret_unref(s);
+		return NULL;
+	}
 	if (use == SECRET_KEPT)
 		heap_kept += s->charged;
 	return s;

@@ -143,6 +143,7 @@ struct unit {
 static bool
 parse_with_unit(const char *s, const struct unit *units, int64_t *out)
 {
+	int64_t product;
 	char *end;
 	long long n;
 
@@ -152,16 +153,14 @@ parse_with_unit(const char *s, const struct unit *units, int64_t *out)
 	n = strtoll(s, &end, 10);
 	if (errno != 0)
 		return false;
-	if (*end == '\0') {
-		*out = 0;
-		return n == 0;
-	}
-	for (; units->name != NULL; units++) {
-		if (strcmp(end, units->name) == 0) {
-			return !__builtin_mul_overflow(n, units->factor, out);
-		}
-	}
-	return false;
+	while (units->name != NULL && strcmp(end, units->name) != 0)
+		units++;
+	if (units->name == NULL && (*end != '\0' || n != 0))
+		return false;
+	if (__builtin_mul_overflow(n, units->factor, &product))
+		return false;
+	*out = product;
+	return true;
 }
 
 bool
@@ -194,6 +193,6 @@ text_time(char *out, int64_t wall_ms)
 	char date[21];
 
 	if (gmtime_r(&s, &tm) == NULL || strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
-		strcpy(date, "0000-00-00T00:00:00");
+		memcpy(date, "0000-00-00T00:00:00", sizeof("0000-00-00T00:00:00"));
 	snprintf(out, 25, "%s.%03dZ", date, (int)(wall_ms % 1000));
 }

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server's TLS settings: certificates, versions, and the check of the client's certificate. */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct ssl_st;
+struct x509_st;
+
+enum { TLS_DIGEST_LEN = 32 };
+
+/* What is said about a client's leaf certificate, during the handshake.  Zero is not "known". */
+enum tls_verdict {
+	TLS_NONE,	   /* none was shown; alert: handshake_failure, certificate_required */
+	TLS_KNOWN,
+	TLS_UNKNOWN,	   /* alert: unknown_ca */
+	TLS_EXPIRED,	   /* alert: certificate_expired */
+	TLS_NOT_YET_VALID, /* alert: certificate_expired */
+};
+const char *tls_verdict_text(enum tls_verdict v);
+
+/*
+ * Asked in each handshake that shows a certificate; sha256 is the digest of the leaf's DER.
+ * Validity dates and the proof of possession are checked beside it, so it only says whether this
+ * leaf is known.  `now` for dates is clock_wall().  Returns TLS_KNOWN or TLS_UNKNOWN, and TLS_KNOWN
+ * with *ignore_dates true for a tenant that accepts expired ones.
+ */
+typedef enum tls_verdict tls_check_fn(void *arg, const uint8_t *sha256, struct x509_st *leaf,
+    bool *ignore_dates);
+
+struct tls_params {
+	const char *const *certificates; /* PEM files, leaf first; ended by NULL */
+	const char *const *private_keys; /* in the same order; ended by NULL */
+	bool min_version_13;
+	bool legacy_cbc; /* also offer RSA key exchange with AES-CBC, for old vCenters */
+	tls_check_fn *check;
+	void *check_arg;
+};
+
+struct tls_server;
+
+/*
+ * Loads and checks everything: files readable, key belongs to certificate, key file not open to
+ * others, certificate not expired (a warning only).  On failure *why is a sentence with the file's
+ * name, in static storage.  References are counted: sessions hold one.
+ */
+CHECKED enum err tls_server_new(struct tls_server **out, const struct tls_params *p,
+    const char **why);
+struct tls_server *tls_server_ref(struct tls_server *t);
+void tls_server_unref(struct tls_server *t);
+
+/* SHA-256 of the n-th certificate, and its expiry (seconds since 1970); false past the last. */
+bool tls_server_certificate(const struct tls_server *t, size_t n, uint8_t *sha256,
+    int64_t *expires);
+
+/* A new server-side SSL object, or NULL.  SSL_free() it. */
+struct ssl_st *tls_server_ssl(struct tls_server *t);
+
+/*
+ * What is known about the peer after (or in the middle of) a handshake.  Until the handshake is
+ * done TLS_KNOWN is a claim: whoever shows the certificate has yet to prove that the key is theirs.
+ */
+struct tls_peer {
+	enum tls_verdict verdict;
+	bool have_digest;
+	uint8_t sha256[TLS_DIGEST_LEN];
+	char subject[256]; /* as the client says: escape it */
+};
+void tls_peer(struct ssl_st *ssl, struct tls_peer *out);
+
+/* SHA-256 digests of all certificates in a PEM file; *count in: room, out: how many. */
+CHECKED enum err tls_digests_of_file(const char *path, uint8_t (*out)[TLS_DIGEST_LEN],
+    size_t *count, const char **why);
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* PEM files: certificates and private keys. */
+#include "pem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include "base/buf.h"
+#include "net/tls.h"
+
+#include "why.h"
+
+enum { FILE_MAX = 1024 * 1024, CHUNK = 4096 };
+
+const char *
+pem_openssl_reason(void)
+{
+	const char *text = ERR_reason_error_string(ERR_peek_last_error());
+
+	return text != NULL ? text : "no reason given";
+}
+
+static enum err
+read_all(int fd, struct buf *b)
+{
+	ssize_t n;
+
+	do {
+		if (buf_reserve(b, CHUNK) != ERR_OK)
+			return buf_error(b);
+		n = read(fd, b->data + b->len, CHUNK);
+		if (n < 0 && errno != EINTR)
+			return ERR_IO;
+		if (n > 0)
+			b->len += (size_t)n;
+	} while (n != 0);
+	return ERR_OK;
+}
+
+/* Fills b, which is wiped when freed; stdio would leave a private key behind in its buffer. */
+static enum err
+read_file(const char *path, bool private, struct buf *b, const char **why)
+{
+	struct stat st;
+	enum err e;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return why_say(why, ERR_IO, "%s cannot be opened: %s", path, strerror(errno));
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return why_say(why, ERR_IO, "%s is not a regular file", path);
+	}
+	if (private && (st.st_mode & 077) != 0) {
+		close(fd);
+		return why_say(why, ERR_CONFIG,
+		    "%s holds a private key but others than its owner may use it (mode %04o): chmod "
+		    "0600 %s", path, (unsigned)(st.st_mode & 07777), path);
+	}
+	e = read_all(fd, b);
+	if (e == ERR_IO)
+		e = why_say(why, e, "%s cannot be read: %s", path, strerror(errno));
+	else if (e == ERR_RESPONSE_TOO_LARGE)
+		e = why_say(why, ERR_CONFIG, "%s is larger than %d bytes", path, FILE_MAX);
+	else if (e != ERR_OK)
+		e = why_say(why, e, "%s: %s", path, err_text(e));
+	close(fd);
+	return e;
+}
+
+static bool
+no_more_pem(void)
+{
+	unsigned long code = ERR_peek_last_error();
+
+	return ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
+}
+
+static enum err
+parse_certificates(const struct buf *b, const char *path, STACK_OF(X509) *list, const char **why)
+{
+	BIO *bio = BIO_new_mem_buf(b->data, (int)b->len);
+	X509 *x = NULL;
+	enum err e = ERR_OK;
+
+	ERR_clear_error();
+	while (bio != NULL && (x = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+		if (sk_X509_push(list, x) == 0) {
+			X509_free(x);
+			break;
+		}
+	}
+	BIO_free(bio);
+	if (bio == NULL || x != NULL)
+		e = why_say(why, ERR_NO_MEMORY, "%s: %s", path, err_text(ERR_NO_MEMORY));
+	else if (!no_more_pem())
+		e = why_say(why, ERR_CONFIG, "%s: certificate %d is damaged: %s", path,
+		    sk_X509_num(list) + 1, pem_openssl_reason());
+	else if (sk_X509_num(list) == 0)
+		e = why_say(why, ERR_CONFIG,
+		    "%s holds no certificate in PEM form (\"-----BEGIN CERTIFICATE-----\")", path);
+	ERR_clear_error();
+	return e;
+}
+
+enum err
+pem_certificates(const char *path, STACK_OF(X509) **out, const char **why)
+{
+	STACK_OF(X509) *list = sk_X509_new_null();
+	struct buf b;
+	enum err e;
+
+	if (list == NULL)
+		return why_say(why, ERR_NO_MEMORY, "%s: %s", path, err_text(ERR_NO_MEMORY));
+	buf_init(&b, FILE_MAX);
+	e = read_file(path, false, &b, why);
+	if (e == ERR_OK)
+		e = parse_certificates(&b, path, list, why);
+	buf_fini(&b);
+	if (e != ERR_OK) {
+		sk_X509_pop_free(list, X509_free);
+		return e;
+	}
+	*out = list;
+	return ERR_OK;
+}
+
+/* Called for an encrypted key.  A prompt would stop a daemon for good, so there is no answer. */
+static int
+refuse_passphrase(char *text, int size, int rwflag, void *asked)
+{
+	(void)text, (void)size, (void)rwflag;
+	*(bool *)asked = true;
+	return -1;
+}
+
+enum err
+pem_private_key(const char *path, EVP_PKEY **out, const char **why)
+{
+	bool encrypted = false;
+	EVP_PKEY *key = NULL;
+	struct buf b;
+	BIO *bio;
+	enum err e;
+
+	buf_init(&b, FILE_MAX);
+	e = read_file(path, true, &b, why);
+	if (e != ERR_OK) {
+		buf_fini(&b);
+		return e;
+	}
+	ERR_clear_error();
+	bio = BIO_new_mem_buf(b.data, (int)b.len);
+	if (bio != NULL)
+		key = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, &encrypted);
+	BIO_free(bio);
+	buf_fini(&b);
+	if (encrypted)
+		e = why_say(why, ERR_CONFIG,
+		    "%s is encrypted and nobody is there to type a passphrase: openssl pkey -in %s "
+		    "-out KEY writes it in the clear", path, path);
+	else if (key == NULL)
+		e = why_say(why, ERR_CONFIG, "%s holds no private key in PEM form: %s", path,
+		    pem_openssl_reason());
+	ERR_clear_error();
+	if (e != ERR_OK) {
+		EVP_PKEY_free(key);
+		return e;
+	}
+	*out = key;
+	return ERR_OK;
+}
+
+enum err
+tls_digests_of_file(const char *path, uint8_t (*out)[TLS_DIGEST_LEN], size_t *count,
+    const char **why)
+{
+	STACK_OF(X509) *list;
+	enum err e = pem_certificates(path, &list, why);
+	size_t n;
+
+	if (e != ERR_OK)
+		return e;
+	n = (size_t)sk_X509_num(list);
+	if (n > *count)
+		e = why_say(why, ERR_CONFIG, "%s holds %zu certificates; %zu are allowed", path, n,
+		    *count);
+	for (size_t i = 0; e == ERR_OK && i < n; i++)
+		if (X509_digest(sk_X509_value(list, (int)i), EVP_sha256(), out[i], NULL) != 1)
+			e = why_say(why, ERR_CRYPTO, "%s: no digest can be made", path);
+	sk_X509_pop_free(list, X509_free);
+	if (e == ERR_OK)
+		*count = n;
+	return e;
+}

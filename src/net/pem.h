@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading PEM files so that each failure is a sentence with the file's name and the remedy. */
+#ifndef NET_PEM_H
+#define NET_PEM_H
+
+#include <openssl/x509.h>
+
+#include "base/err.h"
+
+/* The newest entry of OpenSSL's error queue in words; static storage of OpenSSL's. */
+const char *pem_openssl_reason(void);
+
+/* All certificates of a file, one at least.  The caller frees them. */
+CHECKED enum err pem_certificates(const char *path, STACK_OF(X509) **out, const char **why);
+
+/* The private key of a file that nobody but its owner may read.  Never asks for a passphrase. */
+CHECKED enum err pem_private_key(const char *path, EVP_PKEY **out, const char **why);
+
+#endif

@@ -1,0 +1,645 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS byte streams.  One edge-triggered event per descriptor is armed once and stays: what an edge
+ * leads to follows from the state, in stream_work().  So every stop short of "would block" (pause,
+ * ceiling, budget) is followed by a deferred turn of our own, or by the user's resuming.
+ */
+#include "net/stream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/list.h"
+
+#include "address.h"
+
+enum {
+	CHUNK = 4096,		     /* of input at a time: requests are small */
+	TURN_READS = 16,	     /* then it is another stream's turn */
+	TURN_WRITE = 64 * 1024,
+	TURN_HANDSHAKES = 8,	     /* steps of about half a millisecond each */
+	LINGER_BYTES = 64 * 1024,    /* thrown away while an alert is on its way */
+};
+#define LINGER_NS (2 * NS_PER_S)
+
+enum state {
+	HANDSHAKING,
+	OPEN,
+	SHUTTING,  /* writes what is queued, then close_notify */
+	LINGERING, /* TLS is over; reads until the client closes, so that close() is no reset */
+	ENDED,
+};
+
+struct stream {
+	struct list link; /* handshakes waiting for CPU; first, for loop_free_later() */
+	struct loop *loop;
+	struct event event;
+	struct defer turn;
+	struct timer deadline; /* of the handshake, of a write, or of lingering */
+	SSL *ssl;
+	int fd;
+	enum state state;
+	enum stream_end end;
+	bool paused, peer_left, offer, writing, progress;
+	size_t sent, linger_left;
+	struct buf in, out;
+	struct stream_params p;
+	const char *why, *version; /* static storage of others */
+	struct tls_peer peer;
+	char address[ADDRESS_TEXT];
+};
+
+/*
+ * Handshake steps wait here until the events of the turn are served, so that established streams
+ * come first, and only some are made in a turn.  There is one loop in a process.
+ */
+static struct list handshakes = {&handshakes, &handshakes};
+static struct defer handshakes_turn;
+
+const char *
+stream_end_text(enum stream_end e)
+{
+	switch (e) {
+	case STREAM_EOF:
+		return "closed";
+	case STREAM_RESET:
+		return "connection broken";
+	case STREAM_TLS_ERROR:
+		return "TLS error";
+	case STREAM_REFUSED:
+		return "certificate refused";
+	case STREAM_HANDSHAKE_TIMEOUT:
+		return "handshake took too long";
+	case STREAM_WRITE_TIMEOUT:
+		return "client does not read";
+	case STREAM_NO_MEMORY:
+		return "out of memory";
+	}
+	return "unknown end";
+}
+
+/* --- the end --- */
+
+static void
+leave_handshakes(struct stream *s)
+{
+	list_remove(&s->link);
+	if (list_empty(&handshakes))
+		loop_undefer(&handshakes_turn);
+}
+
+static void
+drop_tls(struct stream *s)
+{
+	SSL_free(s->ssl);
+	s->ssl = NULL;
+	buf_fini(&s->in);
+	buf_fini(&s->out);
+	tls_server_unref(s->p.tls);
+	s->p.tls = NULL;
+}
+
+/* Gives back all but the struct itself.  Safe from any state, and twice. */
+static void
+release(struct stream *s)
+{
+	s->state = ENDED;
+	leave_handshakes(s);
+	loop_undefer(&s->turn);
+	timer_clear(s->loop, &s->deadline);
+	drop_tls(s);
+	if (s->fd < 0)
+		return;
+	event_del(&s->event);
+	close(s->fd);
+	s->fd = -1;
+}
+
+static void
+finish(struct stream *s, enum stream_end why)
+{
+	s->end = why;
+	release(s);
+	s->p.ops->closed(s, s->p.user, why);
+}
+
+/* The kernel forgets what it has queued, rather than trying for minutes to deliver it. */
+static void
+finish_by_reset(struct stream *s, enum stream_end why)
+{
+	struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+	(void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	finish(s, why);
+}
+
+static void
+linger(struct stream *s)
+{
+	uint8_t waste[CHUNK];
+	ssize_t n;
+
+	while ((n = recv(s->fd, waste, sizeof(waste), 0)) > 0) {
+		if ((size_t)n >= s->linger_left)
+			break;
+		s->linger_left -= (size_t)n;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	finish(s, s->end);
+}
+
+/*
+ * Our last words (an alert, close_notify) are with the kernel.  To close now, with bytes of the
+ * client's unread, would be a reset that may overtake them.
+ */
+static void
+finish_gently(struct stream *s, enum stream_end why)
+{
+	s->end = why;
+	s->state = LINGERING;
+	s->linger_left = LINGER_BYTES;
+	leave_handshakes(s);
+	drop_tls(s);
+	if (shutdown(s->fd, SHUT_WR) != 0 ||
+	    timer_set(s->loop, &s->deadline, clock_now() + LINGER_NS) != ERR_OK) {
+		finish(s, why);
+		return;
+	}
+	linger(s);
+}
+
+/* --- what OpenSSL says --- */
+
+enum outcome {
+	WAITS,	     /* the call has to be made again at the next edge */
+	ENDS,
+	ENDS_GENTLY, /* an alert is on its way */
+};
+
+static enum outcome
+judge_errno(struct stream *s, int error)
+{
+	s->end = error == 0 ? STREAM_EOF : STREAM_RESET;
+	if (error != 0)
+		s->why = strerrordesc_np(error);
+	return ENDS;
+}
+
+static enum outcome
+judge_tls(struct stream *s)
+{
+	unsigned long code = ERR_peek_last_error();
+	int reason = ERR_GET_REASON(code);
+	const char *text = ERR_reason_error_string(code);
+
+	ERR_clear_error();
+	if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+		s->end = STREAM_EOF; /* the end of a KMIP message does not depend on it */
+		return ENDS;
+	}
+	s->why = text != NULL ? text : "unknown TLS failure";
+	tls_peer(s->ssl, &s->peer);
+	if (reason == ERR_R_MALLOC_FAILURE)
+		s->end = STREAM_NO_MEMORY;
+	else if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE ||
+	    (s->peer.have_digest && s->peer.verdict != TLS_KNOWN))
+		s->end = STREAM_REFUSED;
+	else
+		s->end = STREAM_TLS_ERROR;
+	return ENDS_GENTLY;
+}
+
+/* What became of an SSL call that did not succeed. */
+static enum outcome
+judge(struct stream *s, int ret)
+{
+	int error = errno;
+
+	switch (SSL_get_error(s->ssl, ret)) {
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+		return WAITS;
+	case SSL_ERROR_ZERO_RETURN:
+		if (!s->writing)
+			(void)SSL_shutdown(s->ssl); /* TLS 1.2 wants an answer; it may get lost */
+		ERR_clear_error();
+		s->end = STREAM_EOF;
+		return ENDS;
+	case SSL_ERROR_SYSCALL:
+		return judge_errno(s, error);
+	default:
+		return judge_tls(s);
+	}
+}
+
+/* True when the stream lives on. */
+static bool
+survives(struct stream *s, enum outcome o)
+{
+	if (o == ENDS)
+		finish(s, s->end);
+	else if (o == ENDS_GENTLY)
+		finish_gently(s, s->end);
+	return o == WAITS;
+}
+
+/* --- handshake --- */
+
+static void
+handshake(struct stream *s)
+{
+	int ret;
+
+	if (clock_now() >= s->deadline.when) { /* nobody waits for it: spend no more on it */
+		finish_by_reset(s, STREAM_HANDSHAKE_TIMEOUT);
+		return;
+	}
+	ERR_clear_error();
+	errno = 0;
+	ret = SSL_do_handshake(s->ssl);
+	if (ret != 1) {
+		(void)survives(s, judge(s, ret));
+		return;
+	}
+	timer_clear(s->loop, &s->deadline);
+	tls_peer(s->ssl, &s->peer);
+	s->version = SSL_get_version(s->ssl);
+	s->state = OPEN;
+	loop_defer(s->loop, &s->turn); /* a request may have come with the last flight */
+	s->p.ops->ready(s, s->p.user);
+}
+
+static void
+handshakes_run(struct defer *d)
+{
+	struct list *l;
+
+	for (int n = 0; n < TURN_HANDSHAKES && (l = list_pop(&handshakes)) != NULL; n++)
+		handshake(CONTAINER_OF(l, struct stream, link));
+	if (!list_empty(&handshakes))
+		loop_defer(CONTAINER_OF(handshakes.next, struct stream, link)->loop, d);
+}
+
+static void
+queue_handshake(struct stream *s)
+{
+	handshakes_turn.fn = handshakes_run;
+	if (!list_linked(&s->link))
+		list_append(&handshakes, &s->link);
+	loop_defer(s->loop, &handshakes_turn);
+}
+
+/* --- output --- */
+
+/* The deadline moves when there was progress; a record goes to the kernel as a whole or not. */
+static bool
+await_room(struct stream *s)
+{
+	if (timer_armed(&s->deadline) && !s->progress)
+		return true;
+	s->progress = false;
+	if (timer_set(s->loop, &s->deadline, clock_now() + s->p.write_timeout_ns) == ERR_OK)
+		return true;
+	finish_by_reset(s, STREAM_NO_MEMORY);
+	return false;
+}
+
+static bool
+written(struct stream *s)
+{
+	s->writing = false;
+	s->sent = 0;
+	buf_fini(&s->out);
+	timer_clear(s->loop, &s->deadline);
+	if (s->state == OPEN)
+		s->p.ops->drained(s, s->p.user);
+	return s->state == OPEN || s->state == SHUTTING;
+}
+
+/* Writes what is queued.  False when the stream has ended. */
+static bool
+flush(struct stream *s)
+{
+	size_t budget = TURN_WRITE, left;
+	int ret;
+
+	while (s->writing && s->sent < s->out.len) {
+		if (budget == 0) {
+			loop_defer(s->loop, &s->turn);
+			return true;
+		}
+		left = s->out.len - s->sent;
+		ERR_clear_error();
+		errno = 0;
+		/* after "would block" the same bytes again: out does not move until all is sent */
+		ret = SSL_write(s->ssl, s->out.data + s->sent, left < INT_MAX ? (int)left : INT_MAX);
+		if (ret <= 0)
+			return survives(s, judge(s, ret)) && await_room(s);
+		s->sent += (size_t)ret;
+		s->progress = true;
+		budget -= budget < (size_t)ret ? budget : (size_t)ret;
+	}
+	return s->writing ? written(s) : true;
+}
+
+static void
+say_goodbye(struct stream *s)
+{
+	int ret;
+
+	if (!SSL_is_init_finished(s->ssl)) { /* no one to say it to */
+		finish_gently(s, STREAM_EOF);
+		return;
+	}
+	ERR_clear_error();
+	errno = 0;
+	ret = SSL_shutdown(s->ssl);
+	if (ret >= 0)
+		finish_gently(s, STREAM_EOF);
+	else if (survives(s, judge(s, ret)))
+		(void)await_room(s);
+}
+
+/* --- input --- */
+
+/* Whether nothing may be read now; the user's resuming or consuming comes first. */
+static bool
+is_held(const struct stream *s)
+{
+	return s->paused || s->in.len >= s->p.input_max;
+}
+
+static enum outcome
+fill(struct stream *s)
+{
+	size_t room;
+	int ret;
+
+	for (int n = 0; !is_held(s); n++) {
+		if (n == TURN_READS) {
+			loop_defer(s->loop, &s->turn);
+			return WAITS;
+		}
+		room = s->p.input_max - s->in.len;
+		if (room > CHUNK)
+			room = CHUNK;
+		if (buf_reserve(&s->in, room) != ERR_OK) {
+			s->end = STREAM_NO_MEMORY;
+			return ENDS;
+		}
+		ERR_clear_error();
+		errno = 0;
+		ret = SSL_read(s->ssl, s->in.data + s->in.len, (int)room);
+		if (ret <= 0)
+			return judge(s, ret);
+		s->in.len += (size_t)ret;
+		s->offer = true;
+	}
+	return WAITS;
+}
+
+/*
+ * With reading held back only this notices an end: the edge of a client that left is remembered,
+ * and a reset, which comes as a readable edge without EV_CLOSED, is asked for.
+ */
+static enum outcome
+look_for_end(struct stream *s)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+		error = errno;
+	return error != 0 || s->peer_left ? judge_errno(s, error) : WAITS;
+}
+
+static void
+receive(struct stream *s)
+{
+	enum outcome o = fill(s);
+	bool full = s->in.len >= s->p.input_max;
+
+	if (s->offer && !s->paused && s->in.len > 0) {
+		s->offer = false;
+		s->p.ops->data(s, s->p.user); /* before the end that may have followed the bytes */
+		if (s->state == ENDED)
+			return;
+		if (full && !is_held(s))
+			loop_defer(s->loop, &s->turn);
+	}
+	if (s->in.len == 0)
+		buf_fini(&s->in);
+	if (o == WAITS && is_held(s))
+		o = look_for_end(s);
+	(void)survives(s, o);
+}
+
+/* --- the loop's side --- */
+
+/* The one place that says what a state is interested in. */
+static void
+stream_work(struct stream *s)
+{
+	switch (s->state) {
+	case HANDSHAKING:
+		queue_handshake(s);
+		break;
+	case OPEN:
+		if (flush(s) && s->state == OPEN)
+			receive(s);
+		break;
+	case SHUTTING:
+		if (flush(s) && !s->writing)
+			say_goodbye(s);
+		break;
+	case LINGERING:
+		linger(s);
+		break;
+	case ENDED:
+		break;
+	}
+}
+
+static void
+on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *s = arg;
+
+	(void)fd;
+	if ((what & EV_CLOSED) != 0)
+		s->peer_left = true;
+	/* a new connection is writable before its first byte came: nothing to do yet */
+	if (s->state == HANDSHAKING && (what & (EV_READ | EV_CLOSED)) == 0 &&
+	    !SSL_want_write(s->ssl))
+		return;
+	stream_work(s);
+}
+
+static void
+on_turn(struct defer *d)
+{
+	stream_work(CONTAINER_OF(d, struct stream, turn));
+}
+
+static void
+on_deadline(struct timer *t)
+{
+	struct stream *s = CONTAINER_OF(t, struct stream, deadline);
+
+	switch (s->state) {
+	case HANDSHAKING:
+		finish_by_reset(s, STREAM_HANDSHAKE_TIMEOUT);
+		break;
+	case OPEN:
+	case SHUTTING:
+		finish_by_reset(s, STREAM_WRITE_TIMEOUT);
+		break;
+	case LINGERING:
+		finish(s, s->end);
+		break;
+	case ENDED:
+		break;
+	}
+}
+
+/* --- the user's side --- */
+
+static void
+note_address(struct stream *s)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof(ss);
+
+	(void)getpeername(s->fd, (struct sockaddr *)&ss, &len); /* failing leaves "local" */
+	address_text(s->address, &ss, len);
+}
+
+static bool
+set_up(struct stream *s)
+{
+	s->ssl = tls_server_ssl(s->p.tls);
+	return s->ssl != NULL && SSL_set_fd(s->ssl, s->fd) == 1 && event_add(&s->event, NULL) == 0 &&
+	    timer_set(s->loop, &s->deadline, clock_now() + s->p.handshake_timeout_ns) == ERR_OK;
+}
+
+struct stream *
+stream_new(struct loop *l, int fd, const struct stream_params *p)
+{
+	struct stream *s = alloc_zero(sizeof(*s));
+
+	if (s == NULL) {
+		close(fd);
+		return NULL;
+	}
+	s->loop = l;
+	s->fd = fd;
+	s->p = *p;
+	s->why = "";
+	s->version = "none";
+	s->turn.fn = on_turn;
+	s->deadline.fn = on_deadline;
+	buf_init(&s->in, p->input_max);
+	tls_server_ref(p->tls);
+	note_address(s);
+	event_assign(&s->event, loop_base(l), fd,
+	    EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event, s);
+	if (!set_up(s)) {
+		release(s);
+		alloc_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void
+stream_free(struct stream *s)
+{
+	if (s == NULL)
+		return;
+	release(s);
+	loop_free_later(s->loop, s);
+}
+
+struct buf *
+stream_input(struct stream *s)
+{
+	return &s->in;
+}
+
+void
+stream_pause(struct stream *s)
+{
+	s->paused = true;
+}
+
+void
+stream_resume(struct stream *s)
+{
+	s->paused = false;
+	s->offer = s->in.len > 0;
+	if (s->state == OPEN)
+		loop_defer(s->loop, &s->turn);
+}
+
+enum err
+stream_write(struct stream *s, struct buf *b)
+{
+	if (buf_error(b) != ERR_OK)
+		return buf_error(b);
+	if (s->state != OPEN) {
+		buf_fini(b);
+		return ERR_OK;
+	}
+	assert(!s->writing);
+	s->out = *b;
+	buf_init(b, s->out.max);
+	s->writing = true;
+	s->progress = false;
+	loop_defer(s->loop, &s->turn);
+	return ERR_OK;
+}
+
+void
+stream_shut(struct stream *s)
+{
+	if (s->state != HANDSHAKING && s->state != OPEN)
+		return;
+	leave_handshakes(s);
+	s->state = SHUTTING;
+	loop_defer(s->loop, &s->turn);
+}
+
+const struct tls_peer *
+stream_peer(const struct stream *s)
+{
+	return &s->peer;
+}
+
+const char *
+stream_why(const struct stream *s)
+{
+	return s->why;
+}
+
+const char *
+stream_tls_version(const struct stream *s)
+{
+	return s->version;
+}
+
+const char *
+stream_address(const struct stream *s)
+{
+	return s->address;
+}

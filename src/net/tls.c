@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server's SSL_CTX: what it offers, and the check of the client's leaf certificate. */
+#include "net/tls.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include "pem.h"
+#include "why.h"
+
+enum {
+	CERTIFICATES_MAX = 8,		/* one of each key type is all OpenSSL can use */
+	CLIENT_CHAIN_MAX = 32 * 1024,	/* bytes of certificates that a client may show */
+	SECURITY_LEVEL = 2,		/* 112 bits: RSA with 2048 bits or more */
+};
+
+static const char groups[] = "X25519:P-256:P-384";
+
+#define MODERN                                                                                     \
+	"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                               \
+	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"                               \
+	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
+#define LEGACY                                                                                     \
+	"ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES256-SHA384:"                                       \
+	"ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256:"                                       \
+	"ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA:"                                             \
+	"ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:"                                             \
+	"AES256-SHA256:AES128-SHA256:AES256-SHA:AES128-SHA"
+
+struct own_certificate {
+	uint8_t sha256[TLS_DIGEST_LEN];
+	int64_t expires;
+};
+
+struct tls_server {
+	SSL_CTX *ctx;
+	unsigned refs;
+	tls_check_fn *check;
+	void *check_arg;
+	EVP_MD *sha256; /* fetched once: a fetch by name costs more than the digest */
+	struct own_certificate own[CERTIFICATES_MAX];
+	size_t own_count;
+};
+
+/* What the verify callback found, kept with the SSL: a refused certificate is kept nowhere else. */
+struct note {
+	enum tls_verdict verdict;
+	uint8_t sha256[TLS_DIGEST_LEN];
+	X509 *leaf;
+};
+
+static int note_index = -1;
+
+const char *
+tls_verdict_text(enum tls_verdict v)
+{
+	switch (v) {
+	case TLS_NONE:
+		return "no certificate was shown";
+	case TLS_KNOWN:
+		return "the certificate is known";
+	case TLS_UNKNOWN:
+		return "the certificate is not known";
+	case TLS_EXPIRED:
+		return "the certificate has expired";
+	case TLS_NOT_YET_VALID:
+		return "the certificate is not valid yet";
+	}
+	return "unknown verdict";
+}
+
+static void
+note_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
+{
+	struct note *n = ptr;
+
+	(void)parent, (void)ad, (void)index, (void)argl, (void)argp;
+	if (n != NULL)
+		X509_free(n->leaf);
+	alloc_free(n);
+}
+
+/* --- the check of the client's certificate --- */
+
+static enum tls_verdict
+check_dates(const X509 *leaf)
+{
+	time_t now = (time_t)clock_wall();
+
+	/* 1 is "later than now", -1 "not later"; a date that cannot be read is 0 and counts as bad */
+	if (X509_cmp_time(X509_get0_notBefore(leaf), &now) != -1)
+		return TLS_NOT_YET_VALID;
+	if (X509_cmp_time(X509_get0_notAfter(leaf), &now) != 1)
+		return TLS_EXPIRED;
+	return TLS_KNOWN;
+}
+
+static enum tls_verdict
+judge(struct tls_server *t, struct note *n)
+{
+	bool ignore_dates = false;
+	enum tls_verdict v = t->check(t->check_arg, n->sha256, n->leaf, &ignore_dates);
+
+	return v == TLS_KNOWN && !ignore_dates ? check_dates(n->leaf) : v;
+}
+
+/* OpenSSL derives the alert from the verification error. */
+static int
+error_for_alert(enum tls_verdict v)
+{
+	switch (v) {
+	case TLS_KNOWN:
+		return X509_V_OK;
+	case TLS_EXPIRED:
+	case TLS_NOT_YET_VALID:
+		return X509_V_ERR_CERT_HAS_EXPIRED;
+	case TLS_NONE:
+	case TLS_UNKNOWN:
+		break;
+	}
+	return X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY;
+}
+
+/* Takes the place of chain building: the leaf is looked up, not traced to an authority. */
+static int
+verify_client(X509_STORE_CTX *x, void *arg)
+{
+	struct tls_server *t = arg;
+	SSL *ssl = X509_STORE_CTX_get_ex_data(x, SSL_get_ex_data_X509_STORE_CTX_idx());
+	X509 *leaf = X509_STORE_CTX_get0_cert(x);
+	struct note *n = alloc_zero(sizeof(*n));
+
+	X509_STORE_CTX_set_error(x, X509_V_ERR_OUT_OF_MEM);
+	if (n == NULL)
+		return 0;
+	if (X509_digest(leaf, t->sha256, n->sha256, NULL) != 1 ||
+	    SSL_set_ex_data(ssl, note_index, n) != 1) {
+		alloc_free(n);
+		return 0;
+	}
+	X509_up_ref(leaf);
+	n->leaf = leaf;
+	n->verdict = judge(t, n);
+	X509_STORE_CTX_set_error(x, error_for_alert(n->verdict));
+	return n->verdict == TLS_KNOWN;
+}
+
+static void
+print_subject(const X509 *leaf, char *out, size_t size)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *text;
+	long len;
+
+	if (bio == NULL)
+		return;
+	if (X509_NAME_print_ex(bio, X509_get_subject_name(leaf), 0, XN_FLAG_RFC2253) >= 0) {
+		len = BIO_get_mem_data(bio, &text);
+		if (len > (long)size - 1)
+			len = (long)size - 1;
+		if (len > 0)
+			memcpy(out, text, (size_t)len);
+		out[len > 0 ? len : 0] = '\0';
+	}
+	BIO_free(bio);
+}
+
+void
+tls_peer(struct ssl_st *ssl, struct tls_peer *out)
+{
+	const struct note *n = SSL_get_ex_data(ssl, note_index);
+
+	*out = (struct tls_peer){.verdict = TLS_NONE};
+	if (n == NULL)
+		return;
+	out->verdict = n->verdict;
+	out->have_digest = true;
+	memcpy(out->sha256, n->sha256, sizeof(out->sha256));
+	print_subject(n->leaf, out->subject, sizeof(out->subject));
+}
+
+/* --- making the server's side --- */
+
+static void
+warn_of_dates(const X509 *leaf, const char *path)
+{
+	if (check_dates(leaf) == TLS_EXPIRED)
+		LOG(LOG_WARN, "tls", "the server certificate has expired", kv_text("file", path));
+	else if (check_dates(leaf) == TLS_NOT_YET_VALID)
+		LOG(LOG_WARN, "tls", "the server certificate is not valid yet",
+		    kv_text("file", path));
+}
+
+static enum err
+note_own(struct tls_server *t, const X509 *leaf)
+{
+	struct own_certificate *own = &t->own[t->own_count];
+	struct tm tm;
+
+	if (X509_digest(leaf, t->sha256, own->sha256, NULL) != 1 ||
+	    ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &tm) != 1)
+		return ERR_CRYPTO;
+	own->expires = (int64_t)timegm(&tm);
+	t->own_count++;
+	return ERR_OK;
+}
+
+/* What SSL_CTX_use_cert_and_key() minded, as a sentence for who wrote the configuration. */
+static enum err
+refuse_pair(const char *certificate, const char *key, const char **why)
+{
+	switch (ERR_GET_REASON(ERR_peek_last_error())) {
+	case SSL_R_NOT_REPLACING_CERTIFICATE:
+		return why_say(why, ERR_CONFIG,
+		    "%s: there is a certificate of the same key type already; give one RSA and one "
+		    "ECDSA certificate at most", certificate);
+	case SSL_R_EE_KEY_TOO_SMALL:
+	case SSL_R_CA_KEY_TOO_SMALL:
+	case SSL_R_CA_MD_TOO_WEAK:
+		return why_say(why, ERR_CONFIG,
+		    "%s: its key or signature is too weak; use RSA with 2048 bits or more, or ECDSA, "
+		    "and SHA-256", certificate);
+	case SSL_R_UNKNOWN_CERTIFICATE_TYPE:
+		return why_say(why, ERR_CONFIG,
+		    "%s: TLS cannot use a key of this type; use RSA or ECDSA", certificate);
+	default:
+		return why_say(why, ERR_CONFIG,
+		    "%s does not belong to the certificate in %s; give keys and certificates in the "
+		    "same order", key, certificate);
+	}
+}
+
+static enum err
+use_pair(struct tls_server *t, const char *certificate, const char *key_path, const char **why)
+{
+	STACK_OF(X509) *chain;
+	EVP_PKEY *key;
+	X509 *leaf;
+	enum err e = pem_certificates(certificate, &chain, why);
+
+	if (e != ERR_OK)
+		return e;
+	e = pem_private_key(key_path, &key, why);
+	if (e != ERR_OK) {
+		sk_X509_pop_free(chain, X509_free);
+		return e;
+	}
+	leaf = sk_X509_shift(chain);
+	ERR_clear_error();
+	if (SSL_CTX_use_cert_and_key(t->ctx, leaf, key, chain, 0) != 1)
+		e = refuse_pair(certificate, key_path, why);
+	else if (note_own(t, leaf) != ERR_OK)
+		e = why_say(why, ERR_CONFIG, "%s: its date of expiry cannot be read", certificate);
+	else
+		warn_of_dates(leaf, certificate);
+	X509_free(leaf);
+	EVP_PKEY_free(key);
+	sk_X509_pop_free(chain, X509_free);
+	return e;
+}
+
+static enum err
+load_pairs(struct tls_server *t, const struct tls_params *p, const char **why)
+{
+	size_t n = 0;
+	enum err e;
+
+	for (; p->certificates[n] != NULL && p->private_keys[n] != NULL; n++) {
+		if (n == CERTIFICATES_MAX)
+			return why_say(why, ERR_CONFIG, "more than %d server certificates",
+			    CERTIFICATES_MAX);
+		e = use_pair(t, p->certificates[n], p->private_keys[n], why);
+		if (e != ERR_OK)
+			return e;
+	}
+	if (p->certificates[n] != NULL)
+		return why_say(why, ERR_CONFIG, "%s has no private key beside it",
+		    p->certificates[n]);
+	if (p->private_keys[n] != NULL)
+		return why_say(why, ERR_CONFIG, "%s has no certificate beside it",
+		    p->private_keys[n]);
+	if (n == 0)
+		return why_say(why, ERR_CONFIG, "no server certificate is given");
+	return ERR_OK;
+}
+
+/* Nothing of a session outlives it: no tickets, no cache, no early data, no renegotiation. */
+static bool
+set_options(struct tls_server *t, const struct tls_params *p)
+{
+	SSL_CTX *c = t->ctx;
+
+	SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
+	    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
+	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+	    SSL_MODE_NO_AUTO_CHAIN);
+	SSL_CTX_set_read_ahead(c, 1); /* a flight in one read(), not two for each record */
+	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_max_cert_list(c, CLIENT_CHAIN_MAX);
+	SSL_CTX_set_security_level(c, SECURITY_LEVEL);
+	SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	SSL_CTX_set_cert_verify_callback(c, verify_client, t);
+	return SSL_CTX_set_num_tickets(c, 0) == 1 && SSL_CTX_set_max_early_data(c, 0) == 1 &&
+	    SSL_CTX_set_session_id_context(c, (const unsigned char *)"keyferry", 8) == 1 &&
+	    SSL_CTX_set_min_proto_version(c, p->min_version_13 ? TLS1_3_VERSION : TLS1_2_VERSION) ==
+	    1 && SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) == 1 &&
+	    SSL_CTX_set1_groups_list(c, groups) == 1 &&
+	    SSL_CTX_set_cipher_list(c, p->legacy_cbc ? MODERN ":" LEGACY : MODERN) == 1;
+}
+
+enum err
+tls_server_new(struct tls_server **out, const struct tls_params *p, const char **why)
+{
+	struct tls_server *t = alloc_zero(sizeof(*t));
+	enum err e;
+
+	if (note_index < 0)
+		note_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, note_free);
+	if (t == NULL || note_index < 0) {
+		alloc_free(t);
+		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	}
+	t->refs = 1;
+	t->check = p->check;
+	t->check_arg = p->check_arg;
+	t->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	t->ctx = SSL_CTX_new(TLS_server_method());
+	if (t->sha256 == NULL || t->ctx == NULL || !set_options(t, p))
+		e = why_say(why, ERR_CRYPTO, "OpenSSL refused the TLS settings: %s",
+		    pem_openssl_reason());
+	else
+		e = load_pairs(t, p, why);
+	ERR_clear_error();
+	if (e != ERR_OK) {
+		tls_server_unref(t);
+		return e;
+	}
+	*out = t;
+	return ERR_OK;
+}
+
+struct tls_server *
+tls_server_ref(struct tls_server *t)
+{
+	t->refs++;
+	return t;
+}
+
+void
+tls_server_unref(struct tls_server *t)
+{
+	if (t == NULL)
+		return;
+	assert(t->refs > 0);
+	if (--t->refs > 0)
+		return;
+	SSL_CTX_free(t->ctx);
+	EVP_MD_free(t->sha256);
+	alloc_free(t);
+}
+
+bool
+tls_server_certificate(const struct tls_server *t, size_t n, uint8_t *sha256, int64_t *expires)
+{
+	if (n >= t->own_count)
+		return false;
+	memcpy(sha256, t->own[n].sha256, TLS_DIGEST_LEN);
+	*expires = t->own[n].expires;
+	return true;
+}
+
+struct ssl_st *
+tls_server_ssl(struct tls_server *t)
+{
+	SSL *ssl = SSL_new(t->ctx);
+
+	if (ssl != NULL)
+		SSL_set_accept_state(ssl);
+	else
+		ERR_clear_error();
+	return ssl;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The process allocator. */
+#include <check.h>
+#include <malloc.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/fault.h"
+
+START_TEST(resizes_and_keeps_the_bytes)
+{
+	char *p = alloc_resize(NULL, 10), *q;
+
+	memcpy(p, "123456789", 10);
+	q = alloc_resize(p, 100000);
+	ck_assert_str_eq(q, "123456789");
+	p = alloc_resize(q, 10);
+	ck_assert_str_eq(p, "123456789");
+	ck_assert_uint_lt(malloc_usable_size(p), 1000); /* a small rest holds no large block */
+	alloc_free(p);
+}
+END_TEST
+
+START_TEST(a_failed_growth_leaves_the_block)
+{
+	char *p = alloc_resize(NULL, 10);
+
+	memcpy(p, "123456789", 10);
+	fault_test_arm(FAULT_ALLOC, 0, 1);
+	ck_assert_ptr_null(alloc_resize(p, 1000));
+	ck_assert_str_eq(p, "123456789");
+	alloc_free(p);
+}
+END_TEST
+
+START_TEST(shrinking_cannot_fail)
+{
+	char *p = alloc_resize(NULL, 1000);
+
+	memcpy(p, "123456789", 10);
+	fault_test_arm(FAULT_ALLOC, 0, 1);
+	ck_assert_ptr_eq(alloc_resize(p, 10), p);
+	ck_assert_str_eq(p, "123456789");
+	fault_test_clear();
+	alloc_free(p);
+}
+END_TEST
+
+START_TEST(checks_products)
+{
+	unsigned char *p = alloc_array(3, 5);
+
+	for (int i = 0; i < 15; i++)
+		ck_assert_uint_eq(p[i], 0);
+	alloc_free(p);
+	p = alloc_array(0, 5);
+	ck_assert_ptr_nonnull(p);
+	alloc_free(p);
+	alloc_free(NULL);
+}
+END_TEST
+
+START_TEST(fails_on_request)
+{
+	fault_test_arm(FAULT_ALLOC, 1, 2);
+	void *p = alloc_bytes(1);
+
+	ck_assert_ptr_nonnull(p);
+	ck_assert_ptr_null(alloc_zero(1));
+	ck_assert_ptr_null(alloc_text("x"));
+	alloc_free(p);
+	p = alloc_text("x");
+	ck_assert_str_eq(p, "x");
+	alloc_free(p);
+}
+END_TEST
+
+START_TEST(wipes)
+{
+	char text[] = "secret";
+
+	wipe(text, sizeof(text));
+	ck_assert_mem_eq(text, "\0\0\0\0\0\0\0", sizeof(text));
+	wipe(NULL, 0);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("alloc");
+	TCase *t = tcase_create("alloc");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_test(t, resizes_and_keeps_the_bytes);
+	tcase_add_test(t, a_failed_growth_leaves_the_block);
+	tcase_add_test(t, shrinking_cannot_fail);
+	tcase_add_test(t, checks_products);
+	tcase_add_test(t, fails_on_request);
+	tcase_add_test(t, wipes);
+	suite_add_tcase(suite, t);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The log writer. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+static int out[2];
+static char text[16384];
+
+static void
+open_log(void)
+{
+	ck_assert_int_eq(pipe2(out, O_NONBLOCK), 0);
+	log_set_output(out[1], false);
+	log_set_level(LOG_INFO);
+}
+
+static void
+close_log(void)
+{
+	log_set_output(STDERR_FILENO, true);
+	close(out[0]);
+	close(out[1]);
+}
+
+static const char *
+written(void)
+{
+	ssize_t n = read(out[0], text, sizeof(text) - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+START_TEST(writes_one_line)
+{
+	open_log();
+	LOG(LOG_WARN, "stream", "closed", kv_text("why", "no reason"), kv_int("age-ms", -5),
+	    kv_text("none", NULL), kv_text("plain", "x"));
+	ck_assert_str_eq(written(),
+	    "warn stream: closed why=\"no reason\" age-ms=-5 none=\"\" plain=x\n");
+	LOG(LOG_INFO, "stream", "nothing more");
+	ck_assert_str_eq(written(), "info stream: nothing more\n");
+	close_log();
+}
+END_TEST
+
+START_TEST(lets_no_value_break_the_line)
+{
+	open_log();
+	LOG(LOG_INFO, "tls", "refused", kv_text("subject", "CN=x\nerror tls: forged\" a=\"b"),
+	    kv_bytes("raw", "\0\xff", 2));
+	ck_assert_str_eq(written(), "info tls: refused subject=\"CN=x\\x0aerror tls: forged\\x22 "
+	    "a=\\x22b\" raw=\\x00\\xff\n");
+	close_log();
+}
+END_TEST
+
+START_TEST(cuts_but_ends_each_line)
+{
+	char big[2000];
+	const char *line;
+
+	open_log();
+	memset(big, '\n', sizeof(big));
+	LOG(LOG_INFO, "a", "b", kv_bytes("one", big, sizeof(big)), kv_bytes("two", big, sizeof(big)),
+	    kv_bytes("three", big, sizeof(big)));
+	line = written();
+	ck_assert_uint_le(strlen(line), 4096);
+	ck_assert_ptr_eq(strchr(line, '\n'), line + strlen(line) - 1);
+	close_log();
+}
+END_TEST
+
+START_TEST(keeps_to_its_level_and_errno)
+{
+	enum log_level level = LOG_ERROR;
+
+	open_log();
+	LOG(LOG_DEBUG, "a", "unwanted");
+	ck_assert_str_eq(written(), "");
+	ck_assert(log_parse_level("debug", &level));
+	log_set_level(level);
+	close(out[0]); /* nobody reads: the line is lost, errno is not */
+	out[0] = open("/dev/null", O_RDONLY);
+	log_set_output(-1, false);
+	errno = ENOENT;
+	LOG(LOG_DEBUG, "a", "lost");
+	ck_assert_int_eq(errno, ENOENT);
+	ck_assert(!log_parse_level("loud", &level));
+	ck_assert_str_eq(log_level_name(level), "debug");
+	close_log();
+}
+END_TEST
+
+START_TEST(puts_the_time_in_front)
+{
+	open_log();
+	clock_test_freeze(1760000000);
+	log_set_output(out[1], true);
+	LOG(LOG_ERROR, "a", "b");
+	ck_assert_str_eq(written(), "2025-10-09T08:53:20.000Z error a: b\n");
+	close_log();
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("log");
+	TCase *t = tcase_create("log");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_test(t, writes_one_line);
+	tcase_add_test(t, lets_no_value_break_the_line);
+	tcase_add_test(t, cuts_but_ends_each_line);
+	tcase_add_test(t, keeps_to_its_level_and_errno);
+	tcase_add_test(t, puts_the_time_in_front);
+	suite_add_tcase(suite, t);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}

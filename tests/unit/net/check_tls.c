@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the server's TLS settings accept, and whom the handshake lets in. */
+#include <check.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+
+#include "rig.h"
+
+enum { TURNS = 12 };
+
+static struct rig rig;
+
+static enum tls_verdict
+know_nobody(void *arg, const uint8_t *sha256, X509 *leaf, bool *ignore_dates)
+{
+	(void)arg, (void)sha256, (void)leaf, (void)ignore_dates;
+	return TLS_UNKNOWN;
+}
+
+static void
+with_both(void)
+{
+	rig_init(&rig, &(struct rig_options){.keys = KEYS_BOTH});
+}
+
+static void
+done(void)
+{
+	rig_fini(&rig);
+}
+
+/* --- loading --- */
+
+static enum err
+load(const char *cert, const char *key, const char **why)
+{
+	const char *certs[] = {cert, NULL}, *keys[] = {key, NULL};
+	struct tls_params p = {.certificates = certs, .private_keys = keys, .check = know_nobody};
+	struct tls_server *t = NULL;
+	enum err e = tls_server_new(&t, &p, why);
+
+	ck_assert((e == ERR_OK) == (t != NULL));
+	tls_server_unref(t);
+	return e;
+}
+
+static void
+expect_refusal(const char *cert, const char *key, enum err want, const char *name,
+    const char *remedy)
+{
+	const char *why = "";
+
+	ck_assert_int_eq(load(cert, key, &why), want);
+	ck_assert_msg(strstr(why, name) != NULL, "no \"%s\" in: %s", name, why);
+	ck_assert_msg(strstr(why, remedy) != NULL, "no \"%s\" in: %s", remedy, why);
+}
+
+static void
+write_text(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	fputs(text, f);
+	fclose(f);
+	chmod(path, 0600);
+}
+
+START_TEST(refuses_bad_files)
+{
+	const char *cert = rig_path(&rig, "ec.pem"), *key = rig_path(&rig, "ec.key");
+	const char *junk = rig_path(&rig, "junk"), *other = rig_path(&rig, "rsa.key");
+	const char *locked = rig_path(&rig, "locked.key"), *why;
+
+	ck_assert_int_eq(load(cert, key, &why), ERR_OK);
+	expect_refusal("/nonexistent/a.pem", key, ERR_IO, "/nonexistent/a.pem", "No such file");
+	expect_refusal(rig.dir, key, ERR_IO, rig.dir, "regular file");
+	expect_refusal(cert, other, ERR_CONFIG, other, "same order");
+	write_text(junk, "hello\n");
+	expect_refusal(junk, key, ERR_CONFIG, junk, "BEGIN CERTIFICATE");
+	expect_refusal(cert, junk, ERR_CONFIG, junk, "no private key");
+	write_text(junk, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+	expect_refusal(junk, key, ERR_CONFIG, junk, "damaged");
+	identity_write_key(&rig.server_ec, locked, "secret");
+	expect_refusal(cert, locked, ERR_CONFIG, locked, "openssl pkey");
+}
+END_TEST
+
+START_TEST(refuses_a_key_open_to_others)
+{
+	static const mode_t modes[] = {0640, 0604, 0620, 0602, 0610};
+	const char *cert = rig_path(&rig, "ec.pem"), *key = rig_path(&rig, "ec.key");
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		chmod(key, modes[i]);
+		expect_refusal(cert, key, ERR_CONFIG, key, "chmod 0600");
+	}
+}
+END_TEST
+
+START_TEST(refuses_lists_that_do_not_match)
+{
+	const char *cert = rig_path(&rig, "ec.pem"), *key = rig_path(&rig, "ec.key"), *why = "";
+	const char *two_certs[] = {cert, cert, NULL}, *two_keys[] = {key, key, NULL};
+	const char *one_key[] = {key, NULL}, *one_cert[] = {cert, NULL}, *none[] = {NULL};
+	struct tls_params p = {.certificates = two_certs, .private_keys = two_keys,
+	    .check = know_nobody};
+	struct tls_server *t = NULL;
+
+	ck_assert_int_eq(tls_server_new(&t, &p, &why), ERR_CONFIG);
+	ck_assert_ptr_nonnull(strstr(why, "same key type"));
+	p.private_keys = one_key;
+	ck_assert_int_eq(tls_server_new(&t, &p, &why), ERR_CONFIG);
+	ck_assert_ptr_nonnull(strstr(why, "no private key beside it"));
+	p.certificates = one_cert;
+	p.private_keys = two_keys;
+	ck_assert_int_eq(tls_server_new(&t, &p, &why), ERR_CONFIG);
+	ck_assert_ptr_nonnull(strstr(why, "no certificate beside it"));
+	p.certificates = p.private_keys = none;
+	ck_assert_int_eq(tls_server_new(&t, &p, &why), ERR_CONFIG);
+	ck_assert_ptr_null(t);
+}
+END_TEST
+
+START_TEST(tells_its_certificates)
+{
+	uint8_t got[TLS_DIGEST_LEN], want[TLS_DIGEST_LEN];
+	int64_t expires = 0;
+
+	identity_digest(&rig.server_ec, want);
+	ck_assert(tls_server_certificate(rig.tls, 0, got, &expires));
+	ck_assert_mem_eq(got, want, sizeof(want));
+	ck_assert_int_eq(expires, clock_wall() + 365 * 86400);
+	identity_digest(&rig.server_rsa, want);
+	ck_assert(tls_server_certificate(rig.tls, 1, got, &expires));
+	ck_assert_mem_eq(got, want, sizeof(want));
+	ck_assert(!tls_server_certificate(rig.tls, 2, got, &expires));
+}
+END_TEST
+
+START_TEST(reads_digests_of_a_file)
+{
+	uint8_t out[2][TLS_DIGEST_LEN], want[TLS_DIGEST_LEN];
+	const char *both = rig_path(&rig, "both.pem"), *why = "";
+	char cmd[512];
+	size_t n = 2;
+
+	snprintf(cmd, sizeof(cmd), "cat %s %s > %s", rig_path(&rig, "ec.pem"),
+	    rig_path(&rig, "rsa.pem"), both);
+	ck_assert_int_eq(system(cmd), 0);
+	ck_assert_int_eq(tls_digests_of_file(both, out, &n, &why), ERR_OK);
+	ck_assert_uint_eq(n, 2);
+	identity_digest(&rig.server_ec, want);
+	ck_assert_mem_eq(out[0], want, sizeof(want));
+	identity_digest(&rig.server_rsa, want);
+	ck_assert_mem_eq(out[1], want, sizeof(want));
+	n = 1;
+	ck_assert_int_eq(tls_digests_of_file(both, out, &n, &why), ERR_CONFIG);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_ptr_nonnull(strstr(why, both));
+}
+END_TEST
+
+/* --- the matrix: who, with which version, against which key --- */
+
+struct expectation {
+	enum who who;
+	bool ignore_dates, accepted;
+	enum stream_end end;
+	enum tls_verdict verdict;
+	int reason12, reason13; /* what the client's OpenSSL says about our alert */
+};
+
+static const struct expectation expectations[] = {
+    {WHO_RIGHT, false, true, STREAM_EOF, TLS_KNOWN, 0, 0},
+    {WHO_RIGHT_RSA, false, true, STREAM_EOF, TLS_KNOWN, 0, 0},
+    {WHO_NONE, false, false, STREAM_REFUSED, TLS_NONE, SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE,
+	SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED},
+    {WHO_UNKNOWN, false, false, STREAM_REFUSED, TLS_UNKNOWN, SSL_R_TLSV1_ALERT_UNKNOWN_CA,
+	SSL_R_TLSV1_ALERT_UNKNOWN_CA},
+    {WHO_UNKNOWN, true, false, STREAM_REFUSED, TLS_UNKNOWN, SSL_R_TLSV1_ALERT_UNKNOWN_CA,
+	SSL_R_TLSV1_ALERT_UNKNOWN_CA},
+    {WHO_EXPIRED, false, false, STREAM_REFUSED, TLS_EXPIRED,
+	SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED},
+    {WHO_EXPIRED, true, true, STREAM_EOF, TLS_KNOWN, 0, 0},
+    {WHO_EARLY, false, false, STREAM_REFUSED, TLS_NOT_YET_VALID,
+	SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED},
+    {WHO_EARLY, true, true, STREAM_EOF, TLS_KNOWN, 0, 0},
+    {WHO_IMPOSTOR, false, false, STREAM_TLS_ERROR, TLS_KNOWN, SSL_R_TLSV1_ALERT_DECRYPT_ERROR,
+	SSL_R_TLSV1_ALERT_DECRYPT_ERROR},
+};
+enum { EXPECTATIONS = sizeof(expectations) / sizeof(expectations[0]) };
+
+static void
+meet(const struct expectation *x, int version)
+{
+	struct served d = {0};
+	struct client c;
+	uint8_t digest[TLS_DIGEST_LEN];
+
+	rig.ignore_dates = x->ignore_dates;
+	rig.checks = 0;
+	rig_connect(&rig, &d, &c, &(struct client_options){.version = version, .who = x->who});
+	rig_pump(&rig, &c, TURNS);
+	ck_assert_ptr_nonnull(SSL_get0_peer_certificate(c.ssl)); /* refused or not, it saw ours */
+	ck_assert_uint_eq(d.ready, x->accepted);
+	if (x->accepted) {
+		ck_assert_str_eq(d.version, version == TLS1_3_VERSION ? "TLSv1.3" : "TLSv1.2");
+		client_send(&c, "hello", 5);
+		rig_pump(&rig, &c, 3);
+		ck_assert_uint_eq(d.got.len, 5);
+		ck_assert(!c.ended);
+	} else {
+		ck_assert(c.ended && !c.broken);
+		ck_assert_int_eq(c.reason, version == TLS1_3_VERSION ? x->reason13 : x->reason12);
+		ck_assert_uint_eq(d.closed, 0); /* lingers until the client has read the alert */
+	}
+	client_leave(&c);
+	rig_pump(&rig, &c, 3);
+	ck_assert_uint_eq(d.closed, 1);
+	ck_assert_int_eq(d.end, x->end);
+	ck_assert_int_eq(d.peer.verdict, x->verdict);
+	ck_assert(d.peer.have_digest == (x->who != WHO_NONE));
+	ck_assert_uint_eq(rig.checks, x->who != WHO_NONE);
+	if (x->who != WHO_NONE) {
+		identity_digest(&rig.ids[x->who], digest);
+		ck_assert_mem_eq(d.peer.sha256, digest, sizeof(digest));
+		ck_assert_ptr_nonnull(strstr(d.peer.subject, "CN="));
+	}
+	served_fini(&d);
+	client_fini(&c);
+}
+
+static void
+matrix(enum server_keys keys, int i)
+{
+	rig_init(&rig, &(struct rig_options){.keys = keys});
+	meet(&expectations[i % EXPECTATIONS],
+	    i < EXPECTATIONS ? TLS1_2_VERSION : TLS1_3_VERSION);
+	rig_fini(&rig);
+}
+
+START_TEST(lets_in_whom_it_knows_ec)
+{
+	matrix(KEYS_EC, _i);
+}
+END_TEST
+
+START_TEST(lets_in_whom_it_knows_rsa)
+{
+	matrix(KEYS_RSA, _i);
+}
+END_TEST
+
+/* --- versions and suites --- */
+
+static int
+try(const struct client_options *o, struct client *c, struct served *d)
+{
+	*d = (struct served){0};
+	rig_connect(&rig, d, c, o);
+	rig_pump(&rig, c, TURNS);
+	return d->ready == 1;
+}
+
+static bool
+connects(const struct client_options *o, const char *suite)
+{
+	struct served d;
+	struct client c;
+	bool ok = try(o, &c, &d);
+
+	if (ok && suite != NULL)
+		ck_assert_str_eq(SSL_get_cipher_name(c.ssl), suite);
+	client_fini(&c);
+	served_fini(&d);
+	loop_turn(rig.loop, false);
+	return ok;
+}
+
+START_TEST(serves_both_keys_and_modern_suites)
+{
+	struct client_options o = {.version = TLS1_2_VERSION, .who = WHO_RIGHT};
+
+	ck_assert(connects(&o, "ECDHE-ECDSA-AES256-GCM-SHA384"));
+	o.suites = "ECDHE-RSA-AES128-GCM-SHA256";
+	ck_assert(connects(&o, o.suites));
+	o.suites = "ECDHE-RSA-CHACHA20-POLY1305:ECDHE-RSA-AES256-GCM-SHA384";
+	ck_assert(connects(&o, "ECDHE-RSA-AES256-GCM-SHA384")); /* the server's preference */
+	o.suites = "AES128-SHA256:AES256-SHA:ECDHE-RSA-AES128-SHA";
+	ck_assert(!connects(&o, NULL));
+}
+END_TEST
+
+START_TEST(serves_old_suites_on_request)
+{
+	static const char *const old[] = {"AES128-SHA256", "AES256-SHA256", "AES128-SHA",
+	    "AES256-SHA", "ECDHE-RSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA384"};
+	struct client_options o = {.version = TLS1_2_VERSION, .who = WHO_RIGHT_RSA};
+
+	rig_init(&rig, &(struct rig_options){.keys = KEYS_BOTH, .legacy_cbc = true});
+	for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
+		o.suites = old[i];
+		ck_assert_msg(connects(&o, old[i]), "%s", old[i]);
+	}
+	o.suites = "AES128-SHA:ECDHE-ECDSA-AES256-GCM-SHA384"; /* still the last resort */
+	ck_assert(connects(&o, "ECDHE-ECDSA-AES256-GCM-SHA384"));
+	rig_fini(&rig);
+}
+END_TEST
+
+static void
+expect_version_alert(int version)
+{
+	struct client_options o = {.version = version, .who = WHO_RIGHT};
+	struct served d;
+	struct client c;
+
+	ck_assert(!try(&o, &c, &d));
+	ck_assert_int_eq(c.reason, SSL_R_TLSV1_ALERT_PROTOCOL_VERSION);
+	client_leave(&c);
+	rig_pump(&rig, &c, 2);
+	ck_assert_int_eq(d.end, STREAM_TLS_ERROR);
+	ck_assert_str_eq(d.why, "unsupported protocol");
+	client_fini(&c);
+	served_fini(&d);
+}
+
+START_TEST(refuses_old_versions)
+{
+	expect_version_alert(TLS1_1_VERSION);
+}
+END_TEST
+
+START_TEST(refuses_12_when_told_to)
+{
+	struct client_options o = {.version = TLS1_3_VERSION, .who = WHO_RIGHT};
+
+	rig_init(&rig, &(struct rig_options){.keys = KEYS_EC, .min_version_13 = true});
+	expect_version_alert(TLS1_2_VERSION);
+	ck_assert(connects(&o, NULL));
+	rig_fini(&rig);
+}
+END_TEST
+
+/* What resumption would need is never given out. */
+START_TEST(resumes_nothing)
+{
+	struct client_options o = {.version = _i == 0 ? TLS1_2_VERSION : TLS1_3_VERSION,
+	    .who = WHO_RIGHT};
+	struct served d[2];
+	struct client c[2];
+	int fd[2];
+
+	ck_assert(try(&o, &c[0], &d[0]));
+	ck_assert(!SSL_SESSION_is_resumable(SSL_get0_session(c[0].ssl)));
+	d[1] = (struct served){0};
+	rig_pair(fd, false);
+	served_start(&d[1], &rig, fd[0]);
+	client_start(&c[1], &rig, fd[1], &o);
+	SSL_set_session(c[1].ssl, SSL_get0_session(c[0].ssl));
+	rig_pump(&rig, &c[1], TURNS);
+	ck_assert_uint_eq(d[1].ready, 1);
+	ck_assert_int_eq(SSL_session_reused(c[1].ssl), 0);
+	for (int i = 0; i < 2; i++) {
+		client_fini(&c[i]);
+		served_fini(&d[i]);
+	}
+}
+END_TEST
+
+/* A long chain beside the leaf costs memory and is nothing we need. */
+START_TEST(bounds_the_clients_chain)
+{
+	struct served d = {0};
+	struct client c;
+
+	rig_connect(&rig, &d, &c, &(struct client_options){.version = TLS1_2_VERSION,
+	    .who = WHO_RIGHT});
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(SSL_add1_chain_cert(c.ssl, rig.ids[WHO_RIGHT_RSA].cert), 1);
+	rig_pump(&rig, &c, 3 * TURNS);
+	ck_assert_uint_eq(d.ready, 0);
+	ck_assert_uint_eq(rig.checks, 0);
+	client_leave(&c);
+	rig_pump(&rig, &c, 2);
+	ck_assert_int_eq(d.end, STREAM_TLS_ERROR);
+	client_fini(&c);
+	served_fini(&d);
+}
+END_TEST
+
+START_TEST(outlives_its_owner_while_sessions_hold_it)
+{
+	struct client_options o = {.who = WHO_RIGHT};
+	struct served d = {0};
+	struct client c;
+
+	rig_connect(&rig, &d, &c, &o);
+	tls_server_unref(rig.tls); /* a reload */
+	rig.tls = NULL;
+	rig_pump(&rig, &c, TURNS);
+	ck_assert_uint_eq(d.ready, 1);
+	client_fini(&c);
+	served_fini(&d);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("tls");
+	TCase *both = tcase_create("both keys"), *own = tcase_create("keys of their own");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	signal(SIGPIPE, SIG_IGN);
+	tcase_add_checked_fixture(both, with_both, done);
+	tcase_set_timeout(both, 60);
+	tcase_set_timeout(own, 60);
+	tcase_add_test(both, refuses_bad_files);
+	tcase_add_test(both, refuses_a_key_open_to_others);
+	tcase_add_test(both, refuses_lists_that_do_not_match);
+	tcase_add_test(both, tells_its_certificates);
+	tcase_add_test(both, reads_digests_of_a_file);
+	tcase_add_test(both, serves_both_keys_and_modern_suites);
+	tcase_add_test(both, refuses_old_versions);
+	tcase_add_loop_test(both, resumes_nothing, 0, 2);
+	tcase_add_test(both, bounds_the_clients_chain);
+	tcase_add_test(both, outlives_its_owner_while_sessions_hold_it);
+	tcase_add_loop_test(own, lets_in_whom_it_knows_ec, 0, 2 * EXPECTATIONS);
+	tcase_add_loop_test(own, lets_in_whom_it_knows_rsa, 0, 2 * EXPECTATIONS);
+	tcase_add_test(own, serves_old_suites_on_request);
+	tcase_add_test(own, refuses_12_when_told_to);
+	suite_add_tcase(suite, both);
+	suite_add_tcase(suite, own);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
