@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attributes: one table of their rules (attr.def, specification 1.4 section 3), and the Attribute
+ * structure of KMIP 1.x.  Inside, an attribute is a name, an index and a TTLV value; only the
+ * functions here know how a protocol version encodes it.
+ */
+#ifndef KMIP_ATTR_H
+#define KMIP_ATTR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "kmip/ttlv.h"
+
+enum kmip_attr_id {
+#define ATTR(id, text, tag, type, since, flags) ATTR_##id,
+#include "kmip/attr.def"
+#undef ATTR
+	ATTR_COUNT,
+	ATTR_CUSTOM = ATTR_COUNT, /* x-... and y-... */
+	ATTR_UNKNOWN,
+};
+
+enum kmip_attr_flags {
+	ATTR_MULTI = 1,	      /* may have several instances */
+	ATTR_AT_CREATE = 2,   /* the client may set it in a Template-Attribute */
+	ATTR_ADD = 4,	      /* ... by Add Attribute */
+	ATTR_MODIFY = 8,      /* ... by Modify Attribute */
+	ATTR_DELETE = 16,     /* ... remove it by Delete Attribute */
+	ATTR_KEPT = 32,	      /* kept with the object as it was given (not a field of struct object) */
+};
+
+struct kmip_attr_info {
+	enum kmip_attr_id id;
+	const char *name; /* as 1.x spells it */
+	uint32_t tag;	  /* the value's own tag, as 2.x has it */
+	enum ttlv_type type;
+	int since;	/* the first version that has it */
+	unsigned flags;
+};
+
+/* A view of one attribute: of a message or of a stored object. */
+struct kmip_attr {
+	enum kmip_attr_id id;
+	const char *name; /* not terminated */
+	size_t name_len;
+	bool has_index;
+	int32_t index;
+	struct ttlv value; /* value.value NULL: none given */
+};
+
+enum { ATTR_NAME_MAX = 256, ATTR_VALUE_MAX = 8192 };
+
+/* The table's row, or NULL for ATTR_CUSTOM and ATTR_UNKNOWN. */
+const struct kmip_attr_info *kmip_attr_info(enum kmip_attr_id id);
+/*
+ * The id for a name; an attribute younger than the version is ATTR_UNKNOWN to it, names that
+ * begin with "x-" or "y-" are ATTR_CUSTOM.
+ */
+enum kmip_attr_id kmip_attr_find(const char *name, size_t len, int version);
+
+/*
+ * The flags of any attribute: the table's, those of client-defined "x-..." or of server-defined
+ * "y-..." ones, or none for ATTR_UNKNOWN.
+ */
+unsigned kmip_attr_flags(const struct kmip_attr *a);
+
+/*
+ * Reads the next child of r as an Attribute structure (name, optional index, value).  A wrong
+ * structure is ERR_INVALID_MESSAGE (sticky in r); an unknown name is no error here, only
+ * id = ATTR_UNKNOWN.  value_needed: a missing value is ERR_MISSING_DATA.
+ */
+bool kmip_attr_read(struct ttlv_reader *r, int version, bool value_needed, struct kmip_attr *out);
+
+/*
+ * Checks a value that a client wants to set against its type, its structure (Name, Link,
+ * Application Specific Information, ...), known enumeration values, ranges and ATTR_VALUE_MAX.
+ * Custom attributes: any type, structures only well formed.  ERR_ATTRIBUTE_VALUE,
+ * ERR_ATTRIBUTE_UNKNOWN.
+ */
+CHECKED enum err kmip_attr_check(const struct kmip_attr *a, int version);
+
+/*
+ * Writes an Attribute structure.  The index is left out when it is 0 and has_index is false.
+ * An attribute that the version does not have is not written: returns false.
+ */
+bool kmip_attr_write(struct buf *b, int version, const struct kmip_attr *a);
+
+/*
+ * A value in its stable stored form (type, then wire bytes), and back.  Two values are equal
+ * exactly if their stored forms are.
+ */
+void kmip_attr_pack_value(struct buf *b, const struct ttlv *value);
+bool kmip_attr_unpack_value(const uint8_t *data, size_t len, struct ttlv *out);
+
+#endif

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attributes: the table of their rules, the Attribute structure of KMIP 1.x, checks of values. */
+#include "kmip/attr.h"
+
+#include <string.h>
+
+#include "base/pack.h"
+#include "kmip/names.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* No attribute of the specification comes near; a custom structure is flat anyhow. */
+enum { ELEMENTS_MAX = 256 };
+
+/* The last second of the year 9999, the last that RFC 3339 can write. */
+#define DATE_MAX INT64_C(253402300799)
+
+static const struct kmip_attr_info infos[] = {
+#define ATTR(id, text, tag, type, since, flags) {ATTR_##id, text, tag, type, since, flags},
+#include "kmip/attr.def"
+#undef ATTR
+};
+
+/* A field of a structured attribute, in the order of the specification's tables. */
+struct field {
+	uint32_t tag;
+	enum ttlv_type type;
+	int since;
+	bool required;
+	uint32_t values; /* the tag whose enumeration it has; 0: its own */
+};
+
+static const struct field name_fields[] = {
+	{TAG_NAME_VALUE, TTLV_TEXT, KMIP_1_0, true, 0},
+	{TAG_NAME_TYPE, TTLV_ENUM, KMIP_1_0, true, 0},
+};
+
+static const struct field parameters_fields[] = {
+	{TAG_BLOCK_CIPHER_MODE, TTLV_ENUM, KMIP_1_0, false, 0},
+	{TAG_PADDING_METHOD, TTLV_ENUM, KMIP_1_0, false, 0},
+	{TAG_HASHING_ALGORITHM, TTLV_ENUM, KMIP_1_0, false, 0},
+	{TAG_KEY_ROLE_TYPE, TTLV_ENUM, KMIP_1_0, false, 0},
+	{TAG_DIGITAL_SIGNATURE_ALGORITHM, TTLV_ENUM, KMIP_1_2, false, 0},
+	{TAG_CRYPTOGRAPHIC_ALGORITHM, TTLV_ENUM, KMIP_1_2, false, 0},
+	{TAG_RANDOM_IV, TTLV_BOOLEAN, KMIP_1_2, false, 0},
+	{TAG_IV_LENGTH, TTLV_INTEGER, KMIP_1_2, false, 0},
+	{TAG_TAG_LENGTH, TTLV_INTEGER, KMIP_1_2, false, 0},
+	{TAG_FIXED_FIELD_LENGTH, TTLV_INTEGER, KMIP_1_2, false, 0},
+	{TAG_INVOCATION_FIELD_LENGTH, TTLV_INTEGER, KMIP_1_2, false, 0},
+	{TAG_COUNTER_LENGTH, TTLV_INTEGER, KMIP_1_2, false, 0},
+	{TAG_INITIAL_COUNTER_VALUE, TTLV_INTEGER, KMIP_1_2, false, 0},
+	{TAG_SALT_LENGTH, TTLV_INTEGER, KMIP_1_4, false, 0},
+	{TAG_MASK_GENERATOR, TTLV_ENUM, KMIP_1_4, false, 0},
+	{TAG_MASK_GENERATOR_HASHING_ALGORITHM, TTLV_ENUM, KMIP_1_4, false, TAG_HASHING_ALGORITHM},
+	{TAG_P_SOURCE, TTLV_BYTES, KMIP_1_4, false, 0},
+	{TAG_TRAILER_FIELD, TTLV_INTEGER, KMIP_1_4, false, 0},
+};
+
+static const struct field domain_fields[] = {
+	{TAG_QLENGTH, TTLV_INTEGER, KMIP_1_0, false, 0},
+	{TAG_RECOMMENDED_CURVE, TTLV_ENUM, KMIP_1_0, false, 0},
+};
+
+static const struct field digest_fields[] = {
+	{TAG_HASHING_ALGORITHM, TTLV_ENUM, KMIP_1_0, true, 0},
+	{TAG_DIGEST_VALUE, TTLV_BYTES, KMIP_1_0, false, 0},
+	{TAG_KEY_FORMAT_TYPE, TTLV_ENUM, KMIP_1_1, false, 0},
+};
+
+static const struct field limits_fields[] = {
+	{TAG_USAGE_LIMITS_TOTAL, TTLV_LONG, KMIP_1_0, true, 0},
+	{TAG_USAGE_LIMITS_COUNT, TTLV_LONG, KMIP_1_0, false, 0},
+	{TAG_USAGE_LIMITS_UNIT, TTLV_ENUM, KMIP_1_0, true, 0},
+};
+
+static const struct field revocation_fields[] = {
+	{TAG_REVOCATION_REASON_CODE, TTLV_ENUM, KMIP_1_0, true, 0},
+	{TAG_REVOCATION_MESSAGE, TTLV_TEXT, KMIP_1_0, false, 0},
+};
+
+static const struct field link_fields[] = {
+	{TAG_LINK_TYPE, TTLV_ENUM, KMIP_1_0, true, 0},
+	{TAG_LINKED_OBJECT_IDENTIFIER, TTLV_TEXT, KMIP_1_0, true, 0},
+};
+
+static const struct field application_fields[] = {
+	{TAG_APPLICATION_NAMESPACE, TTLV_TEXT, KMIP_1_0, true, 0},
+	{TAG_APPLICATION_DATA, TTLV_TEXT, KMIP_1_0, true, 0},
+};
+
+static const struct field alternative_fields[] = {
+	{TAG_ALTERNATIVE_NAME_VALUE, TTLV_TEXT, KMIP_1_2, true, 0},
+	{TAG_ALTERNATIVE_NAME_TYPE, TTLV_ENUM, KMIP_1_2, true, 0},
+};
+
+static const struct field location_fields[] = {
+	{TAG_KEY_VALUE_LOCATION_VALUE, TTLV_TEXT, KMIP_1_2, true, 0},
+	{TAG_KEY_VALUE_LOCATION_TYPE, TTLV_ENUM, KMIP_1_2, true, 0},
+};
+
+static const struct field generator_fields[] = {
+	{TAG_RNG_ALGORITHM, TTLV_ENUM, KMIP_1_3, true, 0},
+	{TAG_CRYPTOGRAPHIC_ALGORITHM, TTLV_ENUM, KMIP_1_3, false, 0},
+	{TAG_CRYPTOGRAPHIC_LENGTH, TTLV_INTEGER, KMIP_1_3, false, 0},
+	{TAG_HASHING_ALGORITHM, TTLV_ENUM, KMIP_1_3, false, 0},
+	{TAG_DRBG_ALGORITHM, TTLV_ENUM, KMIP_1_3, false, 0},
+	{TAG_RECOMMENDED_CURVE, TTLV_ENUM, KMIP_1_3, false, 0},
+	{TAG_FIPS186_VARIATION, TTLV_ENUM, KMIP_1_3, false, 0},
+	{TAG_PREDICTION_RESISTANCE, TTLV_BOOLEAN, KMIP_1_3, false, 0},
+};
+
+static const struct structure {
+	enum kmip_attr_id id;
+	const struct field *fields;
+	size_t count;
+} structures[] = {
+#define STRUCTURE(id, fields) {ATTR_##id, fields, COUNT(fields)}
+	STRUCTURE(NAME, name_fields),
+	STRUCTURE(CRYPTOGRAPHIC_PARAMETERS, parameters_fields),
+	STRUCTURE(CRYPTOGRAPHIC_DOMAIN_PARAMETERS, domain_fields),
+	STRUCTURE(DIGEST, digest_fields),
+	STRUCTURE(USAGE_LIMITS, limits_fields),
+	STRUCTURE(REVOCATION_REASON, revocation_fields),
+	STRUCTURE(LINK, link_fields),
+	STRUCTURE(APPLICATION_SPECIFIC_INFORMATION, application_fields),
+	STRUCTURE(ALTERNATIVE_NAME, alternative_fields),
+	STRUCTURE(KEY_VALUE_LOCATION, location_fields),
+	STRUCTURE(RANDOM_NUMBER_GENERATOR, generator_fields),
+#undef STRUCTURE
+};
+
+const struct kmip_attr_info *
+kmip_attr_info(enum kmip_attr_id id)
+{
+	return id < ATTR_COUNT ? &infos[id] : NULL;
+}
+
+static bool
+begins(const char *name, size_t len, const char *prefix)
+{
+	return len >= strlen(prefix) && memcmp(name, prefix, strlen(prefix)) == 0;
+}
+
+enum kmip_attr_id
+kmip_attr_find(const char *name, size_t len, int version)
+{
+	for (size_t i = 0; i < COUNT(infos); i++) {
+		if (strlen(infos[i].name) == len && memcmp(infos[i].name, name, len) == 0)
+			return infos[i].since <= version ? infos[i].id : ATTR_UNKNOWN;
+	}
+	return begins(name, len, "x-") || begins(name, len, "y-") ? ATTR_CUSTOM : ATTR_UNKNOWN;
+}
+
+unsigned
+kmip_attr_flags(const struct kmip_attr *a)
+{
+	if (a->id < ATTR_COUNT)
+		return infos[a->id].flags;
+	if (a->id != ATTR_CUSTOM)
+		return 0;
+	if (begins(a->name, a->name_len, "y-"))
+		return ATTR_MULTI | ATTR_KEPT;
+	return ATTR_MULTI | ATTR_AT_CREATE | ATTR_ADD | ATTR_MODIFY | ATTR_DELETE | ATTR_KEPT;
+}
+
+static enum err
+read_attribute(const struct ttlv *structure, bool value_needed, struct kmip_attr *a)
+{
+	struct ttlv_reader r;
+	struct ttlv t;
+
+	ttlv_enter(&r, structure);
+	if (ttlv_need(&r, TAG_ATTRIBUTE_NAME, TTLV_TEXT, &t)) {
+		a->name = (const char *)t.value;
+		a->name_len = t.len;
+	}
+	if (ttlv_opt(&r, TAG_ATTRIBUTE_INDEX, TTLV_INTEGER, &t)) {
+		a->has_index = true;
+		a->index = ttlv_int(&t);
+		if (a->index < 0)
+			return ERR_INVALID_FIELD;
+	}
+	if (ttlv_peek(&r) == TAG_ATTRIBUTE_VALUE)
+		ttlv_next(&r, &a->value);
+	else if (value_needed && r.error == ERR_OK)
+		return ERR_MISSING_DATA;
+	return ttlv_finish(&r);
+}
+
+bool
+kmip_attr_read(struct ttlv_reader *r, int version, bool value_needed, struct kmip_attr *out)
+{
+	struct kmip_attr a = {0};
+	struct ttlv t;
+
+	if (!ttlv_need(r, TAG_ATTRIBUTE, TTLV_STRUCTURE, &t))
+		return false;
+	r->error = read_attribute(&t, value_needed, &a);
+	if (r->error != ERR_OK)
+		return false;
+	a.id = kmip_attr_find(a.name, a.name_len, version);
+	*out = a;
+	return true;
+}
+
+static bool
+enum_known(uint32_t tag, const struct ttlv *t, int version)
+{
+	enum kmip_set set;
+
+	return kmip_set_of_tag(tag, &set) && kmip_value_known(set, ttlv_uint(t), version);
+}
+
+/*
+ * Ranges that follow from the type: nothing here counts backwards from zero, and dates are ones
+ * that can be written down.
+ */
+static bool
+range_right(const struct ttlv *t)
+{
+	switch (t->type) {
+	case TTLV_INTEGER:
+		return ttlv_int(t) >= 0;
+	case TTLV_LONG:
+		return ttlv_long(t) >= 0;
+	case TTLV_DATE_TIME:
+		return ttlv_long(t) >= 0 && ttlv_long(t) <= DATE_MAX;
+	case TTLV_STRUCTURE:
+	case TTLV_BIG_INTEGER:
+	case TTLV_ENUM:
+	case TTLV_BOOLEAN:
+	case TTLV_TEXT:
+	case TTLV_BYTES:
+	case TTLV_INTERVAL:
+		break;
+	}
+	return true;
+}
+
+static bool
+fields_right(const struct structure *s, const struct ttlv *value, int version)
+{
+	struct ttlv_reader r;
+	struct ttlv t;
+
+	ttlv_enter(&r, value);
+	for (const struct field *f = s->fields; f < s->fields + s->count; f++) {
+		if (f->since > version)
+			continue;
+		if (!ttlv_opt(&r, f->tag, f->type, &t)) {
+			if (f->required)
+				return false;
+			continue;
+		}
+		if (!range_right(&t))
+			return false;
+		if (f->type == TTLV_ENUM &&
+		    !enum_known(f->values != 0 ? f->values : f->tag, &t, version))
+			return false;
+	}
+	return ttlv_finish(&r) == ERR_OK;
+}
+
+static bool
+value_right(const struct kmip_attr_info *info, const struct ttlv *value, int version)
+{
+	if (value->type != info->type)
+		return false;
+	if (info->id == ATTR_CRYPTOGRAPHIC_LENGTH)
+		return ttlv_int(value) > 0;
+	if (info->id == ATTR_CRYPTOGRAPHIC_USAGE_MASK)
+		return true; /* the top bits are for extensions: any is one the client may know */
+	if (info->type == TTLV_ENUM)
+		return enum_known(info->tag, value, version);
+	if (info->type != TTLV_STRUCTURE)
+		return range_right(value);
+	for (size_t i = 0; i < COUNT(structures); i++) {
+		if (structures[i].id == info->id)
+			return fields_right(&structures[i], value, version);
+	}
+	return false;
+}
+
+enum err
+kmip_attr_check(const struct kmip_attr *a, int version)
+{
+	const struct kmip_attr_info *info = kmip_attr_info(a->id);
+	const struct ttlv *v = &a->value;
+
+	if (a->id == ATTR_UNKNOWN || (info != NULL && info->since > version))
+		return ERR_ATTRIBUTE_UNKNOWN;
+	if (v->value == NULL || v->len > ATTR_VALUE_MAX)
+		return ERR_ATTRIBUTE_VALUE;
+	if (ttlv_check_value(v->type, v->value, v->len, ELEMENTS_MAX) != ERR_OK)
+		return ERR_ATTRIBUTE_VALUE;
+	if (info == NULL)
+		return a->name_len <= ATTR_NAME_MAX ? ERR_OK : ERR_ATTRIBUTE_UNKNOWN;
+	return value_right(info, v, version) ? ERR_OK : ERR_ATTRIBUTE_VALUE;
+}
+
+bool
+kmip_attr_write(struct buf *b, int version, const struct kmip_attr *a)
+{
+	const struct kmip_attr_info *info = kmip_attr_info(a->id);
+	size_t mark;
+
+	if (a->id == ATTR_UNKNOWN || (info != NULL && info->since > version))
+		return false;
+	mark = ttlv_begin(b, TAG_ATTRIBUTE);
+	if (info != NULL)
+		ttlv_put_text(b, TAG_ATTRIBUTE_NAME, info->name, strlen(info->name));
+	else
+		ttlv_put_text(b, TAG_ATTRIBUTE_NAME, a->name, a->name_len);
+	if (a->has_index || a->index != 0)
+		ttlv_put_int(b, TAG_ATTRIBUTE_INDEX, a->index);
+	if (a->value.value != NULL)
+		ttlv_put_raw(b, TAG_ATTRIBUTE_VALUE, a->value.type, a->value.value, a->value.len);
+	ttlv_end(b, mark);
+	return true;
+}
+
+void
+kmip_attr_pack_value(struct buf *b, const struct ttlv *value)
+{
+	pack_u8(b, (uint8_t)value->type);
+	buf_put(b, value->value, value->len);
+}
+
+bool
+kmip_attr_unpack_value(const uint8_t *data, size_t len, struct ttlv *out)
+{
+	struct ttlv t = {.tag = TAG_ATTRIBUTE_VALUE};
+
+	if (len == 0)
+		return false;
+	t.type = (enum ttlv_type)data[0];
+	t.value = data + 1;
+	if (ttlv_check_value(t.type, t.value, len - 1, ELEMENTS_MAX) != ERR_OK)
+		return false;
+	t.len = (uint32_t)(len - 1);
+	*out = t;
+	return true;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Our errors as Result Status and Result Reason.  No default: a new error does not compile
+ * until it has its reason here.
+ */
+#include "kmip/reason.h"
+
+#include "kmip/names.h"
+
+uint32_t
+kmip_status(enum err e)
+{
+	if (e == ERR_OK)
+		return KMIP_RESULT_STATUS_SUCCESS;
+	if (e == ERR_UNDONE)
+		return KMIP_RESULT_STATUS_OPERATION_UNDONE;
+	return KMIP_RESULT_STATUS_OPERATION_FAILED;
+}
+
+/* The best reason of any version (tables of section 11). */
+static uint32_t
+best_reason(enum err e)
+{
+	switch (e) {
+	case ERR_INVALID_MESSAGE:
+	case ERR_VERSION_UNSUPPORTED:
+	case ERR_REQUEST_TOO_LARGE:
+		return KMIP_RESULT_REASON_INVALID_MESSAGE;
+	case ERR_INVALID_FIELD:
+	case ERR_ATTRIBUTE_UNKNOWN:
+	case ERR_ATTRIBUTE_VALUE:
+	case ERR_ALGORITHM:
+	case ERR_OBJECT_TYPE:
+		return KMIP_RESULT_REASON_INVALID_FIELD;
+	case ERR_MISSING_DATA:
+		return KMIP_RESULT_REASON_MISSING_DATA;
+	case ERR_OP_UNSUPPORTED:
+		return KMIP_RESULT_REASON_OPERATION_NOT_SUPPORTED;
+	case ERR_FEATURE_UNSUPPORTED:
+	case ERR_ASYNC_UNSUPPORTED:
+	case ERR_CRITICAL_EXTENSION:
+	case ERR_KEY_WRAP:
+		return KMIP_RESULT_REASON_FEATURE_NOT_SUPPORTED;
+	case ERR_RESPONSE_TOO_LARGE:
+		return KMIP_RESULT_REASON_RESPONSE_TOO_LARGE;
+	case ERR_UNKNOWN_CREDENTIAL:
+	case ERR_NOT_AUTHENTIC:
+		return KMIP_RESULT_REASON_AUTHENTICATION_NOT_SUCCESSFUL;
+	case ERR_NO_OBJECT:
+	case ERR_NO_ATTRIBUTE:
+	case ERR_INDEX:
+		return KMIP_RESULT_REASON_ITEM_NOT_FOUND;
+	case ERR_ATTRIBUTE_EXISTS:
+	case ERR_NAME_TAKEN:
+		return KMIP_RESULT_REASON_ILLEGAL_OPERATION;
+	case ERR_ATTRIBUTE_READ_ONLY:
+	case ERR_WRONG_STATE:
+	case ERR_DENIED:
+		return KMIP_RESULT_REASON_PERMISSION_DENIED;
+	case ERR_TOO_MANY_ATTRIBUTES:
+		return KMIP_RESULT_REASON_INDEX_OUT_OF_BOUNDS;
+	case ERR_KEY_FORMAT:
+		return KMIP_RESULT_REASON_KEY_FORMAT_TYPE_NOT_SUPPORTED;
+	case ERR_KEY_COMPRESSION:
+		return KMIP_RESULT_REASON_KEY_COMPRESSION_TYPE_NOT_SUPPORTED;
+	case ERR_NO_KEY_VALUE:
+		return KMIP_RESULT_REASON_KEY_VALUE_NOT_PRESENT;
+	case ERR_CANCELLED:
+		return KMIP_RESULT_REASON_OPERATION_CANCELED_BY_REQUESTER;
+	case ERR_INTEGRITY:
+	case ERR_NO_ROOT_KEY:
+	case ERR_CRYPTO:
+		return KMIP_RESULT_REASON_CRYPTOGRAPHIC_FAILURE;
+	case ERR_OK:
+	case ERR_UNDONE:
+	case ERR_NO_MEMORY:
+	case ERR_NO_SECURE_MEMORY:
+	case ERR_BUSY:
+	case ERR_DEADLINE:
+	case ERR_INTERNAL:
+	case ERR_STORAGE:
+	case ERR_STORAGE_FULL:
+	case ERR_STORAGE_DOWN:
+	case ERR_CONFLICT:
+	case ERR_CORRUPT:
+	case ERR_SCHEMA:
+	case ERR_IN_USE:
+	case ERR_CLOSED:
+	case ERR_IO:
+	case ERR_CONFIG:
+		break;
+	}
+	return KMIP_RESULT_REASON_GENERAL_FAILURE;
+}
+
+uint32_t
+kmip_reason(enum err e, int version)
+{
+	uint32_t reason = best_reason(e);
+
+	return kmip_value_known(SET_RESULT_REASON, reason, version)
+	    ? reason
+	    : KMIP_RESULT_REASON_GENERAL_FAILURE;
+}

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TTLV: the check of a whole encoding, the reader and the writer. */
+#include "kmip/ttlv.h"
+
+#include <string.h>
+
+#include "base/pack.h"
+#include "base/text.h"
+
+enum { TAG_BLOCK_KMIP = 0x42, TAG_BLOCK_EXTENSION = 0x54, ALIGN = 8 };
+
+static size_t
+padding(size_t len)
+{
+	return (ALIGN - len % ALIGN) % ALIGN;
+}
+
+static void
+read_header(const uint8_t *p, struct ttlv *out)
+{
+	struct unpack u;
+	uint32_t word;
+
+	unpack_init(&u, p, TTLV_HEADER);
+	word = unpack_u32(&u);
+	out->tag = word >> 8;
+	out->type = (enum ttlv_type)(word & 0xff);
+	out->len = unpack_u32(&u);
+	out->value = p + TTLV_HEADER;
+}
+
+/*
+ * The one place that moves over a message: takes header, value and padding if all of them are
+ * there.  Checks nothing else.
+ */
+static bool
+take(const uint8_t **p, const uint8_t *end, struct ttlv *out)
+{
+	size_t left = (size_t)(end - *p), need;
+	struct ttlv t;
+
+	if (left < TTLV_HEADER)
+		return false;
+	left -= TTLV_HEADER;
+	read_header(*p, &t);
+	need = (size_t)t.len + padding(t.len);
+	if (need > left)
+		return false;
+	*p = t.value + need;
+	*out = t;
+	return true;
+}
+
+static bool
+bytes_are_zero(const uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (p[i] != 0)
+			return false;
+	return true;
+}
+
+/* Length and content of anything but what stands inside a structure. */
+static bool
+value_right(enum ttlv_type type, const uint8_t *value, size_t len)
+{
+	switch (type) {
+	case TTLV_STRUCTURE:
+		return len % ALIGN == 0;
+	case TTLV_INTEGER:
+	case TTLV_ENUM:
+	case TTLV_INTERVAL:
+		return len == 4;
+	case TTLV_LONG:
+	case TTLV_DATE_TIME:
+		return len == 8;
+	case TTLV_BIG_INTEGER:
+		return len > 0 && len % ALIGN == 0;
+	case TTLV_BOOLEAN:
+		return len == 8 && bytes_are_zero(value, 7) && value[7] <= 1;
+	case TTLV_TEXT:
+		return text_is_utf8(value, len);
+	case TTLV_BYTES:
+		return true;
+	}
+	return false; /* the type came off the wire */
+}
+
+static bool
+element_right(const struct ttlv *t)
+{
+	uint32_t block = t->tag >> 16;
+
+	return (block == TAG_BLOCK_KMIP || block == TAG_BLOCK_EXTENSION) &&
+	    value_right(t->type, t->value, t->len) &&
+	    bytes_are_zero(t->value + t->len, padding(t->len));
+}
+
+/*
+ * Walks everything between p and end.  depth: structures that are open around it.  A stack of
+ * ends instead of recursion, so that no message decides how much stack we need.
+ */
+static bool
+walk(const uint8_t *p, const uint8_t *end, unsigned depth, size_t elements_max)
+{
+	const uint8_t *ends[TTLV_NESTING_MAX + 1];
+	unsigned bottom = depth;
+	struct ttlv t;
+
+	ends[depth] = end;
+	for (size_t count = 0;;) {
+		while (p == ends[depth]) {
+			if (depth == bottom)
+				return true;
+			depth--;
+		}
+		if (count++ == elements_max || !take(&p, ends[depth], &t) || !element_right(&t))
+			return false;
+		if (t.type != TTLV_STRUCTURE)
+			continue;
+		if (depth == TTLV_NESTING_MAX)
+			return false;
+		ends[++depth] = p;
+		p = t.value;
+	}
+}
+
+enum err
+ttlv_check(const uint8_t *data, size_t len, size_t elements_max, struct ttlv *root)
+{
+	const uint8_t *p = data;
+	struct ttlv t;
+
+	if (!take(&p, data + len, &t) || p != data + len || !walk(data, p, 0, elements_max))
+		return ERR_INVALID_MESSAGE;
+	*root = t;
+	return ERR_OK;
+}
+
+enum err
+ttlv_check_value(enum ttlv_type type, const uint8_t *value, size_t len, size_t elements_max)
+{
+	if (len > UINT32_MAX || !value_right(type, value, len))
+		return ERR_INVALID_MESSAGE;
+	if (type == TTLV_STRUCTURE && !walk(value, value + len, 1, elements_max))
+		return ERR_INVALID_MESSAGE;
+	return ERR_OK;
+}
+
+size_t
+ttlv_total(const uint8_t *data, uint32_t tag, enum ttlv_type type)
+{
+	struct ttlv t;
+
+	read_header(data, &t);
+	if (t.tag != tag || t.type != type || (type == TTLV_STRUCTURE && t.len % ALIGN != 0))
+		return 0;
+	return TTLV_HEADER + (size_t)t.len + padding(t.len);
+}
+
+void
+ttlv_enter(struct ttlv_reader *r, const struct ttlv *structure)
+{
+	*r = (struct ttlv_reader){structure->value, structure->value + structure->len, ERR_OK};
+}
+
+bool
+ttlv_next(struct ttlv_reader *r, struct ttlv *out)
+{
+	if (r->error != ERR_OK || r->p == r->end)
+		return false;
+	if (!take(&r->p, r->end, out)) {
+		r->error = ERR_INVALID_MESSAGE;
+		return false;
+	}
+	return true;
+}
+
+uint32_t
+ttlv_peek(const struct ttlv_reader *r)
+{
+	struct ttlv t;
+
+	if (r->error != ERR_OK || (size_t)(r->end - r->p) < TTLV_HEADER)
+		return 0;
+	read_header(r->p, &t);
+	return t.tag;
+}
+
+bool
+ttlv_opt(struct ttlv_reader *r, uint32_t tag, enum ttlv_type type, struct ttlv *out)
+{
+	*out = (struct ttlv){0};
+	if (ttlv_peek(r) != tag || !ttlv_next(r, out))
+		return false;
+	if (out->type != type) {
+		r->error = ERR_INVALID_MESSAGE;
+		*out = (struct ttlv){0};
+		return false;
+	}
+	return true;
+}
+
+bool
+ttlv_need(struct ttlv_reader *r, uint32_t tag, enum ttlv_type type, struct ttlv *out)
+{
+	if (ttlv_opt(r, tag, type, out))
+		return true;
+	if (r->error == ERR_OK)
+		r->error = ERR_MISSING_DATA;
+	return false;
+}
+
+enum err
+ttlv_finish(struct ttlv_reader *r)
+{
+	struct ttlv t;
+
+	while (ttlv_peek(r) >> 16 == TAG_BLOCK_EXTENSION)
+		ttlv_next(r, &t);
+	if (r->error == ERR_OK && r->p != r->end)
+		r->error = ERR_INVALID_MESSAGE;
+	return r->error;
+}
+
+/* unpack_*() read zero where there are too few bytes, so nothing here trusts a length. */
+uint32_t
+ttlv_uint(const struct ttlv *t)
+{
+	struct unpack u;
+
+	unpack_init(&u, t->value, t->len);
+	return unpack_u32(&u);
+}
+
+int32_t
+ttlv_int(const struct ttlv *t)
+{
+	return (int32_t)ttlv_uint(t);
+}
+
+int64_t
+ttlv_long(const struct ttlv *t)
+{
+	struct unpack u;
+
+	unpack_init(&u, t->value, t->len);
+	return (int64_t)unpack_u64(&u);
+}
+
+bool
+ttlv_bool(const struct ttlv *t)
+{
+	return ttlv_long(t) != 0;
+}
+
+bool
+ttlv_is_text(const struct ttlv *t, const char *s)
+{
+	size_t len = strlen(s);
+
+	return t->type == TTLV_TEXT && t->len == len && memcmp(t->value, s, len) == 0;
+}
+
+static void
+store_u32(uint8_t *p, uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		p[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
+static void
+put_header(struct buf *b, uint32_t tag, enum ttlv_type type, size_t len)
+{
+	if (len > UINT32_MAX && b->error == ERR_OK)
+		b->error = ERR_RESPONSE_TOO_LARGE;
+	pack_u32(b, tag << 8 | (uint32_t)type);
+	pack_u32(b, (uint32_t)len);
+}
+
+size_t
+ttlv_begin(struct buf *b, uint32_t tag)
+{
+	size_t mark = b->len;
+
+	put_header(b, tag, TTLV_STRUCTURE, 0);
+	return mark;
+}
+
+void
+ttlv_end(struct buf *b, size_t mark)
+{
+	size_t len;
+
+	if (buf_error(b) != ERR_OK)
+		return;
+	len = b->len - mark - TTLV_HEADER;
+	if (len > UINT32_MAX)
+		b->error = ERR_RESPONSE_TOO_LARGE;
+	else
+		store_u32(b->data + mark + 4, (uint32_t)len);
+}
+
+void
+ttlv_put_raw(struct buf *b, uint32_t tag, enum ttlv_type type, const void *value, size_t len)
+{
+	static const uint8_t zero[ALIGN];
+
+	put_header(b, tag, type, len);
+	buf_put(b, value, len);
+	buf_put(b, zero, padding(len));
+}
+
+static void
+put_u32(struct buf *b, uint32_t tag, enum ttlv_type type, uint32_t v)
+{
+	put_header(b, tag, type, 4);
+	pack_u32(b, v);
+	pack_u32(b, 0);
+}
+
+static void
+put_u64(struct buf *b, uint32_t tag, enum ttlv_type type, uint64_t v)
+{
+	put_header(b, tag, type, 8);
+	pack_u64(b, v);
+}
+
+void
+ttlv_put_int(struct buf *b, uint32_t tag, int32_t v)
+{
+	put_u32(b, tag, TTLV_INTEGER, (uint32_t)v);
+}
+
+void
+ttlv_patch_int(struct buf *b, size_t at, int32_t v)
+{
+	if (buf_error(b) == ERR_OK)
+		store_u32(b->data + at + TTLV_HEADER, (uint32_t)v);
+}
+
+void
+ttlv_put_long(struct buf *b, uint32_t tag, int64_t v)
+{
+	put_u64(b, tag, TTLV_LONG, (uint64_t)v);
+}
+
+void
+ttlv_put_enum(struct buf *b, uint32_t tag, uint32_t v)
+{
+	put_u32(b, tag, TTLV_ENUM, v);
+}
+
+void
+ttlv_put_bool(struct buf *b, uint32_t tag, bool v)
+{
+	put_u64(b, tag, TTLV_BOOLEAN, v ? 1 : 0);
+}
+
+void
+ttlv_put_text(struct buf *b, uint32_t tag, const char *s, size_t len)
+{
+	ttlv_put_raw(b, tag, TTLV_TEXT, s, len);
+}
+
+void
+ttlv_put_bytes(struct buf *b, uint32_t tag, const void *data, size_t len)
+{
+	ttlv_put_raw(b, tag, TTLV_BYTES, data, len);
+}
+
+void
+ttlv_put_date_time(struct buf *b, uint32_t tag, int64_t v)
+{
+	put_u64(b, tag, TTLV_DATE_TIME, (uint64_t)v);
+}
+
+void
+ttlv_put_interval(struct buf *b, uint32_t tag, uint32_t v)
+{
+	put_u32(b, tag, TTLV_INTERVAL, v);
+}
