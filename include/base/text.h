@@ -15,12 +15,21 @@ void text_hex(char *out, const uint8_t *data, size_t len);
 /* Exactly 2 * len digits are read, either case.  False on anything else. */
 bool text_unhex(uint8_t *out, size_t len, const char *hex);
 
+/* Appends data in base64 (RFC 4648, padded). */
+void text_base64(struct buf *b, const void *data, size_t len);
+/* How many bytes the padded base64 stands for, judged by its length and padding alone. */
+size_t text_unbase64_len(const char *s, size_t len);
+/* Writes text_unbase64_len() bytes.  False when s is not padded base64; out may be touched. */
+bool text_unbase64(uint8_t *out, const char *s, size_t len);
+
 #define UID_TEXT_LEN 36
 /*
  * A time-ordered UUID, version 7 (RFC 9562): 48 bits of milliseconds, then random.
  * out must hold UID_TEXT_LEN + 1 bytes.  ERR_CRYPTO when the random generator fails.
  */
 CHECKED enum err text_uuid7(char *out);
+/* A random UUID, version 4; otherwise the same. */
+CHECKED enum err text_uuid4(char *out);
 
 /*
  * Appends data so that it stays one token on one line: printable ASCII except quote and

@@ -4,13 +4,16 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 static const char digits[] = "0123456789abcdef";
@@ -47,23 +50,89 @@ text_unhex(uint8_t *out, size_t len, const char *hex)
 	return hex[2 * len] == '\0';
 }
 
+static void
+put_uuid(char *out, uint8_t u[16], uint8_t version)
+{
+	char hex[33];
+
+	u[6] = (uint8_t)(version << 4 | (u[6] & 0x0f));
+	u[8] = (uint8_t)(0x80 | (u[8] & 0x3f));
+	text_hex(hex, u, 16);
+	snprintf(out, UID_TEXT_LEN + 1, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
+	    hex + 16, hex + 20);
+}
+
 enum err
 text_uuid7(char *out)
 {
 	uint8_t u[16];
 	uint64_t ms = (uint64_t)clock_wall_ms();
-	char hex[33];
 
 	if (RAND_bytes(u, sizeof(u)) != 1)
 		return ERR_CRYPTO;
 	for (int i = 0; i < 6; i++)
 		u[i] = (uint8_t)(ms >> (8 * (5 - i)));
-	u[6] = (uint8_t)(0x70 | (u[6] & 0x0f));
-	u[8] = (uint8_t)(0x80 | (u[8] & 0x3f));
-	text_hex(hex, u, sizeof(u));
-	snprintf(out, UID_TEXT_LEN + 1, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
-	    hex + 16, hex + 20);
+	put_uuid(out, u, 7);
 	return ERR_OK;
+}
+
+enum err
+text_uuid4(char *out)
+{
+	uint8_t u[16];
+
+	if (RAND_bytes(u, sizeof(u)) != 1)
+		return ERR_CRYPTO;
+	put_uuid(out, u, 4);
+	return ERR_OK;
+}
+
+void
+text_base64(struct buf *b, const void *data, size_t len)
+{
+	size_t chars = (len + 2) / 3 * 4;
+	uint8_t *at;
+
+	if (len == 0 || buf_reserve(b, chars + 1) != ERR_OK) /* a NUL is written behind */
+		return;
+	at = buf_extend(b, chars);
+	EVP_EncodeBlock(at, data, (int)len);
+}
+
+size_t
+text_unbase64_len(const char *s, size_t len)
+{
+	size_t out = len / 4 * 3;
+
+	if (len > 0 && s[len - 1] == '=')
+		out--;
+	if (len > 1 && s[len - 1] == '=' && s[len - 2] == '=')
+		out--;
+	return out;
+}
+
+bool
+text_unbase64(uint8_t *out, const char *s, size_t len)
+{
+	size_t whole = len >= 4 ? len - 4 : 0, out_len = text_unbase64_len(s, len);
+	const char *pad = memchr(s, '=', len);
+	uint8_t last[3];
+	bool ok;
+
+	/* OpenSSL passes over white space at either end, and takes '=' anywhere for a zero */
+	if (len == 0)
+		return true;
+	if (len % 4 != 0 || len > INT_MAX || (pad != NULL && pad < s + len - (len / 4 * 3 - out_len)))
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (isspace((unsigned char)s[i]))
+			return false;
+	ok = (whole == 0 || EVP_DecodeBlock(out, (const uint8_t *)s, (int)whole) == (int)(whole / 4 * 3)) &&
+	    EVP_DecodeBlock(last, (const uint8_t *)s + whole, 4) == 3;
+	for (size_t i = 0; ok && i < out_len - whole / 4 * 3; i++)
+		out[whole / 4 * 3 + i] = last[i];
+	wipe(last, sizeof(last));
+	return ok;
 }
 
 void

@@ -56,6 +56,7 @@ best_reason(enum err e)
 	case ERR_ATTRIBUTE_READ_ONLY:
 	case ERR_WRONG_STATE:
 	case ERR_DENIED:
+	case ERR_VAULT_DENIED:
 		return KMIP_RESULT_REASON_PERMISSION_DENIED;
 	case ERR_TOO_MANY_ATTRIBUTES:
 		return KMIP_RESULT_REASON_INDEX_OUT_OF_BOUNDS;
@@ -81,6 +82,7 @@ best_reason(enum err e)
 	case ERR_STORAGE:
 	case ERR_STORAGE_FULL:
 	case ERR_STORAGE_DOWN:
+	case ERR_VAULT_DOWN:
 	case ERR_CONFLICT:
 	case ERR_CORRUPT:
 	case ERR_SCHEMA:

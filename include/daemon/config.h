@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration file, parsed once into values that never change afterwards.  References are
+ * counted, so that what still runs under an older configuration keeps it.  The options, with
+ * their defaults and limits, stand in daemon/config.def and nowhere else.
+ */
+#ifndef DAEMON_CONFIG_H
+#define DAEMON_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+
+/* Lists of text end with NULL.  Paths are those of the file, or relative to its directory. */
+
+struct config_tls {
+	const char *const *certificates;
+	const char *const *private_keys; /* as many, in the same order */
+	bool min_version_13;
+	bool legacy_cbc;
+};
+
+enum config_vault_kind { CONFIG_VAULT_LOCAL };
+
+struct config_vault {
+	enum config_vault_kind kind;
+	const char *root_key_file; /* CONFIG_VAULT_LOCAL */
+};
+
+enum config_ledger_kind { CONFIG_LEDGER_SQLITE };
+
+struct config_ledger {
+	enum config_ledger_kind kind;
+};
+
+struct config_tenant {
+	const char *title; /* for people; unique */
+	const char *id;	   /* what records are bound to; unique */
+	/* PEM files; a directory has been replaced by the *.pem files in it, in order of name */
+	const char *const *client_certificates;
+	int64_t accept_expired_until; /* seconds since 1970; 0: expired ones are refused */
+	struct config_vault vault;
+	struct config_ledger ledger;
+	bool born_active;
+};
+
+struct config {
+	const char *path; /* of the file itself */
+	const char *const *listen;
+	struct config_tls tls;
+	const char *control_socket;
+	unsigned control_socket_mode;
+	const char *state_dir;
+	size_t secure_heap_size; /* a power of two */
+	bool allow_unlocked_heap;
+	enum log_level log_level;
+	size_t request_size_max, response_size_max;
+	unsigned items_max;
+	unsigned sessions_max; /* 0: as many as descriptors allow */
+	unsigned handshakes_max;
+	int64_t handshake_timeout_ns, request_timeout_ns, idle_timeout_ns, drain_timeout_ns;
+	const struct config_tenant *tenants;
+	size_t tenants_count;
+};
+
+/*
+ * Reads and checks a file; *out holds one reference.  On failure (ERR_CONFIG, ERR_NO_MEMORY)
+ * errors holds a line for each thing that is wrong, each ended by a newline:
+ *	FILE:LINE: option "x": what is wrong; what would be right
+ * Reads no certificate and no key.  Not reentrant.
+ */
+CHECKED enum err config_load(const char *path, const struct config **out, struct buf *errors);
+const struct config *config_ref(const struct config *c);
+void config_unref(const struct config *c); /* NULL is allowed */
+
+/*
+ * Appends the names of options that differ and take effect at a restart only, separated by ", ".
+ * True when there was any.
+ */
+bool config_reload_diff(
+    const struct config *running, const struct config *fresh, struct buf *names);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control socket: keyferryctl's side door.  A request is one line of fields separated by
+ * tabs: the command's name, then its arguments, each "name=value", or "=value" for a word without a
+ * name.  The answer is one JSON document per line; the last one is {"status":"ok"} or
+ * {"status":"error","error":"..."}.  A client may then send the next request.  The command "help"
+ * is built in and lists the table.
+ */
+#ifndef DAEMON_CONTROL_H
+#define DAEMON_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/loop.h"
+
+enum {
+	CONTROL_LINE_MAX = 4096,	     /* bytes of a request */
+	CONTROL_ARGS_MAX = 16,		     /* fields of a request, the name included */
+	CONTROL_CLIENTS_MAX = 16,	     /* further ones are answered "too busy" and closed */
+	CONTROL_ANSWER_MAX = 8 * 1024 * 1024 /* bytes of an answer that may wait for its reader */
+};
+
+struct control;
+struct control_call;
+
+/* A row of the daemon's table. */
+struct control_command {
+	const char *name;  /* may be two words: "keys list" */
+	const char *usage; /* its arguments, for people; "" when there are none */
+	const char *help;  /* one sentence */
+	bool changes;	   /* logged at notice instead of info */
+	/*
+	 * Appends JSON documents, each ended by a newline, to call->out, and ends the call, now or
+	 * later, with control_done().
+	 */
+	void (*run)(struct control_call *call);
+};
+
+/* One command under way.  Lives until control_done(), whatever becomes of the client. */
+struct control_call {
+	size_t argc; /* argv[0] is the command's name */
+	const char *argv[CONTROL_ARGS_MAX + 1];
+	struct buf
+	    out;     /* ceiling: CONTROL_ANSWER_MAX; what does not fit ends the call in an error */
+	void *user;  /* control_params.user */
+	void *state; /* the command's own */
+};
+
+struct control_params {
+	const char *path;
+	unsigned mode;				/* of the socket file, such as 0600 */
+	const struct control_command *commands; /* borrowed; ended by a row without a name */
+	void *user;
+	int64_t timeout_ns; /* for a request to arrive, for a command between two signs of life, and
+			     * for the client to read its answer */
+};
+
+/*
+ * Binds the socket (closed to others from its first moment) and serves it.  A socket file that
+ * nobody answers on is replaced; ERR_IN_USE when somebody does.  On failure *why is a sentence in
+ * static storage.
+ */
+CHECKED enum err control_new(
+    struct control **out, struct loop *l, const struct control_params *p, const char **why);
+/* Closes everything and removes the socket file; calls under way lose their client. */
+void control_free(struct control *c);
+
+/* The value of the argument "name=value", or NULL. */
+const char *control_arg(const struct control_call *call, const char *name);
+/* The n-th argument that has no name (from 0), or NULL. */
+const char *control_word(const struct control_call *call, size_t n);
+/*
+ * The number in "name=value", or fallback when there is none.  False when it is no whole number up
+ * to max; the caller then ends the call with ERR_INVALID_FIELD.
+ */
+bool control_number(const struct control_call *call, const char *name, uint64_t max,
+    uint64_t fallback, uint64_t *out);
+
+/*
+ * Sends what call->out holds, for progress and for long answers, and begins the time limit anew.
+ * False when the client has gone: nobody will read what follows.
+ */
+bool control_flush(struct control_call *call);
+
+/*
+ * Ends the call; it is gone when the turn is over.  detail: what went wrong, for people, may be
+ * NULL (err_text() then speaks).
+ */
+void control_done(struct control_call *call, enum err e, const char *detail);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writes JSON documents, one per line.  Keys are literals of ours and NULL inside an array; the
+ * writer sets commas.  Errors are the buffer's, sticky.
+ */
+#ifndef DAEMON_JSON_H
+#define DAEMON_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+struct json {
+	struct buf *out; /* borrowed */
+	bool comma;	 /* something stands before, on this level */
+	unsigned depth;
+};
+
+void json_init(struct json *j, struct buf *out);
+void json_object(struct json *j, const char *key);
+void json_object_end(struct json *j); /* ends the line with the outermost one */
+void json_array(struct json *j, const char *key);
+void json_array_end(struct json *j);
+void json_text(struct json *j, const char *key, const char *value); /* NULL becomes null */
+void json_bytes(struct json *j, const char *key, const void *value, size_t len);
+void json_int(struct json *j, const char *key, int64_t value);
+void json_bool(struct json *j, const char *key, bool value);
+/* Seconds since 1970 as RFC 3339 text; 0 becomes null. */
+void json_time(struct json *j, const char *key, int64_t wall_s);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The gate: takes accepted connections, knows clients, answers requests, keeps the limits. */
+#ifndef GATE_GATE_H
+#define GATE_GATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "gate/tenant.h"
+#include "net/tls.h"
+
+struct gate;
+
+struct gate_limits {
+	size_t request_max, response_max; /* bytes of a message */
+	unsigned items_max;		  /* of a batch; at most KMIP_ITEMS_MAX */
+	size_t sessions_max, handshakes_max;
+	int64_t handshake_timeout_ns, request_timeout_ns, idle_timeout_ns;
+};
+
+struct gate_params {
+	struct loop *loop;
+	/* Called when accepting should stop, and when it may go on. */
+	void (*may_accept)(void *arg, bool may);
+	void *arg;
+	const char *server_name; /* vendor identification; borrowed */
+};
+
+struct gate *gate_new(const struct gate_params *p); /* NULL without memory */
+/* Ends every session; requests under way are dropped.  For after gate_drain(). */
+void gate_free(struct gate *g);
+
+/*
+ * Takes new settings (references are taken).  Sessions whose certificate is not the same
+ * tenant's any more are closed at once; returns how many.  Cannot fail.
+ */
+size_t gate_configure(struct gate *g, struct tls_server *tls, struct tenants *tenants,
+    const struct gate_limits *limits);
+
+/* The check that tls_params wants; arg is the gate. */
+enum tls_verdict gate_check_certificate(void *arg, const uint8_t *sha256, struct x509_st *leaf,
+    bool *ignore_dates);
+
+/* Takes a connected descriptor. */
+void gate_accept(struct gate *g, int fd);
+
+/* No new requests: idle sessions close now, others after the answer.  done() when none is left. */
+void gate_drain(struct gate *g, void (*done)(void *arg), void *arg);
+bool gate_draining(const struct gate *g);
+
+/* Sessions, oldest first, for people. */
+struct session_info {
+	uint64_t id;
+	const char *address, *tls_version, *state;
+	const char *tenant; /* NULL before the handshake is done */
+	const uint8_t *sha256;
+	const char *last_operation; /* NULL: none yet */
+	int64_t age_ns, idle_ns;
+	uint64_t requests;
+};
+/* fn returns false to stop. */
+void gate_each_session(struct gate *g, bool (*fn)(void *arg, const struct session_info *), void *arg);
+
+struct tenants *gate_tenants(struct gate *g); /* borrowed */
+
+#endif

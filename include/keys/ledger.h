@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ledger: what is known about objects and may change.  An interface with several providers;
+ * calls complete as those of the vault do (keys/vault.h).
+ *
+ * Changes are optimistic: each names the revision that it was made from, and a commit whose
+ * objects were changed meanwhile fails as a whole with ERR_CONFLICT, having done nothing.
+ */
+#ifndef KEYS_LEDGER_H
+#define KEYS_LEDGER_H
+
+#include "base/arena.h"
+#include "base/loop.h"
+#include "keys/object.h"
+
+struct ledger;
+
+/* ERR_NO_OBJECT when the tenant has none of that uid, whoever else may. */
+struct ledger_load {
+	struct wait wait;
+	struct arena *arena;
+	const char *tenant, *uid;
+	struct object *object; /* out */
+};
+
+/* How a stored attribute or field has to be for an object to be found. */
+enum ledger_match { MATCH_EQUAL, MATCH_AT_LEAST, MATCH_AT_MOST };
+enum ledger_field {
+	FIELD_ATTR, /* name, and value in stored form: any instance */
+	FIELD_UID,  /* text */
+	FIELD_TYPE, FIELD_STATE, FIELD_ALGORITHM, FIELD_LENGTH, FIELD_USAGE_MASK, FIELD_REVOCATION,
+	FIELD_DATE, /* FIELD_DATE + enum object_date; the last ones */
+};
+struct ledger_term {
+	unsigned field;
+	enum ledger_match match; /* MATCH_EQUAL for all but dates; usage mask: all bits are set */
+	int64_t number;
+	const char *name; /* FIELD_ATTR: terminated; FIELD_UID: the uid */
+	const uint8_t *value;
+	size_t value_len;
+};
+
+/*
+ * Finds objects: all terms hold.  Newest first (by initial date, then uid, descending).
+ * States: destroyed ones only when include_destroyed; total counts all that match.
+ */
+struct ledger_find {
+	struct wait wait;
+	struct arena *arena;
+	const char *tenant;
+	const struct ledger_term *terms;
+	size_t terms_count;
+	bool include_destroyed, only_destroyed;
+	uint32_t offset, max; /* max 0: as many as the provider gives, at least 100,000 */
+	char (*uids)[UID_TEXT_LEN + 1]; /* out */
+	size_t uids_count;
+	uint64_t total;
+};
+
+enum change_kind {
+	CHANGE_INSERT,	/* the vault stores its record between prepare and commit */
+	CHANGE_UPDATE,	/* the ledger alone */
+	CHANGE_DESTROY, /* the vault destroys its record between prepare and commit */
+};
+struct change {
+	enum change_kind kind;
+	struct object *object; /* as it will be; revision: what it was made from */
+};
+
+/*
+ * prepare: writes an intent row for each insert and destroy, having checked every revision; an
+ * intent locks its object against other commits.  commit: applies all changes and drops the
+ * intents.  abandon: drops the intents.  All are durable when done.
+ *
+ * Two objects of a tenant that are not destroyed never share a value of the attribute "Name":
+ * ERR_NAME_TAKEN.
+ */
+struct ledger_changes {
+	struct wait wait;
+	const struct change *changes;
+	size_t count;
+	uint64_t owner; /* the provider's: prepare sets it, commit, abandon and disown read it */
+};
+
+/* Intents that nobody works on any more, oldest first; those of live messages are not shown. */
+struct ledger_intent {
+	uint64_t owner;
+	char tenant[TENANT_ID_MAX + 1];
+	char uid[UID_TEXT_LEN + 1];
+	bool destroy;
+};
+struct ledger_intents {
+	struct wait wait;
+	struct arena *arena;
+	struct ledger_intent *intents; /* out */
+	size_t count;
+};
+
+/*
+ * Settles one intent that nobody works on any more.  keep false: the object's row, if any, stays
+ * as it is.  destroyed: the vault's record is gone, so the object becomes Destroyed.
+ */
+struct ledger_settle {
+	struct wait wait;
+	const char *tenant, *uid;
+	uint64_t owner; /* as in the intent: another's is not touched */
+	bool destroyed;
+	int64_t when;
+};
+
+struct ledger_ops {
+	const char *name;
+	void (*load)(struct ledger *, struct ledger_load *);
+	void (*find)(struct ledger *, struct ledger_find *);
+	void (*prepare)(struct ledger *, struct ledger_changes *);
+	void (*commit)(struct ledger *, struct ledger_changes *);
+	void (*abandon)(struct ledger *, struct ledger_changes *);
+	/*
+	 * Leaves the intents of a message that ends without knowing what the vault did, or whose
+	 * commit failed after the vault had acted, to recovery.  At once, cannot fail; harmless
+	 * when the message has none.
+	 */
+	void (*disown)(struct ledger *, struct ledger_changes *);
+	void (*intents)(struct ledger *, struct ledger_intents *);
+	void (*settle)(struct ledger *, struct ledger_settle *);
+	void (*free)(struct ledger *);
+};
+
+struct ledger {
+	const struct ledger_ops *ops;
+};
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A managed object as vault and ledger know it: key management in plain fields, other attributes
+ * as opaque named values.  Numbers are KMIP's, but nothing here reads or writes KMIP.
+ */
+#ifndef KEYS_OBJECT_H
+#define KEYS_OBJECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/pack.h"
+#include "base/text.h"
+
+enum { TENANT_ID_MAX = 64, OBJECT_ATTRS_MAX = 256, OBJECT_SIZE_MAX = 128 * 1024 };
+
+enum object_state {
+	OBJECT_PRE_ACTIVE = 1,
+	OBJECT_ACTIVE,
+	OBJECT_DEACTIVATED,
+	OBJECT_COMPROMISED,
+	OBJECT_DESTROYED,
+	OBJECT_DESTROYED_COMPROMISED,
+};
+
+enum object_date {
+	DATE_INITIAL,
+	DATE_ACTIVATION,
+	DATE_PROCESS_START,
+	DATE_PROTECT_STOP,
+	DATE_DEACTIVATION,
+	DATE_DESTROY,
+	DATE_COMPROMISE_OCCURRENCE,
+	DATE_COMPROMISE,
+	DATE_LAST_CHANGE,
+	DATE_ORIGINAL_CREATION,
+	DATE_COUNT
+};
+#define NO_DATE INT64_MIN
+
+/* An attribute kept as it was given; value is in kmip_attr_pack_value() form, opaque here. */
+struct object_attr {
+	const char *name; /* terminated; case matters */
+	uint32_t index;
+	const uint8_t *value;
+	size_t value_len;
+};
+
+/* Lives in an arena, with all that it points to. */
+struct object {
+	char tenant[TENANT_ID_MAX + 1];
+	char uid[UID_TEXT_LEN + 1];
+	uint64_t revision; /* of the ledger's row; 0: not in the ledger yet */
+	uint32_t type;	   /* KMIP Object Type: 2 is Symmetric Key */
+	enum object_state state;
+	uint32_t algorithm;  /* KMIP Cryptographic Algorithm: 3 is AES */
+	uint32_t length;     /* bits */
+	uint32_t usage_mask;
+	int64_t date[DATE_COUNT]; /* seconds since 1970, or NO_DATE */
+	uint32_t revocation_code; /* 0: never revoked */
+	const char *revocation_text;
+	uint8_t digest[32];	/* SHA-256 of the key material */
+	const uint8_t *record;	/* the vault's record (envelope with the wrapped key), or NULL */
+	size_t record_len;
+	struct object_attr *attrs; /* by name, then index; changed by the functions below alone */
+	size_t attrs_count;
+};
+
+/* Destroyed, compromised or not. */
+static inline bool
+object_is_destroyed(const struct object *o)
+{
+	return o->state == OBJECT_DESTROYED || o->state == OBJECT_DESTROYED_COMPROMISED;
+}
+
+/* A deep copy in the arena, or NULL at its ceiling. */
+struct object *object_copy(struct arena *a, const struct object *o);
+
+/* The instance with this name and index, or NULL. */
+struct object_attr *object_attr_get(const struct object *o, const char *name, uint32_t index);
+/*
+ * Adds or replaces an instance; name and value are copied.  ERR_TOO_MANY_ATTRIBUTES,
+ * ERR_NO_MEMORY.
+ */
+CHECKED enum err object_attr_set(struct object *o, struct arena *a, const char *name,
+    size_t name_len, uint32_t index, const uint8_t *value, size_t value_len);
+/* False when there is no such instance. */
+bool object_attr_remove(struct object *o, const char *name, uint32_t index);
+
+void object_pack(struct buf *b, const struct object *o);
+/* NULL when the bytes are no object or the arena is full. */
+struct object *object_unpack(struct unpack *u, struct arena *a);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The storage child: one process of ours that owns both SQLite files (ledger and the embedded
+ * vault's records) and sees wrapped keys alone.  Here is the parent's end: it sends all calls of
+ * a turn together, and the child makes one commit of all that it finds ready.
+ */
+#ifndef KEYS_STORE_H
+#define KEYS_STORE_H
+
+#include <sys/types.h>
+
+#include "base/loop.h"
+#include "keys/ledger.h"
+#include "keys/vault.h"
+
+struct store;
+
+struct store_params {
+	const char *state_dir;
+	/*
+	 * Starts the child, which shall call store_child_main(fd, state_dir) and exit with its
+	 * result; returns its pid or -1.  fd is inherited by the child, the parent closes its copy.
+	 */
+	pid_t (*spawn)(void *arg, int fd);
+	void *arg;
+	int64_t call_timeout_ns; /* a call waits no longer than this (ERR_DEADLINE) */
+	/*
+	 * Tells what the child does; borrowed, may be NULL.  what is one of
+	 *   "ended"      it died; number: its wait status, or -1 when that is not known
+	 *   "restarted"  it serves again; number: its pid.  Time to run recovery
+	 *   "refused"    a new one could not open the files; number: enum err
+	 *   "orphaned"   intents were left to recovery.  Time to run it, though not from here
+	 */
+	void (*event)(void *arg, const char *what, int64_t number);
+};
+
+/*
+ * Starts the child and waits (blocking; before serving begins) until it has opened, locked,
+ * migrated and checked the files.  On failure *why is the child's own sentence (static storage).
+ * ERR_IN_USE: another process has the state directory.  ERR_SCHEMA, ERR_CORRUPT, ERR_STORAGE.
+ */
+CHECKED enum err store_open(struct store **out, struct loop *l, const struct store_params *p,
+    const char **why);
+/* Ends the child after what it has to do; waiters get ERR_STORAGE_DOWN.  NULL is allowed. */
+void store_close(struct store *s);
+pid_t store_pid(const struct store *s);
+/* Calls sent and not answered. */
+size_t store_pending(const struct store *s);
+
+/* The child's main function: serves fd until it closes.  Its exit status. */
+int store_child_main(int fd, const char *state_dir);
+
+/*
+ * The ledger `sqlite`.  Borrows the store; free it after the store was closed.  NULL without
+ * memory.
+ */
+struct ledger *ledger_sqlite_new(struct store *s);
+
+/*
+ * The vault `local`: AES-256-GCM under root keys from a file; borrows the store.  One may serve
+ * several tenants.  Root key file:
+ * one line per version, "VERSION HEX64", the highest version wraps; mode must not be open to
+ * group or others.  *why says what is wrong with it (static storage).
+ */
+CHECKED enum err vault_local_new(struct vault **out, struct store *s, struct loop *l,
+    const char *root_key_file, const char **why);
+/* Makes a new root key file (mode 0600) that holds version 1; never overwrites. */
+CHECKED enum err vault_local_make_root_key(const char *path);
+
+/*
+ * A consistent copy of both files while the daemon serves, made in steps by the child into the
+ * directory (which must exist and be empty), and synced.  objects: how many it holds.
+ */
+struct store_backup {
+	struct wait wait;
+	const char *directory;
+	uint64_t objects;
+};
+void store_backup(struct store *s, struct store_backup *b);
+
+/* What a copy holds.  It is whole when missing and damaged are zero. */
+struct store_counts {
+	uint64_t objects;
+	uint64_t destroyed; /* of these: no record is expected */
+	uint64_t verified;  /* records that were there in both files and were unwrapped */
+	uint64_t missing;   /* the vault's file has no such record, or another one */
+	uint64_t damaged;   /* does not unwrap, or its key is not the object's */
+};
+
+/*
+ * Offline, for a copy that no process uses: opens it read-only, checks schema and structure,
+ * and unwraps every record.  ERR_INTEGRITY when a record is missing or damaged (the counts are
+ * set then, too); ERR_SCHEMA, ERR_CORRUPT, ERR_STORAGE, and those of vault_local_new().
+ */
+CHECKED enum err store_verify_copy(const char *dir, const char *root_key_file,
+    struct store_counts *counts, const char **why);
+/*
+ * Copies a backup into an empty state directory (made when it is missing, mode 0700), synced,
+ * then verifies that.  ERR_IN_USE: the directory is not empty.
+ */
+CHECKED enum err store_restore(const char *from, const char *to, const char *root_key_file,
+    struct store_counts *counts, const char **why);
+
+#endif

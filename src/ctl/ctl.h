@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* keyferryctl's parts: the command table's rows, the connection, the rendering, work offline. */
+#ifndef CTL_H
+#define CTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Exit statuses, as keyferryctl(8) has them. */
+enum { CTL_OK = 0, CTL_REFUSED = 1, CTL_USAGE = 2, CTL_UNREACHABLE = 3 };
+
+enum { CTL_WORDS_MAX = 4, CTL_REQUEST_MAX = 4096, CTL_ANSWER_MAX = 16 * 1024 * 1024 };
+
+struct ctl_call {
+	const char *socket; /* NULL: as the configuration says */
+	const char *config; /* NULL: the default file */
+	bool json;
+	const char *words[CTL_WORDS_MAX + 1];
+	const char *root_key;	       /* --root-key */
+	char request[CTL_REQUEST_MAX]; /* for the daemon: one line */
+};
+
+struct ctl_command {
+	const char *name;    /* one or two words */
+	const char *usage;   /* its arguments */
+	const char *help;    /* a sentence */
+	const char *options; /* names it takes, each with blanks around it; "" for none */
+	unsigned words_min, words_max;
+	bool path; /* the first word is a path: made absolute for the daemon */
+	int (*offline)(const struct ctl_call *call); /* NULL: the daemon does it */
+};
+
+/* Sends the request and prints the answer.  An exit status. */
+int ctl_talk(const struct ctl_call *call);
+
+/*
+ * Prints a JSON document for people: objects as aligned "key: value", arrays of objects as tables.
+ * False when it is no JSON.
+ */
+bool ctl_render(const char *document);
+
+int ctl_make_root_key(const struct ctl_call *call);
+int ctl_restore(const struct ctl_call *call);
+int ctl_verify(const struct ctl_call *call);
+
+/* The configuration file to read: the one given, or the default. */
+const char *ctl_config_path(const struct ctl_call *call);
+
+#endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* keyferryctl: the command line, and the table of commands. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "version.h"
+
+enum { PATH_LEN_MAX = 2048 };
+
+static const struct ctl_command commands[] = {
+    {"status", "", "version, uptime, secure heap and all counters", "", 0, 0, false, NULL},
+    {"health", "", "what is good and what is not, in plain words", "", 0, 0, false, NULL},
+    {"sessions", "", "the sessions that are open", "", 0, 0, false, NULL},
+    {"tenants", "", "the tenants that are configured", "", 0, 0, false, NULL},
+    {"keys list", "[--tenant ID] [--state STATE] [--name NAME] [--max N] [--offset N]",
+	"objects, newest first", " tenant state name max offset ", 0, 0, false, NULL},
+    {"keys show", "[--tenant ID] UID", "all attributes of one object", " tenant ", 1, 1, false,
+	NULL},
+    {"backup", "DIRECTORY", "copies ledger and vault into an empty directory", "", 1, 1, true,
+	NULL},
+    {"reload", "", "reads the configuration and the files that it names again", "", 0, 0, false,
+	NULL},
+    {"drain", "", "stops accepting, lets requests end, then ends the daemon", "", 0, 0, false,
+	NULL},
+    {"log-level", "[LEVEL]", "shows or sets how much is logged", "", 0, 1, false, NULL},
+    {"make-root-key", "FILE", "makes a root key file, without the daemon", "", 1, 1, false,
+	ctl_make_root_key},
+    {"verify", "[--root-key FILE] DIRECTORY", "unwraps every key of a backup, without the daemon",
+	" root-key ", 1, 1, false, ctl_verify},
+    {"restore", "[--root-key FILE] DIRECTORY",
+	"copies a backup into the empty state directory, without the daemon", " root-key ", 1, 1,
+	false, ctl_restore},
+};
+
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static void
+usage(FILE *to)
+{
+	fprintf(to, "usage: keyferryctl [-s SOCKET] [-c FILE] [--json] COMMAND [ARGUMENT]...\n"
+		    "       keyferryctl -h | -V\n"
+		    "commands:\n");
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(to, "  %s%s%s\n      %s\n", commands[i].name,
+		    commands[i].usage[0] != '\0' ? " " : "", commands[i].usage, commands[i].help);
+}
+
+static int
+misuse(const char *what, const char *about)
+{
+	fprintf(
+	    stderr, "keyferryctl: %s: %s; keyferryctl --help lists the commands\n", about, what);
+	return CTL_USAGE;
+}
+
+/* The command that begins argv; *used is how many words its name has. */
+static const struct ctl_command *
+find_command(int argc, char **argv, int *used)
+{
+	char two[64] = "";
+
+	if (argc > 1)
+		snprintf(two, sizeof(two), "%s %s", argv[0], argv[1]);
+	for (size_t i = 0; i < COMMANDS; i++) {
+		bool both = strcmp(commands[i].name, two) == 0;
+
+		if (both || strcmp(commands[i].name, argv[0]) == 0) {
+			*used = both ? 2 : 1;
+			return &commands[i];
+		}
+	}
+	return NULL;
+}
+
+/* Adds a field to the request.  False when it does not fit or would not be one field. */
+static bool
+add_field(struct ctl_call *call, const char *name, const char *value)
+{
+	size_t len = strlen(call->request), room = sizeof(call->request) - len;
+	int n = snprintf(call->request + len, room, "\t%s=%s", name, value);
+
+	return n > 0 && (size_t)n < room - 1 && strpbrk(value, "\t\n") == NULL;
+}
+
+/* Takes "--name value" or "--name=value"; *at moves past it.  An exit status. */
+static int
+take_option(struct ctl_call *call, const struct ctl_command *cmd, int argc, char **argv, int *at)
+{
+	char *text = argv[(*at)++] + 2, *value = strchr(text, '=');
+	char wanted[32];
+
+	if (value != NULL)
+		*value++ = '\0';
+	snprintf(wanted, sizeof(wanted), " %.29s ", text);
+	if (strstr(cmd->options, wanted) == NULL)
+		return misuse("the command has no such option", text);
+	if (value == NULL && *at < argc)
+		value = argv[(*at)++];
+	if (value == NULL)
+		return misuse("the option needs a value", text);
+	if (strcmp(text, "root-key") == 0) {
+		call->root_key = value;
+		return CTL_OK;
+	}
+	if (!add_field(call, text, value))
+		return misuse("the value is too long, or holds a tab or a new line", text);
+	return CTL_OK;
+}
+
+/* The daemon has a working directory of its own. */
+static int
+add_word(struct ctl_call *call, const char *word, bool path)
+{
+	char full[2 * PATH_LEN_MAX], here[PATH_LEN_MAX];
+
+	snprintf(full, sizeof(full), "%s", word);
+	if (path && word[0] != '/') {
+		if (getcwd(here, sizeof(here)) == NULL)
+			return misuse("the working directory cannot be told", word);
+		snprintf(full, sizeof(full), "%s/%.2040s", here, word);
+	}
+	if (strlen(word) >= PATH_LEN_MAX || !add_field(call, "", full))
+		return misuse("it is too long, or holds a tab or a new line", "argument");
+	return CTL_OK;
+}
+
+static int
+run_command(struct ctl_call *call, int argc, char **argv)
+{
+	int at = 0, status;
+	unsigned words = 0;
+	const struct ctl_command *cmd = find_command(argc, argv, &at);
+
+	if (cmd == NULL)
+		return misuse("no such command", argv[0]);
+	snprintf(call->request, sizeof(call->request), "%s", cmd->name);
+	while (at < argc) {
+		if (strncmp(argv[at], "--json", 7) == 0) {
+			call->json = true;
+			at++;
+			continue;
+		}
+		if (strncmp(argv[at], "--", 2) == 0) {
+			status = take_option(call, cmd, argc, argv, &at);
+		} else if (words >= cmd->words_max) {
+			return misuse("too many arguments", cmd->name);
+		} else {
+			call->words[words] = argv[at++];
+			status = add_word(call, call->words[words++], cmd->path);
+		}
+		if (status != CTL_OK)
+			return status;
+	}
+	if (words < cmd->words_min)
+		return misuse(cmd->usage, cmd->name);
+	return cmd->offline != NULL ? cmd->offline(call) : ctl_talk(call);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
+	    {"json", no_argument, NULL, 'j'}, {"version", no_argument, NULL, 'V'},
+	    {NULL, 0, NULL, 0}};
+	static struct ctl_call call;
+	int c;
+
+	/* "+": what follows the command is the command's */
+	while ((c = getopt_long(argc, argv, "+s:c:hV", longs, NULL)) != -1) {
+		switch (c) {
+		case 's':
+			call.socket = optarg;
+			break;
+		case 'c':
+			call.config = optarg;
+			break;
+		case 'j':
+			call.json = true;
+			break;
+		case 'h':
+			usage(stdout);
+			return CTL_OK;
+		case 'V':
+			printf("keyferryctl %s\n", KEYFERRY_VERSION);
+			return CTL_OK;
+		default:
+			usage(stderr);
+			return CTL_USAGE;
+		}
+	}
+	if (optind >= argc) {
+		usage(stderr);
+		return CTL_USAGE;
+	}
+	if (strcmp(argv[optind], "help") == 0) {
+		usage(stdout);
+		return CTL_OK;
+	}
+	return run_command(&call, argc - optind, argv + optind);
+}

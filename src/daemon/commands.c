@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands of the control socket. */
+#include "daemon.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "base/secret.h"
+#include "base/text.h"
+#include "daemon/json.h"
+#include "kmip/names.h"
+
+#include "commands.h"
+#include "version.h"
+
+static struct keyferryd *
+daemon_of(struct control_call *call)
+{
+	return call->user;
+}
+
+static void
+run_status(struct control_call *call)
+{
+	struct keyferryd *d = daemon_of(call);
+	struct json j;
+
+	json_init(&j, &call->out);
+	json_object(&j, NULL);
+	json_text(&j, "version", KEYFERRY_VERSION);
+	json_int(&j, "pid", getpid());
+	json_int(&j, "storage-pid", store_pid(d->store));
+	json_int(&j, "uptime-seconds", (clock_now() - d->started) / NS_PER_S);
+	json_text(&j, "configuration", d->config->path);
+	json_bool(&j, "draining", gate_draining(d->gate));
+	json_int(&j, "tenants", (int64_t)tenants_count(gate_tenants(d->gate)));
+	json_array(&j, "listening");
+	for (size_t i = 0; i < d->listeners_count; i++)
+		json_text(&j, NULL, listener_address(d->listeners[i]));
+	json_array_end(&j);
+	json_int(&j, "secure-heap-size", (int64_t)secret_heap_size());
+	json_int(&j, "secure-heap-used", (int64_t)secret_heap_used());
+	json_bool(&j, "secure-heap-locked", d->heap_locked);
+	json_object(&j, "counters");
+	for (int m = 0; m < METRIC_COUNT; m++)
+		json_int(&j, metric_info((enum metric)m)->name, metric_get((enum metric)m));
+	json_object_end(&j);
+	json_object_end(&j);
+	control_done(call, ERR_OK, NULL);
+}
+
+static void
+health_line(struct json *j, const char *what, bool good, const char *say)
+{
+	json_object(j, NULL);
+	json_text(j, "check", what);
+	json_text(j, "state", good ? "good" : "bad");
+	json_text(j, "say", say);
+	json_object_end(j);
+}
+
+/* Only what is known already: asks nobody, so it answers even when all hangs. */
+static void
+run_health(struct control_call *call)
+{
+	struct keyferryd *d = daemon_of(call);
+	bool child = store_pid(d->store) > 0;
+	bool whole = metric_get(METRIC_INTEGRITY_ALARMS_TOTAL) == 0;
+	struct json j;
+
+	json_init(&j, &call->out);
+	json_array(&j, NULL);
+	health_line(&j, "storage", child,
+	    child ? "the storage child serves" : "the storage child is not running: see the log");
+	health_line(&j, "integrity", whole,
+	    whole ? "every key that was asked for passed its check"
+		  : "stored keys did not pass their check: see the log for their identifiers");
+	health_line(&j, "secure heap", d->heap_locked,
+	    d->heap_locked ? "locked" : "not locked: keys may be swapped out");
+	health_line(&j, "accepting", !gate_draining(d->gate),
+	    gate_draining(d->gate) ? "draining: no new sessions" : "new sessions are accepted");
+	json_array_end(&j);
+	control_done(call, ERR_OK, NULL);
+}
+
+static bool
+put_session(void *arg, const struct session_info *s)
+{
+	struct json *j = arg;
+	char digest[2 * TLS_DIGEST_LEN + 1];
+
+	text_hex(digest, s->sha256, TLS_DIGEST_LEN);
+	json_object(j, NULL);
+	json_int(j, "id", (int64_t)s->id);
+	json_text(j, "from", s->address);
+	json_text(j, "state", s->state);
+	json_text(j, "tenant", s->tenant);
+	json_text(j, "tls", s->tls_version);
+	json_text(j, "certificate", s->tenant != NULL ? digest : NULL);
+	json_text(j, "last-operation", s->last_operation);
+	json_int(j, "requests", (int64_t)s->requests);
+	json_int(j, "age-seconds", s->age_ns / NS_PER_S);
+	json_int(j, "idle-seconds", s->idle_ns / NS_PER_S);
+	json_object_end(j);
+	return buf_error(j->out) == ERR_OK;
+}
+
+static void
+run_sessions(struct control_call *call)
+{
+	struct json j;
+
+	json_init(&j, &call->out);
+	json_array(&j, NULL);
+	gate_each_session(daemon_of(call)->gate, put_session, &j);
+	json_array_end(&j);
+	control_done(call, ERR_OK, NULL);
+}
+
+static void
+run_tenants(struct control_call *call)
+{
+	struct tenants *ts = gate_tenants(daemon_of(call)->gate);
+	const struct tenant *t;
+	struct json j;
+
+	json_init(&j, &call->out);
+	json_array(&j, NULL);
+	for (size_t i = 0; (t = tenants_at(ts, i)) != NULL; i++) {
+		json_object(&j, NULL);
+		json_text(&j, "id", t->id);
+		json_text(&j, "vault", t->vault->ops->name);
+		json_text(&j, "ledger", t->ledger->ops->name);
+		json_bool(&j, "born-active", t->born_active);
+		json_time(&j, "accept-expired-until", t->accept_expired_until);
+		json_object_end(&j);
+	}
+	json_array_end(&j);
+	control_done(call, ERR_OK, NULL);
+}
+
+static void
+run_reload(struct control_call *call)
+{
+	struct buf why;
+	struct json j;
+	char text[1024];
+	enum err e;
+
+	buf_init(&why, 64 * 1024);
+	e = daemon_reload(daemon_of(call), &why);
+	if (e == ERR_OK) {
+		json_init(&j, &call->out);
+		json_object(&j, NULL);
+		json_text(&j, "reload", "done");
+		json_bytes(&j, "note", why.data, why.len);
+		json_object_end(&j);
+	}
+	snprintf(text, sizeof(text), "nothing changed: %.*s", (int)why.len,
+	    why.data != NULL ? (const char *)why.data : "");
+	buf_fini(&why);
+	control_done(call, e, e != ERR_OK ? text : NULL);
+}
+
+static void
+run_drain(struct control_call *call)
+{
+	daemon_stop(daemon_of(call), "drain");
+	control_done(call, ERR_OK, NULL);
+}
+
+static void
+run_log_level(struct control_call *call)
+{
+	const char *word = control_word(call, 0);
+	enum log_level level = log_get_level();
+	struct json j;
+
+	if (word != NULL && !log_parse_level(word, &level)) {
+		control_done(call, ERR_INVALID_FIELD, "a level is error, warn, notice, info or debug");
+		return;
+	}
+	log_set_level(level);
+	json_init(&j, &call->out);
+	json_object(&j, NULL);
+	json_text(&j, "log-level", log_level_name(level));
+	json_object_end(&j);
+	control_done(call, ERR_OK, NULL);
+}
+
+const struct control_command daemon_commands[] = {
+    {"status", "", "version, uptime, secure heap and all counters", false, run_status},
+    {"health", "", "what is good and what is not, in plain words", false, run_health},
+    {"sessions", "", "the sessions that are open", false, run_sessions},
+    {"tenants", "", "the tenants that are configured", false, run_tenants},
+    {"keys list", "[tenant=ID] [state=STATE] [name=NAME] [max=N] [offset=N]",
+	"objects, newest first", false, keys_list_run},
+    {"keys show", "UID [tenant=ID]", "all attributes of one object", false, keys_show_run},
+    {"backup", "DIRECTORY", "copies ledger and vault into an empty directory", true, backup_run},
+    {"reload", "", "reads the configuration and the files that it names again", true, run_reload},
+    {"drain", "", "stops accepting, lets requests end, then ends the daemon", true, run_drain},
+    {"log-level", "[LEVEL]", "shows or sets how much is logged", true, run_log_level},
+    {NULL, NULL, NULL, false, NULL},
+};

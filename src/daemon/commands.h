@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Control commands that take more than one turn. */
+#ifndef DAEMON_COMMANDS_H
+#define DAEMON_COMMANDS_H
+
+struct control_call;
+
+void keys_list_run(struct control_call *call);
+void keys_show_run(struct control_call *call);
+void backup_run(struct control_call *call);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration file in memory, fit for libconfuse: that ends the process when reading fails,
+ * miscounts lines after comments, takes a file for whole that ends inside a string, and puts
+ * environment variables into text.
+ */
+#include "config_text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CHUNK = 4096 };
+
+static const char *
+with_errno(const char *what, const char *remedy)
+{
+	static char text[256];
+
+	snprintf(text, sizeof(text), "%s: %s; %s", what, strerror(errno), remedy);
+	return text;
+}
+
+static const char *
+read_all(int fd, struct buf *text)
+{
+	struct stat st;
+	ssize_t n = 0;
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		return with_errno("cannot be opened", "name a file that can be read");
+	if (!S_ISREG(st.st_mode))
+		return "is not a regular file; name the configuration file";
+	while (
+	    buf_reserve(text, CHUNK) == ERR_OK && (n = read(fd, text->data + text->len, CHUNK)) > 0)
+		text->len += (size_t)n;
+	if (buf_error(text) != ERR_OK)
+		return "is too large; up to 1 MiB";
+	if (n < 0)
+		return with_errno("cannot be read", "see to the disk");
+	if (text->len > 0 && memchr(text->data, '\0', text->len) != NULL)
+		return "holds a NUL byte; it must be text";
+	return NULL;
+}
+
+struct scan {
+	char *p; /* the text is terminated */
+	int line;
+};
+
+static void
+skip(struct scan *s, bool blank)
+{
+	if (*s->p == '\n')
+		s->line++;
+	else if (blank)
+		*s->p = ' ';
+	s->p++;
+}
+
+/* Passes a string; p is at its opening quote. */
+static const char *
+scan_string(struct scan *s, int *line)
+{
+	char quote = *s->p;
+
+	*line = s->line;
+	for (skip(s, false); *s->p != quote; skip(s, false)) {
+		if (*s->p == '\\')
+			skip(s, false);
+		if (*s->p == '\0')
+			return "syntax: a string begins here and does not end; close it";
+		if (quote == '"' && strncmp(s->p, "${", 2) == 0)
+			return "syntax: environment variables are not put in; write the text "
+			       "itself";
+	}
+	skip(s, false);
+	return NULL;
+}
+
+static const char *
+blank_block(struct scan *s, int *line)
+{
+	*line = s->line;
+	skip(s, true);
+	for (skip(s, true); strncmp(s->p, "*/", 2) != 0; skip(s, true))
+		if (*s->p == '\0')
+			return "syntax: a comment begins here and does not end; close it";
+	skip(s, true);
+	skip(s, true);
+	return NULL;
+}
+
+/* A path may hold two slashes; as a comment they stand at the beginning of a word. */
+static bool
+begins_line_comment(const char *start, const char *p)
+{
+	return *p == '#' ||
+	       (strncmp(p, "//", 2) == 0 && (p == start || strchr(" \t\n{},=", p[-1]) != NULL));
+}
+
+static const char *
+blank_comments(char *text, int *line)
+{
+	struct scan s = {text, 1};
+	const char *why = NULL;
+
+	while (*s.p != '\0' && why == NULL) {
+		if (*s.p == '"' || *s.p == '\'') {
+			why = scan_string(&s, line);
+		} else if (strncmp(s.p, "/*", 2) == 0) {
+			why = blank_block(&s, line);
+		} else if (begins_line_comment(text, s.p)) {
+			while (*s.p != '\n' && *s.p != '\0')
+				skip(&s, true);
+		} else if (strncmp(s.p, "${", 2) == 0) {
+			*line = s.line;
+			why = "syntax: environment variables are not put in; write the text itself";
+		} else {
+			skip(&s, false);
+		}
+	}
+	return why;
+}
+
+bool
+config_text_read(const char *path, struct buf *text, int *line, const char **why)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	const char *wrong = read_all(fd, text);
+
+	*line = 0;
+	if (fd >= 0)
+		close(fd);
+	if (wrong == NULL) {
+		buf_put(text, "", 1);
+		wrong = buf_error(text) == ERR_OK ? blank_comments((char *)text->data, line)
+						  : "is too large; up to 1 MiB";
+	}
+	if (wrong != NULL)
+		*why = wrong;
+	return wrong == NULL;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The running gateway: what main, reload and the control commands share. */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/loop.h"
+#include "daemon/config.h"
+#include "daemon/control.h"
+#include "gate/gate.h"
+#include "keys/recover.h"
+#include "keys/store.h"
+#include "net/listen.h"
+
+enum { LISTENERS_MAX = 16 };
+
+struct keyferryd {
+	struct loop *loop;
+	const struct config *config;
+	struct store *store;
+	struct ledger *ledger;
+	struct gate *gate;
+	struct listener *listeners[LISTENERS_MAX];
+	size_t listeners_count;
+	struct control *control;
+	size_t sessions_ceiling; /* what descriptors allow */
+	bool heap_locked, stopping;
+	int64_t started;
+	struct event *signals[4];
+	struct timer drain_deadline;
+	struct recover recover;
+	struct timer recover_again;
+	struct defer recover_soon;
+};
+
+extern const struct control_command daemon_commands[];
+
+/*
+ * Takes the configuration into use: prepares TLS and tenants, then hands both to the gate; on
+ * failure nothing has changed and why holds a sentence.  closed: sessions that had to go.
+ */
+CHECKED enum err daemon_apply(struct keyferryd *d, const struct config *c, struct buf *why,
+    size_t *closed);
+/* Reads the file again and applies it.  The notes name options that need a restart. */
+CHECKED enum err daemon_reload(struct keyferryd *d, struct buf *why);
+/* Only prepares, then throws away: what `keyferryd -t` does. */
+CHECKED enum err daemon_test(const struct config *c, struct buf *why);
+
+/* Stops accepting, lets requests end, then leaves the loop. */
+void daemon_stop(struct keyferryd *d, const char *why);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes JSON documents, one per line. */
+#include "daemon/json.h"
+
+#include <string.h>
+
+#include "base/text.h"
+
+void
+json_init(struct json *j, struct buf *out)
+{
+	*j = (struct json){.out = out};
+}
+
+/* What stands before every value: a comma and the key, where they belong. */
+static void
+begin_value(struct json *j, const char *key)
+{
+	if (j->comma)
+		buf_put(j->out, ",", 1);
+	j->comma = true;
+	if (key != NULL) {
+		text_json(j->out, key, strlen(key));
+		buf_put(j->out, ":", 1);
+	}
+}
+
+static void
+open_level(struct json *j, const char *key, const char *bracket)
+{
+	begin_value(j, key);
+	buf_put(j->out, bracket, 1);
+	j->comma = false;
+	j->depth++;
+}
+
+static void
+close_level(struct json *j, const char *bracket)
+{
+	buf_put(j->out, bracket, 1);
+	j->depth--;
+	j->comma = j->depth > 0;
+	if (j->depth == 0)
+		buf_put(j->out, "\n", 1);
+}
+
+void
+json_object(struct json *j, const char *key)
+{
+	open_level(j, key, "{");
+}
+
+void
+json_object_end(struct json *j)
+{
+	close_level(j, "}");
+}
+
+void
+json_array(struct json *j, const char *key)
+{
+	open_level(j, key, "[");
+}
+
+void
+json_array_end(struct json *j)
+{
+	close_level(j, "]");
+}
+
+void
+json_text(struct json *j, const char *key, const char *value)
+{
+	if (value != NULL) {
+		json_bytes(j, key, value, strlen(value));
+		return;
+	}
+	begin_value(j, key);
+	buf_put(j->out, "null", 4);
+}
+
+void
+json_bytes(struct json *j, const char *key, const void *value, size_t len)
+{
+	begin_value(j, key);
+	text_json(j->out, value, len);
+}
+
+void
+json_int(struct json *j, const char *key, int64_t value)
+{
+	begin_value(j, key);
+	buf_printf(j->out, "%lld", (long long)value);
+}
+
+void
+json_bool(struct json *j, const char *key, bool value)
+{
+	begin_value(j, key);
+	buf_printf(j->out, "%s", value ? "true" : "false");
+}
+
+void
+json_time(struct json *j, const char *key, int64_t wall_s)
+{
+	char when[32];
+
+	if (wall_s != 0)
+		text_time(when, wall_s * 1000);
+	json_text(j, key, wall_s != 0 ? when : NULL);
+}

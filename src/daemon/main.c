@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* keyferryd: the order of starting and stopping, nothing else. */
+#include "daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "base/secret.h"
+
+#include "notify.h"
+#include "priv.h"
+#include "version.h"
+
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2, CHILD_FD = 3 };
+#define STORAGE_CHILD "--storage-child"
+#define STORE_TIMEOUT (20 * NS_PER_S)
+#define CONTROL_TIMEOUT (60 * NS_PER_S)
+#define RECOVER_AGAIN (60 * NS_PER_S)
+
+extern char **environ;
+
+/* --- the storage child: this program again, so that it starts with a memory of its own --- */
+
+static pid_t
+spawn_child(void *arg, int fd)
+{
+	const struct keyferryd *d = arg;
+	char name[] = "keyferryd", flag[] = STORAGE_CHILD;
+	char *dir = alloc_text(d->config->state_dir);
+	char *argv[] = {name, flag, dir, NULL};
+	posix_spawn_file_actions_t actions;
+	pid_t pid = -1;
+
+	if (dir == NULL || posix_spawn_file_actions_init(&actions) != 0) {
+		alloc_free(dir);
+		return -1;
+	}
+	if (posix_spawn_file_actions_adddup2(&actions, fd, CHILD_FD) != 0 ||
+	    posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environ) != 0)
+		pid = -1;
+	posix_spawn_file_actions_destroy(&actions);
+	alloc_free(dir);
+	return pid;
+}
+
+static void
+on_store_event(void *arg, const char *what, int64_t number)
+{
+	struct keyferryd *d = arg;
+
+	LOG(LOG_WARN, "store", what, kv_int("number", number));
+	if (strcmp(what, "restarted") == 0 || strcmp(what, "orphaned") == 0)
+		loop_defer(d->loop, &d->recover_soon);
+}
+
+/* --- recovery --- */
+
+static void
+recovered(struct wait *w, enum err e)
+{
+	struct keyferryd *d = CONTAINER_OF(w, struct keyferryd, recover.wait);
+
+	if (e != ERR_OK) {
+		LOG(LOG_WARN, "recover", "not finished, will be tried again",
+		    kv_text("error", err_name(e)));
+		if (timer_set(d->loop, &d->recover_again, clock_now() + RECOVER_AGAIN) != ERR_OK)
+			LOG(LOG_ERROR, "recover", "no memory for the timer");
+		return;
+	}
+	if (d->recover.creates_undone + d->recover.destroys_done + d->recover.destroys_undone > 0)
+		LOG(LOG_NOTICE, "recover", "half-done changes settled",
+		    kv_int("creates-undone", (int64_t)d->recover.creates_undone),
+		    kv_int("destroys-done", (int64_t)d->recover.destroys_done),
+		    kv_int("destroys-undone", (int64_t)d->recover.destroys_undone));
+}
+
+static struct vault *
+vault_of(void *arg, const char *tenant)
+{
+	const struct keyferryd *d = arg;
+	struct tenant *t = tenants_by_id(gate_tenants(d->gate), tenant);
+
+	return t != NULL ? t->vault : NULL;
+}
+
+/* Only one at a time; what turns up meanwhile is the next one's. */
+static void
+recover_now(struct keyferryd *d)
+{
+	if (d->gate == NULL || d->stopping)
+		return;
+	if (wait_pending(&d->recover.wait)) {
+		if (timer_set(d->loop, &d->recover_again, clock_now() + NS_PER_S) != ERR_OK)
+			LOG(LOG_ERROR, "recover", "no memory for the timer");
+		return;
+	}
+	memset(&d->recover, 0, sizeof(d->recover));
+	d->recover.wait.done = recovered;
+	d->recover.ledger = d->ledger;
+	d->recover.vault = vault_of;
+	d->recover.arg = d;
+	recover_start(&d->recover, d->loop);
+}
+
+static void
+on_recover_again(struct timer *t)
+{
+	recover_now(CONTAINER_OF(t, struct keyferryd, recover_again));
+}
+
+static void
+on_recover_soon(struct defer *t)
+{
+	recover_now(CONTAINER_OF(t, struct keyferryd, recover_soon));
+}
+
+/* --- stopping and signals --- */
+
+static void
+leave(void *arg)
+{
+	struct keyferryd *d = arg;
+
+	loop_stop(d->loop);
+}
+
+static void
+on_drain_deadline(struct timer *t)
+{
+	struct keyferryd *d = CONTAINER_OF(t, struct keyferryd, drain_deadline);
+
+	LOG(LOG_WARN, "daemon", "drain-timeout has passed, leaving",
+	    kv_int("sessions", metric_get(METRIC_SESSIONS)));
+	loop_stop(d->loop);
+}
+
+void
+daemon_stop(struct keyferryd *d, const char *why)
+{
+	if (d->stopping)
+		return;
+	d->stopping = true;
+	LOG(LOG_NOTICE, "daemon", "stopping", kv_text("why", why),
+	    kv_int("sessions", metric_get(METRIC_SESSIONS)));
+	notify("STOPPING=1");
+	for (size_t i = 0; i < d->listeners_count; i++)
+		listener_pause(d->listeners[i]);
+	if (timer_set(d->loop, &d->drain_deadline, clock_now() + d->config->drain_timeout_ns) !=
+	    ERR_OK)
+		loop_stop(d->loop);
+	gate_drain(d->gate, leave, d);
+}
+
+static void
+on_signal(evutil_socket_t sig, short what, void *arg)
+{
+	struct keyferryd *d = arg;
+	struct buf why;
+
+	(void)what;
+	if (sig == SIGHUP) {
+		notify("RELOADING=1");
+		buf_init(&why, 8192);
+		if (daemon_reload(d, &why) != ERR_OK)
+			metric_get(METRIC_RELOADS_FAILED_TOTAL); /* daemon_reload() has told */
+		buf_fini(&why);
+		notify("READY=1");
+	} else if (d->stopping) {
+		loop_stop(d->loop); /* asked twice */
+	} else {
+		daemon_stop(d, sig == SIGTERM ? "SIGTERM" : "SIGINT");
+	}
+}
+
+static enum err
+watch_signals(struct keyferryd *d)
+{
+	static const int signals[] = {SIGHUP, SIGTERM, SIGINT};
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		d->signals[i] = evsignal_new(loop_base(d->loop), signals[i], on_signal, d);
+		if (d->signals[i] == NULL || event_add(d->signals[i], NULL) != 0)
+			return ERR_NO_MEMORY;
+	}
+	return ERR_OK;
+}
+
+/* --- listening --- */
+
+static void
+on_accepted(void *user, int fd)
+{
+	struct keyferryd *d = user;
+
+	gate_accept(d->gate, fd);
+}
+
+static void
+may_accept(void *arg, bool may)
+{
+	struct keyferryd *d = arg;
+
+	for (size_t i = 0; i < d->listeners_count; i++) {
+		if (may)
+			listener_resume(d->listeners[i]);
+		else
+			listener_pause(d->listeners[i]);
+	}
+}
+
+static enum err
+start_listening(struct keyferryd *d, struct buf *why)
+{
+	static const struct listen_ops ops = {on_accepted};
+	const char *sentence = "";
+
+	for (size_t i = 0; d->config->listen[i] != NULL; i++) {
+		enum err e = ERR_CONFIG;
+
+		if (d->listeners_count < LISTENERS_MAX)
+			e = listener_new(&d->listeners[d->listeners_count], d->loop,
+			    d->config->listen[i], &ops, d, &sentence);
+		if (e != ERR_OK) {
+			buf_printf(why, "cannot listen on %s: %s", d->config->listen[i], sentence);
+			return e;
+		}
+		d->listeners_count++;
+	}
+	return ERR_OK;
+}
+
+/* --- starting --- */
+
+static enum err
+start_store(struct keyferryd *d, struct buf *why)
+{
+	const struct store_params p = {
+	    .state_dir = d->config->state_dir,
+	    .spawn = spawn_child,
+	    .arg = d,
+	    .call_timeout_ns = STORE_TIMEOUT,
+	    .event = on_store_event,
+	};
+	const char *sentence = "";
+	enum err e = store_open(&d->store, d->loop, &p, &sentence);
+
+	if (e != ERR_OK) {
+		buf_printf(why, "%s: %s", d->config->state_dir,
+		    sentence[0] != '\0' ? sentence : err_text(e));
+		return e;
+	}
+	d->ledger = ledger_sqlite_new(d->store);
+	return d->ledger != NULL ? ERR_OK : ERR_NO_MEMORY;
+}
+
+static enum err
+start_heap(struct keyferryd *d, struct buf *why)
+{
+	enum err e = secret_heap_init(d->config->secure_heap_size, d->config->allow_unlocked_heap,
+	    &d->heap_locked);
+
+	if (e != ERR_OK)
+		buf_printf(why,
+		    "cannot lock %zu bytes of memory for keys: raise RLIMIT_MEMLOCK (ulimit -l, "
+		    "LimitMEMLOCK=), lower secure-heap-size, or set allow-unlocked-heap if keys may "
+		    "reach the swap device",
+		    d->config->secure_heap_size);
+	else if (!d->heap_locked)
+		LOG(LOG_WARN, "daemon", "memory for keys is not locked and may be swapped out");
+	return e;
+}
+
+static enum err
+start_control(struct keyferryd *d, struct buf *why)
+{
+	const struct control_params p = {
+	    .path = d->config->control_socket,
+	    .mode = d->config->control_socket_mode,
+	    .commands = daemon_commands,
+	    .user = d,
+	    .timeout_ns = CONTROL_TIMEOUT,
+	};
+	const char *sentence = "";
+	enum err e = control_new(&d->control, d->loop, &p, &sentence);
+
+	if (e != ERR_OK)
+		buf_printf(why, "%s: %s", p.path, sentence);
+	return e;
+}
+
+static enum err
+start_gate(struct keyferryd *d, struct buf *why)
+{
+	const struct gate_params p = {
+	    .loop = d->loop,
+	    .may_accept = may_accept,
+	    .arg = d,
+	    .server_name = "keyferry " KEYFERRY_VERSION,
+	};
+	size_t closed;
+
+	d->gate = gate_new(&p);
+	return d->gate != NULL ? daemon_apply(d, d->config, why, &closed) : ERR_NO_MEMORY;
+}
+
+/* The storage child is started first, while there is nothing secret in this process. */
+static enum err
+start(struct keyferryd *d, struct buf *why)
+{
+	enum err e;
+
+	d->started = clock_now();
+	d->sessions_ceiling = priv_sessions_allowed();
+	d->drain_deadline.fn = on_drain_deadline;
+	d->recover_again.fn = on_recover_again;
+	d->recover_soon.fn = on_recover_soon;
+	d->loop = loop_new();
+	e = d->loop != NULL ? start_store(d, why) : ERR_NO_MEMORY;
+	if (e == ERR_OK)
+		e = start_heap(d, why);
+	if (e == ERR_OK)
+		e = start_gate(d, why);
+	if (e == ERR_OK)
+		e = start_control(d, why);
+	if (e == ERR_OK)
+		e = watch_signals(d);
+	if (e == ERR_OK)
+		e = start_listening(d, why);
+	if (e == ERR_OK)
+		recover_now(d);
+	return e;
+}
+
+static void
+stop(struct keyferryd *d)
+{
+	control_free(d->control);
+	for (size_t i = 0; i < d->listeners_count; i++)
+		listener_free(d->listeners[i]);
+	wait_cancel(&d->recover.wait);
+	loop_undefer(&d->recover_soon);
+	gate_free(d->gate);
+	if (d->ledger != NULL)
+		d->ledger->ops->free(d->ledger);
+	store_close(d->store);
+	for (size_t i = 0; i < sizeof(d->signals) / sizeof(d->signals[0]); i++)
+		if (d->signals[i] != NULL)
+			event_free(d->signals[i]);
+	loop_free(d->loop);
+}
+
+static int
+run(const struct config *config, bool background)
+{
+	struct keyferryd d = {.config = config};
+	struct buf why;
+	enum err e = background ? priv_background() : ERR_OK;
+
+	buf_init(&why, 8192);
+	log_set_level(config->log_level);
+	if (e == ERR_OK)
+		e = start(&d, &why);
+	if (e != ERR_OK) {
+		if (why.len == 0)
+			buf_printf(&why, "%s", err_text(e));
+		LOG(LOG_ERROR, "daemon", "cannot start", kv_bytes("why", why.data, (int64_t)why.len));
+	} else {
+		for (size_t i = 0; i < d.listeners_count; i++)
+			LOG(LOG_NOTICE, "daemon", "listening",
+			    kv_text("address", listener_address(d.listeners[i])));
+		notify("READY=1");
+		priv_ready();
+		loop_run(d.loop);
+		LOG(LOG_NOTICE, "daemon", "stopped");
+	}
+	buf_fini(&why);
+	stop(&d);
+	config_unref(d.config);
+	return e == ERR_OK ? 0 : EXIT_FAILED;
+}
+
+/* --- the command line --- */
+
+static void
+usage(FILE *to)
+{
+	fprintf(to,
+	    "usage: keyferryd [-fhtV] [-c FILE]\n"
+	    "  -c FILE  configuration (default /etc/keyferry/keyferryd.conf)\n"
+	    "  -f       stay in the foreground\n"
+	    "  -t       test the configuration and all files that it names, then exit\n"
+	    "  -V       print the version\n"
+	    "  -h       print this\n");
+}
+
+/* `keyferryd -t`: everything that can be wrong before a socket is opened. */
+static int
+test_config(const struct config *config)
+{
+	struct buf why;
+	enum err e;
+
+	buf_init(&why, 8192);
+	e = daemon_test(config, &why);
+	if (e == ERR_OK)
+		printf("%s: good\n", config->path);
+	else
+		fprintf(stderr, "%s: %.*s\n", config->path, (int)why.len, (const char *)why.data);
+	buf_fini(&why);
+	config_unref(config);
+	return e == ERR_OK ? 0 : EXIT_USAGE;
+}
+
+static const struct config *
+load_config(const char *path)
+{
+	const struct config *config = NULL;
+	struct buf errors;
+
+	buf_init(&errors, 64 * 1024);
+	if (config_load(path, &config, &errors) != ERR_OK) {
+		fprintf(stderr, "%.*s", (int)errors.len, (const char *)errors.data);
+		config = NULL;
+	}
+	buf_fini(&errors);
+	return config;
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *path = "/etc/keyferry/keyferryd.conf";
+	bool foreground = false, test = false;
+	const struct config *config;
+	bool locked;
+	int c;
+
+	priv_harden();
+	if (alloc_install() != ERR_OK)
+		return EXIT_FAILED;
+#ifdef KF_TESTING
+	fault_test_env();
+#endif
+	if (argc == 3 && strcmp(argv[1], STORAGE_CHILD) == 0)
+		return store_child_main(CHILD_FD, argv[2]);
+	while ((c = getopt(argc, argv, "c:fhtV")) != -1) {
+		switch (c) {
+		case 'c':
+			path = optarg;
+			break;
+		case 'f':
+			foreground = true;
+			break;
+		case 't':
+			test = true;
+			break;
+		case 'V':
+			printf("keyferryd %s\n", KEYFERRY_VERSION);
+			return 0;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind != argc) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	config = load_config(path);
+	if (config == NULL)
+		return EXIT_USAGE;
+	log_set_output(STDERR_FILENO, getenv("JOURNAL_STREAM") == NULL);
+	if (!test)
+		return run(config, !foreground && getenv("NOTIFY_SOCKET") == NULL);
+	if (secret_heap_init(config->secure_heap_size, true, &locked) != ERR_OK)
+		return EXIT_FAILED;
+	return test_config(config);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a configuration to TLS settings and tenants: everything is prepared before any is used. */
+#include "daemon.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "base/text.h"
+
+enum { DIGESTS_MAX = 64, EXPIRES_SOON_S = 30 * 86400 };
+
+struct prepared {
+	struct tls_server *tls;
+	struct tenants *tenants;
+};
+
+static void
+release_tenant(struct tenant *t)
+{
+	if (t->vault != NULL)
+		t->vault->ops->free(t->vault);
+	alloc_free(t);
+}
+
+static enum err
+add_certificates(struct tenants *ts, struct tenant *t, const struct config_tenant *c,
+    struct buf *why)
+{
+	uint8_t digests[DIGESTS_MAX][TLS_DIGEST_LEN];
+	const char *sentence = "";
+	enum err e = ERR_OK;
+
+	for (size_t f = 0; c->client_certificates[f] != NULL; f++) {
+		size_t count = DIGESTS_MAX;
+
+		e = tls_digests_of_file(c->client_certificates[f], digests, &count, &sentence);
+		if (e != ERR_OK) {
+			buf_printf(why, "tenant \"%s\": %s", c->title, sentence);
+			return e;
+		}
+		for (size_t i = 0; i < count; i++) {
+			e = tenants_add_certificate(ts, t, digests[i]);
+			if (e == ERR_CONFIG)
+				buf_printf(why,
+				    "tenant \"%s\": a certificate in %s belongs to tenant \"%s\" already; "
+				    "give each tenant certificates of its own",
+				    c->title, c->client_certificates[f],
+				    tenants_find(ts, digests[i])->id);
+			if (e != ERR_OK)
+				return e;
+		}
+	}
+	return ERR_OK;
+}
+
+static enum err
+add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *c, struct buf *why)
+{
+	struct tenant *t = alloc_zero(sizeof(*t));
+	const char *sentence = "";
+	enum err e;
+
+	if (t == NULL)
+		return ERR_NO_MEMORY;
+	t->refs = 1;
+	t->release = release_tenant;
+	t->ledger = d->ledger;
+	t->born_active = c->born_active;
+	t->accept_expired_until = c->accept_expired_until;
+	strncpy(t->id, c->id, sizeof(t->id) - 1);
+	e = vault_local_new(&t->vault, d->store, d->loop, c->vault.root_key_file, &sentence);
+	if (e != ERR_OK)
+		buf_printf(why, "tenant \"%s\": %s: %s", c->title, c->vault.root_key_file, sentence);
+	else
+		e = tenants_add(ts, t);
+	if (e == ERR_OK)
+		e = add_certificates(ts, t, c, why);
+	tenant_unref(t);
+	return e;
+}
+
+static void
+prepared_fini(struct prepared *p)
+{
+	tls_server_unref(p->tls);
+	tenants_unref(p->tenants);
+}
+
+static enum err
+prepare(struct keyferryd *d, const struct config *c, struct prepared *p, struct buf *why)
+{
+	const struct tls_params tls = {
+	    .certificates = c->tls.certificates,
+	    .private_keys = c->tls.private_keys,
+	    .min_version_13 = c->tls.min_version_13,
+	    .legacy_cbc = c->tls.legacy_cbc,
+	    .check = gate_check_certificate,
+	    .check_arg = d->gate,
+	};
+	const char *sentence = "";
+	enum err e;
+
+	*p = (struct prepared){.tenants = tenants_new()};
+	e = p->tenants != NULL ? tls_server_new(&p->tls, &tls, &sentence) : ERR_NO_MEMORY;
+	if (e != ERR_OK)
+		buf_printf(why, "%s", sentence);
+	for (size_t i = 0; e == ERR_OK && i < c->tenants_count; i++)
+		e = add_tenant(p->tenants, d, &c->tenants[i], why);
+	if (e != ERR_OK) {
+		if (why->len == 0)
+			buf_printf(why, "%s", err_text(e));
+		prepared_fini(p);
+	}
+	return e;
+}
+
+static void
+tell_certificates(const struct tls_server *tls)
+{
+	char hex[2 * TLS_DIGEST_LEN + 1], when[32];
+	uint8_t digest[TLS_DIGEST_LEN];
+	int64_t expires;
+
+	for (size_t i = 0; tls_server_certificate(tls, i, digest, &expires); i++) {
+		text_hex(hex, digest, sizeof(digest));
+		text_time(when, expires * 1000);
+		LOG(expires - clock_wall() < EXPIRES_SOON_S ? LOG_WARN : LOG_INFO, "daemon",
+		    "server certificate", kv_text("sha256", hex), kv_text("expires", when));
+	}
+}
+
+enum err
+daemon_apply(struct keyferryd *d, const struct config *c, struct buf *why, size_t *closed)
+{
+	size_t sessions_max = c->sessions_max;
+	struct gate_limits limits = {
+	    .request_max = c->request_size_max,
+	    .response_max = c->response_size_max,
+	    .items_max = c->items_max,
+	    .handshakes_max = c->handshakes_max,
+	    .handshake_timeout_ns = c->handshake_timeout_ns,
+	    .request_timeout_ns = c->request_timeout_ns,
+	    .idle_timeout_ns = c->idle_timeout_ns,
+	};
+	struct prepared p;
+	enum err e = prepare(d, c, &p, why);
+
+	if (e != ERR_OK)
+		return e;
+	if (sessions_max > d->sessions_ceiling)
+		LOG(LOG_WARN, "daemon", "sessions-max is more than descriptors allow",
+		    kv_int("sessions-max", (int64_t)sessions_max),
+		    kv_int("allowed", (int64_t)d->sessions_ceiling));
+	if (sessions_max == 0 || sessions_max > d->sessions_ceiling)
+		sessions_max = d->sessions_ceiling;
+	limits.sessions_max = sessions_max;
+	log_set_level(c->log_level);
+	*closed = gate_configure(d->gate, p.tls, p.tenants, &limits);
+	tell_certificates(p.tls);
+	prepared_fini(&p);
+	return ERR_OK;
+}
+
+enum err
+daemon_test(const struct config *c, struct buf *why)
+{
+	struct keyferryd d = {0};
+	struct prepared p;
+	enum err e = prepare(&d, c, &p, why);
+
+	if (e == ERR_OK)
+		prepared_fini(&p);
+	return e;
+}
+
+enum err
+daemon_reload(struct keyferryd *d, struct buf *why)
+{
+	const struct config *fresh;
+	struct buf names;
+	size_t closed = 0;
+	enum err e = config_load(d->config->path, &fresh, why);
+
+	if (e == ERR_OK) {
+		e = daemon_apply(d, fresh, why, &closed);
+		if (e != ERR_OK)
+			config_unref(fresh);
+	}
+	if (e != ERR_OK) {
+		metric_inc(METRIC_RELOADS_FAILED_TOTAL);
+		LOG(LOG_ERROR, "daemon", "reload refused; nothing changed",
+		    kv_bytes("why", why->data, (int64_t)why->len));
+		return e;
+	}
+	metric_inc(METRIC_RELOADS_TOTAL);
+	buf_init(&names, 1024);
+	if (config_reload_diff(d->config, fresh, &names)) {
+		buf_printf(why, "these take effect at a restart only: ");
+		buf_put(why, names.data, names.len);
+		LOG(LOG_WARN, "daemon", "options that need a restart have changed",
+		    kv_bytes("options", names.data, (int64_t)names.len));
+	}
+	buf_fini(&names);
+	config_unref(d->config);
+	d->config = fresh;
+	LOG(LOG_NOTICE, "daemon", "reloaded", kv_int("sessions-closed", (int64_t)closed),
+	    kv_int("tenants", (int64_t)fresh->tenants_count));
+	return ERR_OK;
+}

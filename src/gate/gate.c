@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All sessions together: admission, settings, draining. */
+#include "session.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+
+static void
+run_drained(struct defer *d)
+{
+	struct gate *g = CONTAINER_OF(d, struct gate, drained);
+
+	g->drain_done(g->drain_arg);
+}
+
+struct gate *
+gate_new(const struct gate_params *p)
+{
+	struct gate *g = alloc_zero(sizeof(*g));
+
+	if (g == NULL)
+		return NULL;
+	g->p = *p;
+	list_init(&g->sessions);
+	g->drained.fn = run_drained;
+	return g;
+}
+
+void
+gate_free(struct gate *g)
+{
+	if (g == NULL)
+		return;
+	g->drain_done = NULL;
+	LIST_FOREACH_SAFE(l, next, &g->sessions)
+		session_end(CONTAINER_OF(l, struct session, link), "the gateway stops");
+	loop_undefer(&g->drained);
+	tls_server_unref(g->tls);
+	tenants_unref(g->tenants);
+	alloc_free(g);
+}
+
+/* Accepting goes on exactly while both ceilings leave room. */
+static void
+admit(struct gate *g)
+{
+	bool sessions = g->count >= g->limits.sessions_max;
+	bool handshakes = g->handshakes >= g->limits.handshakes_max;
+	bool pause = sessions || handshakes || g->draining;
+
+	if (pause == g->paused)
+		return;
+	g->paused = pause;
+	if (sessions)
+		metric_inc(METRIC_SESSIONS_CEILING_TOTAL);
+	else if (handshakes)
+		metric_inc(METRIC_HANDSHAKES_CEILING_TOTAL);
+	if (g->p.may_accept != NULL)
+		g->p.may_accept(g->p.arg, !pause);
+}
+
+void
+gate_counts(struct gate *g, int sessions, int handshakes)
+{
+	g->count += (size_t)sessions;
+	g->handshakes += (size_t)handshakes;
+	metric_set(METRIC_SESSIONS, (int64_t)g->count);
+	metric_set(METRIC_HANDSHAKES, (int64_t)g->handshakes);
+	admit(g);
+	if (g->draining && g->count == 0 && g->drain_done != NULL)
+		loop_defer(g->p.loop, &g->drained);
+}
+
+size_t
+gate_configure(struct gate *g, struct tls_server *tls, struct tenants *tenants,
+    const struct gate_limits *limits)
+{
+	size_t closed = 0;
+
+	tls_server_ref(tls);
+	tls_server_unref(g->tls);
+	g->tls = tls;
+	tenants_ref(tenants);
+	tenants_unref(g->tenants);
+	g->tenants = tenants;
+	g->limits = *limits;
+	LIST_FOREACH_SAFE(l, next, &g->sessions) {
+		struct session *s = CONTAINER_OF(l, struct session, link);
+		struct tenant *now;
+
+		if (s->tenant == NULL)
+			continue; /* asked again when its handshake is done */
+		now = tenants_find(tenants, stream_peer(s->stream)->sha256);
+		if (now == NULL || strcmp(now->id, s->tenant->id) != 0) {
+			session_end(s, "certificate taken away");
+			closed++;
+		} else if (now != s->tenant) {
+			tenant_unref(s->tenant);
+			s->tenant = tenant_ref(now);
+		}
+	}
+	admit(g);
+	return closed;
+}
+
+enum tls_verdict
+gate_check_certificate(void *arg, const uint8_t *sha256, struct x509_st *leaf, bool *ignore_dates)
+{
+	const struct gate *g = arg;
+	const struct tenant *t = tenants_find(g->tenants, sha256);
+
+	(void)leaf;
+	if (t == NULL)
+		return TLS_UNKNOWN;
+	*ignore_dates = t->accept_expired_until > clock_wall();
+	return TLS_KNOWN;
+}
+
+void
+gate_accept(struct gate *g, int fd)
+{
+	if (g->draining || g->tls == NULL) {
+		close(fd);
+		return;
+	}
+	if (!session_new(g, fd))
+		LOG(LOG_ERROR, "gate", "no memory for a session", kv_int("sessions", (int64_t)g->count));
+}
+
+void
+gate_drain(struct gate *g, void (*done)(void *arg), void *arg)
+{
+	g->draining = true;
+	g->drain_done = done;
+	g->drain_arg = arg;
+	admit(g);
+	LIST_FOREACH_SAFE(l, next, &g->sessions)
+		session_drain(CONTAINER_OF(l, struct session, link));
+	gate_counts(g, 0, 0);
+}
+
+bool
+gate_draining(const struct gate *g)
+{
+	return g->draining;
+}
+
+void
+gate_each_session(struct gate *g, bool (*fn)(void *arg, const struct session_info *), void *arg)
+{
+	static const char *const names[] = {
+	    [SESSION_HANDSHAKE] = "handshake", [SESSION_IDLE] = "idle",
+	    [SESSION_READING] = "reading", [SESSION_RUNNING] = "running",
+	    [SESSION_WRITING] = "writing", [SESSION_CLOSING] = "closing"};
+	int64_t now = clock_now();
+
+	LIST_FOREACH(l, &g->sessions) {
+		struct session *s = CONTAINER_OF(l, struct session, link);
+		struct session_info info = {
+		    .id = s->id,
+		    .address = stream_address(s->stream),
+		    .tls_version = stream_tls_version(s->stream),
+		    .state = names[s->state],
+		    .tenant = s->tenant != NULL ? s->tenant->id : NULL,
+		    .sha256 = stream_peer(s->stream)->sha256,
+		    .last_operation = s->last_operation,
+		    .age_ns = now - s->created,
+		    .idle_ns = now - s->active,
+		    .requests = s->requests,
+		};
+
+		if (!fn(arg, &info))
+			break;
+	}
+}
+
+struct tenants *
+gate_tenants(struct gate *g)
+{
+	return g->tenants;
+}

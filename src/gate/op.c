@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of operations, expanded from op.def. */
+#include "op.h"
+
+#include "kmip/names.h"
+
+static const struct op ops[] = {
+#define OP(operation, since, mutates, start) {KMIP_OPERATION_##operation, since, mutates, start},
+#include "op.def"
+#undef OP
+};
+
+enum { OPS = sizeof(ops) / sizeof(ops[0]) };
+
+const struct op *
+op_find(uint32_t operation, int version)
+{
+	for (size_t i = 0; i < OPS; i++)
+		if (ops[i].operation == operation)
+			return ops[i].since <= version ? &ops[i] : NULL;
+	return NULL;
+}
+
+const struct op *
+op_at(size_t n)
+{
+	return n < OPS ? &ops[n] : NULL;
+}

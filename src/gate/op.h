@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of operations. */
+#ifndef GATE_OP_H
+#define GATE_OP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct request;
+
+struct op {
+	uint32_t operation; /* KMIP Operation */
+	int since;	    /* the first protocol version that has it */
+	bool mutates;
+	/*
+	 * Reads the payload from rq->payload and ends, now or later, in exactly one rq_done().
+	 * What it puts into rq->out is the Response Payload's content; discarded on failure.
+	 */
+	void (*start)(struct request *rq);
+};
+
+/* NULL when there is none in that version. */
+const struct op *op_find(uint32_t operation, int version);
+/* The n-th operation of the table; NULL past the last. */
+const struct op *op_at(size_t n);
+
+#define OP(operation, since, mutates, start) void start(struct request *rq);
+#include "op.def"
+#undef OP
+
+#endif

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One KMIP message, from its bytes to its answer.
+ *
+ *   rq_start -> rq_step -> op->start ... rq_done -> rq_step -> ... -> items_ended
+ *            -> answer_build -> commit_start -> committed -> answered
+ *
+ * The answer is built before the commit, so that one that is too large changes nothing, and it
+ * leaves after it.  A commit that meets a conflict runs the message again from its bytes.
+ */
+#include "request.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "kmip/names.h"
+#include "kmip/reason.h"
+
+enum { ARENA_MAX = 16 << 20, RESTARTS_MAX = 1000 };
+
+static void rq_step(struct defer *d);
+static void items_ended(struct request *rq);
+static void answer_send(struct request *rq);
+
+/* --- beginning and end --- */
+
+static void
+rq_end(struct request *rq)
+{
+	metric_add(METRIC_REQUESTS, -1);
+	timer_clear(rq->p.loop, &rq->deadline);
+	loop_undefer(&rq->turn);
+	changes_drop(&rq->changes);
+	arena_free(rq->arena);
+	buf_fini(&rq->msg);
+	buf_fini(&rq->out);
+	buf_fini(&rq->payloads);
+	buf_fini(&rq->answer);
+	tenant_unref(rq->p.tenant);
+	loop_free_later(rq->p.loop, rq);
+}
+
+/* Time is up: a read is given up, a commit is not. */
+static void
+rq_expired(struct timer *t)
+{
+	struct request *rq = CONTAINER_OF(t, struct request, deadline);
+
+	rq->expired = true;
+	if (rq->wait == NULL || rq->committing)
+		return; /* rq_step() notices */
+	wait_cancel(rq->wait);
+	rq->wait = NULL;
+	rq_done(rq, ERR_DEADLINE);
+}
+
+/* Makes everything as it was before the first item. */
+static enum err
+rq_rewind(struct request *rq)
+{
+	size_t room = rq->in.count > 0 ? rq->in.count : 1;
+
+	changes_drop(&rq->changes);
+	arena_free(rq->arena);
+	buf_reset(&rq->out);
+	buf_reset(&rq->payloads);
+	buf_reset(&rq->answer);
+	rq->item = 0;
+	rq->op = NULL;
+	rq->placeholder[0] = '\0';
+	rq->committing = false;
+	rq->arena = arena_new(ARENA_MAX);
+	if (rq->arena == NULL)
+		return ERR_NO_MEMORY;
+	rq->outcomes = arena_array(rq->arena, room, sizeof(*rq->outcomes));
+	if (rq->outcomes == NULL)
+		return ERR_NO_MEMORY;
+	return changes_init(&rq->changes, rq->arena, room);
+}
+
+/* What is wrong with the message as a whole. */
+static enum err
+rq_check(struct request *rq)
+{
+	const struct kmip_request *in = &rq->in;
+
+	if (in->asynchronous)
+		return ERR_ASYNC_UNSUPPORTED;
+	if (in->count > rq->p.items_max)
+		return ERR_REQUEST_TOO_LARGE;
+	return ERR_OK;
+}
+
+bool
+rq_start(struct request **out, const struct request_params *p, const uint8_t *msg, size_t len)
+{
+	struct request *rq = alloc_zero(sizeof(*rq));
+
+	if (rq == NULL)
+		return false;
+	rq->p = *p;
+	rq->started = clock_now();
+	rq->turn.fn = rq_step;
+	rq->deadline.fn = rq_expired;
+	buf_init(&rq->msg, len);
+	buf_init(&rq->out, p->response_max);
+	buf_init(&rq->payloads, p->response_max);
+	buf_init(&rq->answer, p->response_max);
+	buf_put(&rq->msg, msg, len);
+	tenant_ref(p->tenant);
+	metric_add(METRIC_REQUESTS, 1);
+	if (buf_error(&rq->msg) != ERR_OK) {
+		rq_end(rq);
+		return false;
+	}
+	rq->message_error = kmip_request_read(&rq->in, rq->msg.data, rq->msg.len);
+	if (rq->message_error == ERR_OK)
+		rq->message_error = rq_check(rq);
+	if (rq_rewind(rq) != ERR_OK || timer_set(p->loop, &rq->deadline, p->deadline) != ERR_OK) {
+		rq_end(rq);
+		return false;
+	}
+	metric_inc(METRIC_REQUESTS_TOTAL);
+	loop_defer(p->loop, &rq->turn);
+	*out = rq;
+	return true;
+}
+
+void
+rq_abandon(struct request *rq)
+{
+	rq->abandoned = true;
+	if (rq->wait == NULL || rq->committing)
+		return; /* rq_step() or the commit's end ends it */
+	wait_cancel(rq->wait);
+	rq->wait = NULL;
+	rq_end(rq);
+}
+
+const char *
+rq_operation(const struct request *rq)
+{
+	return rq->op != NULL ? kmip_value_name(SET_OPERATION, rq->op->operation) : NULL;
+}
+
+/* --- suspending --- */
+
+static void
+rq_waited(struct wait *w, enum err e)
+{
+	struct request *rq = w->owner;
+	void (*next)(struct request *, enum err) = rq->next;
+
+	assert(rq->wait == w);
+	rq->wait = NULL;
+	next(rq, e);
+}
+
+void
+rq_await(struct request *rq, struct wait *w, void (*next)(struct request *, enum err))
+{
+	assert(rq->wait == NULL);
+	rq->wait = w;
+	rq->next = next;
+	w->owner = rq;
+	w->done = rq_waited;
+}
+
+/* --- objects --- */
+
+enum err
+rq_take_uid(struct request *rq, char uid[UID_TEXT_LEN + 1])
+{
+	struct ttlv t;
+
+	if (!ttlv_opt(&rq->payload, TAG_UNIQUE_IDENTIFIER, TTLV_TEXT, &t)) {
+		if (rq->payload.error != ERR_OK)
+			return rq->payload.error;
+		if (rq->placeholder[0] == '\0')
+			return ERR_MISSING_DATA;
+		memcpy(uid, rq->placeholder, sizeof(rq->placeholder));
+	} else {
+		if (t.len == 0 || t.len > UID_TEXT_LEN)
+			return ERR_NO_OBJECT;
+		memcpy(uid, t.value, t.len);
+		uid[t.len] = '\0';
+	}
+	memcpy(rq->outcomes[rq->item].uid, uid, strlen(uid) + 1);
+	return ERR_OK;
+}
+
+/* Date-driven transitions: an object is in the state that its dates give it by now. */
+static void
+state_by_dates(struct object *o, int64_t now)
+{
+	if (o->state == OBJECT_PRE_ACTIVE && o->date[DATE_ACTIVATION] != NO_DATE &&
+	    o->date[DATE_ACTIVATION] <= now)
+		o->state = OBJECT_ACTIVE;
+	if (o->state == OBJECT_ACTIVE && o->date[DATE_DEACTIVATION] != NO_DATE &&
+	    o->date[DATE_DEACTIVATION] <= now)
+		o->state = OBJECT_DEACTIVATED;
+}
+
+static void
+rq_loaded(struct request *rq, enum err e)
+{
+	if (e == ERR_OK && rq->object == NULL) {
+		state_by_dates(rq->load.object, clock_wall());
+		rq->object = rq->load.object;
+	}
+	rq->load_next(rq, e);
+}
+
+void
+rq_load(struct request *rq, const char *uid, void (*next)(struct request *, enum err))
+{
+	struct ledger *ledger = rq->p.tenant->ledger;
+
+	rq->load = (struct ledger_load){
+	    .arena = rq->arena,
+	    .tenant = rq->p.tenant->id,
+	    .uid = arena_text(rq->arena, uid, strlen(uid)),
+	};
+	rq->load_next = next;
+	rq->object = changes_find(&rq->changes, uid);
+	rq_await(rq, &rq->load.wait, rq_loaded);
+	if (rq->object != NULL)
+		wait_finish_soon(rq->p.loop, &rq->load.wait, ERR_OK);
+	else if (rq->load.uid == NULL)
+		wait_finish_soon(rq->p.loop, &rq->load.wait, ERR_NO_MEMORY);
+	else
+		ledger->ops->load(ledger, &rq->load);
+}
+
+const struct object *
+rq_object(struct request *rq)
+{
+	return rq->object;
+}
+
+struct object *
+rq_object_copy(struct request *rq)
+{
+	return object_copy(rq->arena, rq->object);
+}
+
+static void
+drop_secret(void *slot)
+{
+	secret_unref(*(struct secret **)slot);
+}
+
+enum err
+rq_own_secret(struct request *rq, struct secret **slot)
+{
+	return arena_on_free(rq->arena, drop_secret, slot) == 0 ? ERR_OK : ERR_NO_MEMORY;
+}
+
+void
+rq_set_placeholder(struct request *rq, const char *uid)
+{
+	memcpy(rq->placeholder, uid, strlen(uid) + 1);
+	memcpy(rq->outcomes[rq->item].uid, uid, strlen(uid) + 1);
+}
+
+void
+rq_put_uid(struct request *rq, const char *uid)
+{
+	ttlv_put_text(&rq->out, TAG_UNIQUE_IDENTIFIER, uid, strlen(uid));
+}
+
+/* --- items --- */
+
+/* Keeps what the operation put out as a whole Response Payload. */
+static enum err
+keep_payload(struct request *rq, struct outcome *oc)
+{
+	size_t mark;
+
+	if (buf_error(&rq->out) != ERR_OK)
+		return buf_error(&rq->out);
+	oc->payload = rq->payloads.len;
+	mark = ttlv_begin(&rq->payloads, TAG_RESPONSE_PAYLOAD);
+	buf_put(&rq->payloads, rq->out.data, rq->out.len);
+	ttlv_end(&rq->payloads, mark);
+	oc->len = rq->payloads.len - oc->payload;
+	return buf_error(&rq->payloads);
+}
+
+void
+rq_done(struct request *rq, enum err e)
+{
+	struct outcome *oc = &rq->outcomes[rq->item];
+
+	assert(rq->wait == NULL);
+	oc->op = rq->op;
+	oc->err = e == ERR_OK ? keep_payload(rq, oc) : e;
+	rq->item++;
+	loop_defer(rq->p.loop, &rq->turn); /* round the loop, so that batches don't recurse */
+}
+
+static void
+start_item(struct request *rq)
+{
+	const struct kmip_item *item = &rq->in.items[rq->item];
+	struct ttlv none = {.tag = TAG_REQUEST_PAYLOAD, .type = TTLV_STRUCTURE,
+	    .value = rq->msg.data};
+
+	buf_reset(&rq->out);
+	rq->state = NULL;
+	rq->object = NULL;
+	ttlv_enter(&rq->payload, item->payload.value != NULL ? &item->payload : &none);
+	rq->op = op_find(item->operation, rq->in.version);
+	if (rq->expired)
+		rq_done(rq, ERR_DEADLINE);
+	else if (item->critical)
+		rq_done(rq, ERR_CRITICAL_EXTENSION);
+	else if (rq->op == NULL)
+		rq_done(rq, ERR_OP_UNSUPPORTED);
+	else if (item->payload.value == NULL)
+		rq_done(rq, ERR_MISSING_DATA);
+	else
+		rq->op->start(rq);
+}
+
+/* True when an item failed and the ones behind it are not to be worked on. */
+static bool
+stopped(const struct request *rq)
+{
+	return rq->item > 0 && rq->outcomes[rq->item - 1].err != ERR_OK &&
+	    rq->in.continuation != KMIP_CONTINUE_CONTINUE;
+}
+
+static void
+rq_step(struct defer *d)
+{
+	struct request *rq = CONTAINER_OF(d, struct request, turn);
+
+	if (rq->abandoned)
+		rq_end(rq);
+	else if (rq->message_error != ERR_OK)
+		answer_send(rq);
+	else if (rq->item < rq->in.count && !stopped(rq))
+		start_item(rq);
+	else
+		items_ended(rq);
+}
+
+/* --- answering --- */
+
+static bool
+did_change(const struct outcome *oc)
+{
+	return oc->err == ERR_OK && oc->op != NULL && oc->op->mutates;
+}
+
+/* What would have succeeded and changed something failed after all. */
+static void
+fail_changes(struct request *rq, enum err e)
+{
+	for (unsigned i = 0; i < rq->item; i++)
+		if (did_change(&rq->outcomes[i]))
+			rq->outcomes[i].err = e;
+	changes_drop(&rq->changes);
+}
+
+static size_t
+answer_max(const struct request *rq)
+{
+	size_t max = rq->p.response_max;
+
+	return rq->in.max_response > 0 && rq->in.max_response < max ? rq->in.max_response : max;
+}
+
+/* The versions that an answer to an unreadable version can be in: the best one. */
+static int
+answer_version(const struct request *rq)
+{
+	return kmip_version_known(rq->in.version) ? rq->in.version : kmip_versions[0];
+}
+
+static void
+answer_build(struct request *rq)
+{
+	const struct ttlv none = {0};
+	struct kmip_response rs;
+	int version = answer_version(rq);
+
+	buf_reset(&rq->answer);
+	kmip_response_begin(&rs, &rq->answer, version, clock_wall());
+	if (rq->message_error != ERR_OK)
+		kmip_response_item(&rs, 0, &none, rq->message_error, version, NULL, 0);
+	for (unsigned i = 0; rq->message_error == ERR_OK && i < rq->item; i++) {
+		const struct outcome *oc = &rq->outcomes[i];
+		const struct kmip_item *item = &rq->in.items[i];
+
+		kmip_response_item(&rs, item->operation, &item->ubid, oc->err, version,
+		    oc->err == ERR_OK ? rq->payloads.data + oc->payload : NULL, oc->len);
+	}
+	kmip_response_end(&rs);
+}
+
+/* One line for each item; what only asks whether we live is not worth more than debug. */
+static void
+audit(struct request *rq)
+{
+	char digest[2 * TLS_DIGEST_LEN + 1];
+
+	text_hex(digest, rq->p.sha256, TLS_DIGEST_LEN);
+	for (unsigned i = 0; i < rq->item; i++) {
+		const struct outcome *oc = &rq->outcomes[i];
+		const char *name = kmip_value_name(SET_OPERATION, rq->in.items[i].operation);
+		bool ping = rq->in.items[i].operation == KMIP_OPERATION_DISCOVER_VERSIONS;
+
+		metric_inc(oc->err == ERR_OK ? METRIC_ITEMS_OK_TOTAL : METRIC_ITEMS_FAILED_TOTAL);
+		LOG(ping ? LOG_DEBUG : LOG_INFO, "audit", name != NULL ? name : "unknown operation",
+		    kv_int("request", (int64_t)rq->p.id), kv_int("item", i + 1),
+		    kv_text("tenant", rq->p.tenant->id), kv_text("certificate", digest),
+		    kv_text("from", rq->p.address), kv_text("uid", oc->uid),
+		    kv_text("result", err_name(oc->err)),
+		    kv_int("us", (clock_now() - rq->started) / 1000));
+	}
+	if (rq->message_error != ERR_OK) {
+		metric_inc(METRIC_REQUESTS_BAD_TOTAL);
+		LOG(LOG_INFO, "audit", "message refused", kv_int("request", (int64_t)rq->p.id),
+		    kv_text("tenant", rq->p.tenant->id), kv_text("certificate", digest),
+		    kv_text("from", rq->p.address), kv_text("result", err_name(rq->message_error)));
+	}
+}
+
+static void
+answer_send(struct request *rq)
+{
+	answer_build(rq);
+	if (rq->message_error == ERR_OK &&
+	    (rq->answer.error != ERR_OK || rq->answer.len > answer_max(rq))) {
+		rq->message_error = ERR_RESPONSE_TOO_LARGE;
+		answer_build(rq);
+	}
+	audit(rq);
+	if (!rq->abandoned)
+		rq->p.answered(rq->p.user, &rq->answer);
+	rq_end(rq);
+}
+
+static void
+rq_restart(struct request *rq)
+{
+	enum err e;
+
+	metric_inc(METRIC_REQUESTS_RESTARTED_TOTAL);
+	e = ++rq->restarts > RESTARTS_MAX || rq->expired ? ERR_BUSY : rq_rewind(rq);
+	if (e != ERR_OK)
+		rq->message_error = e;
+	loop_defer(rq->p.loop, &rq->turn);
+}
+
+static void
+committed(struct request *rq, enum err e)
+{
+	rq->committing = false;
+	if (e == ERR_CONFLICT) {
+		rq_restart(rq);
+		return;
+	}
+	if (e != ERR_OK) {
+		LOG(LOG_ERROR, "request", "commit failed", kv_int("request", (int64_t)rq->p.id),
+		    kv_text("error", err_name(e)));
+		fail_changes(rq, e);
+	}
+	answer_send(rq);
+}
+
+static void
+items_ended(struct request *rq)
+{
+	if (stopped(rq) && rq->in.continuation == KMIP_CONTINUE_UNDO)
+		fail_changes(rq, ERR_UNDONE);
+	answer_build(rq);
+	if (rq->answer.error != ERR_OK || rq->answer.len > answer_max(rq)) {
+		fail_changes(rq, ERR_RESPONSE_TOO_LARGE);
+		rq->message_error = ERR_RESPONSE_TOO_LARGE;
+	}
+	if (rq->changes.count == 0) {
+		answer_send(rq);
+		return;
+	}
+	rq->committing = true;
+	rq_await(rq, &rq->commit.wait, committed);
+	commit_start(&rq->commit, rq->p.loop, rq->p.tenant, &rq->changes);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One KMIP message on its way: decode, run the items, commit the changes, answer.  An operation
+ * sees the fields of its item and the functions below, nothing else.
+ */
+#ifndef GATE_REQUEST_H
+#define GATE_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/loop.h"
+#include "base/secret.h"
+#include "kmip/attr.h"
+#include "kmip/message.h"
+#include "kmip/ttlv.h"
+#include "gate/tenant.h"
+
+#include "changes.h"
+#include "op.h"
+
+struct request_params {
+	struct loop *loop;
+	struct tenant *tenant;
+	const char *server_name;
+	size_t response_max;
+	unsigned items_max;
+	int64_t deadline; /* clock_now() time */
+	uint64_t id;	  /* for the log */
+	uint8_t sha256[TLS_DIGEST_LEN]; /* the client's certificate, for the audit */
+	char address[64];
+	/* The answer, once.  The bytes are the callee's to take.  Not called after rq_abandon(). */
+	void (*answered)(void *user, struct buf *answer);
+	void *user;
+};
+
+/* How one item ended. */
+struct outcome {
+	enum err err;
+	const struct op *op;   /* NULL: an unknown operation */
+	size_t payload, len;   /* the Response Payload in rq->payloads */
+	char uid[UID_TEXT_LEN + 1]; /* what it was about, for the audit line; may be empty */
+};
+
+struct request {
+	struct list dead; /* loop_free_later() */
+	struct request_params p;
+	struct arena *arena;
+	struct buf msg; /* the message; what is decoded points into it */
+	struct kmip_request in;
+	enum err message_error; /* the whole message is answered with it */
+	struct defer turn;
+	struct timer deadline;
+	struct wait *wait; /* what the current step waits for */
+	void (*next)(struct request *, enum err);
+	bool abandoned, committing, expired;
+	unsigned restarts;
+	int64_t started;
+
+	/* the current item */
+	unsigned item;
+	const struct op *op;
+	struct ttlv_reader payload;
+	struct buf out; /* content of the Response Payload */
+	void *state;	/* the operation's own, in the arena */
+	struct ledger_load load;
+	void (*load_next)(struct request *, enum err);
+	const struct object *object; /* what rq_load() found */
+
+	/* the message */
+	char placeholder[UID_TEXT_LEN + 1]; /* ID Placeholder; empty: none */
+	struct changes changes;
+	struct outcome *outcomes;
+	struct buf payloads;
+	struct buf answer;
+	struct commit commit;
+};
+
+/*
+ * Starts on a whole request message, which is copied.  False without memory: then nothing
+ * happened and answered() will not be called.
+ */
+bool rq_start(struct request **out, const struct request_params *p, const uint8_t *msg, size_t len);
+/* The client has gone: reads stop, changes run to their end, the answer is dropped. */
+void rq_abandon(struct request *rq);
+/* The name of the operation being worked on or of the last one. */
+const char *rq_operation(const struct request *rq);
+
+/* --- for operations --- */
+
+/* The one way out. */
+void rq_done(struct request *rq, enum err e);
+
+/*
+ * Suspends the request on w, then runs next(rq, result) with nothing else waited for.  Call
+ * before starting the work, which must be the last statement of the function.
+ */
+void rq_await(struct request *rq, struct wait *w, void (*next)(struct request *, enum err));
+
+/*
+ * Takes the optional Unique Identifier of the payload, or the ID Placeholder.
+ * ERR_MISSING_DATA when there is neither.  A text that cannot be one of our uids is ERR_NO_OBJECT.
+ */
+CHECKED enum err rq_take_uid(struct request *rq, char uid[UID_TEXT_LEN + 1]);
+
+/*
+ * Loads an object as this message sees it (its own changes included), then runs next.  On
+ * ERR_OK rq_object() is it.  Last statement of a function.
+ */
+void rq_load(struct request *rq, const char *uid, void (*next)(struct request *, enum err));
+const struct object *rq_object(struct request *rq);
+/* A copy of it that may be changed and handed to changes_put(); NULL without memory. */
+struct object *rq_object_copy(struct request *rq);
+
+/*
+ * The request drops the reference in *slot, if there is one, when it ends or runs again: also
+ * when it ends before the call that fills the slot.  *slot lies in the arena.  ERR_NO_MEMORY.
+ */
+CHECKED enum err rq_own_secret(struct request *rq, struct secret **slot);
+
+void rq_set_placeholder(struct request *rq, const char *uid);
+
+/* Unique Identifier into the answer. */
+void rq_put_uid(struct request *rq, const char *uid);
+
+#endif

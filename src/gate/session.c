@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One client connection. */
+#include "session.h"
+
+#include <assert.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "base/text.h"
+#include "kmip/names.h"
+
+static void session_next(struct session *s);
+
+static void
+log_session(enum log_level level, const struct session *s, const char *text, const char *why)
+{
+	LOG(level, "session", text, kv_int("session", (int64_t)s->id),
+	    kv_text("from", stream_address(s->stream)), kv_text("why", why),
+	    kv_int("requests", (int64_t)s->requests),
+	    kv_int("age-ms", (clock_now() - s->created) / NS_PER_MS));
+}
+
+void
+session_end(struct session *s, const char *why)
+{
+	struct gate *g = s->gate;
+
+	if (s->stream == NULL)
+		return;
+	log_session(LOG_DEBUG, s, "closed", why);
+	if (s->request != NULL)
+		rq_abandon(s->request);
+	s->request = NULL;
+	timer_clear(g->p.loop, &s->deadline);
+	stream_free(s->stream);
+	s->stream = NULL;
+	tenant_unref(s->tenant);
+	list_remove(&s->link);
+	gate_counts(g, -1, s->state == SESSION_HANDSHAKE ? -1 : 0);
+	loop_free_later(g->p.loop, s);
+}
+
+static void
+session_expired(struct timer *t)
+{
+	struct session *s = CONTAINER_OF(t, struct session, deadline);
+
+	if (s->state == SESSION_IDLE) {
+		metric_inc(METRIC_IDLE_TIMEOUT_TOTAL);
+		session_end(s, "idle");
+	} else {
+		metric_inc(METRIC_REQUEST_TIMEOUT_TOTAL);
+		log_session(LOG_INFO, s, "closing", "the request did not arrive in time");
+		session_end(s, "request timeout");
+	}
+}
+
+/*
+ * The place where a session's state changes; the deadline belongs to the state.  Handshake,
+ * request and answer have deadlines of their own, in stream and request.
+ */
+static void
+session_set(struct session *s, enum session_state state)
+{
+	int64_t when = INT64_MAX;
+
+	if (s->state == state)
+		return;
+	s->state = state;
+	s->active = clock_now();
+	if (state == SESSION_IDLE)
+		when = s->active + s->gate->limits.idle_timeout_ns;
+	else if (state == SESSION_READING)
+		when = s->active + s->gate->limits.request_timeout_ns;
+	timer_move(s->gate->p.loop, &s->deadline, when);
+}
+
+void
+session_drain(struct session *s)
+{
+	s->last_answer = true;
+	if (s->state == SESSION_IDLE || s->state == SESSION_HANDSHAKE)
+		session_end(s, "draining");
+}
+
+/* --- requests --- */
+
+static void
+write_answer(struct session *s, struct buf *answer)
+{
+	session_set(s, SESSION_WRITING);
+	if (buf_error(answer) != ERR_OK || stream_write(s->stream, answer) != ERR_OK)
+		session_end(s, "no memory for the answer");
+}
+
+static void
+session_answered(void *user, struct buf *answer)
+{
+	struct session *s = user;
+
+	s->last_operation = rq_operation(s->request);
+	s->request = NULL;
+	write_answer(s, answer);
+}
+
+/* An answer to bytes that we will not read as a request; then the session ends. */
+static void
+refuse_message(struct session *s, enum err e)
+{
+	struct kmip_response rs;
+	const struct ttlv none = {0};
+	struct buf b;
+
+	metric_inc(METRIC_REQUESTS_BAD_TOTAL);
+	log_session(LOG_INFO, s, "message refused", err_text(e));
+	s->last_answer = true;
+	buf_init(&b, s->gate->limits.response_max);
+	kmip_response_begin(&rs, &b, kmip_versions[0], clock_wall());
+	kmip_response_item(&rs, 0, &none, e, kmip_versions[0], NULL, 0);
+	kmip_response_end(&rs);
+	write_answer(s, &b);
+	buf_fini(&b);
+}
+
+static void
+start_request(struct session *s, size_t len)
+{
+	struct gate *g = s->gate;
+	const struct tls_peer *peer = stream_peer(s->stream);
+	struct buf *in = stream_input(s->stream);
+	struct request_params p = {
+	    .loop = g->p.loop,
+	    .tenant = s->tenant,
+	    .server_name = g->p.server_name,
+	    .response_max = g->limits.response_max,
+	    .items_max = g->limits.items_max,
+	    .deadline = clock_now() + g->limits.request_timeout_ns,
+	    .id = ++g->next_request,
+	    .answered = session_answered,
+	    .user = s,
+	};
+
+	memcpy(p.sha256, peer->sha256, sizeof(p.sha256));
+	strncpy(p.address, stream_address(s->stream), sizeof(p.address) - 1);
+	session_set(s, SESSION_RUNNING);
+	stream_pause(s->stream);
+	s->requests++;
+	if (!rq_start(&s->request, &p, in->data, len)) {
+		session_end(s, "no memory for the request");
+		return;
+	}
+	buf_consume(in, len);
+	if (in->len == 0)
+		buf_fini(in); /* whoever waits for the next message owns no buffer */
+}
+
+/* Looks for a whole message in what has come. */
+static void
+session_next(struct session *s)
+{
+	struct buf *in = stream_input(s->stream);
+	size_t total;
+
+	if (s->state != SESSION_IDLE && s->state != SESSION_READING)
+		return;
+	if (in->len == 0) {
+		session_set(s, SESSION_IDLE);
+		return;
+	}
+	if (in->len < TTLV_HEADER) {
+		session_set(s, SESSION_READING);
+		return;
+	}
+	total = ttlv_total(in->data, TAG_REQUEST_MESSAGE, TTLV_STRUCTURE);
+	if (total == 0) {
+		refuse_message(s, ERR_INVALID_MESSAGE);
+	} else if (total > s->gate->limits.request_max) {
+		metric_inc(METRIC_REQUESTS_TOO_LARGE_TOTAL);
+		refuse_message(s, ERR_REQUEST_TOO_LARGE);
+	} else if (in->len < total) {
+		session_set(s, SESSION_READING);
+	} else {
+		start_request(s, total);
+	}
+}
+
+/* --- the stream's events --- */
+
+static void
+on_ready(struct stream *st, void *user)
+{
+	struct session *s = user;
+	const struct tls_peer *peer = stream_peer(st);
+	struct tenant *t = tenants_find(s->gate->tenants, peer->sha256);
+
+	if (t == NULL) {
+		/* taken out by a reload while the handshake was under way */
+		metric_inc(METRIC_HANDSHAKES_REFUSED_TOTAL);
+		session_end(s, "certificate not known any more");
+		return;
+	}
+	metric_inc(METRIC_HANDSHAKES_OK_TOTAL);
+	s->tenant = tenant_ref(t);
+	gate_counts(s->gate, 0, -1);
+	session_set(s, SESSION_IDLE);
+}
+
+static void
+on_data(struct stream *st, void *user)
+{
+	(void)st;
+	session_next(user);
+}
+
+static void
+on_drained(struct stream *st, void *user)
+{
+	struct session *s = user;
+
+	if (s->state != SESSION_WRITING)
+		return;
+	if (s->last_answer || s->gate->draining) {
+		session_set(s, SESSION_CLOSING);
+		stream_shut(st);
+		return;
+	}
+	session_set(s, SESSION_IDLE);
+	stream_resume(st);
+	session_next(s);
+}
+
+static void
+log_refusal(struct session *s)
+{
+	const struct tls_peer *peer = stream_peer(s->stream);
+	char digest[2 * TLS_DIGEST_LEN + 1] = "none";
+
+	if (peer->have_digest)
+		text_hex(digest, peer->sha256, TLS_DIGEST_LEN);
+	LOG(LOG_NOTICE, "session", "client refused", kv_text("from", stream_address(s->stream)),
+	    kv_text("why", tls_verdict_text(peer->verdict)), kv_text("certificate", digest),
+	    kv_text("subject", peer->subject));
+}
+
+static void
+on_closed(struct stream *st, void *user, enum stream_end why)
+{
+	struct session *s = user;
+
+	if (s->state == SESSION_HANDSHAKE) {
+		switch (why) {
+		case STREAM_REFUSED:
+			metric_inc(METRIC_HANDSHAKES_REFUSED_TOTAL);
+			log_refusal(s);
+			break;
+		case STREAM_HANDSHAKE_TIMEOUT:
+			metric_inc(METRIC_HANDSHAKES_TIMEOUT_TOTAL);
+			break;
+		case STREAM_TLS_ERROR:
+			metric_inc(METRIC_HANDSHAKES_FAILED_TOTAL);
+			log_session(LOG_INFO, s, "handshake failed", stream_why(st));
+			break;
+		case STREAM_EOF:
+		case STREAM_RESET:
+		case STREAM_WRITE_TIMEOUT:
+		case STREAM_NO_MEMORY:
+			metric_inc(METRIC_HANDSHAKES_FAILED_TOTAL);
+			break;
+		}
+	}
+	session_end(s, stream_end_text(why));
+}
+
+static const struct stream_ops session_stream_ops = {on_ready, on_data, on_drained, on_closed};
+
+bool
+session_new(struct gate *g, int fd)
+{
+	struct session *s = alloc_zero(sizeof(*s));
+	const struct stream_params p = {
+	    .tls = g->tls,
+	    .ops = &session_stream_ops,
+	    .user = s,
+	    .input_max = g->limits.request_max,
+	    .handshake_timeout_ns = g->limits.handshake_timeout_ns,
+	    .write_timeout_ns = g->limits.request_timeout_ns,
+	};
+
+	if (s == NULL) {
+		close(fd);
+		return false;
+	}
+	s->gate = g;
+	s->id = ++g->next_session;
+	s->created = s->active = clock_now();
+	s->deadline.fn = session_expired;
+	s->stream = stream_new(g->p.loop, fd, &p);
+	if (s->stream == NULL) {
+		alloc_free(s);
+		return false;
+	}
+	if (timer_set(g->p.loop, &s->deadline, INT64_MAX) != ERR_OK) {
+		stream_free(s->stream);
+		alloc_free(s);
+		return false;
+	}
+	list_append(&g->sessions, &s->link);
+	metric_inc(METRIC_SESSIONS_TOTAL);
+	gate_counts(g, 1, 1);
+	return true;
+}

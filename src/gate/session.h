@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One client connection: handshake, one message at a time, the deadlines between them. */
+#ifndef GATE_SESSION_H
+#define GATE_SESSION_H
+
+#include "gate/gate.h"
+#include "net/stream.h"
+
+#include "request.h"
+
+enum session_state { SESSION_HANDSHAKE, SESSION_IDLE, SESSION_READING, SESSION_RUNNING,
+	SESSION_WRITING, SESSION_CLOSING };
+
+struct session {
+	struct list link; /* of the gate's sessions; first: loop_free_later() */
+	struct gate *gate;
+	struct stream *stream;
+	struct tenant *tenant; /* from ready on */
+	struct request *request;
+	enum session_state state;
+	struct timer deadline;
+	bool last_answer; /* close when it is out */
+	uint64_t id, requests;
+	int64_t created, active;
+	const char *last_operation;
+};
+
+/* Takes fd.  False without memory (fd is closed). */
+bool session_new(struct gate *g, int fd);
+/* Ends the session from any state; safe twice.  why goes to the log. */
+void session_end(struct session *s, const char *why);
+/* Ends it when nothing is under way, else after the answer. */
+void session_drain(struct session *s);
+
+/* --- what sessions need of their gate (gate.c) --- */
+struct gate {
+	struct gate_params p;
+	struct gate_limits limits;
+	struct tls_server *tls;
+	struct tenants *tenants;
+	struct list sessions;
+	size_t count, handshakes;
+	uint64_t next_session, next_request;
+	bool draining, paused;
+	struct defer drained;
+	void (*drain_done)(void *);
+	void *drain_arg;
+};
+/* A session came, went, or finished its handshake. */
+void gate_counts(struct gate *g, int sessions, int handshakes);
+
+#endif

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening, migrating and checking SQLite files; groups, savepoints and statements. */
+#include "db.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "disk.h"
+
+/*
+ * quick_check reads every page: instant for some tens of thousands of objects, minutes for
+ * millions on a slow disk, during which no host could boot.  Larger files are left to the check
+ * that SQLite makes of each page as it reads it, and to the full check of every backup.
+ */
+enum { CHECK_AT_OPEN_MAX = 64 * 1024 * 1024 };
+
+static enum err
+error_of(int rc)
+{
+	switch (rc & 0xff) {
+	case SQLITE_OK:
+	case SQLITE_ROW:
+	case SQLITE_DONE:
+		return ERR_OK;
+	case SQLITE_FULL:
+		return ERR_STORAGE_FULL;
+	case SQLITE_NOMEM:
+		return ERR_NO_MEMORY;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return ERR_CORRUPT;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return ERR_IN_USE;
+	default:
+		return ERR_STORAGE;
+	}
+}
+
+enum err
+db_error(struct db *db)
+{
+	int rc = sqlite3_extended_errcode(db->h);
+	enum err e = error_of(rc);
+
+	if ((rc & 0xff) == SQLITE_IOERR)
+		db->failed = true;
+	return e != ERR_OK ? e : ERR_STORAGE;
+}
+
+static enum err
+exec(struct db *db, const char *sql)
+{
+	return sqlite3_exec(db->h, sql, NULL, NULL, NULL) == SQLITE_OK ? ERR_OK : db_error(db);
+}
+
+/* The integer that a pragma tells. */
+static enum err
+get_int(struct db *db, const char *sql, int64_t *out)
+{
+	sqlite3_stmt *st = db_prepare(db, sql);
+	bool row = false;
+	enum err e;
+
+	if (st == NULL)
+		return db_error(db);
+	e = db_step(db, st, &row);
+	if (e == ERR_OK && !row)
+		e = ERR_STORAGE;
+	if (e == ERR_OK)
+		*out = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	return e;
+}
+
+/* True when the text that a pragma tells is want. */
+static bool
+tells(struct db *db, const char *sql, const char *want)
+{
+	sqlite3_stmt *st = db_prepare(db, sql);
+	const char *got = NULL;
+	bool same;
+
+	if (st != NULL && sqlite3_step(st) == SQLITE_ROW)
+		got = (const char *)sqlite3_column_text(st, 0);
+	same = got != NULL && strcmp(got, want) == 0;
+	sqlite3_finalize(st);
+	return same;
+}
+
+static enum err
+check_schema(struct db *db, int64_t *version, const char **why)
+{
+	int64_t id = 0, tables = 0;
+	enum err e;
+
+	*why = "a file of the state directory cannot be read, or is no SQLite database";
+	e = get_int(db, "PRAGMA user_version", version);
+	if (e == ERR_OK)
+		e = get_int(db, "PRAGMA application_id", &id);
+	if (e == ERR_OK)
+		e = get_int(db, "SELECT count(*) FROM sqlite_schema", &tables);
+	if (e != ERR_OK)
+		return e;
+	if (*version == 0 && id == 0 && tables == 0)
+		return ERR_OK; /* new, or its making was cut short before the first step */
+	if (id != db->schema->application_id) {
+		*why = "a file of the state directory is a database of another program";
+		return ERR_SCHEMA;
+	}
+	if (*version < 1 || *version > db->schema->version) {
+		*why = "the state directory was written by a later release: its schema is newer";
+		return ERR_SCHEMA;
+	}
+	return ERR_OK;
+}
+
+/* One step, whole or not at all: the version moves in the same transaction. */
+static enum err
+migrate_step(struct db *db, int step)
+{
+	char sql[128];
+	enum err e;
+
+	e = exec(db, "BEGIN IMMEDIATE");
+	if (e != ERR_OK)
+		return e;
+	e = exec(db, db->schema->migrations[step]);
+	snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %d",
+	    (int)db->schema->application_id, step + 1);
+	if (e == ERR_OK)
+		e = exec(db, sql);
+	if (e == ERR_OK)
+		e = exec(db, "COMMIT");
+	if (e != ERR_OK && !sqlite3_get_autocommit(db->h))
+		sqlite3_exec(db->h, "ROLLBACK", NULL, NULL, NULL);
+	return e;
+}
+
+static enum err
+check_pages(struct db *db, const char **why)
+{
+	int64_t pages, size;
+	enum err e;
+
+	*why = "a file of the state directory is damaged: restore a backup";
+	e = get_int(db, "PRAGMA page_count", &pages);
+	if (e == ERR_OK)
+		e = get_int(db, "PRAGMA page_size", &size);
+	if (e != ERR_OK || pages * size > CHECK_AT_OPEN_MAX)
+		return e;
+	return tells(db, "PRAGMA quick_check(1)", "ok") ? ERR_OK : ERR_CORRUPT;
+}
+
+static enum err
+prepare_groups(struct db *db)
+{
+	db->begin = db_prepare(db, "BEGIN IMMEDIATE");
+	db->commit = db_prepare(db, "COMMIT");
+	db->rollback = db_prepare(db, "ROLLBACK");
+	db->savepoint = db_prepare(db, "SAVEPOINT message");
+	db->release = db_prepare(db, "RELEASE message");
+	db->rollback_to = db_prepare(db, "ROLLBACK TO message");
+	if (db->begin == NULL || db->commit == NULL || db->rollback == NULL ||
+	    db->savepoint == NULL || db->release == NULL || db->rollback_to == NULL)
+		return db_error(db);
+	return ERR_OK;
+}
+
+/* Exclusive locking comes before the first use, so that WAL needs no shared memory file. */
+static enum err
+configure(struct db *db, const char **why)
+{
+	int64_t version = 0;
+	enum err e;
+
+	sqlite3_extended_result_codes(db->h, 1);
+	sqlite3_busy_timeout(db->h, 0);
+	*why = "a file of the state directory cannot be opened";
+	e = exec(db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA secure_delete = ON;"
+		     "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;"
+		     "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
+		     "PRAGMA cell_size_check = ON");
+	if (e == ERR_OK)
+		e = check_schema(db, &version, why);
+	if (e != ERR_OK)
+		return e;
+	*why = "a file of the state directory cannot be set to write-ahead logging";
+	if (!tells(db, "PRAGMA journal_mode = WAL", "wal"))
+		return db_error(db);
+	e = exec(db, "PRAGMA synchronous = FULL");
+	if (e == ERR_OK && version > 0)
+		e = check_pages(db, why);
+	for (int i = (int)version; i < db->schema->version && e == ERR_OK; i++) {
+		*why = "a file of the state directory cannot be brought to this release's schema";
+		e = migrate_step(db, i);
+	}
+	return e == ERR_OK ? prepare_groups(db) : e;
+}
+
+enum err
+db_open(struct db *db, const struct db_schema *schema, const char *dir, const char *vfs,
+    const char **why)
+{
+	const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+	char path[DISK_PATH_MAX];
+	enum err e;
+
+	*db = (struct db){.schema = schema};
+	*why = "the path of the state directory is too long";
+	if (!disk_join(path, dir, schema->file))
+		return ERR_STORAGE;
+	*why = "a file of the state directory cannot be opened";
+	e = sqlite3_open_v2(path, &db->h, flags, vfs) == SQLITE_OK ? ERR_OK : ERR_STORAGE;
+	if (e == ERR_OK)
+		e = configure(db, why);
+	if (e != ERR_OK)
+		db_close(db);
+	return e;
+}
+
+/* immutable: no lock, no journal.  A copy with a log beside it was not made by our backup. */
+enum err
+db_open_copy(struct db *db, const struct db_schema *schema, const char *dir, const char **why)
+{
+	const int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
+	char path[DISK_PATH_MAX], uri[DISK_PATH_MAX + 32];
+	int64_t version = 0;
+	struct stat st;
+	enum err e;
+
+	*db = (struct db){.schema = schema};
+	*why = "the directory's path is too long, or has a character that is not allowed";
+	if (!disk_join(path, dir, schema->file) || strpbrk(path, "?#%") != NULL)
+		return ERR_STORAGE;
+	snprintf(uri, sizeof(uri), "%s-wal", path);
+	*why = "the directory holds a write-ahead log: it is no backup, or a gateway uses it";
+	if (stat(uri, &st) == 0)
+		return ERR_STORAGE;
+	snprintf(uri, sizeof(uri), "file:%s?immutable=1", path);
+	*why = "a file of the copy is missing or cannot be opened";
+	e = sqlite3_open_v2(uri, &db->h, flags, NULL) == SQLITE_OK ? ERR_OK : ERR_STORAGE;
+	if (e == ERR_OK)
+		e = check_schema(db, &version, why);
+	if (e == ERR_OK && version != schema->version) {
+		*why = "the copy has another schema version: restore it with its own release";
+		e = ERR_SCHEMA;
+	}
+	if (e == ERR_OK && !tells(db, "PRAGMA integrity_check(1)", "ok")) {
+		*why = "a file of the copy is damaged";
+		e = ERR_CORRUPT;
+	}
+	if (e != ERR_OK)
+		db_close(db);
+	return e;
+}
+
+void
+db_close(struct db *db)
+{
+	sqlite3_stmt *group[] = {db->begin, db->commit, db->rollback, db->savepoint, db->release,
+	    db->rollback_to};
+
+	for (unsigned i = 0; i < DB_STMTS_MAX; i++)
+		sqlite3_finalize(db->stmts[i]);
+	for (unsigned i = 0; i < sizeof(group) / sizeof(*group); i++)
+		sqlite3_finalize(group[i]);
+	sqlite3_close(db->h);
+	*db = (struct db){.schema = db->schema};
+}
+
+sqlite3_stmt *
+db_prepare(struct db *db, const char *sql)
+{
+	sqlite3_stmt *st = NULL;
+
+	sqlite3_prepare_v3(db->h, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL);
+	return st;
+}
+
+sqlite3_stmt *
+db_stmt(struct db *db, unsigned n)
+{
+	if (db->stmts[n] == NULL)
+		db->stmts[n] = db_prepare(db, db->schema->sql[n]);
+	if (db->stmts[n] != NULL) {
+		sqlite3_reset(db->stmts[n]);
+		sqlite3_clear_bindings(db->stmts[n]);
+	}
+	return db->stmts[n];
+}
+
+enum err
+db_step(struct db *db, sqlite3_stmt *st, bool *row)
+{
+	int rc = sqlite3_step(st);
+	enum err e = ERR_OK;
+
+	if (rc != SQLITE_ROW) {
+		if (rc != SQLITE_DONE)
+			e = db_error(db);
+		sqlite3_reset(st);
+	}
+	*row = rc == SQLITE_ROW;
+	return e;
+}
+
+enum err
+db_run(struct db *db, sqlite3_stmt *st)
+{
+	bool row;
+
+	return st != NULL ? db_step(db, st, &row) : db_error(db);
+}
+
+void
+db_bind_text(sqlite3_stmt *st, int at, const char *text)
+{
+	sqlite3_bind_text(st, at, text, -1, SQLITE_STATIC);
+}
+
+enum err
+db_group_begin(struct db *db)
+{
+	enum err e = ERR_OK;
+
+	if (!db->in_group)
+		e = db_run(db, db->begin);
+	db->in_group = e == ERR_OK;
+	return e;
+}
+
+enum err
+db_group_commit(struct db *db)
+{
+	enum err e = db_run(db, db->commit);
+
+	if (e != ERR_OK)
+		db_group_rollback(db);
+	db->in_group = false;
+	return e;
+}
+
+/* SQLite may have rolled back by itself: then there is nothing left to do. */
+void
+db_group_rollback(struct db *db)
+{
+	db->in_group = false;
+	if (!sqlite3_get_autocommit(db->h) && sqlite3_step(db->rollback) != SQLITE_DONE)
+		db->failed = true;
+	sqlite3_reset(db->rollback);
+}
+
+enum err
+db_message_begin(struct db *db)
+{
+	return db_run(db, db->savepoint);
+}
+
+enum err
+db_message_end(struct db *db, bool keep)
+{
+	enum err e = ERR_OK;
+
+	if (sqlite3_get_autocommit(db->h))
+		return ERR_STORAGE_FULL; /* full disk or memory rolled the whole group back */
+	if (!keep)
+		e = db_run(db, db->rollback_to);
+	if (e == ERR_OK)
+		e = db_run(db, db->release);
+	return e;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One SQLite file as the storage child keeps it: opened durable and alone, migrated, checked; a
+ * transaction for a group of messages, a savepoint for each, statements prepared once.
+ */
+#ifndef DB_H
+#define DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sqlite3.h>
+
+#include "base/err.h"
+
+enum { DB_STMTS_MAX = 32 };
+
+/* What a kind of file is.  Step n of the migrations leads from schema version n to n + 1. */
+struct db_schema {
+	const char *file; /* its name in the state directory */
+	int32_t application_id;
+	const char *const *migrations;
+	int version; /* how many migrations there are */
+	const char *const *sql; /* statements by number */
+	unsigned sql_count;
+};
+
+struct db {
+	sqlite3 *h;
+	const struct db_schema *schema;
+	bool in_group;
+	bool failed; /* input or output failed: nothing that is in memory can be relied on */
+	sqlite3_stmt *stmts[DB_STMTS_MAX];
+	sqlite3_stmt *begin, *commit, *rollback, *savepoint, *release, *rollback_to;
+};
+
+/* vfs NULL: the system's.  *why is a sentence (static storage). */
+CHECKED enum err db_open(struct db *db, const struct db_schema *schema, const char *dir,
+    const char *vfs, const char **why);
+/* Opens a copy that nobody writes, as it is; checks schema and the structure of every page. */
+CHECKED enum err db_open_copy(struct db *db, const struct db_schema *schema, const char *dir,
+    const char **why);
+void db_close(struct db *db);
+
+/* Statement number n, reset, without bindings; NULL on failure: db_error() knows why. */
+sqlite3_stmt *db_stmt(struct db *db, unsigned n);
+/* Prepares another, for the caller to finalize. */
+sqlite3_stmt *db_prepare(struct db *db, const char *sql);
+/* The error of the last call, noting whether the file can be used on. */
+enum err db_error(struct db *db);
+/* Steps once; a statement without a further row is reset. */
+CHECKED enum err db_step(struct db *db, sqlite3_stmt *st, bool *row);
+/* Runs one that yields no rows. */
+CHECKED enum err db_run(struct db *db, sqlite3_stmt *st);
+void db_bind_text(sqlite3_stmt *st, int at, const char *text);
+
+/* A group: one transaction for many messages, a savepoint for each of them. */
+CHECKED enum err db_group_begin(struct db *db); /* harmless when it has begun */
+CHECKED enum err db_group_commit(struct db *db);
+void db_group_rollback(struct db *db);
+CHECKED enum err db_message_begin(struct db *db);
+/* keep false: undoes what the message did.  An error: the whole group is lost. */
+CHECKED enum err db_message_end(struct db *db, bool keep);
+
+#endif

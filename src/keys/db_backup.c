@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copies of both files while they are in use. */
+#include "db_backup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "disk.h"
+
+enum { STEP_PAGES = 256 }; /* 1 MiB at a time */
+
+struct copy {
+	struct db *from;
+	sqlite3 *to;
+	sqlite3_backup *run;
+	char path[DISK_PATH_MAX];
+};
+
+struct db_backup {
+	struct copy copies[2];
+	char directory[DISK_PATH_MAX];
+	uint64_t objects;
+	pid_t syncer; /* 0: not yet */
+};
+
+static enum err
+copy_error(int rc)
+{
+	return (rc & 0xff) == SQLITE_FULL ? ERR_STORAGE_FULL : ERR_STORAGE;
+}
+
+/* A copy that was not ended is worthless, so that it needs neither journal nor order. */
+static enum err
+copy_start(struct copy *c, struct db *from, const char *directory)
+{
+	const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+
+	c->from = from;
+	if (!disk_join(c->path, directory, from->schema->file))
+		return ERR_STORAGE;
+	if (sqlite3_open_v2(c->path, &c->to, flags, NULL) != SQLITE_OK ||
+	    sqlite3_exec(c->to, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
+			       "PRAGMA cache_size = -4096", NULL, NULL, NULL) != SQLITE_OK)
+		return ERR_STORAGE;
+	c->run = sqlite3_backup_init(c->to, "main", from->h, "main");
+	return c->run != NULL ? ERR_OK : ERR_STORAGE;
+}
+
+/* The last step also ends the copy's transaction, and makes it a file without a log. */
+static enum err
+copy_end(struct copy *c)
+{
+	int rc = sqlite3_backup_step(c->run, -1), end = sqlite3_backup_finish(c->run);
+
+	c->run = NULL;
+	if (rc != SQLITE_DONE)
+		return copy_error(rc);
+	if (end != SQLITE_OK)
+		return copy_error(end);
+	rc = sqlite3_exec(c->to, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
+	return rc == SQLITE_OK ? ERR_OK : copy_error(rc);
+}
+
+enum err
+db_backup_start(struct db_backup **out, struct db *ledger, struct db *vault, const char *directory)
+{
+	struct db_backup *b;
+	enum err e;
+
+	if (!disk_dir_empty(directory))
+		return ERR_INVALID_FIELD;
+	b = alloc_zero(sizeof(*b));
+	if (b == NULL)
+		return ERR_NO_MEMORY;
+	e = disk_join(b->directory, directory, "") ? ERR_OK : ERR_STORAGE;
+	if (e == ERR_OK)
+		e = copy_start(&b->copies[0], ledger, directory);
+	if (e == ERR_OK)
+		e = copy_start(&b->copies[1], vault, directory);
+	if (e == ERR_OK)
+		*out = b;
+	else
+		db_backup_free(b);
+	return e;
+}
+
+static enum err
+count_objects(struct db_backup *b)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = ERR_STORAGE;
+
+	sqlite3_prepare_v2(b->copies[0].to, "SELECT count(*) FROM objects", -1, &st, NULL);
+	if (st != NULL && sqlite3_step(st) == SQLITE_ROW) {
+		b->objects = (uint64_t)sqlite3_column_int64(st, 0);
+		e = ERR_OK;
+	}
+	sqlite3_finalize(st);
+	return e;
+}
+
+static int
+sync_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0 ? fsync(fd) : -1;
+}
+
+static enum err
+start_sync(struct db_backup *b)
+{
+	for (int i = 0; i < 2; i++) {
+		if (sqlite3_close(b->copies[i].to) != SQLITE_OK)
+			return ERR_STORAGE;
+		b->copies[i].to = NULL;
+	}
+	b->syncer = fork();
+	if (b->syncer != 0)
+		return b->syncer > 0 ? ERR_OK : ERR_NO_MEMORY;
+	_exit(sync_file(b->copies[0].path) != 0 || sync_file(b->copies[1].path) != 0 ||
+	    disk_sync_dir(b->directory) != 0);
+}
+
+/* Both at once: no message comes between. */
+static enum err
+end_copies(struct db_backup *b)
+{
+	enum err e = copy_end(&b->copies[0]);
+
+	if (e == ERR_OK)
+		e = copy_end(&b->copies[1]);
+	if (e == ERR_OK)
+		e = count_objects(b);
+	return e == ERR_OK ? start_sync(b) : e;
+}
+
+/* True when so little is left that the rest can be copied in one go. */
+static bool
+copy_step(struct copy *c, enum err *e)
+{
+	int rc, left;
+
+	/* what is left is only known after a first step */
+	rc = sqlite3_backup_step(c->run, sqlite3_backup_pagecount(c->run) == 0 ? 1 : 0);
+	left = sqlite3_backup_remaining(c->run);
+	if (rc == SQLITE_OK && left > STEP_PAGES)
+		rc = sqlite3_backup_step(c->run, STEP_PAGES / 2);
+	if (rc != SQLITE_OK && rc != SQLITE_DONE)
+		*e = copy_error(rc);
+	return rc == SQLITE_DONE || left <= STEP_PAGES;
+}
+
+bool
+db_backup_step(struct db_backup *b, enum err *e, uint64_t *objects)
+{
+	bool ready = true;
+	int status;
+
+	*e = ERR_OK;
+	if (b->syncer != 0) {
+		if (waitpid(b->syncer, &status, WNOHANG) == 0)
+			return true;
+		b->syncer = 0;
+		*objects = b->objects;
+		*e = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? ERR_OK : ERR_STORAGE;
+		return false;
+	}
+	for (int i = 0; i < 2 && *e == ERR_OK; i++)
+		ready &= copy_step(&b->copies[i], e);
+	if (*e == ERR_OK && ready)
+		*e = end_copies(b);
+	return *e == ERR_OK;
+}
+
+void
+db_backup_free(struct db_backup *b)
+{
+	if (b == NULL)
+		return;
+	for (int i = 0; i < 2; i++) {
+		if (b->copies[i].run != NULL)
+			sqlite3_backup_finish(b->copies[i].run);
+		sqlite3_close(b->copies[i].to);
+	}
+	if (b->syncer > 0) {
+		kill(b->syncer, SIGKILL);
+		waitpid(b->syncer, NULL, 0);
+	}
+	alloc_free(b);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Directories and files outside SQLite. */
+#include "disk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int
+disk_sync_dir(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc, saved;
+
+	if (fd < 0)
+		return -1;
+	rc = fsync(fd);
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return rc;
+}
+
+int
+disk_sync_parent(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[DISK_PATH_MAX];
+	size_t len;
+
+	if (slash == NULL)
+		return disk_sync_dir(".");
+	len = slash == path ? 1 : (size_t)(slash - path);
+	if (len >= sizeof(dir)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	memcpy(dir, path, len);
+	dir[len] = '\0';
+	return disk_sync_dir(dir);
+}
+
+bool
+disk_join(char *out, const char *dir, const char *name)
+{
+	int n = snprintf(out, DISK_PATH_MAX, "%s/%s", dir, name);
+
+	return n > 0 && n < DISK_PATH_MAX;
+}
+
+enum err
+disk_check_dir(const char *dir, const char **why)
+{
+	struct stat st;
+
+	if (stat(dir, &st) != 0) {
+		*why = errno == ENOENT ? "the state directory does not exist"
+				       : "the state directory cannot be reached";
+		return ERR_STORAGE;
+	}
+	if (!S_ISDIR(st.st_mode)) {
+		*why = "the state directory is no directory";
+		return ERR_STORAGE;
+	}
+	if ((st.st_mode & 077) != 0) {
+		*why = "the state directory is open to group or others: chmod 700";
+		return ERR_STORAGE;
+	}
+	return ERR_OK;
+}
+
+bool
+disk_dir_empty(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *de;
+	bool empty = d != NULL;
+
+	if (d == NULL)
+		return false;
+	while (empty && (de = readdir(d)) != NULL)
+		empty = strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0;
+	closedir(d);
+	return empty;
+}
+
+enum err
+disk_lock(const char *dir, int *out, const char **why)
+{
+	char path[DISK_PATH_MAX];
+	enum err e;
+	int fd;
+
+	*why = "the lock file of the state directory cannot be made";
+	if (!disk_join(path, dir, "lock"))
+		return ERR_STORAGE;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return ERR_STORAGE;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		*out = fd;
+		return ERR_OK;
+	}
+	e = errno == EWOULDBLOCK ? ERR_IN_USE : ERR_STORAGE;
+	if (e == ERR_IN_USE)
+		*why = "another process uses this state directory: is a gateway running already?";
+	close(fd);
+	return e;
+}
+
+static enum err
+write_all(int fd, const char *data, size_t len)
+{
+	ssize_t n;
+
+	for (size_t done = 0; done < len; done += (size_t)n) {
+		n = write(fd, data + done, len - done);
+		if (n < 0 && errno != EINTR)
+			return ERR_IO;
+		n = n < 0 ? 0 : n;
+	}
+	return fsync(fd) == 0 ? ERR_OK : ERR_IO;
+}
+
+/* Unlike a temporary file renamed, this fails when the name is taken, whatever it is. */
+enum err
+disk_write_new(const char *path, const void *data, size_t len, const char **why)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	enum err e;
+
+	if (fd < 0) {
+		*why = errno == EEXIST ? "it is there already, and nothing is ever overwritten"
+				       : "the file cannot be made";
+		return ERR_IO;
+	}
+	e = write_all(fd, data, len);
+	if (close(fd) != 0 || (e == ERR_OK && disk_sync_parent(path) != 0))
+		e = ERR_IO;
+	if (e != ERR_OK) {
+		*why = "the file cannot be written to the disk";
+		unlink(path);
+	}
+	return e;
+}
+
+static enum err
+copy_bytes(int in, int out)
+{
+	char chunk[65536];
+	ssize_t got, put;
+
+	while ((got = read(in, chunk, sizeof(chunk))) != 0) {
+		if (got < 0)
+			return ERR_IO;
+		for (ssize_t done = 0; done < got; done += put) {
+			put = write(out, chunk + done, (size_t)(got - done));
+			if (put < 0)
+				return errno == ENOSPC ? ERR_STORAGE_FULL : ERR_STORAGE;
+		}
+	}
+	return fsync(out) == 0 ? ERR_OK : ERR_STORAGE;
+}
+
+enum err
+disk_copy(const char *from, const char *to)
+{
+	int in = open(from, O_RDONLY | O_CLOEXEC), out;
+	enum err e = ERR_STORAGE;
+
+	if (in < 0)
+		return ERR_IO;
+	out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (out >= 0) {
+		e = copy_bytes(in, out);
+		if (close(out) != 0)
+			e = ERR_STORAGE;
+	}
+	close(in);
+	return e;
+}

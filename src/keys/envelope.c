@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Makes and opens envelopes. */
+#include "envelope.h"
+
+#include <string.h>
+
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+#include "base/alloc.h"
+
+enum { IV_LEN = 12, TAG_LEN = 16, HASH_LEN = 32, AAD_MAX = 512 };
+
+struct envelope_crypto {
+	EVP_CIPHER *gcm;
+	EVP_MD *sha256;
+	EVP_CIPHER_CTX *cipher;
+	EVP_MD_CTX *hash;
+};
+
+/* Where the parts of an envelope are. */
+struct parts {
+	char uid[UID_TEXT_LEN + 1];
+	uint64_t sequence;
+	uint32_t type, algorithm, length;
+	size_t clear_len; /* all before the wrapped key */
+	uint32_t root_version;
+	const uint8_t *iv, *wrapped, *tag;
+	size_t wrapped_len;
+};
+
+struct envelope_crypto *
+envelope_crypto_new(void)
+{
+	struct envelope_crypto *c = alloc_zero(sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+	c->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	c->cipher = EVP_CIPHER_CTX_new();
+	c->hash = EVP_MD_CTX_new();
+	if (c->gcm != NULL && c->sha256 != NULL && c->cipher != NULL && c->hash != NULL)
+		return c;
+	envelope_crypto_free(c);
+	return NULL;
+}
+
+void
+envelope_crypto_free(struct envelope_crypto *c)
+{
+	if (c == NULL)
+		return;
+	EVP_MD_CTX_free(c->hash);
+	EVP_CIPHER_CTX_free(c->cipher);
+	EVP_MD_free(c->sha256);
+	EVP_CIPHER_free(c->gcm);
+	alloc_free(c);
+}
+
+static bool
+hash(struct envelope_crypto *c, const uint8_t *data, size_t len, uint8_t out[HASH_LEN])
+{
+	return EVP_DigestInit_ex2(c->hash, c->sha256, NULL) == 1 &&
+	    EVP_DigestUpdate(c->hash, data, len) == 1 &&
+	    EVP_DigestFinal_ex(c->hash, out, NULL) == 1;
+}
+
+enum err
+envelope_digest(struct envelope_crypto *c, struct secret *key, uint8_t out[HASH_LEN])
+{
+	return hash(c, secret_bytes(key), secret_len(key), out) ? ERR_OK : ERR_CRYPTO;
+}
+
+static void
+pack_clear(struct buf *b, const struct object *o)
+{
+	pack_u8(b, ENVELOPE_VERSION);
+	pack_text(b, o->uid);
+	pack_u64(b, 1);
+	pack_u32(b, o->type);
+	pack_u32(b, o->algorithm);
+	pack_u32(b, o->length);
+	pack_u32(b, o->usage_mask);
+	pack_u8(b, (uint8_t)o->state);
+	pack_u8(b, DATE_COUNT);
+	for (int i = 0; i < DATE_COUNT; i++)
+		pack_u64(b, (uint64_t)o->date[i]);
+	pack_u32(b, (uint32_t)o->attrs_count);
+	for (size_t i = 0; i < o->attrs_count; i++) {
+		pack_text(b, o->attrs[i].name);
+		pack_u32(b, o->attrs[i].index);
+		pack_bytes(b, o->attrs[i].value, o->attrs[i].value_len);
+	}
+}
+
+static enum err
+pack_aad(struct envelope_crypto *c, struct buf *aad, const char *tenant, const char *uid,
+    const uint8_t *clear, size_t clear_len)
+{
+	uint8_t digest[HASH_LEN];
+
+	if (!hash(c, clear, clear_len, digest))
+		return ERR_CRYPTO;
+	pack_u8(aad, ENVELOPE_VERSION);
+	pack_text(aad, tenant);
+	pack_text(aad, uid);
+	buf_put(aad, digest, sizeof(digest));
+	return buf_error(aad) == ERR_OK ? ERR_OK : ERR_NO_MEMORY;
+}
+
+static bool
+encrypt(struct envelope_crypto *c, struct secret *root, struct secret *key, const struct buf *aad,
+    const uint8_t *iv, uint8_t *out, uint8_t *tag)
+{
+	int n, len = (int)secret_len(key);
+	bool ok;
+
+	ok = EVP_EncryptInit_ex2(c->cipher, c->gcm, secret_bytes(root), iv, NULL) == 1 &&
+	    EVP_EncryptUpdate(c->cipher, NULL, &n, aad->data, (int)aad->len) == 1 &&
+	    EVP_EncryptUpdate(c->cipher, out, &n, secret_bytes(key), len) == 1 && n == len &&
+	    EVP_EncryptFinal_ex(c->cipher, out + len, &n) == 1 &&
+	    EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, tag) == 1;
+	EVP_CIPHER_CTX_reset(c->cipher); /* it holds the root key's schedule */
+	return ok;
+}
+
+static bool
+decrypt(struct envelope_crypto *c, struct secret *root, const struct parts *p,
+    const struct buf *aad, uint8_t *out)
+{
+	uint8_t tag[TAG_LEN];
+	int n, len = (int)p->wrapped_len;
+	bool ok;
+
+	memcpy(tag, p->tag, sizeof(tag));
+	ok = EVP_DecryptInit_ex2(c->cipher, c->gcm, secret_bytes(root), p->iv, NULL) == 1 &&
+	    EVP_DecryptUpdate(c->cipher, NULL, &n, aad->data, (int)aad->len) == 1 &&
+	    EVP_DecryptUpdate(c->cipher, out, &n, p->wrapped, len) == 1 && n == len &&
+	    EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) == 1 &&
+	    EVP_DecryptFinal_ex(c->cipher, out + len, &n) == 1;
+	EVP_CIPHER_CTX_reset(c->cipher);
+	return ok;
+}
+
+enum err
+envelope_seal(struct envelope_crypto *c, const struct rootkeys *roots, const struct object *o,
+    struct secret *key, struct arena *a, const uint8_t **record, size_t *record_len)
+{
+	uint8_t iv[IV_LEN], tag[TAG_LEN], *wrapped;
+	struct buf b, aad;
+	enum err e = ERR_NO_MEMORY;
+	const uint8_t *made;
+
+	if (secret_len(key) == 0 || secret_len(key) > ENVELOPE_KEY_MAX)
+		return ERR_INVALID_FIELD;
+	buf_init(&b, OBJECT_SIZE_MAX);
+	buf_init(&aad, AAD_MAX);
+	wrapped = arena_zalloc(a, secret_len(key));
+	pack_clear(&b, o);
+	if (buf_error(&b) == ERR_OK && wrapped != NULL)
+		e = pack_aad(c, &aad, o->tenant, o->uid, b.data, b.len);
+	if (e != ERR_OK)
+		goto out;
+	e = ERR_CRYPTO;
+	if (RAND_bytes(iv, sizeof(iv)) != 1 ||
+	    !encrypt(c, roots->all[roots->newest].key, key, &aad, iv, wrapped, tag))
+		goto out;
+	pack_u32(&b, roots->all[roots->newest].version);
+	pack_bytes(&b, iv, sizeof(iv));
+	pack_bytes(&b, wrapped, secret_len(key));
+	pack_bytes(&b, tag, sizeof(tag));
+	e = buf_error(&b) == ERR_RESPONSE_TOO_LARGE ? ERR_TOO_MANY_ATTRIBUTES : buf_error(&b);
+	if (e != ERR_OK)
+		goto out;
+	made = arena_copy(a, b.data, b.len);
+	e = made != NULL ? ERR_OK : ERR_NO_MEMORY;
+	if (e == ERR_OK) {
+		*record = made;
+		*record_len = b.len;
+	}
+out:
+	buf_fini(&aad);
+	buf_fini(&b);
+	return e;
+}
+
+static void
+skip_attrs(struct unpack *u)
+{
+	uint32_t count = unpack_u32(u);
+	size_t len;
+
+	for (uint32_t i = 0; i < count && !u->bad; i++) {
+		unpack_bytes(u, &len);
+		unpack_u32(u);
+		unpack_bytes(u, &len);
+	}
+}
+
+static enum err
+parse(const uint8_t *record, size_t len, struct parts *p)
+{
+	struct unpack u;
+	size_t iv_len, tag_len;
+	uint8_t version;
+
+	unpack_init(&u, record, len);
+	version = unpack_u8(&u);
+	if (!u.bad && version > ENVELOPE_VERSION)
+		return ERR_SCHEMA;
+	unpack_text(&u, p->uid, sizeof(p->uid));
+	p->sequence = unpack_u64(&u);
+	p->type = unpack_u32(&u);
+	p->algorithm = unpack_u32(&u);
+	p->length = unpack_u32(&u);
+	unpack_u32(&u); /* usage mask, state, dates: what the ledger may have changed since */
+	unpack_u8(&u);
+	for (unsigned n = unpack_u8(&u); n > 0; n--)
+		unpack_u64(&u);
+	skip_attrs(&u);
+	p->clear_len = (size_t)(u.p - record);
+	p->root_version = unpack_u32(&u);
+	p->iv = unpack_bytes(&u, &iv_len);
+	p->wrapped = unpack_bytes(&u, &p->wrapped_len);
+	p->tag = unpack_bytes(&u, &tag_len);
+	if (!unpack_done(&u) || version == 0 || iv_len != IV_LEN || tag_len != TAG_LEN ||
+	    p->wrapped_len == 0 || p->wrapped_len > ENVELOPE_KEY_MAX)
+		return ERR_INTEGRITY;
+	return ERR_OK;
+}
+
+enum err
+envelope_open(struct envelope_crypto *c, const struct rootkeys *roots, const struct object *o,
+    struct secret **key)
+{
+	struct secret *root, *out;
+	struct parts p;
+	struct buf aad;
+	enum err e;
+
+	e = parse(o->record, o->record_len, &p);
+	if (e != ERR_OK)
+		return e;
+	if (strcmp(p.uid, o->uid) != 0 || p.type != o->type || p.algorithm != o->algorithm ||
+	    p.length != o->length)
+		return ERR_INTEGRITY;
+	root = rootkeys_find(roots, p.root_version);
+	if (root == NULL)
+		return ERR_NO_ROOT_KEY;
+	out = secret_new(p.wrapped_len, SECRET_TRANSIENT);
+	if (out == NULL)
+		return ERR_NO_SECURE_MEMORY;
+	buf_init(&aad, AAD_MAX);
+	e = pack_aad(c, &aad, o->tenant, o->uid, o->record, p.clear_len);
+	if (e == ERR_OK && !decrypt(c, root, &p, &aad, secret_bytes(out)))
+		e = ERR_INTEGRITY;
+	buf_fini(&aad);
+	if (e == ERR_OK)
+		*key = out;
+	else
+		secret_unref(out);
+	return e;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The envelope: what a vault's record is.  Everything about a key as it was created, and the key
+ * wrapped with AES-256-GCM, bound to its tenant, its uid and all the rest of the envelope.
+ *
+ *	u8 version (1) · text uid · u64 sequence · u32 type · u32 algorithm · u32 length ·
+ *	u32 usage mask · u8 state · u8 count, u64 each: dates · u32 count: attributes
+ *	  (text name, u32 index, bytes value)
+ *	u32 root key version · bytes IV (12) · bytes ciphertext · bytes tag (16)
+ *
+ * in the form of base/pack.h.  The AAD is: u8 version · text tenant id · text uid · SHA-256 of
+ * all before the root key version.
+ */
+#ifndef ENVELOPE_H
+#define ENVELOPE_H
+
+#include "base/arena.h"
+#include "base/secret.h"
+#include "keys/object.h"
+#include "rootkey.h"
+
+enum { ENVELOPE_VERSION = 1, ENVELOPE_KEY_MAX = 64 * 1024 };
+
+/* Algorithms fetched once: a fetch by name costs more than wrapping a key. */
+struct envelope_crypto;
+struct envelope_crypto *envelope_crypto_new(void);
+void envelope_crypto_free(struct envelope_crypto *c);
+
+/* The SHA-256 of a key's bytes. */
+CHECKED enum err envelope_digest(struct envelope_crypto *c, struct secret *key, uint8_t out[32]);
+
+/* Makes the record for an object, sequence 1, in the arena. */
+CHECKED enum err envelope_seal(struct envelope_crypto *c, const struct rootkeys *roots,
+    const struct object *o, struct secret *key, struct arena *a, const uint8_t **record,
+    size_t *record_len);
+
+/*
+ * Opens the object's record.  ERR_INTEGRITY: it is not the one that was made for this object.
+ * ERR_SCHEMA: a later version.  ERR_NO_ROOT_KEY, ERR_NO_SECURE_MEMORY, ERR_CRYPTO.
+ */
+CHECKED enum err envelope_open(struct envelope_crypto *c, const struct rootkeys *roots,
+    const struct object *o, struct secret **key);
+
+#endif

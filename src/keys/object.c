@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Managed objects: attributes in order, copies, and the packed form that files and pipes hold. */
+#include "keys/object.h"
+
+#include <string.h>
+
+enum { PACK_VERSION = 1 };
+
+static int
+attr_cmp(const struct object_attr *a, const char *name, uint32_t index)
+{
+	int c = strcmp(a->name, name);
+
+	return c != 0 ? c : a->index < index ? -1 : a->index > index;
+}
+
+/* The first instance that is not before (name, index). */
+static size_t
+attr_place(const struct object *o, const char *name, uint32_t index)
+{
+	size_t lo = 0, hi = o->attrs_count;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (attr_cmp(&o->attrs[mid], name, index) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+struct object_attr *
+object_attr_get(const struct object *o, const char *name, uint32_t index)
+{
+	size_t i = attr_place(o, name, index);
+
+	if (i < o->attrs_count && attr_cmp(&o->attrs[i], name, index) == 0)
+		return &o->attrs[i];
+	return NULL;
+}
+
+/*
+ * Every array has room for attr_room(count) instances: so growing costs little of an arena, which
+ * gives nothing back, and the room needs no field of its own.
+ */
+static size_t
+attr_room(size_t count)
+{
+	size_t room = 8;
+
+	while (room < count)
+		room *= 2;
+	return room;
+}
+
+static enum err
+attr_insert(struct object *o, struct arena *a, size_t place, const struct object_attr *attr)
+{
+	struct object_attr *grown = o->attrs;
+
+	if (o->attrs_count >= OBJECT_ATTRS_MAX)
+		return ERR_TOO_MANY_ATTRIBUTES;
+	if (grown == NULL || attr_room(o->attrs_count + 1) > attr_room(o->attrs_count)) {
+		grown = arena_array(a, attr_room(o->attrs_count + 1), sizeof(*grown));
+		if (grown == NULL)
+			return ERR_NO_MEMORY;
+		for (size_t i = 0; i < o->attrs_count; i++)
+			grown[i] = o->attrs[i];
+	}
+	for (size_t i = o->attrs_count; i > place; i--)
+		grown[i] = grown[i - 1];
+	grown[place] = *attr;
+	o->attrs = grown;
+	o->attrs_count++;
+	return ERR_OK;
+}
+
+enum err
+object_attr_set(struct object *o, struct arena *a, const char *name, size_t name_len,
+    uint32_t index, const uint8_t *value, size_t value_len)
+{
+	struct object_attr attr = {.index = index, .value_len = value_len};
+	struct object_attr *old;
+
+	attr.name = arena_text(a, name, name_len);
+	attr.value = arena_copy(a, value, value_len);
+	if (attr.name == NULL || attr.value == NULL)
+		return ERR_NO_MEMORY;
+	old = object_attr_get(o, attr.name, index);
+	if (old == NULL)
+		return attr_insert(o, a, attr_place(o, attr.name, index), &attr);
+	*old = attr;
+	return ERR_OK;
+}
+
+bool
+object_attr_remove(struct object *o, const char *name, uint32_t index)
+{
+	struct object_attr *at = object_attr_get(o, name, index);
+
+	if (at == NULL)
+		return false;
+	o->attrs_count--;
+	for (size_t i = (size_t)(at - o->attrs); i < o->attrs_count; i++)
+		o->attrs[i] = o->attrs[i + 1];
+	return true;
+}
+
+static bool
+copy_attrs(struct arena *a, struct object *to, const struct object *from)
+{
+	to->attrs = arena_array(a, attr_room(from->attrs_count), sizeof(*to->attrs));
+	if (to->attrs == NULL)
+		return false;
+	for (size_t i = 0; i < from->attrs_count; i++) {
+		const struct object_attr *f = &from->attrs[i];
+		struct object_attr *t = &to->attrs[i];
+
+		*t = *f;
+		t->name = arena_text(a, f->name, strlen(f->name));
+		t->value = arena_copy(a, f->value, f->value_len);
+		if (t->name == NULL || t->value == NULL)
+			return false;
+	}
+	return true;
+}
+
+struct object *
+object_copy(struct arena *a, const struct object *o)
+{
+	struct object *c = arena_copy(a, o, sizeof(*o));
+
+	if (c == NULL || !copy_attrs(a, c, o))
+		return NULL;
+	if (o->revocation_text != NULL) {
+		c->revocation_text = arena_text(a, o->revocation_text, strlen(o->revocation_text));
+		if (c->revocation_text == NULL)
+			return NULL;
+	}
+	if (o->record != NULL) {
+		c->record = arena_copy(a, o->record, o->record_len);
+		if (c->record == NULL)
+			return NULL;
+	}
+	return c;
+}
+
+void
+object_pack(struct buf *b, const struct object *o)
+{
+	pack_u8(b, PACK_VERSION);
+	pack_text(b, o->tenant);
+	pack_text(b, o->uid);
+	pack_u64(b, o->revision);
+	pack_u32(b, o->type);
+	pack_u8(b, (uint8_t)o->state);
+	pack_u32(b, o->algorithm);
+	pack_u32(b, o->length);
+	pack_u32(b, o->usage_mask);
+	pack_u8(b, DATE_COUNT);
+	for (int i = 0; i < DATE_COUNT; i++)
+		pack_u64(b, (uint64_t)o->date[i]);
+	pack_u32(b, o->revocation_code);
+	pack_u8(b, o->revocation_text != NULL);
+	pack_text(b, o->revocation_text);
+	pack_bytes(b, o->digest, sizeof(o->digest));
+	pack_u8(b, o->record != NULL);
+	pack_bytes(b, o->record, o->record != NULL ? o->record_len : 0);
+	pack_u32(b, (uint32_t)o->attrs_count);
+	for (size_t i = 0; i < o->attrs_count; i++) {
+		pack_text(b, o->attrs[i].name);
+		pack_u32(b, o->attrs[i].index);
+		pack_bytes(b, o->attrs[i].value, o->attrs[i].value_len);
+	}
+}
+
+/* Text of any length; NULL when it has a NUL inside or the arena is full. */
+static char *
+unpack_arena_text(struct unpack *u, struct arena *a)
+{
+	size_t len;
+	const uint8_t *at = unpack_bytes(u, &len);
+
+	if (u->bad || memchr(at, 0, len) != NULL)
+		return NULL;
+	return arena_text(a, (const char *)at, len);
+}
+
+static void
+unpack_fields(struct unpack *u, struct object *o)
+{
+	uint8_t state;
+
+	unpack_text(u, o->tenant, sizeof(o->tenant));
+	unpack_text(u, o->uid, sizeof(o->uid));
+	o->revision = unpack_u64(u);
+	o->type = unpack_u32(u);
+	state = unpack_u8(u);
+	if (state < OBJECT_PRE_ACTIVE || state > OBJECT_DESTROYED_COMPROMISED)
+		u->bad = true;
+	o->state = (enum object_state)state;
+	o->algorithm = unpack_u32(u);
+	o->length = unpack_u32(u);
+	o->usage_mask = unpack_u32(u);
+	if (unpack_u8(u) != DATE_COUNT)
+		u->bad = true;
+	for (int i = 0; i < DATE_COUNT; i++)
+		o->date[i] = (int64_t)unpack_u64(u);
+	o->revocation_code = unpack_u32(u);
+}
+
+static bool
+unpack_blobs(struct unpack *u, struct arena *a, struct object *o)
+{
+	bool have = unpack_u8(u) != 0;
+	const uint8_t *at;
+	size_t len;
+
+	o->revocation_text = unpack_arena_text(u, a);
+	if (o->revocation_text == NULL || (!have && o->revocation_text[0] != '\0'))
+		return false;
+	if (!have)
+		o->revocation_text = NULL;
+	at = unpack_bytes(u, &len);
+	if (len != sizeof(o->digest))
+		return false;
+	memcpy(o->digest, at, len);
+	have = unpack_u8(u) != 0;
+	at = unpack_bytes(u, &len);
+	if (u->bad || (!have && len > 0))
+		return false;
+	if (!have)
+		return true;
+	o->record = arena_copy(a, at, len);
+	o->record_len = len;
+	return o->record != NULL;
+}
+
+/* Each has to come after the one before, so that the order is what lookups rely on. */
+static bool
+unpack_attrs(struct unpack *u, struct arena *a, struct object *o)
+{
+	size_t count = unpack_u32(u), len;
+
+	if (u->bad || count > OBJECT_ATTRS_MAX)
+		return false;
+	o->attrs = arena_array(a, attr_room(count), sizeof(*o->attrs));
+	if (o->attrs == NULL)
+		return false;
+	for (; o->attrs_count < count; o->attrs_count++) {
+		struct object_attr *at = &o->attrs[o->attrs_count];
+		const uint8_t *value;
+
+		at->name = unpack_arena_text(u, a);
+		if (at->name == NULL)
+			return false;
+		at->index = unpack_u32(u);
+		value = unpack_bytes(u, &len);
+		at->value = arena_copy(a, value, len);
+		at->value_len = len;
+		if (u->bad || at->value == NULL)
+			return false;
+		if (o->attrs_count > 0 && attr_cmp(at - 1, at->name, at->index) >= 0)
+			return false;
+	}
+	return true;
+}
+
+struct object *
+object_unpack(struct unpack *u, struct arena *a)
+{
+	struct object *o;
+
+	if (unpack_u8(u) != PACK_VERSION)
+		return NULL;
+	o = arena_zalloc(a, sizeof(*o));
+	if (o == NULL)
+		return NULL;
+	unpack_fields(u, o);
+	if (u->bad || !unpack_blobs(u, a, o) || !unpack_attrs(u, a, o))
+		return NULL;
+	return o;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Settles intents that nobody works on, one after the other:
+ *
+ *   create:   the commit did not happen, or its intent would be gone: remove the record, if any
+ *   destroy:  the record decides.  There: the object stays as it was.  Gone: it is Destroyed
+ */
+#include "keys/recover.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+enum { ARENA_MAX = 4 * 1024 * 1024 };
+
+static void next_intent(struct recover *r);
+
+static const struct ledger_intent *
+current(const struct recover *r)
+{
+	return &r->list.intents[r->at];
+}
+
+static void
+finish(struct recover *r, enum err e)
+{
+	arena_free(r->arena);
+	r->arena = NULL;
+	wait_finish(&r->wait, e);
+}
+
+/* Leaves this one to a later run. */
+static void
+skip(struct recover *r, enum err e)
+{
+	r->error = e;
+	r->left++;
+	r->at++;
+	next_intent(r);
+}
+
+static void
+settled(struct wait *w, enum err e)
+{
+	struct recover *r = CONTAINER_OF(w, struct recover, settle.wait);
+
+	if (e != ERR_OK) {
+		skip(r, e);
+		return;
+	}
+	if (!current(r)->destroy)
+		r->creates_undone++;
+	else if (r->settle.destroyed)
+		r->destroys_done++;
+	else
+		r->destroys_undone++;
+	r->at++;
+	next_intent(r);
+}
+
+static void
+settle(struct recover *r, bool destroyed)
+{
+	r->settle = (struct ledger_settle){
+	    .wait.done = settled,
+	    .tenant = current(r)->tenant,
+	    .uid = current(r)->uid,
+	    .owner = current(r)->owner,
+	    .destroyed = destroyed,
+	    .when = clock_wall(),
+	};
+	r->ledger->ops->settle(r->ledger, &r->settle);
+}
+
+static void
+removed(struct wait *w, enum err e)
+{
+	struct recover *r = CONTAINER_OF(w, struct recover, change.wait);
+
+	if (e != ERR_OK)
+		skip(r, e);
+	else
+		settle(r, false);
+}
+
+static void
+probed(struct wait *w, enum err e)
+{
+	struct recover *r = CONTAINER_OF(w, struct recover, probe.wait);
+	const struct ledger_intent *in = current(r);
+	struct vault *v;
+
+	if (e != ERR_OK) {
+		skip(r, e);
+	} else if (in->destroy || !r->probe.found) {
+		settle(r, in->destroy && !r->probe.found);
+	} else {
+		memset(&r->object, 0, sizeof(r->object));
+		strcpy(r->object.tenant, in->tenant);
+		strcpy(r->object.uid, in->uid);
+		r->change = (struct vault_change){.wait.done = removed, .object = &r->object};
+		v = r->vault(r->arg, in->tenant);
+		if (v == NULL) /* a reload has taken it away meanwhile */
+			skip(r, ERR_CONFIG);
+		else
+			v->ops->destroy(v, &r->change);
+	}
+}
+
+static void
+next_intent(struct recover *r)
+{
+	struct vault *v = NULL;
+
+	while (r->at < r->list.count) {
+		v = r->vault(r->arg, current(r)->tenant);
+		if (v != NULL)
+			break;
+		r->error = ERR_CONFIG;
+		r->left++;
+		r->at++;
+	}
+	if (v == NULL) {
+		finish(r, r->error);
+		return;
+	}
+	r->probe = (struct vault_probe){
+	    .wait.done = probed, .tenant = current(r)->tenant, .uid = current(r)->uid};
+	v->ops->probe(v, &r->probe);
+}
+
+static void
+listed(struct wait *w, enum err e)
+{
+	struct recover *r = CONTAINER_OF(w, struct recover, list.wait);
+
+	if (e != ERR_OK)
+		finish(r, e);
+	else
+		next_intent(r);
+}
+
+static void
+cancel(struct wait *w)
+{
+	struct recover *r = CONTAINER_OF(w, struct recover, wait);
+
+	wait_cancel(&r->list.wait);
+	wait_cancel(&r->probe.wait);
+	wait_cancel(&r->change.wait);
+	wait_cancel(&r->settle.wait);
+	arena_free(r->arena);
+	r->arena = NULL;
+}
+
+void
+recover_start(struct recover *r, struct loop *l)
+{
+	r->arena = arena_new(ARENA_MAX);
+	if (r->arena == NULL) {
+		wait_finish_soon(l, &r->wait, ERR_NO_MEMORY);
+		return;
+	}
+	r->wait.cancel = cancel;
+	r->at = 0;
+	r->error = ERR_OK;
+	r->list = (struct ledger_intents){.wait.done = listed, .arena = r->arena};
+	r->ledger->ops->intents(r->ledger, &r->list);
+}

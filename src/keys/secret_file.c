@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small files that hold secrets, read into the secure heap. */
+#include "secret_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char sentence[256];
+
+__attribute__((format(printf, 3, 4))) static enum err
+say(const char **why, enum err e, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(sentence, sizeof(sentence), fmt, args);
+	va_end(args);
+	*why = sentence;
+	return e;
+}
+
+/*
+ * systemd hands a credential to a service's user through an access list, which shows as group
+ * bits; its directory is closed to others.
+ */
+static bool
+is_credential(const char *path)
+{
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+	size_t len = dir != NULL ? strlen(dir) : 0;
+
+	return len > 0 && strncmp(path, dir, len) == 0 && path[len] == '/' &&
+	    strstr(path + len, "/..") == NULL;
+}
+
+static enum err
+read_all(int fd, uint8_t *bytes, size_t size)
+{
+	size_t len = 0;
+	ssize_t n;
+
+	while (len < size) {
+		n = read(fd, bytes + len, size - len);
+		if (n == 0 || (n < 0 && errno != EINTR))
+			return ERR_IO;
+		len += n > 0 ? (size_t)n : 0;
+	}
+	return ERR_OK;
+}
+
+static enum err
+read_open(struct secret **out, int fd, size_t max, mode_t refused, const char *what,
+    const char **why)
+{
+	struct secret *text;
+	struct stat st;
+
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (size_t)st.st_size > max)
+		return say(why, ERR_CONFIG, "%s is no regular file of at most %zu bytes", what, max);
+	if ((st.st_mode & refused) != 0)
+		return say(why, ERR_CONFIG, "%s may be read by group or others: chmod 600", what);
+	text = secret_new((size_t)st.st_size + 1, SECRET_TRANSIENT);
+	if (text == NULL)
+		return say(why, ERR_NO_SECURE_MEMORY,
+		    "there is no room in the secure heap to read %s", what);
+	if (read_all(fd, secret_bytes(text), (size_t)st.st_size) != ERR_OK) {
+		secret_unref(text);
+		return say(why, ERR_IO, "%s cannot be read", what);
+	}
+	*out = text;
+	return ERR_OK;
+}
+
+enum err
+secret_file_read(struct secret **out, const char *path, size_t max, bool private, const char *what,
+    const char **why)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	mode_t refused = 0;
+	enum err e;
+
+	if (fd < 0 && errno == ENOENT)
+		return say(why, ERR_CONFIG, "%s does not exist", what);
+	if (fd < 0)
+		return say(why, ERR_CONFIG, "%s cannot be opened: %s", what, strerror(errno));
+	if (private)
+		refused = is_credential(path) ? 037 : 077;
+	e = read_open(out, fd, max, refused, what, why);
+	close(fd);
+	return e;
+}

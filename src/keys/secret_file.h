@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small files that hold secrets, read into the secure heap: root keys, passphrases, private keys. */
+#ifndef SECRET_FILE_H
+#define SECRET_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/secret.h"
+
+/*
+ * The whole file with a NUL behind it, at most max bytes.  private: refused when it is open to
+ * group or others.  what names the file in sentences ("the root key file").  *why is valid until
+ * the next call.
+ */
+CHECKED enum err secret_file_read(struct secret **out, const char *path, size_t max, bool private,
+    const char *what, const char **why);
+
+#endif

@@ -1,0 +1,665 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The gateway's end of the storage child: sends the calls of a turn in one write, matches answers
+ * by id, and starts a new child when one dies.
+ */
+#include "keys/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/metric.h"
+#include "store_call.h"
+
+enum {
+	CALLS_MAX = 8192,
+	SLOTS = 1024,
+	OUT_MAX = 2 * WIRE_FRAME_MAX,
+	READ_CHUNK = 65536,
+	KEEP_MAX = 1024 * 1024,
+	SOCKET_BUFFER = 1024 * 1024,
+	CLOSE_WAIT_MS = 10000, /* how long a child may take to end what it has */
+	REAP_MS = 20,
+};
+#define BACKOFF_FIRST (100 * NS_PER_MS)
+#define BACKOFF_MAX (5 * NS_PER_S)
+#define STABLE (10 * NS_PER_S) /* a child that lived so long is started again at once */
+
+enum store_state {
+	STORE_DOWN,	/* no child, or a dead one that was not reaped yet */
+	STORE_STARTING, /* a child opens the files */
+	STORE_UP,
+};
+
+/* A call that was sent, or is about to be.  With an empty waiter nobody wants the answer. */
+struct store_call {
+	struct list slot;     /* by id */
+	struct list in_order; /* oldest first, so that deadlines are in order, too */
+	struct list waiter;   /* wait.link, or empty after a cancel */
+	const struct store_call_type *type;
+	void *ctx;
+	uint64_t id, token;
+	int64_t deadline;
+};
+
+struct store {
+	struct loop *loop;
+	struct store_params params;
+	char state_dir[1024];
+	enum store_state state;
+	int fd;
+	pid_t pid;
+	bool reaped;
+	struct event *readable, *writable;
+	struct buf out, in;
+	size_t out_done; /* bytes of out that were written */
+	struct defer flush;
+	struct timer restart, expire;
+	int64_t started, backoff;
+	uint64_t last_id;
+	struct list slots[SLOTS];
+	struct list calls; /* with a deadline */
+	struct list patient;
+	size_t calls_count;
+	bool closing;
+	char why[WIRE_WHY_MAX];
+};
+
+/* What the last store_open() was told: it has no store to keep it in. */
+static char open_why[WIRE_WHY_MAX];
+
+static void store_died(struct store *s);
+
+struct loop *
+store_loop(struct store *s)
+{
+	return s->loop;
+}
+
+void
+store_event(struct store *s, const char *what, int64_t number)
+{
+	if (s->params.event != NULL && !s->closing)
+		s->params.event(s->params.arg, what, number);
+}
+
+/* --- the ends of calls --- */
+
+static void
+call_forget(struct store *s, struct store_call *c)
+{
+	list_remove(&c->slot);
+	list_remove(&c->in_order);
+	s->calls_count--;
+	metric_set(METRIC_STORE_CALLS, (int64_t)s->calls_count);
+}
+
+static struct wait *
+call_waiter(struct store_call *c)
+{
+	struct list *l = list_pop(&c->waiter);
+
+	return l != NULL ? CONTAINER_OF(l, struct wait, link) : NULL;
+}
+
+/* c is out of all lists.  The waiter may start other calls from here. */
+static void
+call_over(struct store_call *c, enum err e, struct unpack *body)
+{
+	struct wait *w = call_waiter(c);
+
+	if (e == ERR_OK && w != NULL && c->type->answer != NULL) {
+		e = c->type->answer(c->ctx, w, body);
+		if (e == ERR_OK && !unpack_done(body))
+			e = ERR_STORAGE;
+	}
+	if (c->type->over != NULL)
+		c->type->over(c->ctx, c->token, e, w != NULL);
+	alloc_free(c);
+	if (w != NULL)
+		wait_finish(w, e);
+}
+
+static void
+fail_all(struct store *s, struct list *calls)
+{
+	struct list failed, *l;
+
+	list_init(&failed);
+	list_move_all(&failed, calls);
+	while ((l = list_pop(&failed)) != NULL) {
+		struct store_call *c = CONTAINER_OF(l, struct store_call, in_order);
+
+		call_forget(s, c);
+		call_over(c, ERR_STORAGE_DOWN, NULL);
+	}
+}
+
+/* The answer of a call that took too long is still awaited, so that its place stays taken. */
+static void
+expire_calls(struct timer *t)
+{
+	struct store *s = CONTAINER_OF(t, struct store, expire);
+	int64_t now = clock_now(), next = 0;
+	struct list late, *l;
+
+	list_init(&late);
+	LIST_FOREACH_SAFE(it, nx, &s->calls) {
+		struct store_call *c = CONTAINER_OF(it, struct store_call, in_order);
+		struct wait *w;
+
+		if (c->deadline > now) {
+			next = c->deadline;
+			break;
+		}
+		w = call_waiter(c);
+		if (w != NULL)
+			list_append(&late, &w->link);
+		list_remove(it);
+		list_append(&s->patient, it);
+	}
+	if (next != 0 && timer_set(s->loop, &s->expire, next) != ERR_OK)
+		next = 0; /* the next call sets it */
+	while ((l = list_pop(&late)) != NULL)
+		wait_finish(CONTAINER_OF(l, struct wait, link), ERR_DEADLINE);
+}
+
+/* --- sending --- */
+
+static void
+cancel_call(struct wait *w)
+{
+	(void)w; /* its link is gone from the call: the answer finds nobody */
+}
+
+static void
+write_out(struct store *s)
+{
+	ssize_t n;
+
+	while (s->out_done < s->out.len) {
+		n = send(s->fd, s->out.data + s->out_done, s->out.len - s->out_done, MSG_NOSIGNAL);
+		if (n >= 0)
+			s->out_done += (size_t)n;
+		else if (errno == EAGAIN) {
+			event_add(s->writable, NULL);
+			return;
+		} else if (errno != EINTR) {
+			break; /* reading will tell that it has gone */
+		}
+	}
+	s->out_done = 0;
+	buf_reset(&s->out);
+	if (s->out.cap > KEEP_MAX)
+		buf_fini(&s->out);
+}
+
+static void
+on_flush(struct defer *d)
+{
+	struct store *s = CONTAINER_OF(d, struct store, flush);
+
+	if (s->state == STORE_UP && !event_pending(s->writable, EV_WRITE, NULL))
+		write_out(s);
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	write_out(arg);
+}
+
+/* Room is made of what was written already only when the rest does not fit without it. */
+static enum err
+put_frame(struct store *s, const struct store_call_type *type, uint64_t id, const struct wait *w)
+{
+	size_t at;
+	enum err e;
+
+	if (s->out_done > KEEP_MAX) {
+		buf_consume(&s->out, s->out_done);
+		s->out_done = 0;
+	}
+	at = wire_begin(&s->out, id, (uint8_t)type->kind);
+	e = type->pack(&s->out, w);
+	if (e == ERR_OK && buf_error(&s->out) != ERR_OK)
+		e = buf_error(&s->out) == ERR_RESPONSE_TOO_LARGE ? ERR_BUSY : ERR_NO_MEMORY;
+	if (e == ERR_OK && s->out.len - at > WIRE_FRAME_MAX)
+		e = ERR_REQUEST_TOO_LARGE;
+	if (e == ERR_OK)
+		wire_end(&s->out, at);
+	else
+		wire_undo(&s->out, at);
+	return e;
+}
+
+static enum err
+call_start(struct store *s, const struct store_call_type *type, const struct wait *w,
+    struct store_call **out)
+{
+	struct store_call *c;
+	enum err e;
+
+	if (s->state != STORE_UP)
+		return ERR_STORAGE_DOWN;
+	if (s->calls_count >= CALLS_MAX)
+		return ERR_BUSY;
+	c = alloc_zero(sizeof(*c));
+	if (c == NULL)
+		return ERR_NO_MEMORY;
+	c->id = ++s->last_id;
+	c->type = type;
+	c->deadline = clock_now() + s->params.call_timeout_ns;
+	list_init(&c->waiter);
+	e = ERR_OK;
+	if (!type->patient && !timer_armed(&s->expire))
+		e = timer_set(s->loop, &s->expire, c->deadline);
+	if (e == ERR_OK)
+		e = put_frame(s, type, c->id, w);
+	if (e != ERR_OK) {
+		alloc_free(c);
+		return e;
+	}
+	list_append(&s->slots[c->id % SLOTS], &c->slot);
+	list_append(type->patient ? &s->patient : &s->calls, &c->in_order);
+	s->calls_count++;
+	metric_set(METRIC_STORE_CALLS, (int64_t)s->calls_count);
+	metric_inc(METRIC_STORE_CALLS_TOTAL);
+	*out = c;
+	return ERR_OK;
+}
+
+void
+store_call(struct store *s, const struct store_call_type *type, struct wait *w, void *ctx,
+    uint64_t token)
+{
+	struct store_call *c;
+	enum err e = call_start(s, type, w, &c);
+
+	if (e != ERR_OK) {
+		if (type->over != NULL)
+			type->over(ctx, token, e, true);
+		wait_finish_soon(s->loop, w, e);
+		return;
+	}
+	c->ctx = ctx;
+	c->token = token;
+	w->cancel = cancel_call;
+	list_append(&c->waiter, &w->link);
+	loop_defer(s->loop, &s->flush);
+}
+
+/* --- receiving --- */
+
+static void
+child_is_up(struct store *s)
+{
+	s->state = STORE_UP;
+	metric_inc(METRIC_STORE_RESTARTS_TOTAL);
+	store_event(s, "restarted", s->pid);
+}
+
+/* What the child says on its own.  False: it cannot go on. */
+static bool
+take_notice(struct store *s, enum err e, struct unpack *body)
+{
+	if (e == ERR_OK && s->state == STORE_STARTING) {
+		child_is_up(s);
+		return true;
+	}
+	if (e == ERR_OK) {
+		metric_add(METRIC_STORE_COMMITS_TOTAL, unpack_u32(body));
+		return true;
+	}
+	unpack_text(body, s->why, sizeof(s->why));
+	if (s->state == STORE_STARTING)
+		store_event(s, "refused", e);
+	return false;
+}
+
+static struct store_call *
+find_call(struct store *s, uint64_t id)
+{
+	LIST_FOREACH(it, &s->slots[id % SLOTS]) {
+		struct store_call *c = CONTAINER_OF(it, struct store_call, slot);
+
+		if (c->id == id)
+			return c;
+	}
+	return NULL;
+}
+
+/* False when the child talks nonsense or gives up. */
+static bool
+take_answers(struct store *s)
+{
+	size_t used = 0, n;
+	struct store_call *c;
+	struct unpack body;
+	uint64_t id;
+	uint8_t result;
+	bool bad, go_on = true;
+
+	while (go_on &&
+	    (n = wire_take(s->in.data + used, s->in.len - used, &id, &result, &body, &bad)) > 0) {
+		used += n;
+		c = id != 0 ? find_call(s, id) : NULL;
+		if (id == 0) {
+			go_on = take_notice(s, (enum err)result, &body);
+		} else if (c != NULL) {
+			call_forget(s, c);
+			call_over(c, (enum err)result, &body);
+		} else {
+			go_on = false;
+		}
+	}
+	buf_consume(&s->in, used);
+	if (s->in.len == 0 && s->in.cap > KEEP_MAX)
+		buf_fini(&s->in);
+	return go_on && !bad;
+}
+
+/* One chunk a turn, as long as a large answer does not need more. */
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct store *s = arg;
+	ssize_t n;
+
+	(void)what;
+	if (buf_reserve(&s->in, READ_CHUNK) != ERR_OK) {
+		store_died(s);
+		return;
+	}
+	n = read(fd, s->in.data + s->in.len, READ_CHUNK);
+	if (n > 0) {
+		s->in.len += (size_t)n;
+		if (!take_answers(s))
+			store_died(s);
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+		store_died(s);
+	}
+}
+
+/* --- the child's life --- */
+
+static void
+drop_socket(struct store *s)
+{
+	if (s->readable != NULL)
+		event_free(s->readable);
+	if (s->writable != NULL)
+		event_free(s->writable);
+	s->readable = s->writable = NULL;
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+	buf_fini(&s->in);
+	buf_fini(&s->out);
+	s->out_done = 0;
+}
+
+/* True when the child is gone for good, so that its locks are, too. */
+static bool
+try_reap(struct store *s, int *status)
+{
+	pid_t got;
+
+	*status = -1;
+	if (s->reaped)
+		return true;
+	got = waitpid(s->pid, status, WNOHANG);
+	if (got < 0)
+		*status = -1; /* somebody else has reaped it */
+	s->reaped = got != 0;
+	return s->reaped;
+}
+
+static void
+restart_at(struct store *s, int64_t when)
+{
+	if (timer_set(s->loop, &s->restart, when) != ERR_OK)
+		store_event(s, "refused", ERR_NO_MEMORY);
+}
+
+static void
+store_died(struct store *s)
+{
+	int64_t now = clock_now();
+	int status;
+
+	drop_socket(s);
+	s->state = STORE_DOWN;
+	timer_clear(s->loop, &s->expire);
+	if (!s->reaped)
+		kill(s->pid, SIGKILL);
+	try_reap(s, &status);
+	store_event(s, "ended", status);
+	if (now - s->started > STABLE)
+		s->backoff = 0;
+	restart_at(s, now + s->backoff);
+	s->backoff = s->backoff == 0 ? BACKOFF_FIRST : s->backoff * 2;
+	if (s->backoff > BACKOFF_MAX)
+		s->backoff = BACKOFF_MAX;
+	fail_all(s, &s->calls);
+	fail_all(s, &s->patient);
+}
+
+/* A pair of connected sockets and a child on the other end. */
+static enum err
+spawn_child(struct store *s)
+{
+	const int size = SOCKET_BUFFER;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+		return ERR_STORAGE_DOWN;
+	for (int i = 0; i < 2; i++) /* the more fits, the more shares one commit */
+		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	fcntl(pair[1], F_SETFD, 0);
+	s->pid = s->params.spawn(s->params.arg, pair[1]);
+	close(pair[1]);
+	if (s->pid < 0) {
+		close(pair[0]);
+		return ERR_STORAGE_DOWN;
+	}
+	s->fd = pair[0];
+	s->reaped = false;
+	s->started = clock_now();
+	s->state = STORE_STARTING;
+	return ERR_OK;
+}
+
+static enum err
+watch_socket(struct store *s)
+{
+	struct event_base *base = loop_base(s->loop);
+
+	fcntl(s->fd, F_SETFL, O_NONBLOCK);
+	s->readable = event_new(base, s->fd, EV_READ | EV_PERSIST, on_readable, s);
+	s->writable = event_new(base, s->fd, EV_WRITE, on_writable, s);
+	if (s->readable == NULL || s->writable == NULL || event_add(s->readable, NULL) != 0)
+		return ERR_NO_MEMORY;
+	return ERR_OK;
+}
+
+static void
+on_restart(struct timer *t)
+{
+	struct store *s = CONTAINER_OF(t, struct store, restart);
+	int status;
+
+	if (!try_reap(s, &status)) {
+		restart_at(s, clock_now() + REAP_MS * NS_PER_MS);
+		return;
+	}
+	if (spawn_child(s) == ERR_OK) {
+		if (watch_socket(s) != ERR_OK)
+			store_died(s);
+		return;
+	}
+	s->backoff = s->backoff == 0 ? BACKOFF_FIRST : s->backoff;
+	restart_at(s, clock_now() + s->backoff);
+}
+
+/* Before serving begins: reads the greeting, blocking, and not a byte more. */
+static enum err
+await_hello(struct store *s, const char **why)
+{
+	struct unpack body;
+	uint64_t id;
+	uint8_t result = ERR_STORAGE_DOWN;
+	bool bad = false;
+	ssize_t n;
+
+	*why = "the storage child ended before it had opened the files";
+	while (wire_take(s->in.data, s->in.len, &id, &result, &body, &bad) == 0) {
+		if (bad || buf_reserve(&s->in, 1) != ERR_OK)
+			return ERR_STORAGE_DOWN;
+		n = read(s->fd, s->in.data + s->in.len, 1);
+		if (n > 0)
+			s->in.len++;
+		else if (n == 0 || errno != EINTR)
+			return ERR_STORAGE_DOWN;
+	}
+	if (result != ERR_OK) {
+		unpack_text(&body, open_why, sizeof(open_why));
+		*why = open_why;
+	}
+	buf_reset(&s->in);
+	return (enum err)result;
+}
+
+static struct store *
+store_new(struct loop *l, const struct store_params *p)
+{
+	struct store *s = alloc_zero(sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->loop = l;
+	s->params = *p;
+	s->fd = -1;
+	s->reaped = true;
+	s->flush.fn = on_flush;
+	s->restart.fn = on_restart;
+	s->expire.fn = expire_calls;
+	buf_init(&s->out, OUT_MAX);
+	buf_init(&s->in, WIRE_FRAME_MAX + READ_CHUNK + 4);
+	list_init(&s->calls);
+	list_init(&s->patient);
+	for (int i = 0; i < SLOTS; i++)
+		list_init(&s->slots[i]);
+	return s;
+}
+
+enum err
+store_open(struct store **out, struct loop *l, const struct store_params *p, const char **why)
+{
+	struct store *s = store_new(l, p);
+	enum err e;
+
+	*why = "out of memory";
+	if (s == NULL)
+		return ERR_NO_MEMORY;
+	e = spawn_child(s);
+	if (e == ERR_OK)
+		e = await_hello(s, why);
+	else
+		*why = "the storage child cannot be started";
+	if (e == ERR_OK)
+		e = watch_socket(s);
+	if (e != ERR_OK) {
+		store_close(s);
+		return e;
+	}
+	s->state = STORE_UP;
+	*out = s;
+	return ERR_OK;
+}
+
+/* The end of its input tells the child to end; one that hangs on its disk is not waited for. */
+static void
+end_child(struct store *s)
+{
+	const struct timespec step = {.tv_nsec = 5 * NS_PER_MS};
+	int status;
+
+	for (int ms = 0; ms < CLOSE_WAIT_MS && !try_reap(s, &status); ms += 5)
+		nanosleep(&step, NULL);
+	if (s->reaped)
+		return;
+	kill(s->pid, SIGKILL);
+	nanosleep(&step, NULL);
+	try_reap(s, &status);
+}
+
+void
+store_close(struct store *s)
+{
+	if (s == NULL)
+		return;
+	s->closing = true;
+	if (s->state == STORE_UP && s->out.len > s->out_done)
+		write_out(s);
+	drop_socket(s);
+	s->state = STORE_DOWN;
+	timer_clear(s->loop, &s->expire);
+	timer_clear(s->loop, &s->restart);
+	loop_undefer(&s->flush);
+	fail_all(s, &s->calls);
+	fail_all(s, &s->patient);
+	end_child(s);
+	alloc_free(s);
+}
+
+pid_t
+store_pid(const struct store *s)
+{
+	return s->reaped ? -1 : s->pid;
+}
+
+size_t
+store_pending(const struct store *s)
+{
+	return s->calls_count;
+}
+
+/* --- backup --- */
+
+static enum err
+pack_backup(struct buf *b, const struct wait *w)
+{
+	pack_text(b, CONTAINER_OF(w, struct store_backup, wait)->directory);
+	return ERR_OK;
+}
+
+static enum err
+answer_backup(void *ctx, struct wait *w, struct unpack *u)
+{
+	(void)ctx;
+	CONTAINER_OF(w, struct store_backup, wait)->objects = unpack_u64(u);
+	return ERR_OK;
+}
+
+void
+store_backup(struct store *s, struct store_backup *b)
+{
+	static const struct store_call_type type = {
+	    .kind = WIRE_BACKUP, .patient = true, .pack = pack_backup, .answer = answer_backup};
+
+	store_call(s, &type, &b->wait, NULL, 0);
+}

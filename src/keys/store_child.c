@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The storage child's process: one descriptor, one thread, one loop. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "keys/store.h"
+#include "store_exec.h"
+#include "wire.h"
+
+enum {
+	READ_CHUNK = 65536,
+	IN_HIGH = 4 * 1024 * 1024, /* no more is read while this much lies ready */
+	KEEP_MAX = 1024 * 1024,	   /* larger buffers are given back when empty */
+	IDLE_MS = 5000,
+	BACKUP_MS = 5,
+};
+
+struct child {
+	int fd;
+	struct store_exec *exec;
+	struct buf in, out;
+	bool closed; /* the gateway has gone */
+};
+
+/* Keeps standard error and the socket pair, nothing else of what the parent had open. */
+static void
+close_inherited(int fd)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	if (fd > STDERR_FILENO + 1)
+		close_range(STDERR_FILENO + 1, (unsigned)fd - 1, 0);
+	close_range((unsigned)fd + 1, ~0U, 0);
+}
+
+/*
+ * Signals to the process group (a terminal's, a service manager's) are the gateway's business:
+ * it drains, then closes the socket.
+ */
+static void
+settle_in(int fd)
+{
+	const struct rlimit none = {0, 0};
+	sigset_t all;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_DUMPABLE, 0);
+	prctl(PR_SET_NAME, "keyferry-store");
+	setrlimit(RLIMIT_CORE, &none);
+	umask(077);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	close_inherited(fd);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+}
+
+/* Takes all that is ready; a frame larger than IN_HIGH is read to its end nevertheless. */
+static void
+read_ready(struct child *c)
+{
+	ssize_t n;
+
+	while (!c->closed && (c->in.len < IN_HIGH || !store_exec_ready(&c->in))) {
+		if (buf_reserve(&c->in, READ_CHUNK) != ERR_OK) {
+			c->closed = true;
+			return;
+		}
+		n = read(c->fd, c->in.data + c->in.len, READ_CHUNK);
+		if (n > 0)
+			c->in.len += (size_t)n;
+		else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+			c->closed = true;
+		else if (errno == EAGAIN)
+			return;
+	}
+}
+
+static void
+write_ready(struct child *c)
+{
+	ssize_t n;
+
+	while (c->out.len > 0) {
+		n = write(c->fd, c->out.data, c->out.len);
+		if (n > 0)
+			buf_consume(&c->out, (size_t)n);
+		else if (errno == EAGAIN)
+			return;
+		else if (errno != EINTR) {
+			buf_reset(&c->out); /* nobody listens; what is read already is still done */
+			c->closed = true;
+		}
+	}
+	if (c->out.cap > KEEP_MAX)
+		buf_fini(&c->out);
+}
+
+static void
+write_all(struct child *c)
+{
+	struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+
+	write_ready(c);
+	while (c->out.len > 0) {
+		poll(&p, 1, -1);
+		write_ready(c);
+	}
+}
+
+static void
+stall_on_request(void)
+{
+	const struct timespec two = {.tv_sec = 2};
+
+	if (fault_hit(FAULT_STORE_STALL))
+		nanosleep(&two, NULL);
+}
+
+/* Waits until there is something to do.  While answers wait to be sent, nothing new is read. */
+static void
+wait_ready(struct child *c, bool more)
+{
+	struct pollfd p = {.fd = c->fd, .events = c->out.len > 0 ? POLLOUT : POLLIN};
+	int n = poll(&p, 1, more ? BACKUP_MS : IDLE_MS);
+
+	if (n == 0 && !more)
+		store_exec_idle(c->exec);
+}
+
+static enum err
+serve(struct child *c)
+{
+	const char *why;
+	bool more = false;
+	enum err e = ERR_OK;
+
+	while (e == ERR_OK && !(c->closed && !store_exec_ready(&c->in))) {
+		if (!store_exec_ready(&c->in) || c->out.len > 0)
+			wait_ready(c, more);
+		write_ready(c);
+		if (c->out.len > 0)
+			continue;
+		read_ready(c);
+		if (store_exec_ready(&c->in))
+			stall_on_request();
+		e = store_exec_run(c->exec, &c->in, &c->out, &why);
+		if (c->in.len == 0 && c->in.cap > KEEP_MAX)
+			buf_fini(&c->in);
+		if (e == ERR_OK)
+			more = store_exec_step(c->exec, &c->out);
+		write_ready(c);
+	}
+	return e;
+}
+
+int
+store_child_main(int fd, const char *state_dir)
+{
+	const struct store_exec_params params = {.state_dir = state_dir};
+	struct child c = {.fd = fd};
+	const char *why = "";
+	enum err e;
+
+	settle_in(fd);
+	buf_init(&c.in, IN_HIGH + WIRE_FRAME_MAX + READ_CHUNK);
+	buf_init(&c.out, IN_HIGH + 3 * (size_t)WIRE_FRAME_MAX);
+	e = store_exec_open(&c.exec, &params, &why);
+	store_exec_hello(&c.out, e, why);
+	write_all(&c);
+	if (e == ERR_OK) {
+		e = serve(&c);
+		write_all(&c);
+		store_exec_close(c.exec);
+	}
+	buf_fini(&c.in);
+	buf_fini(&c.out);
+	close(fd);
+	return e == ERR_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}

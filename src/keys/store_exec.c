@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs the storage child's calls in groups. */
+#include "store_exec.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fault.h"
+#include "db_backup.h"
+#include "db_ledger.h"
+#include "disk.h"
+#include "wire.h"
+
+enum {
+	GROUP_MAX = 1024,	     /* messages in one commit */
+	OUT_HIGH = 4 * 1024 * 1024,  /* answers that wait to be sent */
+	OUT_MAX = OUT_HIGH + 2 * WIRE_FRAME_MAX,
+	HEAP_SOFT_MAX = 64 * 1024 * 1024,
+};
+
+/* How a kind of call is done. */
+struct call_kind {
+	enum err (*run)(struct db *, struct unpack *, struct buf *);
+	bool vault;  /* which file */
+	bool reads;  /* changes nothing */
+	bool first;  /* a read that need not wait for the changes sent before it */
+};
+static const struct call_kind kinds[] = {
+    [WIRE_LOAD] = {.run = db_ledger_load, .reads = true, .first = true},
+    [WIRE_FIND] = {.run = db_ledger_find, .reads = true, .first = true},
+    [WIRE_PREPARE] = {.run = db_ledger_prepare},
+    [WIRE_COMMIT] = {.run = db_ledger_commit},
+    [WIRE_ABANDON] = {.run = db_ledger_abandon},
+    [WIRE_INTENTS] = {.run = db_ledger_intents, .reads = true},
+    [WIRE_SETTLE] = {.run = db_ledger_settle},
+    [WIRE_VAULT_STORE] = {.run = db_vault_store, .vault = true},
+    [WIRE_VAULT_DESTROY] = {.run = db_vault_destroy, .vault = true},
+    [WIRE_VAULT_PROBE] = {.run = db_vault_probe, .vault = true, .reads = true},
+};
+
+/* A call of a group.  Its answer's body waits in `answers` until the commit. */
+struct member {
+	uint64_t id;
+	const struct call_kind *kind;
+	struct unpack body;
+	enum err result;
+	size_t at, len;
+	bool again; /* its group failed through no fault of its own */
+};
+
+struct store_exec {
+	int lock_fd;
+	struct db ledger, vault;
+	struct buf answers;
+	struct member group[GROUP_MAX];
+	size_t group_len;
+	uint32_t commits; /* not told yet */
+	bool dirty;	  /* since the logs were last brought back */
+	struct db_backup *backup;
+	uint64_t backup_id;
+};
+
+enum err
+store_exec_open(struct store_exec **out, const struct store_exec_params *p, const char **why)
+{
+	struct store_exec *x = alloc_zero(sizeof(*x));
+	enum err e;
+
+	*why = "out of memory";
+	if (x == NULL)
+		return ERR_NO_MEMORY;
+	sqlite3_soft_heap_limit64(HEAP_SOFT_MAX);
+	x->lock_fd = -1;
+	buf_init(&x->answers, OUT_MAX);
+	e = disk_check_dir(p->state_dir, why);
+	if (e == ERR_OK)
+		e = disk_lock(p->state_dir, &x->lock_fd, why);
+	if (e == ERR_OK)
+		e = db_open(&x->ledger, &db_ledger_schema, p->state_dir, p->vfs, why);
+	if (e == ERR_OK)
+		e = db_open(&x->vault, &db_vault_schema, p->state_dir, p->vfs, why);
+	if (e == ERR_OK &&
+	    (p->sync_dir != NULL ? p->sync_dir : disk_sync_dir)(p->state_dir) != 0) {
+		*why = "the state directory cannot be synced";
+		e = ERR_STORAGE;
+	}
+	if (e == ERR_OK)
+		*out = x;
+	else
+		store_exec_close(x);
+	return e;
+}
+
+void
+store_exec_close(struct store_exec *x)
+{
+	if (x == NULL)
+		return;
+	db_backup_free(x->backup);
+	db_close(&x->vault);
+	db_close(&x->ledger);
+	if (x->lock_fd >= 0)
+		close(x->lock_fd);
+	buf_fini(&x->answers);
+	alloc_free(x);
+}
+
+static void
+put_text(struct buf *out, enum err e, const char *why)
+{
+	size_t at = wire_begin(out, 0, (uint8_t)e);
+
+	pack_text(out, why);
+	wire_end(out, at);
+}
+
+void
+store_exec_hello(struct buf *out, enum err e, const char *why)
+{
+	put_text(out, e, e == ERR_OK ? "" : why);
+}
+
+static void
+put_answer(struct buf *out, uint64_t id, enum err e, const uint8_t *body, size_t len)
+{
+	size_t at = wire_begin(out, id, (uint8_t)e);
+
+	buf_put(out, body, len);
+	wire_end(out, at);
+}
+
+static struct db *
+db_of(struct store_exec *x, const struct call_kind *k)
+{
+	return k->vault ? &x->vault : &x->ledger;
+}
+
+static void
+run_first(struct store_exec *x, uint64_t id, const struct call_kind *k, struct unpack *body,
+    struct buf *out)
+{
+	size_t at = wire_begin(out, id, ERR_OK);
+	enum err e = k->run(db_of(x, k), body, out);
+
+	if (e == ERR_OK)
+		e = buf_error(out);
+	if (e == ERR_OK) {
+		wire_end(out, at);
+		return;
+	}
+	wire_undo(out, at);
+	put_answer(out, id, e, NULL, 0);
+}
+
+/* --- groups --- */
+
+/* Within the group's transaction, undone by itself when it fails. */
+static enum err
+run_member(struct store_exec *x, struct member *m)
+{
+	struct db *db = db_of(x, m->kind);
+	struct unpack body = m->body;
+	enum err e, end;
+
+	m->at = x->answers.len;
+	if (m->kind->reads) {
+		m->result = m->kind->run(db, &body, &x->answers);
+	} else {
+		e = db_group_begin(db);
+		if (e == ERR_OK)
+			e = db_message_begin(db);
+		if (e != ERR_OK)
+			return e;
+		m->result = m->kind->run(db, &body, &x->answers);
+		end = db_message_end(db, m->result == ERR_OK);
+		if (end != ERR_OK)
+			return end;
+	}
+	if (m->result == ERR_OK)
+		m->result = buf_error(&x->answers);
+	if (m->result != ERR_OK)
+		wire_undo(&x->answers, m->at);
+	m->len = x->answers.len - m->at;
+	return ERR_OK;
+}
+
+static enum err
+commit_one(struct store_exec *x, struct db *db)
+{
+	enum err e = ERR_OK;
+
+	if (!db->in_group)
+		return ERR_OK;
+	if (fault_hit(FAULT_STORE_DIE_BEFORE_COMMIT))
+		_exit(1);
+	if (fault_hit(FAULT_STORE_COMMIT))
+		e = ERR_STORAGE;
+	else if (fault_hit(FAULT_STORE_COMMIT_FULL))
+		e = ERR_STORAGE_FULL;
+	if (e == ERR_OK)
+		e = db_group_commit(db);
+	else
+		db_group_rollback(db);
+	if (e != ERR_OK)
+		return e;
+	x->commits++;
+	x->dirty = true;
+	if (db == &x->vault && fault_hit(FAULT_STORE_DIE_BETWEEN))
+		_exit(1);
+	if (fault_hit(FAULT_STORE_DIE_AFTER_COMMIT))
+		_exit(1);
+	return ERR_OK;
+}
+
+/* The file's commit failed: so did all that the group did with it. */
+static void
+fail_members(struct member *m, size_t count, bool vault, enum err e)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (m[i].kind->vault != vault)
+			continue;
+		m[i].again = e == ERR_STORAGE_FULL || e == ERR_NO_MEMORY;
+		m[i].result = e;
+		m[i].len = 0;
+	}
+}
+
+static void
+run_group(struct store_exec *x, struct member *m, size_t count)
+{
+	enum err broken[2] = {ERR_OK, ERR_OK}, e;
+
+	for (size_t i = 0; i < count; i++) {
+		bool v = m[i].kind->vault;
+
+		m[i].again = false;
+		m[i].len = 0;
+		if (broken[v] == ERR_OK)
+			broken[v] = run_member(x, &m[i]);
+	}
+	for (int v = 1; v >= 0; v--) { /* the vault's first: its records may be without an object */
+		struct db *db = v ? &x->vault : &x->ledger;
+
+		e = broken[v];
+		if (e == ERR_OK)
+			e = commit_one(x, db);
+		else
+			db_group_rollback(db);
+		if (e != ERR_OK)
+			fail_members(m, count, v, e);
+	}
+}
+
+/* One message that needs more than there is must not take the others with it. */
+static void
+run_all(struct store_exec *x)
+{
+	run_group(x, x->group, x->group_len);
+	for (size_t i = 0; i < x->group_len && x->group_len > 1; i++)
+		if (x->group[i].again)
+			run_group(x, &x->group[i], 1);
+}
+
+static void
+answer_all(struct store_exec *x, struct buf *out)
+{
+	size_t at;
+
+	for (size_t i = 0; i < x->group_len; i++) {
+		const struct member *m = &x->group[i];
+
+		put_answer(out, m->id, m->result, m->len > 0 ? x->answers.data + m->at : NULL,
+		    m->len);
+	}
+	if (x->commits > 0) {
+		at = wire_begin(out, 0, ERR_OK);
+		pack_u32(out, x->commits);
+		wire_end(out, at);
+		x->commits = 0;
+	}
+}
+
+static void
+start_backup(struct store_exec *x, uint64_t id, struct unpack *body, struct buf *out)
+{
+	char directory[DISK_PATH_MAX];
+	enum err e = ERR_BUSY;
+
+	unpack_text(body, directory, sizeof(directory));
+	if (!unpack_done(body))
+		e = ERR_INVALID_FIELD;
+	else if (x->backup == NULL)
+		e = db_backup_start(&x->backup, &x->ledger, &x->vault, directory);
+	if (e == ERR_OK)
+		x->backup_id = id;
+	else
+		put_answer(out, id, e, NULL, 0);
+}
+
+/* Does reads as it goes and collects the rest.  The length of the frames it went through. */
+static size_t
+take_frames(struct store_exec *x, const struct buf *in, struct buf *out, bool *bad)
+{
+	size_t used = 0, n;
+	struct unpack body;
+	uint64_t id;
+	uint8_t kind;
+
+	x->group_len = 0;
+	*bad = false;
+	while (x->group_len < GROUP_MAX && out->len < OUT_HIGH) {
+		n = wire_take(in->data + used, in->len - used, &id, &kind, &body, bad);
+		if (n == 0)
+			break;
+		used += n;
+		if (kind == WIRE_BACKUP) {
+			start_backup(x, id, &body, out);
+		} else if (kind >= sizeof(kinds) / sizeof(*kinds) || kinds[kind].run == NULL) {
+			*bad = true;
+			break;
+		} else if (kinds[kind].first) {
+			run_first(x, id, &kinds[kind], &body, out);
+		} else {
+			x->group[x->group_len++] =
+			    (struct member){.id = id, .kind = &kinds[kind], .body = body};
+		}
+	}
+	return used;
+}
+
+enum err
+store_exec_run(struct store_exec *x, struct buf *in, struct buf *out, const char **why)
+{
+	enum err e = ERR_OK;
+	size_t used;
+	bool bad;
+
+	if (in->len == 0)
+		return ERR_OK;
+	used = take_frames(x, in, out, &bad);
+	if (x->group_len > 0) {
+		run_all(x);
+		if (!x->ledger.failed && !x->vault.failed)
+			answer_all(x, out);
+		buf_reset(&x->answers);
+	}
+	buf_consume(in, used);
+	if (bad) {
+		*why = "the storage child got a frame that is none";
+		e = ERR_INTERNAL;
+	} else if (x->ledger.failed || x->vault.failed) {
+		/*
+		 * After a failed write or sync nobody knows what is on the disk, and asking again
+		 * would be told a lie: start anew from what can be read back.
+		 */
+		*why = "reading or writing the state directory failed";
+		e = ERR_STORAGE;
+	} else if (buf_error(out) != ERR_OK) {
+		*why = "the storage child ran out of memory";
+		e = ERR_NO_MEMORY;
+	}
+	if (e != ERR_OK && buf_error(out) == ERR_OK)
+		put_text(out, e, *why);
+	return e;
+}
+
+bool
+store_exec_ready(const struct buf *in)
+{
+	struct unpack body;
+	uint64_t id;
+	uint8_t kind;
+	bool bad;
+
+	return wire_take(in->data, in->len, &id, &kind, &body, &bad) > 0 || bad;
+}
+
+bool
+store_exec_step(struct store_exec *x, struct buf *out)
+{
+	uint64_t objects = 0;
+	enum err e;
+	size_t at;
+
+	if (x->backup == NULL)
+		return false;
+	if (db_backup_step(x->backup, &e, &objects))
+		return true;
+	db_backup_free(x->backup);
+	x->backup = NULL;
+	at = wire_begin(out, x->backup_id, (uint8_t)e);
+	if (e == ERR_OK)
+		pack_u64(out, objects);
+	wire_end(out, at);
+	return false;
+}
+
+/* What was overwritten for good (secure_delete) is then in no log either. */
+void
+store_exec_idle(struct store_exec *x)
+{
+	if (!x->dirty || x->backup != NULL)
+		return;
+	x->dirty = false;
+	sqlite3_wal_checkpoint_v2(x->ledger.h, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	sqlite3_wal_checkpoint_v2(x->vault.h, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The storage child without its process: frames in, frames out.  All calls that lie ready are
+ * done in one commit for each file, and no answer to a change is put out before that commit is
+ * on the disk.
+ */
+#ifndef STORE_EXEC_H
+#define STORE_EXEC_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct store_exec;
+
+struct store_exec_params {
+	const char *state_dir;
+	const char *vfs;		   /* SQLite's file layer; NULL: the system's */
+	int (*sync_dir)(const char *dir); /* makes directory entries durable; NULL: fsync() */
+};
+
+/* Locks, opens, migrates and checks.  *why is a sentence (static storage). */
+CHECKED enum err store_exec_open(struct store_exec **out, const struct store_exec_params *p,
+    const char **why);
+void store_exec_close(struct store_exec *x);
+
+/* Puts the frame that greets the gateway, whether opening worked or not. */
+void store_exec_hello(struct buf *out, enum err e, const char *why);
+
+/*
+ * Does complete frames of in, taking them out of it, until out is well filled.  ERR_OK: go on
+ * (with what is left in in, once out has been sent).  Else nothing is to be relied on any more
+ * and the process has to end, after it sent out: *why says why.
+ */
+CHECKED enum err store_exec_run(struct store_exec *x, struct buf *in, struct buf *out,
+    const char **why);
+/* True when in begins with a whole frame. */
+bool store_exec_ready(const struct buf *in);
+
+/* Work between messages, in small steps.  True while there is more: call again soon. */
+bool store_exec_step(struct store_exec *x, struct buf *out);
+/* Nothing has come for a while: brings the logs back into the files. */
+void store_exec_idle(struct store_exec *x);
+
+#endif

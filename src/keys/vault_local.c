@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The vault `local`: keys are made and wrapped here, where the root keys are; the storage child
+ * keeps the records.
+ */
+#include <openssl/rand.h>
+
+#include "base/alloc.h"
+#include "base/metric.h"
+#include "envelope.h"
+#include "keys/store.h"
+#include "store_call.h"
+
+struct vault_local {
+	struct vault vault;
+	struct store *store;
+	struct loop *loop;
+	struct rootkeys roots;
+	struct envelope_crypto *crypto;
+};
+
+static struct vault_local *
+local_of(struct vault *v)
+{
+	return CONTAINER_OF(v, struct vault_local, vault);
+}
+
+/* A new key of the length that the object asks for, in bits. */
+static enum err
+make_key(const struct object *o, struct secret **out)
+{
+	struct secret *key;
+
+	if (o->length == 0 || o->length % 8 != 0 || o->length / 8 > ENVELOPE_KEY_MAX)
+		return ERR_ALGORITHM;
+	key = secret_new(o->length / 8, SECRET_TRANSIENT);
+	if (key == NULL)
+		return ERR_NO_SECURE_MEMORY;
+	if (RAND_priv_bytes(secret_bytes(key), (int)secret_len(key)) != 1) {
+		secret_unref(key);
+		return ERR_CRYPTO;
+	}
+	*out = key;
+	return ERR_OK;
+}
+
+static enum err
+wrap(struct vault_local *v, struct vault_make *m, struct secret *key)
+{
+	const uint8_t *record;
+	uint8_t digest[32];
+	size_t len;
+	enum err e;
+
+	e = envelope_digest(v->crypto, key, digest);
+	if (e == ERR_OK)
+		e = envelope_seal(v->crypto, &v->roots, m->object, key, m->arena, &record, &len);
+	if (e != ERR_OK)
+		return e;
+	for (size_t i = 0; i < sizeof(digest); i++)
+		m->object->digest[i] = digest[i];
+	m->object->record = record;
+	m->object->record_len = len;
+	return ERR_OK;
+}
+
+static void
+local_make(struct vault *vault, struct vault_make *m)
+{
+	struct vault_local *v = local_of(vault);
+	struct secret *key = m->key;
+	enum err e = ERR_OK;
+
+	if (key == NULL)
+		e = make_key(m->object, &key);
+	if (e == ERR_OK)
+		e = wrap(v, m, key);
+	if (e == ERR_OK)
+		m->key = key;
+	else if (m->key == NULL)
+		secret_unref(key);
+	wait_finish_soon(v->loop, &m->wait, e);
+}
+
+static void
+local_unwrap(struct vault *vault, struct vault_unwrap *u)
+{
+	struct vault_local *v = local_of(vault);
+	enum err e = ERR_NO_KEY_VALUE;
+
+	if (u->object->record != NULL)
+		e = envelope_open(v->crypto, &v->roots, u->object, &u->key);
+	if (e == ERR_INTEGRITY)
+		metric_inc(METRIC_INTEGRITY_ALARMS_TOTAL);
+	wait_finish_soon(v->loop, &u->wait, e);
+}
+
+static enum err
+pack_store(struct buf *b, const struct wait *w)
+{
+	const struct object *o = CONTAINER_OF(w, struct vault_change, wait)->object;
+
+	if (o->record == NULL)
+		return ERR_NO_KEY_VALUE;
+	pack_text(b, o->tenant);
+	pack_text(b, o->uid);
+	pack_bytes(b, o->record, o->record_len);
+	return ERR_OK;
+}
+
+static void
+local_store(struct vault *v, struct vault_change *c)
+{
+	static const struct store_call_type type = {.kind = WIRE_VAULT_STORE, .pack = pack_store};
+
+	store_call(local_of(v)->store, &type, &c->wait, NULL, 0);
+}
+
+static enum err
+pack_destroy(struct buf *b, const struct wait *w)
+{
+	const struct object *o = CONTAINER_OF(w, struct vault_change, wait)->object;
+
+	pack_text(b, o->tenant);
+	pack_text(b, o->uid);
+	return ERR_OK;
+}
+
+static void
+local_destroy(struct vault *v, struct vault_change *c)
+{
+	static const struct store_call_type type = {
+	    .kind = WIRE_VAULT_DESTROY, .pack = pack_destroy};
+
+	store_call(local_of(v)->store, &type, &c->wait, NULL, 0);
+}
+
+static enum err
+pack_probe(struct buf *b, const struct wait *w)
+{
+	const struct vault_probe *p = CONTAINER_OF(w, struct vault_probe, wait);
+
+	pack_text(b, p->tenant);
+	pack_text(b, p->uid);
+	return ERR_OK;
+}
+
+static enum err
+answer_probe(void *ctx, struct wait *w, struct unpack *u)
+{
+	(void)ctx;
+	CONTAINER_OF(w, struct vault_probe, wait)->found = unpack_u8(u) != 0;
+	return ERR_OK;
+}
+
+static void
+local_probe(struct vault *v, struct vault_probe *p)
+{
+	static const struct store_call_type type = {
+	    .kind = WIRE_VAULT_PROBE, .pack = pack_probe, .answer = answer_probe};
+
+	store_call(local_of(v)->store, &type, &p->wait, NULL, 0);
+}
+
+static void
+local_free(struct vault *vault)
+{
+	struct vault_local *v = local_of(vault);
+
+	rootkeys_fini(&v->roots);
+	envelope_crypto_free(v->crypto);
+	alloc_free(v);
+}
+
+enum err
+vault_local_new(struct vault **out, struct store *s, struct loop *l, const char *root_key_file,
+    const char **why)
+{
+	static const struct vault_ops ops = {
+	    .name = "local",
+	    .make = local_make,
+	    .unwrap = local_unwrap,
+	    .store = local_store,
+	    .destroy = local_destroy,
+	    .probe = local_probe,
+	    .free = local_free,
+	};
+	struct vault_local *v = alloc_zero(sizeof(*v));
+	enum err e;
+
+	*why = "out of memory";
+	if (v == NULL)
+		return ERR_NO_MEMORY;
+	v->vault.ops = &ops;
+	v->store = s;
+	v->loop = l;
+	v->crypto = envelope_crypto_new();
+	e = v->crypto != NULL ? rootkeys_load(&v->roots, root_key_file, why) : ERR_NO_MEMORY;
+	if (e == ERR_OK)
+		*out = &v->vault;
+	else
+		local_free(&v->vault);
+	return e;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What goes over the socket pair between the gateway and its storage child.
+ *
+ *	call:   u32 length of what follows · u64 id · u8 kind · body
+ *	answer: u32 length of what follows · u64 id · u8 enum err · body
+ *
+ * Ids begin at 1.  Answers with id 0 come from the child on its own: the first tells whether the
+ * files are open (body: text why), later ones how many commits were made (ERR_OK, u32), or why
+ * the child gives up (an error, text why).
+ */
+#ifndef WIRE_H
+#define WIRE_H
+
+#include "base/buf.h"
+#include "base/pack.h"
+#include "keys/ledger.h"
+
+enum wire_kind {
+	WIRE_LOAD = 1,	   /* tenant, uid -> bytes object */
+	WIRE_FIND,	   /* see wire_pack_find() -> u64 total, u32 count, text uids */
+	WIRE_PREPARE,	   /* u64 owner, u32 count, each: u8 kind, bytes object */
+	WIRE_COMMIT,	   /* the same */
+	WIRE_ABANDON,	   /* u64 owner */
+	WIRE_INTENTS,	   /* -> u32 count, each: u64 owner, tenant, uid, u8 destroy */
+	WIRE_SETTLE,	   /* tenant, uid, u64 owner, u8 destroyed, u64 when */
+	WIRE_VAULT_STORE,  /* tenant, uid, bytes record */
+	WIRE_VAULT_DESTROY, /* tenant, uid */
+	WIRE_VAULT_PROBE,  /* tenant, uid -> u8 found */
+	WIRE_BACKUP,	   /* text directory -> u64 objects */
+};
+
+enum {
+	WIRE_HEAD = 4 + 8 + 1,
+	WIRE_FRAME_MAX = 32 * 1024 * 1024, /* a message may change 128 objects of the full size */
+	WIRE_TERMS_MAX = 64,
+	WIRE_UIDS_MAX = 200000,
+	WIRE_INTENTS_MAX = 10000,
+	WIRE_CHANGES_MAX = 1024,
+	WIRE_WHY_MAX = 256,
+};
+
+/* Begins a frame; second is the kind of a call or the result of an answer.  Returns its place. */
+size_t wire_begin(struct buf *b, uint64_t id, uint8_t second);
+/* Writes the length of the frame that began there; unfinished frames are taken back. */
+void wire_end(struct buf *b, size_t at);
+/* Takes back what was put since at, and the error that it met. */
+void wire_undo(struct buf *b, size_t at);
+
+/*
+ * The frame at data, if it is complete: its body in *body, its length or 0 as result.  *bad: no
+ * frame can be like that.
+ */
+size_t wire_take(const uint8_t *data, size_t len, uint64_t *id, uint8_t *second,
+    struct unpack *body, bool *bad);
+
+void wire_pack_find(struct buf *b, const struct ledger_find *f);
+void wire_pack_changes(struct buf *b, const struct ledger_changes *c);
+
+#endif

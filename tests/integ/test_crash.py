@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Power for a moment gone from one process: SIGKILL of the gateway or of its storage child, at random
+moments under load.  Whatever was acknowledged is there afterwards, byte for byte."""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+import unittest
+
+import kf
+import ttlv
+from ttlv import ACTIVE, DEACTIVATED, DESTROYED, PRE_ACTIVE, attribute, get_attributes, on, revoke
+
+ROUNDS = 200 if kf.LONG else 6
+CLIENTS = 4
+
+
+class Key:
+    """What a client knows for sure about one key, and what it asked for without an answer."""
+
+    def __init__(self, uid):
+        self.uid = uid
+        self.material = None
+        self.state = PRE_ACTIVE
+        self.labels = {}
+        self.doubt_state = None
+        self.doubt_label = None
+
+
+class Load:
+    """Clients that create, label, activate, revoke and destroy until they are told to stop."""
+
+    def __init__(self, gw, seed):
+        self.gw = gw
+        self.keys = []
+        self.lock = threading.Lock()
+        self.stopping = False
+        self.failures = []
+        self.threads = [threading.Thread(target=self.run, args=(random.Random(seed + n),))
+                        for n in range(CLIENTS)]
+
+    def start(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def stop(self):
+        self.stopping = True
+        for t in self.threads:
+            t.join()
+
+    def count(self):
+        with self.lock:
+            return len(self.keys)
+
+    def run(self, rnd):
+        while not self.stopping:
+            try:
+                with self.gw.client(timeout=20) as c:
+                    while not self.stopping:
+                        self.one(c, rnd)
+            except (OSError, kf.Closed):
+                time.sleep(0.02)  # the gateway is away
+            except BaseException as e:
+                self.failures.append(e)
+                return
+
+    def try_(self, c, item):
+        """True when it succeeded, None when the storage was away."""
+        result = c.do(item)
+        if result.status == ttlv.SUCCESS:
+            return result
+        if result.reason_name != "GeneralFailure":
+            raise AssertionError("unexpected: %r" % result)
+        return None
+
+    def one(self, c, rnd):
+        made = self.try_(c, ttlv.create(attribute("x-born", "yes")))
+        if made is None:
+            return
+        key = Key(made.uid)
+        key.labels["x-born"] = "yes"
+        with self.lock:
+            self.keys.append(key)
+        if rnd.random() < 0.8:
+            got = self.try_(c, on("Get", key.uid))
+            if got is not None:
+                key.material = got.key
+        if rnd.random() < 0.5:
+            key.doubt_label = ("x-later", "v%d" % rnd.randrange(1000))
+            if self.try_(c, on("AddAttribute", key.uid, attribute(*key.doubt_label))):
+                key.labels["x-later"] = key.doubt_label[1]
+                key.doubt_label = None
+        for item, state in ((on("Activate", key.uid), ACTIVE),
+                            (revoke(key.uid, 6), DEACTIVATED),
+                            (on("Destroy", key.uid), DESTROYED)):
+            if rnd.random() < 0.4:
+                return
+            key.doubt_state = state
+            if not self.try_(c, item):
+                return
+            key.state, key.doubt_state = state, None
+
+
+class Crash(kf.Case):
+    def check(self, gw, keys):
+        """Every key that was acknowledged, as it was; and nothing half made."""
+        with gw.client() as c:
+            for key in keys:
+                found = ttlv.Result(c.call(get_attributes(key.uid)).items[0].node)
+                self.assertEqual(found.status, ttlv.SUCCESS, (key.uid, found))
+                self.check_one(c, key, found.attributes())
+            for n in c.ok(ttlv.item("Locate")).all("UniqueIdentifier"):
+                self.assertEqual(len(c.key(n.value)), 32)
+
+    def check_one(self, c, key, found):
+        state = found["State"][0]
+        self.assertIn(state, (key.state, key.doubt_state), key.uid)
+        key.state = state
+        for name, value in key.labels.items():
+            self.assertEqual(found.get(name), [value], key.uid)
+        if key.doubt_label and key.doubt_label[0] in found:
+            self.assertEqual(found[key.doubt_label[0]], [key.doubt_label[1]])
+        if state == DESTROYED:
+            self.assert_reason(c.do(on("Get", key.uid)), "ItemNotFound", "KeyValueNotPresent",
+                               "PermissionDenied")
+            return
+        material = c.key(key.uid)
+        if key.material is not None:
+            self.assertEqual(material, key.material, key.uid)
+        digest = ttlv.seq("Attribute", *found["Digest"][0]).path("DigestValue")
+        self.assertEqual(hashlib.sha256(material).digest(), digest)
+        key.material = material
+
+    def test_sigkill_under_load(self):
+        rnd = kf.random_for("sigkill")
+        gw = self.gateway()
+        everything = []
+        killed = {"gateway": 0, "storage child": 0}
+        for n in range(ROUNDS):
+            load = Load(gw, rnd.randrange(1 << 30)).start()
+            kf.eventually(lambda: load.count() >= 3, "load", 30)
+            time.sleep(rnd.random() * 0.4)
+            whom = "gateway" if n % 2 == 0 else "storage child"
+            killed[whom] += 1
+            if whom == "gateway":
+                gw.kill()
+                load.stop()
+                gw.start()
+            else:
+                self.kill_child(gw, load)
+            self.assertEqual(load.failures, [])
+            self.check(gw, load.keys)
+            everything.extend(load.keys)
+            if kf.LONG and n % 20 == 0:
+                print("%d of %d: %d keys" % (n, ROUNDS, len(everything)), flush=True)
+        self.check(gw, everything)
+        gw.assert_idle()
+        print("%d keys acknowledged; killed: %s" % (len(everything), killed), flush=True)
+        self.assertGreater(len(everything), 3 * ROUNDS)
+
+    def kill_child(self, gw, load):
+        """The gateway stays, starts another child and goes on."""
+        child = gw.child_pid()
+        self.assertGreater(child, 0)
+        os.kill(child, signal.SIGKILL)
+        kf.eventually(lambda: gw.child_pid() not in (child, 0, -1), "a new storage child", 20)
+        before = load.count()
+        kf.eventually(lambda: load.failures or load.count() > before, "work goes on", 20)
+        load.stop()
+        self.assertIsNone(gw.process.poll(), "the gateway ended")
+
+    def test_kill_both_while_starting(self):
+        """Killed again and again before it is ready: it recovers from that as well."""
+        gw = self.gateway()
+        load = Load(gw, 1).start()
+        kf.eventually(lambda: load.count() >= 5, "load", 30)
+        gw.kill()
+        load.stop()
+        rnd = kf.random_for("starting")
+        for _ in range(5):
+            with open(gw.log_path, "ab") as log:
+                p = subprocess.Popen(gw.command(), stdout=log, stderr=log)
+                time.sleep(rnd.random() * 0.3)
+                p.kill()
+                p.wait()
+        gw.start()
+        self.assertEqual(load.failures, [])
+        self.check(gw, load.keys)
+
+    def test_second_gateway_refuses(self):
+        gw = self.gateway()
+        with gw.client() as c:
+            uid = c.create()
+            second = kf.Gateway(directory=gw.dir)
+            second.socket_path = os.path.join(gw.dir, "second.sock")
+            second.conf = os.path.join(gw.dir, "second.conf")
+            second.configure()
+            done = subprocess.run(second.command(), stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, timeout=60, check=False)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertGreater(done.returncode, 0, "killed by a signal")
+            self.assertRegex(done.stdout.decode(), "another process|in use")
+            self.assertEqual(len(c.key(uid)), 32)
+
+    @staticmethod
+    def gone(pid):
+        try:
+            with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as f:
+                return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+        except FileNotFoundError:
+            return True
+
+    def test_orphaned_child_lets_go(self):
+        """After SIGKILL of the gateway its child ends by itself, so that a new one can start."""
+        gw = self.gateway()
+        child = gw.child_pid()
+        gw.kill()
+        kf.eventually(lambda: self.gone(child), "the child ends", 20)
+        gw.start()
+        self.assert_fine(gw)
+
+
+@unittest.skipUnless(os.environ.get("KEYFERRY_TESTING") == "1",
+                     "faults are only in builds with -Dtesting=true")
+class Faults(kf.Case):
+    """The storage child fails or dies at the worst moments: never half a key, never a lie."""
+
+    KINDS = ("STORE_COMMIT", "STORE_COMMIT_FULL", "STORE_DIE_BEFORE_COMMIT",
+             "STORE_DIE_AFTER_COMMIT", "STORE_DIE_BETWEEN")
+
+    def insist(self, gw, item):
+        """Asks until it is done; returns the result.  The first failure ends the faults."""
+        for _ in range(100):
+            with gw.client() as c:
+                result = c.do(item)
+            if result.reason_name != "GeneralFailure":
+                return result
+            if self.faulty:
+                self.faulty = False
+                gw.stop()
+                gw.start()
+        raise AssertionError("it never recovers: %r" % result)
+
+    def life(self, gw):
+        """One key's life; whatever was answered must hold."""
+        name = ttlv.name_attribute("faulty")
+        made = self.insist(gw, ttlv.create(name))
+        if made.status != ttlv.SUCCESS:
+            self.assert_reason(made, "IllegalOperation")  # made, but the answer was lost
+            made = self.insist(gw, ttlv.item("Locate", name))
+        uid = made.uid
+        key = self.insist(gw, on("Get", uid)).key
+        self.assertEqual(self.insist(gw, on("AddAttribute", uid, attribute("x-Name", "vm"))).status,
+                         ttlv.SUCCESS)
+        activated = self.insist(gw, on("Activate", uid))
+        if activated.status != ttlv.SUCCESS:
+            self.assert_reason(activated, "PermissionDenied")  # active, but the answer was lost
+        self.assertEqual(self.insist(gw, on("Get", uid)).key, key)
+        return uid, key
+
+    def test_every_fault(self):
+        for kind in self.KINDS:
+            met = 0
+            for skip in range(0, 16 if kf.LONG else 5):
+                with self.subTest(fault=kind, skip=skip):
+                    gw = self.gateway(start=False)
+                    gw.start(env={"KEYFERRY_FAULTS": "%s:%d:1" % (kind, skip)})
+                    self.faulty = True
+                    uid, key = self.life(gw)
+                    met += not self.faulty
+                    gw.stop()
+                    gw.start()
+                    with gw.client() as c:
+                        self.assertEqual((c.key(uid), c.state(uid)), (key, ACTIVE))
+                        found = c.ok(ttlv.item("Locate")).all("UniqueIdentifier")
+                        self.assertEqual([n.value for n in found], [uid])
+                    gw.stop()
+            self.assertGreater(met, 0, "%s was never met" % kind)
+
+
+class Backup(kf.Case):
+    def test_backup_under_load_and_restore(self):
+        gw = self.gateway()
+        load = Load(gw, 7).start()
+        kf.eventually(lambda: load.count() >= 20, "load", 30)
+        with load.lock:
+            before = list(load.keys)
+        kept = os.path.join(gw.dir, "backup")
+        os.mkdir(kept, 0o700)
+        gw.ctl("backup", kept)
+        load.stop()
+        self.assertEqual(load.failures, [])
+        gw.stop()
+
+        other = self.gateway(start=False)
+        for t in other.tenants:
+            os.replace(os.path.join(gw.dir, t.name + ".root"),
+                       os.path.join(other.dir, t.name + ".root"))
+        other.ctl("restore", kept)
+        other.start()
+        with other.client() as c:
+            for key in before:
+                found = ttlv.Result(c.call(get_attributes(key.uid, "State")).items[0].node)
+                self.assertEqual(found.status, ttlv.SUCCESS, key.uid)
+                if found.attributes()["State"][0] != DESTROYED and key.material:
+                    self.assertEqual(c.key(key.uid), key.material)
+
+    def test_backup_into_a_directory_that_is_not_empty(self):
+        gw = self.gateway()
+        done = gw.ctl("backup", gw.dir, check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("empty", done.stdout + done.stderr)
+        self.assert_fine(gw)
+
+
+if __name__ == "__main__":
+    kf.main()

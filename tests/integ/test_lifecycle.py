@@ -1,0 +1,476 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting, reloading, draining, stopping; keyferryd's and keyferryctl's command lines; and the
+client that the quickstart shows."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import time
+
+import kf
+import ttlv
+from ttlv import attribute, item, on
+
+
+def run(*command, **kwargs):
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=60, check=False, **kwargs)
+
+
+class Reload(kf.Case):
+    def two(self):
+        a = kf.AUTHORITY
+        return a.make("vcenter"), a.make("second")
+
+    def hup(self, gw):
+        at = gw.mark()
+        gw.process.send_signal(signal.SIGHUP)
+        return gw.await_log("reload", at)
+
+    def by_signal(self, gw):
+        self.assertRegex(self.hup(gw), "reloaded")
+
+    def by_command(self, gw):
+        gw.ctl("reload")
+
+    def refused(self, gw, certificate):
+        try:
+            with gw.client(certificate) as c:
+                c.ok(item("DiscoverVersions"))
+        except (OSError, kf.Closed):
+            return True
+        return False
+
+    def test_certificates_act_at_once(self):
+        first, second = self.two()
+        for how in (self.by_signal, self.by_command):
+            with self.subTest(how=how.__name__):
+                gw = self.gateway(tenants=[kf.Tenant("a", first)])
+                self.assertTrue(self.refused(gw, second))
+                with gw.client(first) as kept:
+                    uid = kept.create()
+                    gw.tenants[0].certificates = [first, second]
+                    gw.configure()
+                    how(gw)
+                    added = gw.client(second)
+                    self.assertEqual(added.key(uid), kept.key(uid))
+                    gw.tenants[0].certificates = [first]
+                    gw.configure()
+                    how(gw)
+                    self.assertTrue(added.is_closed(), "the session of a removed certificate")
+                    added.close()
+                    self.assertTrue(self.refused(gw, second))
+                    kept.ok(on("Get", uid))
+                gw.assert_idle()
+
+    def test_certificate_moves_to_another_tenant(self):
+        """Its sessions are closed: they would still see the old tenant's keys."""
+        first, second = self.two()
+        gw = self.gateway(tenants=[kf.Tenant("a", first, second), kf.Tenant("b", kf.AUTHORITY.make(
+            "third"))])
+        c = gw.client(second)
+        uid = c.create()
+        gw.tenants[0].certificates = [first]
+        gw.tenants[1].certificates.append(second)
+        gw.configure()
+        self.by_command(gw)
+        self.assertTrue(c.is_closed())
+        c.close()
+        with gw.client(second) as c:
+            self.assert_reason(c.do(on("Get", uid)), "ItemNotFound")
+
+    def test_broken_configuration_changes_nothing(self):
+        gw = self.gateway()
+        with open(gw.conf, encoding="utf-8") as f:
+            good = f.read()
+        missing = os.path.join(gw.dir, "missing.pem")
+        pem = gw.tenants[0].certificates[0].pem
+        broken = {
+            "syntax": good + "tenant {",
+            "unknown option": good + "listne = {}\n",
+            "bad value": good + 'idle-timeout = "soon"\n',
+            "missing client certificate": good.replace(pem, missing),
+            "certificate is no certificate": good.replace(pem, gw.conf),
+            "missing server key": good.replace(gw.servers[0].key, missing),
+            "server key of another certificate": good.replace(gw.servers[0].key,
+                                                              gw.servers[1].key),
+            "missing root key": good.replace("a.root", "b.root"),
+            "two tenants with one certificate":
+                good + gw.tenants[0].section(gw.dir).replace('"a"', '"b"', 2),
+            "empty": "",
+        }
+        with gw.client() as c:
+            uid = c.create()
+            for name, text in broken.items():
+                with self.subTest(broken=name):
+                    with open(gw.conf, "w", encoding="utf-8") as f:
+                        f.write(text)
+                    self.assertRegex(self.hup(gw), "refused|nothing changed")
+                    done = run(kf.program("keyferryctl"), "-s", gw.socket_path, "reload")
+                    self.assertNotEqual(done.returncode, 0, done)
+                    self.assertTrue(done.stderr.strip())
+                    c.ok(on("Get", uid))
+                    self.assert_fine(gw)
+                    tested = run(kf.program("keyferryd"), "-t", "-c", gw.conf)
+                    self.assertEqual(tested.returncode, 2, tested)
+                    self.assertIn(os.path.basename(gw.conf), tested.stderr)
+            with open(gw.conf, "w", encoding="utf-8") as f:
+                f.write(good)
+            self.by_signal(gw)
+            c.ok(on("Get", uid))
+        counted = gw.metrics()
+        self.assertEqual(counted["reloads_failed_total"], 2 * len(broken))
+        self.assertEqual(counted["reloads_total"], 1)
+
+    def test_new_server_certificate(self):
+        gw = self.gateway(servers=[kf.AUTHORITY.make("server-ec")])
+        with gw.client() as before:
+            before.ok(item("DiscoverVersions"))
+            self.assertEqual(before.sock.getpeercert(True), kf.AUTHORITY.make("server-ec").der)
+            gw.servers = [kf.AUTHORITY.make("server-rsa", "rsa")]
+            gw.configure()
+            self.by_command(gw)
+            before.ok(item("DiscoverVersions"))
+            with gw.client() as after:
+                after.ok(item("DiscoverVersions"))
+                self.assertEqual(after.sock.getpeercert(True),
+                                 kf.AUTHORITY.make("server-rsa", "rsa").der)
+
+    def test_reload_under_load(self):
+        gw = self.gateway()
+        stop = []
+
+        def work(n):
+            if n == 0:
+                try:
+                    for _ in range(20):
+                        gw.ctl("reload")
+                finally:
+                    stop.append(1)
+                return
+            while not stop:
+                with gw.client() as c:
+                    c.key(c.create())
+        kf.in_parallel(4, work)
+        gw.assert_idle()
+
+    def test_options_that_need_a_restart_are_named(self):
+        gw = self.gateway()
+        gw.options = 'secure-heap-size = "8MiB"'
+        gw.configure()
+        done = gw.ctl("reload")
+        self.assertIn("secure-heap-size", done.stdout + gw.log())
+
+
+class Stopping(kf.Case):
+    def test_sigterm(self):
+        gw = self.gateway()
+        child = gw.child_pid()
+        with gw.client() as c:
+            c.create()
+            self.assertEqual(gw.stop(), 0)
+            self.assertTrue(c.is_closed())
+        self.assertFalse(os.path.exists(gw.socket_path))
+        with self.assertRaises(ProcessLookupError):
+            os.kill(child, 0)
+
+    def test_sigterm_lets_requests_end(self):
+        """What is being worked on is answered; what is half sent gets its time."""
+        gw = self.gateway()
+        data = ttlv.request((1, 1), ttlv.create()).encode()
+        several = [gw.client() for _ in range(8)]
+        gw.process.send_signal(signal.SIGSTOP)
+        for c in several:
+            c.send(data)
+        gw.process.send_signal(signal.SIGTERM)
+        gw.process.send_signal(signal.SIGCONT)
+        made = []
+        for c in several:
+            try:
+                made.append(c.receive().items[0].uid)
+            except kf.Closed:
+                pass  # the signal came first: never begun, never answered
+            c.close()
+        self.assertEqual(gw._gone(30), 0)
+        gw.start()
+        with gw.client() as c:
+            for uid in made:
+                c.key(uid)
+            found = c.ok(item("Locate")).all("UniqueIdentifier")
+            self.assertEqual(len(found), len(made))
+
+    def test_no_new_sessions_while_draining(self):
+        gw = self.gateway(options='drain-timeout = "3s"')
+        half = gw.client()
+        half.send(ttlv.request((1, 1), ttlv.create()).encode()[:100])
+        time.sleep(0.1)
+        at = gw.mark()
+        gw.process.send_signal(signal.SIGTERM)
+        gw.await_log("stopping", at)
+        with self.assertRaises((OSError, kf.Closed)):
+            with gw.client(timeout=1) as c:
+                c.ok(item("DiscoverVersions"))
+        start = time.monotonic()
+        self.assertEqual(gw._gone(20), 0)
+        self.assertLess(time.monotonic() - start, 10)
+        half.close()
+
+    def test_drain_command(self):
+        gw = self.gateway()
+        gw.ctl("drain")
+        self.assertEqual(gw._gone(20), 0)
+
+    def test_sigint(self):
+        gw = self.gateway()
+        gw.process.send_signal(signal.SIGINT)
+        self.assertEqual(gw._gone(20), 0)
+
+    def test_background(self):
+        """Without -f the command returns once it listens, and the daemon stays."""
+        gw = self.gateway(start=False)
+        with open(gw.log_path, "ab") as log:
+            done = subprocess.run([kf.program("keyferryd"), "-c", gw.conf], stdout=log, stderr=log,
+                                  env={k: v for k, v in os.environ.items()
+                                       if k != "NOTIFY_SOCKET"}, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0)
+        status = gw.control("status")[0]
+        self.assertGreater(status["pid"], 1)
+        gw.port = int(re.search(r":(\d+)$", status["listening"][0]).group(1))
+        self.assert_fine(gw)
+        os.kill(status["pid"], signal.SIGTERM)
+        kf.eventually(lambda: not os.path.exists(gw.socket_path), "the daemon ends")
+
+    def test_stale_control_socket(self):
+        gw = self.gateway()
+        gw.kill()
+        self.assertTrue(os.path.exists(gw.socket_path))
+        gw.start()
+        self.assertEqual(gw.control("status")[0]["pid"], gw.process.pid)
+
+
+class CommandLine(kf.Case):
+    def daemon(self, *args, **kwargs):
+        return run(kf.program("keyferryd"), *args, **kwargs)
+
+    def test_exit_statuses(self):
+        gw = self.gateway(start=False)
+        for args, status in ((("-V",), 0), (("-h",), 0), (("-t", "-c", gw.conf), 0),
+                             (("-t", "-c", "/nonexistent"), 2), (("-c", "/nonexistent"), 2),
+                             (("--no-such-flag",), 2), (("word",), 2)):
+            with self.subTest(args=args):
+                done = self.daemon(*args)
+                self.assertEqual(done.returncode, status, done)
+                self.assertTrue((done.stdout if status == 0 else done.stderr).strip())
+
+    def test_port_taken(self):
+        with socket.create_server(("127.0.0.1", 0)) as s:
+            gw = self.gateway(start=False)
+            gw.listen = "127.0.0.1:%d" % s.getsockname()[1]
+            gw.configure()
+            done = self.daemon("-f", "-c", gw.conf)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(gw.listen, done.stderr)
+
+    def test_errors_name_file_line_and_option(self):
+        gw = self.gateway(start=False)
+        with open(gw.conf, encoding="utf-8") as f:
+            lines = f.read().splitlines()
+        lines.insert(2, 'handshake-timeout = "10 parsecs"')
+        with open(gw.conf, "w", encoding="utf-8") as f:
+            f.write("\n".join(lines) + "\n")
+        done = self.daemon("-t", "-c", gw.conf)
+        self.assertEqual(done.returncode, 2)
+        self.assertRegex(done.stderr, re.escape(gw.conf) + ":[0-9]+: .*handshake-timeout")
+
+    def test_key_files_open_to_others_are_refused(self):
+        gw = self.gateway(start=False)
+        root = os.path.join(gw.dir, "a.root")
+        for path in (root, gw.servers[0].key):
+            os.chmod(path, 0o644)
+            done = self.daemon("-t", "-c", gw.conf)
+            os.chmod(path, 0o600)
+            self.assertEqual(done.returncode, 2, path)
+            self.assertIn(path, done.stderr)
+
+    def test_memory_that_cannot_be_locked(self):
+        gw = self.gateway(start=False)
+        limit = ["prlimit", "--memlock=0:0"]
+        if os.geteuid() == 0:
+            limit = ["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock"] + limit
+        refused = run(*limit, kf.program("keyferryd"), "-f", "-c", gw.conf)
+        self.assertEqual(refused.returncode, 1, refused)
+        self.assertRegex(refused.stderr, "memlock|MEMLOCK")
+
+    def test_no_core_dumps(self):
+        gw = self.gateway()
+        with open("/proc/%d/limits" % gw.process.pid, encoding="ascii") as f:
+            self.assertRegex(f.read(), r"Max core file size +0 +0 ")
+        heap = self.locked(gw.process.pid)
+        self.assertGreaterEqual(heap, 4096, "kB locked")
+
+    @staticmethod
+    def locked(pid):
+        with open("/proc/%d/status" % pid, encoding="ascii") as f:
+            return int(re.search(r"VmLck:\s+(\d+) kB", f.read()).group(1))
+
+    def test_files_are_private(self):
+        gw = self.gateway()
+        with gw.client() as c:
+            c.create()
+        self.assertEqual(stat.S_IMODE(os.stat(gw.socket_path).st_mode), 0o600)
+        for name in os.listdir(gw.state_dir):
+            mode = stat.S_IMODE(os.stat(os.path.join(gw.state_dir, name)).st_mode)
+            self.assertEqual(mode & 0o077, 0, name)
+
+
+class Control(kf.SharedCase):
+    @classmethod
+    def arguments(cls):
+        return {"tenants": [kf.Tenant("a", kf.AUTHORITY.make("vcenter")),
+                            kf.Tenant("b", kf.AUTHORITY.make("second"))]}
+
+    def json(self, *args):
+        return json.loads(self.gw.ctl("--json", *args).stdout.splitlines()[0])
+
+    def test_status(self):
+        status = self.json("status")
+        self.assertEqual(status["pid"], self.gw.process.pid)
+        self.assertEqual(status["listening"], ["127.0.0.1:%d" % self.gw.port])
+        self.assertTrue(status["secure-heap-locked"])
+        self.assertEqual(status["tenants"], 2)
+        text = self.gw.ctl("status").stdout
+        self.assertIn(str(self.gw.port), text)
+        self.assertNotIn("{", text)
+
+    def test_sessions(self):
+        c = self.client()
+        c.create()
+        mine = [s for s in self.json("sessions") if s["tenant"] == "a"]
+        self.assertEqual(len(mine), 1)
+        self.assertEqual(mine[0]["certificate"], kf.AUTHORITY.make("vcenter").digest)
+        self.assertEqual(mine[0]["last-operation"], "Create")
+        self.assertEqual(mine[0]["requests"], 1)
+        self.assertIn("127.0.0.1:%d" % c.sock.getsockname()[1], self.gw.ctl("sessions").stdout)
+
+    def test_keys(self):
+        c = self.client()
+        uid = c.create(attribute("x-Name", "vm \"17\" \u00e9"))
+        c.ok(on("Activate", uid))
+        key = c.key(uid)
+        shown = self.json("keys", "show", uid)
+        self.assertEqual((shown["uid"], shown["tenant"], shown["state"], shown["algorithm"],
+                          shown["length"]), (uid, "a", "Active", "AES", 256))
+        self.assertIn({"name": "x-Name", "index": 0, "value": "vm \"17\" \u00e9"},
+                      shown["attributes"])
+        everything = self.gw.ctl("keys", "show", uid).stdout + json.dumps(shown)
+        self.assertIn(uid, everything)
+        self.assertNotIn(key.hex(), everything.lower())
+        listed = self.json("keys", "list", "--name", "vm \"17\" \u00e9")
+        self.assertEqual([k["uid"] for k in listed], [uid])
+        self.assertEqual(self.json("keys", "list", "--tenant", "b"), [])
+        self.assertIn(uid, [k["uid"] for k in self.json("keys", "list", "--state", "Active")])
+        self.assertNotIn(uid, [k["uid"] for k in self.json("keys", "list", "--state",
+                                                           "Deactivated")])
+        uids = [c.create() for _ in range(5)][::-1]
+        self.assertEqual([k["uid"] for k in self.json("keys", "list", "--max", "5")], uids)
+        self.assertEqual([k["uid"] for k in self.json("keys", "list", "--max", "2", "--offset",
+                                                      "2")], uids[2:4])
+
+    def test_errors(self):
+        for args in (("keys", "show", "nobody"), ("keys", "list", "--tenant", "nobody"),
+                     ("keys", "list", "--state", "Broken"), ("no-such-command",),
+                     ("keys", "list", "--no-such-option"), ("log-level", "loud")):
+            with self.subTest(args=args):
+                done = self.gw.ctl(*args, check=False)
+                self.assertGreater(done.returncode, 0)
+                self.assertTrue(done.stderr.strip())
+                self.assertNotIn("Sanitizer", done.stderr)
+
+    def test_no_daemon(self):
+        done = run(kf.program("keyferryctl"), "-s", "/nonexistent/socket", "status")
+        self.assertGreater(done.returncode, 0)
+        self.assertIn("/nonexistent/socket", done.stderr)
+
+    def test_log_level(self):
+        self.gw.ctl("log-level", "debug")
+        at = self.gw.mark()
+        self.client().ok(item("DiscoverVersions"))
+        self.gw.await_log(r" debug ", at)
+        self.assertEqual(self.json("log-level")["log-level"], "debug")
+        self.gw.ctl("log-level", "info")
+
+    def test_health_and_tenants(self):
+        self.assertEqual([t["id"] for t in self.json("tenants")], ["a", "b"])
+        self.assertTrue(all(h["state"] == "good" for h in self.json("health")))
+
+    def test_make_root_key(self):
+        path = os.path.join(self.gw.dir, "fresh.root")
+        run(kf.program("keyferryctl"), "make-root-key", path)
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        with open(path, encoding="ascii") as f:
+            content = f.read()
+        self.assertRegex(content, r"^1 [0-9a-f]{64}\n$")
+        again = run(kf.program("keyferryctl"), "make-root-key", path)
+        self.assertNotEqual(again.returncode, 0)
+        with open(path, encoding="ascii") as f:
+            self.assertEqual(f.read(), content)
+
+    def test_socket_survives_bad_clients(self):
+        for data in (b"\n", b"\0\n", b"a" * 10000 + b"\n", b"status", b"keys show\t\t\t\n",
+                     b"status\n" * 50, b"\xff\xfe\n", b"keys list\tmax=-1\n", b"\t\n"):
+            with socket.socket(socket.AF_UNIX) as s:
+                s.settimeout(5)
+                s.connect(self.gw.socket_path)
+                with kf.contextlib.suppress(OSError):
+                    s.sendall(data)
+                    s.recv(65536)
+        self.json("status")
+
+
+class VCenterProgram(kf.Case):
+    """keyferry-vcenter, which the quickstart runs."""
+
+    def command(self, gw, *more):
+        mine = gw.tenants[0].certificates[0]
+        line = [kf.program("keyferry-vcenter"), "--server", "127.0.0.1:%d" % gw.port,
+                "--certificate", mine.pem, "--key", mine.key,
+                "--state", os.path.join(gw.dir, "vcenter.state")]
+        for s in gw.servers:
+            line += ["--server-certificate", s.pem]
+        return run(*line, *more)
+
+    def test_conversation_and_verify(self):
+        gw = self.gateway()
+        done = self.command(gw)
+        self.assertEqual(done.returncode, 0, done)
+        for size in (" 104 bytes", " 120 bytes", " 136 bytes", " 312 bytes"):
+            self.assertIn(size, done.stdout)
+        gw.kill()
+        gw.start()
+        done = self.command(gw, "--verify")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn("same key", done.stdout)
+        with open(os.path.join(gw.dir, "vcenter.state"), encoding="ascii") as f:
+            uid = f.read().split()[0]
+        with gw.client() as c:
+            self.assertNotIn(c.key(uid).hex(), done.stdout)
+        with open(os.path.join(gw.dir, "vcenter.state"), "w", encoding="ascii") as f:
+            f.write(uid + " 00000000\n")
+        done = self.command(gw, "--verify")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("another key", done.stderr)
+
+    def test_it_notices_another_server(self):
+        gw = self.gateway()
+        gw.servers = [kf.AUTHORITY.make("unknown")]
+        done = self.command(gw)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("not the one that is trusted", done.stderr)
+
+
+if __name__ == "__main__":
+    kf.main()

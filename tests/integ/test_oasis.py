@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The OASIS KMIP test cases, those that the gateway says it has the operations for.
+
+The cases lie outside the source tree, in the directory KEYFERRY_OASIS (default: ../shared/oasis
+beside the source tree): one folder a protocol version, one XML file a case.
+"""
+
+import glob
+import os
+import re
+import sys
+import unittest
+
+import kf
+import oasis_xml
+import ttlv
+
+DIRECTORY = os.environ.get("KEYFERRY_OASIS") or os.path.join(kf.TOP, "..", "shared", "oasis")
+ALGORITHMS = {"AES"}  # of the symmetric keys; Query does not tell
+
+# Cases that the gateway does not pass, each with the reason.
+EXPECTED_FAILURES = {
+}
+
+
+def load_cases():
+    """All cases, in the order of their names: 2 stands before 10."""
+    def order(path):
+        return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", path)]
+    return [oasis_xml.Case(p)
+            for p in sorted(glob.glob(os.path.join(DIRECTORY, "*", "*.xml")), key=order)]
+
+
+class Oasis(kf.SharedCase):
+    """One instance is one case.  Each has a tenant of its own: no case sees another's keys."""
+
+    cases = []
+    runs = {}
+
+    def __init__(self, case):
+        super().__init__("run_case")
+        self.case = case
+
+    def __str__(self):
+        return self.case.name
+
+    id = __str__
+
+    def shortDescription(self):
+        return None
+
+    @classmethod
+    def arguments(cls):
+        groups = dict.fromkeys(c.group for c in cls.cases)
+        return {"tenants": [kf.Tenant("t%d" % n, kf.AUTHORITY.make("client-%d" % n))
+                            for n, _ in enumerate(groups)]}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.tables = oasis_xml.Tables()
+        cls.certificates = {g: t.certificates[0] for g, t in zip(
+            dict.fromkeys(c.group for c in cls.cases), cls.gw.tenants)}
+        with cls.gw.client(version=(1, 4)) as c:
+            listed = c.ok(ttlv.item("Query", ttlv.enum("QueryFunction", 1),
+                                    ttlv.enum("QueryFunction", 2)))
+            versions = c.ok(ttlv.item("DiscoverVersions")).all("ProtocolVersion")
+        cls.operations, cls.types = (
+            {cls.tables.value_name(name, n.value) for n in listed.all(name)}
+            for name in ("Operation", "ObjectType"))
+        cls.versions = {(v.path("ProtocolVersionMajor"), v.path("ProtocolVersionMinor"))
+                        for v in versions}
+
+    def unsupported(self):
+        """Why the case cannot be run; empty: it can."""
+        if self.case.version not in self.versions:
+            return "protocol %d.%d" % self.case.version
+        lacking = sorted(self.case.operations() - self.operations)
+        lacking += sorted(self.case.object_types() - self.types)
+        lacking += sorted(self.case.algorithms() - ALGORITHMS)
+        return ", ".join(lacking)
+
+    def first_difference(self, run, client):
+        steps = self.case.steps(self.tables)
+        for n, (request, response) in enumerate(steps):
+            client.send(run.request(request))
+            different = run.difference(response, client.receive().node)
+            if different:
+                return "step %d of %d, %s" % (n + 1, len(steps), different)
+        return None
+
+    def run_case(self):
+        lacking = self.unsupported()
+        if lacking:
+            self.skipTest("not supported: " + lacking)
+        group = self.case.group
+        run = self.runs.setdefault(group, oasis_xml.Run(self.tables))
+        different = self.first_difference(run, self.client(self.certificates[group]))
+        if self.case.name not in EXPECTED_FAILURES:
+            self.assertIsNone(different)
+        elif different is None:
+            self.fail("passes, though it was expected to fail: take it off the list")
+        else:
+            self.skipTest("expected to fail (%s): %s" % (
+                EXPECTED_FAILURES[self.case.name], different))
+
+
+def load_tests(_loader, _tests, _pattern):
+    return unittest.TestSuite(Oasis(case) for case in Oasis.cases)
+
+
+if __name__ == "__main__":
+    if not os.path.isdir(DIRECTORY):
+        kf.skip_all("no OASIS test cases: there is no directory %s (KEYFERRY_OASIS)" % DIRECTORY)
+    Oasis.cases = load_cases()
+    if not Oasis.cases:
+        sys.exit("no test cases in %s" % DIRECTORY)
+    kf.main()

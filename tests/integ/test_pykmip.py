@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PyKMIP's own client against the gateway, over every protocol version; and ttlv.py against
+PyKMIP's encoder, so that the other tests stand on something."""
+
+import logging
+import ssl
+import time
+import unittest
+
+import kf
+import ttlv
+
+try:
+    from kmip.core import attributes as kattributes
+    from kmip.core import enums
+    from kmip.core import objects as kobjects
+    from kmip.core import primitives
+    from kmip.core.factories.attributes import AttributeFactory
+    from kmip.core.messages import contents, payloads
+    from kmip.core.utils import BytearrayStream
+    from kmip.pie.client import ProxyKmipClient
+    from kmip.pie.exceptions import KmipOperationFailure
+    from kmip.services.kmip_client import KMIPProxy
+    MISSING = None
+except ImportError as e:
+    MISSING = str(e)
+    KMIPProxy = object
+
+VERSIONS = ("KMIP_1_0", "KMIP_1_1", "KMIP_1_2", "KMIP_1_3", "KMIP_1_4")
+
+
+def make_socket(self, sock):
+    """PyKMIP wraps its socket in a way that newer Pythons and OpenSSLs no longer have."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(self.ca_certs)
+    context.load_cert_chain(self.certfile, self.keyfile)
+    self.socket = context.wrap_socket(sock)
+    self.socket.settimeout(self.timeout)
+
+
+def factory(kind, value):
+    return AttributeFactory().create_attribute(kind, value)
+
+
+def custom(name, value, index=None):
+    """PyKMIP's attribute factory knows no x- attributes."""
+    return kobjects.Attribute(
+        attribute_name=kobjects.Attribute.AttributeName(name),
+        attribute_index=None if index is None else kobjects.Attribute.AttributeIndex(index),
+        attribute_value=kattributes.CustomAttribute(value))
+
+
+class Codec(unittest.TestCase):
+    """ttlv.py writes what PyKMIP writes."""
+
+    def same(self, theirs, ours, version="KMIP_1_1"):
+        stream = BytearrayStream()
+        theirs.write(stream, kmip_version=enums.KMIPVersion[version])
+        self.assertEqual(bytes(stream.buffer), ours.encode())
+
+    def test_primitives(self):
+        for theirs, ours in (
+                (primitives.Integer(-7, enums.Tags.MAXIMUM_ITEMS), ttlv.integer("MaximumItems", -7)),
+                (primitives.Boolean(True, enums.Tags.BATCH_ORDER_OPTION),
+                 ttlv.boolean("BatchOrderOption", True)),
+                (primitives.TextString("hello", enums.Tags.UNIQUE_IDENTIFIER),
+                 ttlv.uid("hello")),
+                (primitives.ByteString(b"12345678", enums.Tags.UNIQUE_BATCH_ITEM_ID),
+                 ttlv.octets("UniqueBatchItemID", b"12345678")),
+                (primitives.DateTime(1234567890, enums.Tags.TIME_STAMP),
+                 ttlv.date("TimeStamp", 1234567890))):
+            self.same(theirs, ours)
+
+    def test_create(self):
+        mask = [enums.CryptographicUsageMask.ENCRYPT, enums.CryptographicUsageMask.DECRYPT]
+        template = kobjects.TemplateAttribute(attributes=[
+            factory(enums.AttributeType.CRYPTOGRAPHIC_ALGORITHM, enums.CryptographicAlgorithm.AES),
+            factory(enums.AttributeType.CRYPTOGRAPHIC_USAGE_MASK, mask),
+            factory(enums.AttributeType.CRYPTOGRAPHIC_LENGTH, 256)])
+        theirs = payloads.CreateRequestPayload(enums.ObjectType.SYMMETRIC_KEY, template)
+        self.same(theirs, ttlv.create().one("RequestPayload"))
+
+    def test_get_attributes(self):
+        theirs = payloads.GetAttributesRequestPayload("abc", ["State", "x-Name"])
+        self.same(theirs, ttlv.get_attributes("abc", "State", "x-Name").one("RequestPayload"))
+
+    def test_strict(self):
+        good = ttlv.request((1, 1), ttlv.item("DiscoverVersions")).encode()
+        self.assertEqual(ttlv.decode(good).encode(), good)
+        for bad in (good[:-1], good + b"\0", good[:7] + b"\x61" + good[8:],
+                    ttlv.element("UniqueIdentifier", ttlv.TEXT, b"abc", pad=b"\0\0\1\0\0"),
+                    ttlv.element("BatchCount", ttlv.INT, b"12345678")):
+            self.assertRaises(ttlv.Malformed, ttlv.decode, bad)
+
+
+class PyKmip(kf.SharedCase):
+    @classmethod
+    def setUpClass(cls):
+        logging.disable(logging.CRITICAL)
+        original = KMIPProxy._create_socket
+        KMIPProxy._create_socket = make_socket
+        cls.addClassCleanup(setattr, KMIPProxy, "_create_socket", original)
+        super().setUpClass()
+
+    def pie(self, version):
+        vcenter = kf.AUTHORITY.make("vcenter")
+        ca = kf.AUTHORITY.make("server-ec").pem
+        client = ProxyKmipClient(
+            hostname="127.0.0.1", port=self.gw.port, cert=vcenter.pem, key=vcenter.key, ca=ca,
+            config="nothing", kmip_version=enums.KMIPVersion[version])
+        client.open()
+        self.addCleanup(client.close)
+        return client
+
+    def each_version(self, test):
+        for version in VERSIONS:
+            with self.subTest(version=version):
+                test(self.pie(version), version)
+
+    def test_whole_life(self):
+        self.each_version(self.whole_life)
+
+    def whole_life(self, c, version):
+        mask = [enums.CryptographicUsageMask.ENCRYPT, enums.CryptographicUsageMask.DECRYPT]
+        name = "life-%s" % version
+        uid = c.create(enums.CryptographicAlgorithm.AES, 256, name=name,
+                       cryptographic_usage_mask=mask)
+        key = c.get(uid)
+        self.assertEqual(key.cryptographic_algorithm, enums.CryptographicAlgorithm.AES)
+        self.assertEqual((key.cryptographic_length, len(key.value)), (256, 32))
+        self.assertEqual(self.state(c, uid), enums.State.PRE_ACTIVE)
+        c.activate(uid)
+        self.assertEqual(self.state(c, uid), enums.State.ACTIVE)
+        self.assertEqual(c.get(uid).value, key.value)
+        self.attributes(c, uid, name)
+        self.labels(c, uid)
+        with self.assertRaises(KmipOperationFailure) as caught:
+            c.destroy(uid)
+        self.assertEqual(caught.exception.reason, enums.ResultReason.PERMISSION_DENIED)
+        c.revoke(enums.RevocationReasonCode.CESSATION_OF_OPERATION, uid, "the VM is gone")
+        self.assertEqual(self.state(c, uid), enums.State.DEACTIVATED)
+        c.destroy(uid)
+        self.assertEqual(self.state(c, uid), enums.State.DESTROYED)
+        with self.assertRaises(KmipOperationFailure):
+            c.get(uid)
+        self.assertNotIn(uid, c.locate(attributes=[factory(enums.AttributeType.NAME, name)]))
+
+    def state(self, c, uid):
+        _, found = c.get_attributes(uid, ["State"])
+        return found[0].attribute_value.value
+
+    def attributes(self, c, uid, name):
+        listed = c.get_attribute_list(uid)
+        for expected in ("Unique Identifier", "Object Type", "Cryptographic Algorithm",
+                         "Cryptographic Length", "Cryptographic Usage Mask", "State",
+                         "Initial Date", "Activation Date", "Last Change Date", "Name", "Digest"):
+            self.assertIn(expected, listed)
+        got, found = c.get_attributes(uid, ["Name", "Cryptographic Length", "Initial Date",
+                                            "Cryptographic Usage Mask", "Object Type"])
+        self.assertEqual(got, uid)
+        values = {a.attribute_name.value: a.attribute_value for a in found}
+        self.assertEqual(values["Name"].name_value.value, name)
+        self.assertEqual(values["Cryptographic Length"].value, 256)
+        self.assertEqual(values["Cryptographic Usage Mask"].value, 0xC)
+        self.assertEqual(values["Object Type"].value, enums.ObjectType.SYMMETRIC_KEY)
+        self.assertLess(abs(values["Initial Date"].value - time.time()), 300)
+        self.assertEqual(c.locate(attributes=[factory(enums.AttributeType.NAME, name)]), [uid])
+        everything = c.locate(maximum_items=1000, attributes=[
+            factory(enums.AttributeType.CRYPTOGRAPHIC_ALGORITHM, enums.CryptographicAlgorithm.AES),
+            factory(enums.AttributeType.STATE, enums.State.ACTIVE)])
+        self.assertIn(uid, everything)
+        self.assertEqual(len(c.locate(maximum_items=1)), 1)
+
+    def labels(self, c, uid):
+        """PyKMIP has Modify and Delete Attribute, but no Add Attribute: that is done by hand."""
+        with self.gw.client(version=tuple(map(int, c.kmip_version.name[-3:].split("_")))) as raw:
+            raw.ok(ttlv.on("AddAttribute", uid, ttlv.attribute("x-Component", "ESXi Server")))
+        _, found = c.get_attributes(uid, ["x-Component"])
+        self.assertEqual(found[0].attribute_value.value, "ESXi Server")
+        _, changed = c.modify_attribute(uid, attribute=custom("x-Component", "Virtual Machine", 0))
+        self.assertEqual(changed.attribute_value.value, "Virtual Machine")
+        self.assertIn("x-Component", c.get_attribute_list(uid))
+        _, gone = c.delete_attribute(uid, attribute_name="x-Component")
+        self.assertEqual(gone.attribute_value.value, "Virtual Machine")
+        _, found = c.get_attributes(uid, ["x-Component"])
+        self.assertEqual(found, [])
+
+    def test_query_and_versions(self):
+        for version in VERSIONS:
+            with self.subTest(version=version):
+                proxy = self.pie(version).proxy
+                q = enums.QueryFunction
+                result = proxy.query(query_functions=[
+                    q.QUERY_OPERATIONS, q.QUERY_OBJECTS, q.QUERY_SERVER_INFORMATION])
+                self.assertEqual(result.result_status.value, enums.ResultStatus.SUCCESS)
+                o = enums.Operation
+                self.assertLessEqual(
+                    {o.CREATE, o.GET, o.GET_ATTRIBUTES, o.GET_ATTRIBUTE_LIST, o.ADD_ATTRIBUTE,
+                     o.MODIFY_ATTRIBUTE, o.DELETE_ATTRIBUTE, o.ACTIVATE, o.REVOKE, o.DESTROY,
+                     o.LOCATE, o.QUERY}, set(result.operations))
+                self.assertIn(enums.ObjectType.SYMMETRIC_KEY, result.object_types)
+                self.assertTrue(result.vendor_identification)
+                if version == "KMIP_1_0":
+                    continue  # Discover Versions came with 1.1
+                result = proxy.discover_versions()
+                self.assertEqual(result.result_status.value, enums.ResultStatus.SUCCESS)
+                self.assertEqual([(v.major, v.minor) for v in result.protocol_versions],
+                                 [(1, 4), (1, 3), (1, 2), (1, 1), (1, 0)])
+                result = proxy.discover_versions(
+                    protocol_versions=[contents.ProtocolVersion(1, 2),
+                                       contents.ProtocolVersion(9, 9)])
+                self.assertEqual([(v.major, v.minor) for v in result.protocol_versions], [(1, 2)])
+
+    def test_failures_are_told(self):
+        def failures(c, _):
+            for call in (lambda: c.get("nobody"), lambda: c.activate("nobody"),
+                         lambda: c.destroy("nobody"), lambda: c.get_attribute_list("nobody")):
+                with self.assertRaises(KmipOperationFailure) as caught:
+                    call()
+                self.assertEqual(caught.exception.reason, enums.ResultReason.ITEM_NOT_FOUND)
+            uid = c.create(enums.CryptographicAlgorithm.AES, 128)
+            self.assertEqual(len(c.get(uid).value), 16)
+            c.activate(uid)
+            with self.assertRaises(KmipOperationFailure) as caught:
+                c.activate(uid)
+            self.assertIn(caught.exception.reason, (enums.ResultReason.ILLEGAL_OPERATION,
+                                                    enums.ResultReason.PERMISSION_DENIED))
+        self.each_version(failures)
+
+    def test_compromise(self):
+        def compromise(c, _):
+            uid = c.create(enums.CryptographicAlgorithm.AES, 192)
+            c.revoke(enums.RevocationReasonCode.KEY_COMPROMISE, uid, "lost",
+                     compromise_occurrence_date=int(time.time()) - 3600)
+            self.assertEqual(self.state(c, uid), enums.State.COMPROMISED)
+            c.destroy(uid)
+            self.assertEqual(self.state(c, uid), enums.State.DESTROYED_COMPROMISED)
+        self.each_version(compromise)
+
+
+if __name__ == "__main__":
+    if MISSING:
+        kf.skip_all("PyKMIP is not installed (Debian: python3-pykmip): " + MISSING)
+    kf.main()

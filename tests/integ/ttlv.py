@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TTLV and KMIP 1.x messages, written apart from the gateway's own codec, for its tests.
+
+A Node is (tag, type, value); a structure's value is a list of Nodes.  decode() is strict, so that
+every answer of the gateway is checked for lengths, padding and types on the way.
+"""
+
+import struct
+
+STRUCT, INT, LONG, BIGINT, ENUM, BOOL, TEXT, BYTES, DATE, INTERVAL = range(1, 11)
+FIXED = {INT: (4, ">i"), LONG: (8, ">q"), ENUM: (4, ">I"), BOOL: (8, ">Q"), DATE: (8, ">q"),
+         INTERVAL: (4, ">I")}
+
+TAGS = {
+    "AsynchronousIndicator": 0x420007, "Attribute": 0x420008, "AttributeIndex": 0x420009,
+    "AttributeName": 0x42000A, "AttributeValue": 0x42000B, "Authentication": 0x42000C,
+    "BatchCount": 0x42000D, "BatchErrorContinuationOption": 0x42000E, "BatchItem": 0x42000F,
+    "BatchOrderOption": 0x420010, "CompromiseOccurrenceDate": 0x420021, "Credential": 0x420023,
+    "CredentialType": 0x420024, "CredentialValue": 0x420025, "CriticalityIndicator": 0x420026,
+    "CryptographicAlgorithm": 0x420028, "CryptographicLength": 0x42002A,
+    "CryptographicUsageMask": 0x42002C, "Digest": 0x420034, "DigestValue": 0x420035,
+    "HashingAlgorithm": 0x420038, "KeyBlock": 0x420040, "KeyCompressionType": 0x420041,
+    "KeyFormatType": 0x420042, "KeyMaterial": 0x420043, "KeyValue": 0x420045,
+    "KeyWrappingSpecification": 0x420047, "MaximumItems": 0x42004F,
+    "MaximumResponseSize": 0x420050, "MessageExtension": 0x420051, "Name": 0x420053,
+    "NameType": 0x420054, "NameValue": 0x420055, "ObjectType": 0x420057, "Operation": 0x42005C,
+    "ProtocolVersion": 0x420069, "ProtocolVersionMajor": 0x42006A,
+    "ProtocolVersionMinor": 0x42006B, "QueryFunction": 0x420074, "RequestHeader": 0x420077,
+    "RequestMessage": 0x420078, "RequestPayload": 0x420079, "ResponseHeader": 0x42007A,
+    "ResponseMessage": 0x42007B, "ResponsePayload": 0x42007C, "ResultMessage": 0x42007D,
+    "ResultReason": 0x42007E, "ResultStatus": 0x42007F, "RevocationMessage": 0x420080,
+    "RevocationReason": 0x420081, "RevocationReasonCode": 0x420082, "ServerInformation": 0x420088,
+    "State": 0x42008D, "StorageStatusMask": 0x42008E, "SymmetricKey": 0x42008F,
+    "TemplateAttribute": 0x420091, "TimeStamp": 0x420092, "UniqueBatchItemID": 0x420093,
+    "UniqueIdentifier": 0x420094, "Username": 0x420099, "VendorExtension": 0x42009C,
+    "VendorIdentification": 0x42009D, "Password": 0x4200A1, "OffsetItems": 0x4200D4,
+    "LocatedItems": 0x4200D5, "ClientCorrelationValue": 0x420105,
+    "ServerCorrelationValue": 0x420106,
+}
+NAMES = {number: name for name, number in TAGS.items()}
+
+OPS = {
+    "Create": 1, "Register": 3, "Locate": 8, "Get": 0xA, "GetAttributes": 0xB,
+    "GetAttributeList": 0xC, "AddAttribute": 0xD, "ModifyAttribute": 0xE, "DeleteAttribute": 0xF,
+    "Activate": 0x12, "Revoke": 0x13, "Destroy": 0x14, "Query": 0x18, "DiscoverVersions": 0x1E,
+}
+
+REASONS = {
+    "ItemNotFound": 1, "ResponseTooLarge": 2, "AuthenticationNotSuccessful": 3,
+    "InvalidMessage": 4, "OperationNotSupported": 5, "MissingData": 6, "InvalidField": 7,
+    "FeatureNotSupported": 8, "OperationCanceledByRequester": 9, "CryptographicFailure": 0xA,
+    "IllegalOperation": 0xB, "PermissionDenied": 0xC, "ObjectArchived": 0xD,
+    "IndexOutOfBounds": 0xE, "ApplicationNamespaceNotSupported": 0xF,
+    "KeyFormatTypeNotSupported": 0x10, "KeyCompressionTypeNotSupported": 0x11,
+    "EncodingOptionError": 0x12, "KeyValueNotPresent": 0x13, "GeneralFailure": 0x100,
+}
+REASON_NAMES = {number: name for name, number in REASONS.items()}
+
+SUCCESS, FAILED, PENDING, UNDONE = range(4)
+PRE_ACTIVE, ACTIVE, DEACTIVATED, COMPROMISED, DESTROYED, DESTROYED_COMPROMISED = range(1, 7)
+VERSIONS = ((1, 0), (1, 1), (1, 2), (1, 3), (1, 4))
+
+
+class Malformed(Exception):
+    """The bytes are not TTLV."""
+
+
+class Node:
+    """One element."""
+
+    def __init__(self, tag, kind, value):
+        self.tag = TAGS[tag] if isinstance(tag, str) else tag
+        self.kind = kind
+        self.value = value
+
+    def __repr__(self):
+        name = NAMES.get(self.tag, "%06x" % self.tag)
+        if self.kind == STRUCT:
+            return "%s{%s}" % (name, ", ".join(map(repr, self.value)))
+        return "%s=%r" % (name, self.value)
+
+    def __eq__(self, other):
+        return (self.tag, self.kind, self.value) == (other.tag, other.kind, other.value)
+
+    def all(self, name):
+        """The children with that tag."""
+        return [n for n in self.value if n.tag == TAGS[name]]
+
+    def one(self, name):
+        """The only child with that tag."""
+        found = self.all(name)
+        if len(found) != 1:
+            raise AssertionError("%d of %s in %r" % (len(found), name, self))
+        return found[0]
+
+    def get(self, name, default=None):
+        """The value of the only child with that tag, or the default when there is none."""
+        return self.one(name).value if self.all(name) else default
+
+    def path(self, *names):
+        """The value that a path of tags leads to."""
+        node = self
+        for name in names:
+            node = node.one(name)
+        return node.value
+
+    def tags(self):
+        """The names of the children, in order."""
+        return [NAMES.get(n.tag, hex(n.tag)) for n in self.value]
+
+    def encode(self):
+        """The wire form."""
+        if self.kind == STRUCT:
+            body = b"".join(n.encode() for n in self.value)
+        elif self.kind in FIXED:
+            body = struct.pack(FIXED[self.kind][1], self.value)
+        elif self.kind == TEXT:
+            body = self.value.encode("utf-8")
+        else:
+            body = bytes(self.value)
+        return element(self.tag, self.kind, body)
+
+
+def element(tag, kind, body, length=None, pad=None):
+    """Wire form of any element; length and padding can be made to lie."""
+    if isinstance(tag, str):
+        tag = TAGS[tag]
+    if pad is None:
+        pad = b"\0" * (-len(body) % 8)
+    length = len(body) if length is None else length
+    return tag.to_bytes(3, "big") + bytes([kind]) + struct.pack(">I", length) + body + pad
+
+
+def _decode(data, at, end, depth):
+    if end - at < 8:
+        raise Malformed("header cut off at %d" % at)
+    tag, kind = int.from_bytes(data[at:at + 3], "big"), data[at + 3]
+    (length,) = struct.unpack_from(">I", data, at + 4)
+    at += 8
+    padded = length + (-length % 8)
+    if padded > end - at:
+        raise Malformed("length %d past the end at %d" % (length, at))
+    body = bytes(data[at:at + length])
+    if any(data[at + length:at + padded]):
+        raise Malformed("padding at %d" % at)
+    if kind == STRUCT:
+        if length % 8 or depth == 32:
+            raise Malformed("structure at %d" % at)
+        children, p = [], at
+        while p < at + length:
+            child, p = _decode(data, p, at + length, depth + 1)
+            children.append(child)
+        return Node(tag, kind, children), at + padded
+    if kind in FIXED:
+        size, form = FIXED[kind]
+        if length != size:
+            raise Malformed("length %d of type %d at %d" % (length, kind, at))
+        (value,) = struct.unpack(form, body)
+        if kind == BOOL:
+            if value > 1:
+                raise Malformed("boolean at %d" % at)
+            value = bool(value)
+    elif kind == TEXT:
+        value = body.decode("utf-8")
+    elif kind in (BYTES, BIGINT):
+        value = body
+    else:
+        raise Malformed("type %d at %d" % (kind, at))
+    return Node(tag, kind, value), at + padded
+
+
+def decode(data):
+    """The one element that fills the bytes; raises Malformed."""
+    node, end = _decode(data, 0, len(data), 0)
+    if end != len(data):
+        raise Malformed("%d bytes too many" % (len(data) - end))
+    return node
+
+
+def seq(tag, *children):
+    """A structure; None among the children is left out."""
+    return Node(tag, STRUCT, [c for c in children if c is not None])
+
+
+def integer(tag, value):
+    return Node(tag, INT, value)
+
+
+def enum(tag, value):
+    return Node(tag, ENUM, value)
+
+
+def boolean(tag, value):
+    return Node(tag, BOOL, value)
+
+
+def text(tag, value):
+    return Node(tag, TEXT, value)
+
+
+def octets(tag, value):
+    return Node(tag, BYTES, value)
+
+
+def date(tag, value):
+    return Node(tag, DATE, value)
+
+
+def interval(tag, value):
+    return Node(tag, INTERVAL, value)
+
+
+def uid(value):
+    return text("UniqueIdentifier", value) if value is not None else None
+
+
+def attribute(name, value, index=None):
+    """An Attribute structure; value is a Node of any tag, a str (Text) or None (no value)."""
+    if isinstance(value, str):
+        value = text("AttributeValue", value)
+    if value is not None:
+        value = Node("AttributeValue", value.kind, value.value)
+    return seq("Attribute", text("AttributeName", name),
+               integer("AttributeIndex", index) if index is not None else None, value)
+
+
+def name_attribute(value, index=None):
+    return attribute("Name", seq("AttributeValue", text("NameValue", value), enum("NameType", 1)),
+                     index)
+
+
+def ubid(counter):
+    """A Unique Batch Item ID as VMware's library makes it."""
+    return b"QLKC" + struct.pack("<I", counter)
+
+
+def item(operation, *payload, ubid=None, extension=None):
+    """A batch item.  The operation's name or number; ubid: bytes."""
+    if isinstance(operation, str):
+        operation = OPS[operation]
+    return seq("BatchItem", enum("Operation", operation),
+               octets("UniqueBatchItemID", ubid) if ubid is not None else None,
+               seq("RequestPayload", *payload), extension)
+
+
+def request(version, *items, count=None, header=()):
+    """A whole request as a Node.  header: further fields, between version and Batch Count."""
+    return seq("RequestMessage",
+               seq("RequestHeader",
+                   seq("ProtocolVersion", integer("ProtocolVersionMajor", version[0]),
+                       integer("ProtocolVersionMinor", version[1])),
+                   *header,
+                   integer("BatchCount", len(items) if count is None else count)),
+               *items)
+
+
+def template(*attributes):
+    return seq("TemplateAttribute", *attributes)
+
+
+def aes_attributes(length=256, mask=0xC):
+    """The three attributes that vCenter sends, in its order."""
+    return (attribute("Cryptographic Algorithm", enum("AttributeValue", 3)),
+            attribute("Cryptographic Usage Mask", integer("AttributeValue", mask)),
+            attribute("Cryptographic Length", integer("AttributeValue", length)))
+
+
+def create(*more, length=256, mask=0xC, ubid=None):
+    return item("Create", enum("ObjectType", 2), template(*aes_attributes(length, mask), *more),
+                ubid=ubid)
+
+
+def on(operation, identifier=None, *payload, ubid=None):
+    """An operation on one object; without identifier the ID Placeholder is meant."""
+    return item(operation, uid(identifier), *payload, ubid=ubid)
+
+
+def get_attributes(identifier, *names, ubid=None):
+    return on("GetAttributes", identifier, *[text("AttributeName", n) for n in names], ubid=ubid)
+
+
+def revoke(identifier, code=1, occurred=None, message=None, ubid=None):
+    return on("Revoke", identifier,
+              seq("RevocationReason", enum("RevocationReasonCode", code),
+                  text("RevocationMessage", message) if message is not None else None),
+              date("CompromiseOccurrenceDate", occurred) if occurred is not None else None,
+              ubid=ubid)
+
+
+class Result:
+    """One item of an answer."""
+
+    def __init__(self, node):
+        self.node = node
+        self.operation = node.get("Operation")
+        self.ubid = node.get("UniqueBatchItemID")
+        self.status = node.path("ResultStatus")
+        self.reason = node.get("ResultReason")
+        self.message = node.get("ResultMessage")
+        found = node.all("ResponsePayload")
+        self.payload = found[0] if found else None
+
+    def __repr__(self):
+        return "<%s>" % self.node
+
+    @property
+    def reason_name(self):
+        return REASON_NAMES.get(self.reason, self.reason)
+
+    @property
+    def uid(self):
+        return self.payload.path("UniqueIdentifier")
+
+    @property
+    def key(self):
+        return self.payload.path("SymmetricKey", "KeyBlock", "KeyValue", "KeyMaterial")
+
+    def attributes(self):
+        """{name: [value, ...]} of all Attribute structures in the payload."""
+        found = {}
+        for a in self.payload.all("Attribute"):
+            found.setdefault(a.path("AttributeName"), []).append(a.path("AttributeValue"))
+        return found
+
+
+class Answer:
+    """A whole answer, checked for what every answer must have."""
+
+    def __init__(self, data):
+        self.size = len(data)
+        self.data = data
+        self.node = decode(data)
+        if self.node.tag != TAGS["ResponseMessage"]:
+            raise Malformed("not a Response Message")
+        header = self.node.value[0]
+        if ([t for t in header.tags() if t not in ("ClientCorrelationValue",
+                                                   "ServerCorrelationValue")]
+                != ["ProtocolVersion", "TimeStamp", "BatchCount"]):
+            raise Malformed("header %r" % header)
+        self.version = (header.path("ProtocolVersion", "ProtocolVersionMajor"),
+                        header.path("ProtocolVersion", "ProtocolVersionMinor"))
+        self.time = header.path("TimeStamp")
+        self.items = [Result(n) for n in self.node.value[1:]]
+        for n in self.node.value[1:]:
+            self._check_item(n)
+        if header.path("BatchCount") != len(self.items):
+            raise Malformed("Batch Count")
+
+    @staticmethod
+    def _check_item(node):
+        order = ["Operation", "UniqueBatchItemID", "ResultStatus", "ResultReason",
+                 "ResultMessage", "ResponsePayload"]
+        tags = node.tags()
+        if tags != [t for t in order if t in tags]:
+            raise Malformed("item fields %s" % tags)
+        failed = node.path("ResultStatus") == FAILED
+        if failed and ("ResultReason" not in tags or "ResponsePayload" in tags):
+            raise Malformed("failed item %r" % node)
+        if node.path("ResultStatus") == SUCCESS and "ResultReason" in tags:
+            raise Malformed("successful item %r" % node)

@@ -1,0 +1,192 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Builds and tests everything as continuous integration does, and ends with one line:
+#   N passed, N failed, N skipped
+set -euo pipefail
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+packages=(meson ninja-build gcc libc6-dev clang libclang-rt-14-dev pkg-config check libsubunit-dev
+  libevent-dev libssl-dev libsqlite3-dev libconfuse-dev libyajl-dev libsystemd-dev openssl python3
+  python3-pykmip mandoc procps util-linux binutils)
+sanitized=(-Dtesting=true -Dwerror=true "-Db_sanitize=address,undefined" -Db_lundef=false)
+long=no
+failed=0
+
+usage() {
+  cat <<TXT
+usage: tests/run.sh [--long]
+Installs what the tests need (Debian packages; root or sudo), then builds and runs them: everything
+with gcc, AddressSanitizer and UndefinedBehaviorSanitizer; unit tests and fuzzer corpora with clang;
+a release build that must hold no test machinery.
+  --long   every test at full length, one after the other.  What has passed is not run again after
+           an interruption, as long as the programs under test are the same (build/long).
+KEYFERRY_SEED=N repeats a run with that seed.
+TXT
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  else
+    sudo "$@"
+  fi
+}
+
+install_packages() {
+  local missing=() p
+
+  for p in "${packages[@]}"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] ||
+      missing+=("$p")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  echo "Installing ${missing[*]}"
+  as_root apt-get update -q
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+    "${missing[@]}"
+}
+
+# DIRECTORY COMPILER OPTIONS...
+build() {
+  local to=$top/build/$1 cc=$2
+  shift 2
+
+  echo "== building $to"
+  [ -f "$to/build.ninja" ] || CC=$cc meson setup "$@" "$to" "$top" >/dev/null ||
+    { cat "$to/meson-logs/meson-log.txt"; return 1; }
+  ninja -C "$to" --quiet || return 1
+}
+
+# DIRECTORY ARGUMENTS...: the tests of one build; a failure is counted at the end.
+run_tests() {
+  local to=$top/build/$1
+  shift
+
+  meson test -C "$to" --no-rebuild --print-errorlogs --num-processes 2 "$@" || failed=1
+}
+
+# One test after the other, at full length, with a stamp for each that passed.
+run_long() {
+  local to=$top/build/test-gcc stamps=$top/build/long name stamp now
+
+  mkdir -p "$stamps"
+  export KEYFERRY_LONG=1
+  : >"$stamps/testlog.json"
+  meson test -C "$to" --list 2>/dev/null | grep ' / ' | while read -r name; do
+    name=${name##* / }
+    stamp=$stamps/$name.passed
+    now=$(cat "$to/src/daemon/keyferryd" "$to/src/ctl/keyferryctl" "$top"/tests/integ/*.py |
+      sha256sum)
+    if [ "$(cat "$stamp" 2>/dev/null)" = "$now" ]; then
+      echo "$name has passed before"
+    else
+      rm -f "$to/meson-logs/testlog.json"
+      if meson test -C "$to" --no-rebuild --print-errorlogs --timeout-multiplier 60 "$name" \
+        </dev/null; then
+        echo "$now" >"$stamp"
+      fi
+      cp "$to/meson-logs/testlog.json" "$stamps/$name.json"
+    fi
+    cat "$stamps/$name.json" >>"$stamps/testlog.json"
+  done
+}
+
+# shellcheck disable=SC2317  # called through note()
+# Clocks that tests can move and faults on request have no place in what people run.
+check_release() {
+  local found
+
+  build release gcc -Dbuildtype=release -Dtests=false -Dwerror=true || return 1
+  found=$(find "$top/build/release/src" "$top/build/release/contrib" -type f -executable \
+    -exec nm -A --defined-only {} + 2>/dev/null | grep -E ' (clock_test_|fault_test_)' || true)
+  [ -n "$(find "$top/build/release/src/daemon" -name keyferryd -type f)" ] || return 1
+  [ -z "$found" ] || { echo "test machinery in a release build:"; echo "$found"; return 1; }
+}
+
+# shellcheck disable=SC2317  # called through note()
+# vCenter's conversation with the very programs that people run.
+try_release() {
+  local of=$top/build/release
+
+  KEYFERRY_KEYFERRYD=$of/src/daemon/keyferryd KEYFERRY_KEYFERRYCTL=$of/src/ctl/keyferryctl \
+    KEYFERRY_KEYFERRY_VCENTER=$of/contrib/keyferry-vcenter PYTHONDONTWRITEBYTECODE=1 \
+    /usr/bin/python3 "$top/tests/integ/test_vcenter.py"
+}
+
+# Runs one check of our own and notes its result as meson would.
+note() {
+  local name=$1 result=OK
+  shift
+
+  echo "== $name"
+  "$@" || result=FAIL
+  printf '{"name": "%s", "result": "%s"}\n' "$name" "$result" >>"$top/build/own-checks.json"
+}
+
+# Adds up all results; fails when any failed, or when nothing ran.
+sum_up() {
+  /usr/bin/python3 - "$@" <<'PYTHON'
+import json, sys
+
+passed, bad, skipped = 0, [], []
+for path in sys.argv[1:]:
+    try:
+        lines = open(path, encoding="utf-8").read().splitlines()
+    except OSError:
+        bad.append("no results in " + path)
+        continue
+    for line in lines:
+        test = json.loads(line)
+        if test["result"] in ("OK", "EXPECTEDFAIL"):
+            passed += 1
+        elif test["result"] == "SKIP":
+            skipped.append(test["name"])
+        else:
+            bad.append("%s: %s" % (test["name"], test["result"]))
+for name in skipped:
+    print("SKIPPED", name)
+for name in bad:
+    print("FAILED", name)
+print("%d passed, %d failed, %d skipped" % (passed, len(bad), len(skipped)))
+sys.exit(1 if bad or passed == 0 else 0)
+PYTHON
+}
+
+case ${1:-} in
+"") ;;
+--long) long=yes ;;
+-h | --help)
+  usage
+  exit 0
+  ;;
+*)
+  usage >&2
+  exit 2
+  ;;
+esac
+
+export KEYFERRY_SEED=${KEYFERRY_SEED:-$((RANDOM * 32768 + RANDOM))}
+echo "KEYFERRY_SEED=$KEYFERRY_SEED"
+install_packages
+cd "$top"
+mkdir -p build
+rm -f build/own-checks.json
+
+# A build that fails leaves no results, and that counts as a failure at the end.
+rm -f build/*/meson-logs/testlog.json
+if build test-gcc gcc "${sanitized[@]}"; then
+  if [ "$long" = yes ]; then
+    run_long
+    sum_up build/long/testlog.json
+    exit
+  fi
+  run_tests test-gcc
+fi
+if build test-clang clang "${sanitized[@]}"; then
+  run_tests test-clang --suite unit --suite fuzz
+fi
+note "release build without test machinery" check_release
+note "vCenter's conversation with the release build" try_release
+sum_up build/test-gcc/meson-logs/testlog.json build/test-clang/meson-logs/testlog.json \
+  build/own-checks.json || failed=1
+exit "$failed"

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The control socket, spoken to over real UNIX sockets with virtual time. */
+#include "daemon/control.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/json.h"
+
+static char dir[64], path[96];
+static struct loop *loop;
+static struct control *control;
+static struct control_call *held; /* what the command "hold" was called with */
+
+static void
+run_echo(struct control_call *call)
+{
+	struct json j;
+	uint64_t max = 0;
+
+	if (!control_number(call, "max", 100, 7, &max)) {
+		control_done(call, ERR_INVALID_FIELD, "max: a number up to 100");
+		return;
+	}
+	json_init(&j, &call->out);
+	json_object(&j, NULL);
+	json_text(&j, "user", call->user);
+	json_text(&j, "name", control_arg(call, "name"));
+	json_int(&j, "max", (int64_t)max);
+	json_text(&j, "first", control_word(call, 0));
+	json_text(&j, "second", control_word(call, 1));
+	json_array(&j, "empty");
+	json_array_end(&j);
+	json_bool(&j, "yes", true);
+	json_time(&j, "never", 0);
+	json_time(&j, "then", 86400);
+	json_object_end(&j);
+	control_done(call, ERR_OK, NULL);
+}
+
+static void
+run_hold(struct control_call *call)
+{
+	held = call;
+}
+
+static void
+run_fail(struct control_call *call)
+{
+	control_done(call, ERR_BUSY, NULL);
+}
+
+static void
+run_overflow(struct control_call *call)
+{
+	static const char line[4096] = "x";
+
+	for (size_t i = 0; i < CONTROL_ANSWER_MAX / sizeof(line) + 1; i++)
+		buf_put(&call->out, line, sizeof(line));
+	control_done(call, ERR_OK, NULL);
+}
+
+static const struct control_command commands[] = {
+    {"echo", "[name=TEXT] [max=N] [WORD]...", "answers with its arguments", false, run_echo},
+    {"hold on", "", "ends later", true, run_hold},
+    {"fail", "", "fails", false, run_fail},
+    {"overflow", "", "answers more than fits", false, run_overflow},
+    {NULL, NULL, NULL, false, NULL},
+};
+
+static char user[] = "us\"er";
+
+static enum err
+start(struct control **out, const char **why)
+{
+	const struct control_params p = {path, 0640, commands, user, 10 * NS_PER_S};
+
+	return control_new(out, loop, &p, why);
+}
+
+static void
+setup(void)
+{
+	const char *why = "";
+
+	clock_test_freeze(1700000000);
+	log_set_level(LOG_ERROR);
+	snprintf(dir, sizeof(dir), "/tmp/check_control.XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/c.sock", dir);
+	loop = loop_new();
+	ck_assert_ptr_nonnull(loop);
+	ck_assert_int_eq(start(&control, &why), ERR_OK);
+	held = NULL;
+}
+
+static void
+teardown(void)
+{
+	control_free(control);
+	loop_free(loop);
+	unlink(path);
+	rmdir(dir);
+}
+
+static void
+turns(void)
+{
+	for (int i = 0; i < 20; i++)
+		loop_turn(loop, false);
+}
+
+static int
+dial(void)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	ck_assert_int_ge(fd, 0);
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	return fd;
+}
+
+static void
+say(int fd, const char *text)
+{
+	ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+	turns();
+}
+
+/* What has come, as text; "EOF" when the connection was closed and nothing came. */
+static const char *
+heard(int fd)
+{
+	static char text[65536];
+	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
+
+	if (n < 0 && errno == EAGAIN)
+		return "";
+	if (n <= 0)
+		return "EOF";
+	text[n] = '\0';
+	return text;
+}
+
+#define OK_LINE "{\"status\":\"ok\"}\n"
+
+START_TEST(arguments_arrive)
+{
+	int fd = dial();
+
+	say(fd, "echo\tname=a=b\tmax=99\t=x=y\t=\n");
+	ck_assert_str_eq(heard(fd),
+	    "{\"user\":\"us\\\"er\",\"name\":\"a=b\",\"max\":99,\"first\":\"x=y\",\"second\":\"\","
+	    "\"empty\":[],\"yes\":true,\"never\":null,\"then\":\"1970-01-02T00:00:00.000Z\"}"
+	    "\n" OK_LINE);
+	say(fd, "echo\tmax=101\n");
+	ck_assert_str_eq(
+	    heard(fd), "{\"status\":\"error\",\"error\":\"max: a number up to 100\"}\n");
+	close(fd);
+}
+END_TEST
+
+START_TEST(several_requests_in_one_piece)
+{
+	int fd = dial();
+
+	say(fd, "fail\nfail\nec");
+	ck_assert_str_eq(heard(fd), "{\"status\":\"error\",\"error\":\"too busy, try again\"}\n"
+				    "{\"status\":\"error\",\"error\":\"too busy, try again\"}\n");
+	say(fd, "ho\tmax=1\n");
+	ck_assert_ptr_nonnull(strstr(heard(fd), "\"max\":1,"));
+	close(fd);
+}
+END_TEST
+
+/* `nc -N`: the client shuts its side down and still reads. */
+START_TEST(half_closed_client_is_answered)
+{
+	int fd = dial();
+
+	ck_assert_int_eq(send(fd, "hold on\n", 8, 0), 8);
+	shutdown(fd, SHUT_WR);
+	turns();
+	ck_assert_ptr_nonnull(held);
+	ck_assert_str_eq(heard(fd), "");
+	control_done(held, ERR_OK, NULL);
+	turns();
+	ck_assert_str_eq(heard(fd), OK_LINE);
+	ck_assert_str_eq(heard(fd), "EOF");
+	close(fd);
+}
+END_TEST
+
+START_TEST(nonsense_is_refused)
+{
+	static char longest[CONTROL_LINE_MAX];
+	int fd = dial();
+
+	say(fd, "no-such\n");
+	ck_assert_str_eq(heard(fd), "{\"status\":\"error\",\"error\":\"no such command\"}\n");
+	say(fd, "echo\t1\t2\t3\t4\t5\t6\t7\t8\t9\t10\t11\t12\t13\t14\t15\t16\n");
+	ck_assert_str_eq(heard(fd), "{\"status\":\"error\",\"error\":\"no such command\"}\n");
+	ck_assert_int_eq(send(fd, "ec\0ho\n", 6, 0), 6);
+	turns();
+	ck_assert_ptr_nonnull(strstr(heard(fd), "not well formed"));
+	ck_assert_str_eq(heard(fd), "EOF");
+	close(fd);
+	fd = dial();
+	memset(longest, 'e', sizeof(longest));
+	ck_assert_int_eq(send(fd, longest, sizeof(longest), 0), (ssize_t)sizeof(longest));
+	turns();
+	ck_assert_ptr_nonnull(strstr(heard(fd), "larger than allowed"));
+	ck_assert_str_eq(heard(fd), "EOF");
+	close(fd);
+}
+END_TEST
+
+START_TEST(progress_comes_before_the_end)
+{
+	int fd = dial();
+
+	say(fd, "hold on\n");
+	buf_printf(&held->out, "{\"done\":1}\n");
+	ck_assert(control_flush(held));
+	turns();
+	ck_assert_str_eq(heard(fd), "{\"done\":1}\n");
+	clock_test_advance(9 * NS_PER_S);
+	ck_assert(control_flush(held)); /* a sign of life */
+	clock_test_advance(9 * NS_PER_S);
+	turns();
+	ck_assert_str_eq(heard(fd), "");
+	buf_printf(&held->out, "{\"done\":2}\n");
+	control_done(held, ERR_STORAGE, "disk \"x\"");
+	turns();
+	ck_assert_str_eq(
+	    heard(fd), "{\"done\":2}\n{\"status\":\"error\",\"error\":\"disk \\\"x\\\"\"}\n");
+	close(fd);
+}
+END_TEST
+
+START_TEST(client_goes_while_a_command_runs)
+{
+	int fd = dial();
+
+	say(fd, "hold on\n");
+	close(fd);
+	buf_printf(&held->out, "{}\n");
+	(void)control_flush(held);
+	turns();
+	ck_assert(!control_flush(held));
+	ck_assert_str_eq(held->argv[0], "hold on"); /* its own, not the client's */
+	control_done(held, ERR_OK, NULL);
+	turns();
+}
+END_TEST
+
+START_TEST(command_takes_too_long)
+{
+	int fd = dial();
+
+	say(fd, "hold on\n");
+	clock_test_advance(11 * NS_PER_S);
+	turns();
+	ck_assert_ptr_nonnull(strstr(heard(fd), "taking too long"));
+	ck_assert_str_eq(heard(fd), "EOF");
+	ck_assert(!control_flush(held));
+	control_done(held, ERR_OK, NULL);
+	close(fd);
+}
+END_TEST
+
+START_TEST(silent_client_is_closed)
+{
+	int fd = dial();
+
+	turns();
+	clock_test_advance(11 * NS_PER_S);
+	turns();
+	ck_assert_str_eq(heard(fd), "EOF");
+	close(fd);
+}
+END_TEST
+
+START_TEST(answer_over_the_ceiling)
+{
+	int fd = dial();
+
+	say(fd, "overflow\n");
+	ck_assert_str_eq(heard(fd),
+	    "{\"status\":\"error\",\"error\":\"the response would be larger than allowed\"}\n");
+	close(fd);
+}
+END_TEST
+
+/* One who does not read is dropped once the ceiling or the time limit is reached. */
+START_TEST(slow_readers)
+{
+	static const char line[65536] = "y";
+	int fd = dial(), fd2 = dial();
+
+	say(fd, "hold on\n");
+	for (int i = 0; i < 200 && control_flush(held); i++)
+		buf_put(&held->out, line, sizeof(line));
+	ck_assert(!control_flush(held));
+	turns();
+	control_done(held, ERR_OK, NULL);
+	say(fd2, "hold on\n");
+	for (int i = 0; i < 100; i++)
+		buf_put(&held->out, line, sizeof(line));
+	control_done(held, ERR_OK, NULL);
+	turns();
+	clock_test_advance(11 * NS_PER_S);
+	turns();
+	for (int i = 0; i < 200 && strcmp(heard(fd2), "EOF") != 0; i++)
+		ck_assert_int_lt(i, 199);
+	close(fd);
+	close(fd2);
+}
+END_TEST
+
+START_TEST(too_many_clients)
+{
+	int fds[CONTROL_CLIENTS_MAX], one_more;
+
+	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		fds[i] = dial();
+		turns();
+	}
+	one_more = dial();
+	turns();
+	ck_assert_ptr_nonnull(strstr(heard(one_more), "too busy"));
+	ck_assert_str_eq(heard(one_more), "EOF");
+	close(one_more);
+	close(fds[0]);
+	turns();
+	one_more = dial();
+	say(one_more, "fail\n");
+	ck_assert_ptr_nonnull(strstr(heard(one_more), "error"));
+	close(one_more);
+	for (int i = 1; i < CONTROL_CLIENTS_MAX; i++)
+		close(fds[i]);
+}
+END_TEST
+
+START_TEST(help_lists_the_table)
+{
+	const char *text;
+	int fd = dial();
+
+	say(fd, "help\n");
+	text = heard(fd);
+	ck_assert_ptr_nonnull(
+	    strstr(text, "{\"command\":\"hold on\",\"arguments\":\"\",\"help\":\"ends later\"}\n"));
+	ck_assert_ptr_nonnull(strstr(text, OK_LINE));
+	close(fd);
+}
+END_TEST
+
+START_TEST(socket_file)
+{
+	struct control *second = NULL;
+	const char *why = "";
+	struct stat st;
+	FILE *f;
+
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0640);
+	/* one that is alive stays */
+	ck_assert_int_eq(start(&second, &why), ERR_IN_USE);
+	ck_assert_ptr_nonnull(strstr(why, "another process answers"));
+	ck_assert_int_eq(stat(path, &st), 0);
+	/* a stale one is replaced: renamed, the file survives its owner */
+	control_free(control);
+	ck_assert_int_ne(stat(path, &st), 0);
+	ck_assert_int_eq(start(&control, &why), ERR_OK);
+	{
+		char other[128];
+
+		snprintf(other, sizeof(other), "%s.old", path);
+		ck_assert_int_eq(rename(path, other), 0);
+		control_free(control);
+		ck_assert_int_eq(rename(other, path), 0);
+	}
+	ck_assert_int_eq(start(&control, &why), ERR_OK);
+	control_free(control);
+	/* what is no socket is nobody's business */
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	fclose(f);
+	control = NULL;
+	ck_assert_int_eq(start(&control, &why), ERR_IO);
+	ck_assert_ptr_nonnull(strstr(why, "not a socket"));
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_ptr_null(control);
+}
+END_TEST
+
+/* A call that outlives the control socket still ends cleanly. */
+START_TEST(free_under_a_call)
+{
+	int fd = dial();
+
+	say(fd, "hold on\n");
+	control_free(control);
+	control = NULL;
+	ck_assert(!control_flush(held));
+	control_done(held, ERR_OK, NULL);
+	turns();
+	ck_assert_str_eq(heard(fd), "EOF");
+	close(fd);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("control");
+	TCase *tc = tcase_create("control");
+	SRunner *sr;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, arguments_arrive);
+	tcase_add_test(tc, several_requests_in_one_piece);
+	tcase_add_test(tc, half_closed_client_is_answered);
+	tcase_add_test(tc, nonsense_is_refused);
+	tcase_add_test(tc, progress_comes_before_the_end);
+	tcase_add_test(tc, client_goes_while_a_command_runs);
+	tcase_add_test(tc, command_takes_too_long);
+	tcase_add_test(tc, silent_client_is_closed);
+	tcase_add_test(tc, answer_over_the_ceiling);
+	tcase_add_test(tc, slow_readers);
+	tcase_add_test(tc, too_many_clients);
+	tcase_add_test(tc, help_lists_the_table);
+	tcase_add_test(tc, socket_file);
+	tcase_add_test(tc, free_under_a_call);
+	suite_add_tcase(s, tc);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

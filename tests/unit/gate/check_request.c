@@ -1,0 +1,800 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One message from bytes to answer, over a ledger and a vault in memory, on virtual time. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/rand.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "base/secret.h"
+#include "kmip/names.h"
+#include "kmip/ttlv.h"
+
+#include "../../../src/gate/request.h"
+#include "../../support/memkeys.h"
+
+enum { WALL = 1800000000 };
+
+static struct loop *loop;
+static struct memkeys mem;
+static struct tenant *tenant;
+static struct buf msg;	  /* the request being built */
+static struct buf answer; /* the last answer */
+static unsigned answers;
+static size_t msg_mark;
+static unsigned items, version_minor;
+static size_t heap_base; /* what OpenSSL's generator keeps */
+
+static void
+setup(void)
+{
+	unsigned char seed[16];
+	bool locked;
+
+	clock_test_freeze(WALL);
+	fault_test_clear();
+	log_set_level(LOG_ERROR);
+	ck_assert_int_eq(secret_heap_init(1 << 20, true, &locked), ERR_OK);
+	ck_assert_int_eq(RAND_bytes(seed, sizeof(seed)), 1);
+	heap_base = secret_heap_used();
+	loop = loop_new();
+	memkeys_init(&mem, loop);
+	tenant = memkeys_tenant(&mem, "t1");
+	buf_init(&msg, 1 << 20);
+	buf_init(&answer, 1 << 20);
+	answers = 0;
+	version_minor = 1;
+}
+
+static void
+teardown(void)
+{
+	ck_assert_int_eq(metric_get(METRIC_REQUESTS), 0);
+	ck_assert_uint_eq(secret_heap_used(), heap_base);
+	ck_assert_uint_eq(tenant->refs, 1);
+	tenant_unref(tenant);
+	memkeys_fini(&mem);
+	buf_fini(&msg);
+	buf_fini(&answer);
+	loop_free(loop);
+}
+
+/* --- building requests --- */
+
+static void
+begin(unsigned count, uint32_t continuation, uint32_t max_response)
+{
+	size_t header, version;
+
+	buf_reset(&msg);
+	items = 0;
+	msg_mark = ttlv_begin(&msg, TAG_REQUEST_MESSAGE);
+	header = ttlv_begin(&msg, TAG_REQUEST_HEADER);
+	version = ttlv_begin(&msg, TAG_PROTOCOL_VERSION);
+	ttlv_put_int(&msg, TAG_PROTOCOL_VERSION_MAJOR, 1);
+	ttlv_put_int(&msg, TAG_PROTOCOL_VERSION_MINOR, (int32_t)version_minor);
+	ttlv_end(&msg, version);
+	if (max_response > 0)
+		ttlv_put_int(&msg, TAG_MAXIMUM_RESPONSE_SIZE, (int32_t)max_response);
+	if (continuation > 0)
+		ttlv_put_enum(&msg, TAG_BATCH_ERROR_CONTINUATION_OPTION, continuation);
+	ttlv_put_int(&msg, TAG_BATCH_COUNT, (int32_t)count);
+	ttlv_end(&msg, header);
+}
+
+static size_t item_mark, payload_mark;
+
+static void
+item_begin(uint32_t operation, const char *uid)
+{
+	char ubid[8] = "QLKC";
+
+	item_mark = ttlv_begin(&msg, TAG_BATCH_ITEM);
+	ttlv_put_enum(&msg, TAG_OPERATION, operation);
+	ubid[4] = (char)++items;
+	ttlv_put_bytes(&msg, TAG_UNIQUE_BATCH_ITEM_ID, ubid, sizeof(ubid));
+	payload_mark = ttlv_begin(&msg, TAG_REQUEST_PAYLOAD);
+	if (uid != NULL)
+		ttlv_put_text(&msg, TAG_UNIQUE_IDENTIFIER, uid, strlen(uid));
+}
+
+static void
+item_end(void)
+{
+	ttlv_end(&msg, payload_mark);
+	ttlv_end(&msg, item_mark);
+}
+
+static void
+simple(uint32_t operation, const char *uid)
+{
+	item_begin(operation, uid);
+	item_end();
+}
+
+static void
+put_attr_enum(const char *name, uint32_t v)
+{
+	size_t at = ttlv_begin(&msg, TAG_ATTRIBUTE);
+
+	ttlv_put_text(&msg, TAG_ATTRIBUTE_NAME, name, strlen(name));
+	ttlv_put_enum(&msg, TAG_ATTRIBUTE_VALUE, v);
+	ttlv_end(&msg, at);
+}
+
+static void
+put_attr_int(const char *name, int32_t v)
+{
+	size_t at = ttlv_begin(&msg, TAG_ATTRIBUTE);
+
+	ttlv_put_text(&msg, TAG_ATTRIBUTE_NAME, name, strlen(name));
+	ttlv_put_int(&msg, TAG_ATTRIBUTE_VALUE, v);
+	ttlv_end(&msg, at);
+}
+
+static void
+put_attr_text(const char *name, const char *v)
+{
+	size_t at = ttlv_begin(&msg, TAG_ATTRIBUTE);
+
+	ttlv_put_text(&msg, TAG_ATTRIBUTE_NAME, name, strlen(name));
+	ttlv_put_text(&msg, TAG_ATTRIBUTE_VALUE, v, strlen(v));
+	ttlv_end(&msg, at);
+}
+
+static void
+create_item(void)
+{
+	size_t template;
+
+	item_begin(KMIP_OPERATION_CREATE, NULL);
+	ttlv_put_enum(&msg, TAG_OBJECT_TYPE, KMIP_OBJECT_TYPE_SYMMETRIC_KEY);
+	template = ttlv_begin(&msg, TAG_TEMPLATE_ATTRIBUTE);
+	put_attr_enum("Cryptographic Algorithm", KMIP_CRYPTOGRAPHIC_ALGORITHM_AES);
+	put_attr_int("Cryptographic Usage Mask", 0x0c);
+	put_attr_int("Cryptographic Length", 256);
+	ttlv_end(&msg, template);
+	item_end();
+}
+
+static void
+add_item(const char *uid, const char *name, const char *value)
+{
+	item_begin(KMIP_OPERATION_ADD_ATTRIBUTE, uid);
+	put_attr_text(name, value);
+	item_end();
+}
+
+static void
+revoke_item(const char *uid, uint32_t reason)
+{
+	size_t mark;
+
+	item_begin(KMIP_OPERATION_REVOKE, uid);
+	mark = ttlv_begin(&msg, TAG_REVOCATION_REASON);
+	ttlv_put_enum(&msg, TAG_REVOCATION_REASON_CODE, reason);
+	ttlv_end(&msg, mark);
+	item_end();
+}
+
+/* --- running them --- */
+
+static void
+answered(void *user, struct buf *b)
+{
+	(void)user;
+	answers++;
+	buf_reset(&answer);
+	buf_put(&answer, b->data, b->len);
+}
+
+static struct request *
+start(void)
+{
+	struct request_params p = {.loop = loop, .tenant = tenant, .server_name = "keyferry test",
+	    .response_max = 64 << 10, .items_max = 128, .deadline = clock_now() + 15 * NS_PER_S,
+	    .id = 1, .answered = answered};
+	struct request *rq = NULL;
+
+	ttlv_end(&msg, msg_mark);
+	ck_assert(rq_start(&rq, &p, msg.data, msg.len));
+	return rq;
+}
+
+static void
+turns(unsigned n)
+{
+	while (n-- > 0)
+		loop_turn(loop, false);
+}
+
+static void
+run(void)
+{
+	unsigned before = answers;
+
+	start();
+	for (int i = 0; i < 2000 && answers == before; i++)
+		loop_turn(loop, false);
+	ck_assert_uint_eq(answers, before + 1);
+	turns(2);
+}
+
+/* --- looking at answers --- */
+
+struct seen {
+	uint32_t operation, status, reason;
+	struct ttlv ubid, payload;
+};
+
+/* The n-th item of the answer; false when there is none. */
+static bool
+item(unsigned n, struct seen *out)
+{
+	struct ttlv root, t, version, major, minor;
+	struct ttlv_reader r, h, v, b;
+
+	memset(out, 0, sizeof(*out));
+	ck_assert_int_eq(ttlv_check(answer.data, answer.len, 8192, &root), ERR_OK);
+	ck_assert_uint_eq(root.tag, TAG_RESPONSE_MESSAGE);
+	ttlv_enter(&r, &root);
+	ck_assert(ttlv_need(&r, TAG_RESPONSE_HEADER, TTLV_STRUCTURE, &t));
+	ttlv_enter(&h, &t);
+	ck_assert(ttlv_need(&h, TAG_PROTOCOL_VERSION, TTLV_STRUCTURE, &version));
+	ttlv_enter(&v, &version);
+	ck_assert(ttlv_need(&v, TAG_PROTOCOL_VERSION_MAJOR, TTLV_INTEGER, &major));
+	ck_assert(ttlv_need(&v, TAG_PROTOCOL_VERSION_MINOR, TTLV_INTEGER, &minor));
+	ck_assert_int_eq(ttlv_int(&major), 1);
+	ck_assert_uint_eq((unsigned)ttlv_int(&minor), version_minor);
+	do {
+		if (!ttlv_opt(&r, TAG_BATCH_ITEM, TTLV_STRUCTURE, &t))
+			return false;
+	} while (n-- > 0);
+	ttlv_enter(&b, &t);
+	if (ttlv_opt(&b, TAG_OPERATION, TTLV_ENUM, &t))
+		out->operation = ttlv_uint(&t);
+	ttlv_opt(&b, TAG_UNIQUE_BATCH_ITEM_ID, TTLV_BYTES, &out->ubid);
+	ck_assert(ttlv_need(&b, TAG_RESULT_STATUS, TTLV_ENUM, &t));
+	out->status = ttlv_uint(&t);
+	if (ttlv_opt(&b, TAG_RESULT_REASON, TTLV_ENUM, &t))
+		out->reason = ttlv_uint(&t);
+	ttlv_opt(&b, TAG_RESULT_MESSAGE, TTLV_TEXT, &t);
+	ttlv_opt(&b, TAG_RESPONSE_PAYLOAD, TTLV_STRUCTURE, &out->payload);
+	ck_assert_int_eq(ttlv_finish(&b), ERR_OK);
+	return true;
+}
+
+static void
+expect(unsigned n, uint32_t status, uint32_t reason)
+{
+	struct seen s;
+
+	ck_assert(item(n, &s));
+	ck_assert_uint_eq(s.status, status);
+	ck_assert_uint_eq(s.reason, reason);
+	ck_assert(s.ubid.len == 8 && s.ubid.value[4] == n + 1);
+	ck_assert((s.payload.value != NULL) == (status == 0));
+}
+
+static void
+expect_ok(unsigned n)
+{
+	expect(n, KMIP_RESULT_STATUS_SUCCESS, 0);
+}
+
+static void
+expect_count(unsigned n)
+{
+	struct seen s;
+
+	ck_assert(!item(n, &s));
+	ck_assert(n == 0 || item(n - 1, &s));
+}
+
+static struct ttlv
+field(unsigned n, uint32_t tag)
+{
+	struct seen s;
+	struct ttlv_reader r;
+	struct ttlv t;
+
+	ck_assert(item(n, &s));
+	ttlv_enter(&r, &s.payload);
+	while (ttlv_next(&r, &t))
+		if (t.tag == tag)
+			return t;
+	ck_abort_msg("no field %x in item %u", tag, n);
+	return t;
+}
+
+static const char *
+uid_of(unsigned n)
+{
+	static char uid[UID_TEXT_LEN + 1];
+	struct ttlv t = field(n, TAG_UNIQUE_IDENTIFIER);
+
+	ck_assert_uint_eq(t.len, UID_TEXT_LEN);
+	memcpy(uid, t.value, UID_TEXT_LEN);
+	return uid;
+}
+
+static const char *
+create_one(char *uid)
+{
+	begin(1, 0, 0);
+	create_item();
+	run();
+	expect_ok(0);
+	return strcpy(uid, uid_of(0));
+}
+
+static void
+one(uint32_t operation, const char *uid, uint32_t status, uint32_t reason)
+{
+	begin(1, 0, 0);
+	simple(operation, uid);
+	run();
+	expect(0, status, reason);
+}
+
+enum { FAILED = KMIP_RESULT_STATUS_OPERATION_FAILED, DENIED = KMIP_RESULT_REASON_PERMISSION_DENIED,
+	NOT_FOUND = KMIP_RESULT_REASON_ITEM_NOT_FOUND };
+
+/* --- the life of a key --- */
+
+START_TEST(create_get_destroy)
+{
+	char uid[UID_TEXT_LEN + 1];
+
+	create_one(uid);
+	one(KMIP_OPERATION_GET, uid, 0, 0);
+	field(0, TAG_SYMMETRIC_KEY);
+	one(KMIP_OPERATION_ACTIVATE, uid, 0, 0);
+	one(KMIP_OPERATION_DESTROY, uid, FAILED, DENIED); /* Active */
+	begin(1, 0, 0);
+	revoke_item(uid, KMIP_REVOCATION_REASON_CODE_CESSATION_OF_OPERATION);
+	run();
+	expect_ok(0);
+	one(KMIP_OPERATION_GET, uid, 0, 0); /* recovery of virtual machines needs it */
+	one(KMIP_OPERATION_DESTROY, uid, 0, 0);
+	one(KMIP_OPERATION_GET, uid, FAILED, NOT_FOUND);
+	one(KMIP_OPERATION_GET_ATTRIBUTES, uid, 0, 0);
+	ck_assert_uint_eq(mem.stores, 1);
+	ck_assert_uint_eq(mem.destroys, 1);
+}
+END_TEST
+
+/* state reached by: nothing, activate, deactivate, compromise, destroy, destroy compromised */
+static const struct {
+	unsigned acts; /* bits: 1 activate, 2 deactivate, 4 compromise, 8 destroy */
+	uint32_t operation, revocation;
+	bool allowed;
+} transitions[] = {
+    {0, KMIP_OPERATION_ACTIVATE, 0, true},
+    {1, KMIP_OPERATION_ACTIVATE, 0, false},
+    {3, KMIP_OPERATION_ACTIVATE, 0, false},
+    {4, KMIP_OPERATION_ACTIVATE, 0, false},
+    {8, KMIP_OPERATION_ACTIVATE, 0, false},
+    {12, KMIP_OPERATION_ACTIVATE, 0, false},
+    {0, KMIP_OPERATION_REVOKE, 5, false},
+    {1, KMIP_OPERATION_REVOKE, 5, true},
+    {3, KMIP_OPERATION_REVOKE, 5, false},
+    {4, KMIP_OPERATION_REVOKE, 5, false},
+    {8, KMIP_OPERATION_REVOKE, 5, false},
+    {0, KMIP_OPERATION_REVOKE, 2, true},
+    {1, KMIP_OPERATION_REVOKE, 2, true},
+    {3, KMIP_OPERATION_REVOKE, 2, true},
+    {4, KMIP_OPERATION_REVOKE, 2, false},
+    {8, KMIP_OPERATION_REVOKE, 2, true},
+    {12, KMIP_OPERATION_REVOKE, 2, false},
+    {0, KMIP_OPERATION_DESTROY, 0, true},
+    {1, KMIP_OPERATION_DESTROY, 0, false},
+    {3, KMIP_OPERATION_DESTROY, 0, true},
+    {4, KMIP_OPERATION_DESTROY, 0, true},
+    {5, KMIP_OPERATION_DESTROY, 0, true},
+    {8, KMIP_OPERATION_DESTROY, 0, false},
+    {12, KMIP_OPERATION_DESTROY, 0, false},
+};
+
+START_TEST(transition)
+{
+	char uid[UID_TEXT_LEN + 1];
+
+	create_one(uid);
+	if (transitions[_i].acts & 1)
+		one(KMIP_OPERATION_ACTIVATE, uid, 0, 0);
+	for (unsigned act = 2; act <= 4; act *= 2) {
+		if ((transitions[_i].acts & act) == 0)
+			continue;
+		begin(1, 0, 0);
+		revoke_item(uid, act == 2 ? 5 : 2);
+		run();
+		expect_ok(0);
+	}
+	if (transitions[_i].acts & 8)
+		one(KMIP_OPERATION_DESTROY, uid, 0, 0);
+	begin(1, 0, 0);
+	if (transitions[_i].operation == KMIP_OPERATION_REVOKE)
+		revoke_item(uid, transitions[_i].revocation);
+	else
+		simple(transitions[_i].operation, uid);
+	run();
+	if (transitions[_i].allowed)
+		expect_ok(0);
+	else
+		expect(0, FAILED, DENIED);
+}
+END_TEST
+
+/* --- batches --- */
+
+START_TEST(placeholder_runs_through_a_batch)
+{
+	begin(4, 0, 0);
+	create_item();
+	add_item(NULL, "x-Name", "vm-1");
+	simple(KMIP_OPERATION_ACTIVATE, NULL);
+	simple(KMIP_OPERATION_GET, NULL);
+	run();
+	for (unsigned i = 0; i < 4; i++)
+		expect_ok(i);
+	ck_assert_uint_eq(mem.commits, 1);
+	one(KMIP_OPERATION_GET, NULL, FAILED, KMIP_RESULT_REASON_MISSING_DATA);
+}
+END_TEST
+
+START_TEST(stop_is_the_default)
+{
+	char uid[UID_TEXT_LEN + 1];
+
+	create_one(uid);
+	begin(3, 0, 0);
+	add_item(uid, "x-a", "1");
+	simple(KMIP_OPERATION_GET, "no-such");
+	add_item(uid, "x-b", "2");
+	run();
+	expect_ok(0);
+	expect(1, FAILED, NOT_FOUND);
+	expect_count(2);
+	ck_assert_uint_eq(mem.commits, 2); /* what succeeded before the error stays */
+}
+END_TEST
+
+START_TEST(continue_goes_on)
+{
+	char uid[UID_TEXT_LEN + 1];
+
+	create_one(uid);
+	begin(3, KMIP_CONTINUE_CONTINUE, 0);
+	add_item(uid, "x-a", "1");
+	simple(KMIP_OPERATION_GET, "no-such");
+	add_item(uid, "x-b", "2");
+	run();
+	expect_ok(0);
+	expect(1, FAILED, NOT_FOUND);
+	expect_ok(2);
+}
+END_TEST
+
+START_TEST(undo_leaves_nothing)
+{
+	begin(3, KMIP_CONTINUE_UNDO, 0);
+	create_item();
+	add_item(NULL, "x-a", "1");
+	simple(KMIP_OPERATION_GET, "no-such");
+	run();
+	for (unsigned i = 0; i < 2; i++) {
+		struct seen s;
+
+		ck_assert(item(i, &s));
+		ck_assert_uint_eq(s.status, KMIP_RESULT_STATUS_OPERATION_UNDONE);
+	}
+	expect(2, FAILED, NOT_FOUND);
+	ck_assert_uint_eq(mem.commits + mem.stores, 0);
+}
+END_TEST
+
+START_TEST(create_and_destroy_in_one_message)
+{
+	begin(2, 0, 0);
+	create_item();
+	simple(KMIP_OPERATION_DESTROY, NULL);
+	run();
+	expect_ok(0);
+	expect_ok(1);
+	ck_assert_uint_eq(mem.stores, 0);
+	one(KMIP_OPERATION_GET, uid_of(0), FAILED, NOT_FOUND);
+}
+END_TEST
+
+START_TEST(max_response_changes_nothing)
+{
+	struct seen s;
+
+	begin(1, 0, 64);
+	create_item();
+	run();
+	ck_assert(item(0, &s));
+	ck_assert_uint_eq(s.status, FAILED);
+	ck_assert_uint_eq(s.reason, KMIP_RESULT_REASON_RESPONSE_TOO_LARGE);
+	ck_assert_uint_eq(mem.commits + mem.stores, 0);
+}
+END_TEST
+
+/* --- what goes wrong --- */
+
+START_TEST(conflict_runs_again)
+{
+	char uid[UID_TEXT_LEN + 1];
+	int64_t before = metric_get(METRIC_REQUESTS_RESTARTED_TOTAL);
+
+	create_one(uid);
+	mem.conflicts = 3;
+	one(KMIP_OPERATION_ACTIVATE, uid, 0, 0);
+	ck_assert_int_eq(metric_get(METRIC_REQUESTS_RESTARTED_TOTAL), before + 3);
+	ck_assert_uint_eq(mem.commits, 2);
+}
+END_TEST
+
+START_TEST(two_at_once_lose_nothing)
+{
+	char uid[UID_TEXT_LEN + 1];
+	struct ttlv t;
+	struct seen s;
+	struct ttlv_reader r;
+	unsigned found = 0;
+
+	create_one(uid);
+	for (int i = 0; i < 8; i++) {
+		char name[8] = "x-0";
+
+		name[2] = (char)('0' + i);
+		begin(1, 0, 0);
+		add_item(uid, name, "v");
+		start();
+	}
+	turns(300);
+	ck_assert_uint_eq(answers, 9);
+	one(KMIP_OPERATION_GET_ATTRIBUTE_LIST, uid, 0, 0);
+	ck_assert(item(0, &s));
+	ttlv_enter(&r, &s.payload);
+	while (ttlv_next(&r, &t))
+		found += t.tag == TAG_ATTRIBUTE_NAME && t.len == 3 && memcmp(t.value, "x-", 2) == 0;
+	ck_assert_uint_eq(found, 8);
+}
+END_TEST
+
+START_TEST(failed_commit_is_no_success)
+{
+	struct seen s;
+
+	mem.fail_commit = ERR_STORAGE_FULL;
+	begin(2, 0, 0);
+	create_item();
+	simple(KMIP_OPERATION_GET, NULL);
+	run();
+	ck_assert(item(0, &s));
+	ck_assert_uint_eq(s.status, FAILED);
+	ck_assert(s.payload.value == NULL);
+	ck_assert_uint_eq(mem.destroys, 1); /* the record is taken back */
+	ck_assert(!mem.objects[0].intent && !mem.objects[0].record);
+}
+END_TEST
+
+START_TEST(unknown_commit_is_left_to_recovery)
+{
+	mem.fail_commit = ERR_STORAGE_DOWN;
+	begin(1, 0, 0);
+	create_item();
+	run();
+	expect(0, FAILED, KMIP_RESULT_REASON_GENERAL_FAILURE);
+	ck_assert_uint_eq(mem.destroys, 0);
+	ck_assert(mem.objects[0].intent && mem.objects[0].record);
+}
+END_TEST
+
+START_TEST(failed_store_is_undone)
+{
+	mem.fail_store = ERR_STORAGE;
+	begin(1, 0, 0);
+	create_item();
+	run();
+	expect(0, FAILED, KMIP_RESULT_REASON_GENERAL_FAILURE);
+	ck_assert(!mem.objects[0].intent && !mem.objects[0].present);
+}
+END_TEST
+
+START_TEST(deadline_answers)
+{
+	char uid[UID_TEXT_LEN + 1];
+
+	create_one(uid);
+	mem.silent = true;
+	begin(1, 0, 0);
+	simple(KMIP_OPERATION_GET, uid);
+	start();
+	turns(5);
+	ck_assert_uint_eq(answers, 1);
+	clock_test_advance(16 * NS_PER_S);
+	turns(5);
+	ck_assert_uint_eq(answers, 2);
+	expect(0, FAILED, KMIP_RESULT_REASON_GENERAL_FAILURE);
+}
+END_TEST
+
+START_TEST(abandoned_read_ends)
+{
+	char uid[UID_TEXT_LEN + 1];
+	struct request *rq;
+
+	create_one(uid);
+	mem.silent = true;
+	begin(1, 0, 0);
+	simple(KMIP_OPERATION_GET, uid);
+	rq = start();
+	turns(3);
+	rq_abandon(rq);
+	turns(3);
+	ck_assert_uint_eq(answers, 1);
+}
+END_TEST
+
+/* The client goes in every turn of a Create; either nothing or everything is there afterwards. */
+START_TEST(abandoned_change_is_whole)
+{
+	struct request *rq;
+
+	begin(1, 0, 0);
+	create_item();
+	rq = start();
+	turns((unsigned)_i);
+	if (answers == 0)
+		rq_abandon(rq);
+	turns(30);
+	for (size_t i = 0; i < mem.count; i++) {
+		ck_assert(!mem.objects[i].intent);
+		ck_assert_int_eq(mem.objects[i].present, mem.objects[i].record);
+	}
+}
+END_TEST
+
+START_TEST(no_secure_memory)
+{
+	fault_test_arm(FAULT_SECRET_ALLOC, 0, 1);
+	begin(1, 0, 0);
+	create_item();
+	run();
+	expect(0, FAILED, KMIP_RESULT_REASON_GENERAL_FAILURE);
+	ck_assert_uint_eq(mem.stores, 0);
+}
+END_TEST
+
+/* Every allocation of a whole life fails once: an answer or none, never a crash or a leak. */
+START_TEST(allocations_fail)
+{
+	unsigned before = answers;
+	struct request_params p = {.loop = loop, .tenant = tenant, .server_name = "t",
+	    .response_max = 64 << 10, .items_max = 128, .deadline = clock_now() + NS_PER_S,
+	    .answered = answered};
+	struct request *rq;
+	bool started;
+
+	begin(4, 0, 0);
+	create_item();
+	add_item(NULL, "x-Name", "vm");
+	simple(KMIP_OPERATION_GET, NULL);
+	simple(KMIP_OPERATION_GET_ATTRIBUTES, NULL);
+	ttlv_end(&msg, msg_mark);
+	buf_reset(&answer);
+	fault_test_arm(FAULT_ALLOC, (unsigned)_i, 1);
+	started = rq_start(&rq, &p, msg.data, msg.len);
+	turns(60);
+	fault_test_clear();
+	ck_assert_uint_eq(answers, before + started);
+}
+END_TEST
+
+/* --- who may see what --- */
+
+START_TEST(other_tenants_key_does_not_exist)
+{
+	struct tenant *mine = tenant, *other = memkeys_tenant(&mem, "t2");
+	char uid[UID_TEXT_LEN + 1];
+	struct buf foreign;
+
+	create_one(uid);
+	tenant = other;
+	one(KMIP_OPERATION_GET, uid, FAILED, NOT_FOUND);
+	buf_init(&foreign, 4096);
+	buf_put(&foreign, answer.data, answer.len);
+	one(KMIP_OPERATION_GET, "0190b5a0-0000-7000-8000-000000000000", FAILED, NOT_FOUND);
+	ck_assert_uint_eq(foreign.len, answer.len);
+	ck_assert_mem_eq(foreign.data, answer.data, answer.len);
+	buf_fini(&foreign);
+	begin(1, 0, 0);
+	simple(KMIP_OPERATION_LOCATE, NULL);
+	run();
+	expect_ok(0);
+	ck_assert_uint_eq(mem.count, 1);
+	tenant_unref(other);
+	tenant = mine;
+}
+END_TEST
+
+START_TEST(activation_date_acts_by_itself)
+{
+	char uid[UID_TEXT_LEN + 1];
+	size_t at;
+
+	create_one(uid);
+	begin(1, 0, 0);
+	item_begin(KMIP_OPERATION_ADD_ATTRIBUTE, uid);
+	at = ttlv_begin(&msg, TAG_ATTRIBUTE);
+	ttlv_put_text(&msg, TAG_ATTRIBUTE_NAME, "Activation Date", 15);
+	ttlv_put_date_time(&msg, TAG_ATTRIBUTE_VALUE, WALL + 100);
+	ttlv_end(&msg, at);
+	item_end();
+	run();
+	expect_ok(0);
+	clock_test_advance(200 * NS_PER_S);
+	one(KMIP_OPERATION_DESTROY, uid, FAILED, DENIED); /* it is Active by now */
+}
+END_TEST
+
+static Suite *
+request_suite(void)
+{
+	const struct {
+		const char *name;
+		const TTest *test;
+		int times;
+	} tests[] = {
+	    {"life", create_get_destroy, 1},
+	    {"transition", transition, sizeof(transitions) / sizeof(transitions[0])},
+	    {"placeholder", placeholder_runs_through_a_batch, 1},
+	    {"stop", stop_is_the_default, 1},
+	    {"continue", continue_goes_on, 1},
+	    {"undo", undo_leaves_nothing, 1},
+	    {"create and destroy", create_and_destroy_in_one_message, 1},
+	    {"maximum response size", max_response_changes_nothing, 1},
+	    {"conflict", conflict_runs_again, 1},
+	    {"two at once", two_at_once_lose_nothing, 1},
+	    {"failed commit", failed_commit_is_no_success, 1},
+	    {"unknown commit", unknown_commit_is_left_to_recovery, 1},
+	    {"failed store", failed_store_is_undone, 1},
+	    {"deadline", deadline_answers, 1},
+	    {"abandoned read", abandoned_read_ends, 1},
+	    {"abandoned change", abandoned_change_is_whole, 14},
+	    {"no secure memory", no_secure_memory, 1},
+	    {"allocations", allocations_fail, 150},
+	    {"other tenant", other_tenants_key_does_not_exist, 1},
+	    {"activation date", activation_date_acts_by_itself, 1},
+	};
+	Suite *s = suite_create("request");
+
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		TCase *tc = tcase_create(tests[i].name);
+
+		tcase_add_checked_fixture(tc, setup, teardown);
+		tcase_add_loop_test(tc, tests[i].test, 0, tests[i].times);
+		suite_add_tcase(s, tc);
+	}
+	return s;
+}
+
+int
+main(void)
+{
+	SRunner *r = srunner_create(request_suite());
+	int failed;
+
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Backup while keys are made, verification, restore. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <check.h>
+
+#include "base/secret.h"
+#include "job.h"
+
+enum { BEFORE = 300, AT_ONCE = 20, STREAMS_MAX = 100000 };
+
+static struct rig rig;
+static char backup_dir[96], restore_dir[96];
+static struct store_counts counts;
+static const char *why;
+
+static void
+setup(void)
+{
+	rig_init(&rig);
+	rig_start(&rig);
+	snprintf(backup_dir, sizeof(backup_dir), "%s/backup", rig.dir);
+	snprintf(restore_dir, sizeof(restore_dir), "%s/restored", rig.dir);
+	ck_assert_int_eq(mkdir(backup_dir, 0700), 0);
+}
+
+static void
+teardown(void)
+{
+	rig_fini(&rig);
+}
+
+static struct object *made[BEFORE];
+
+static void
+make_many(void)
+{
+	static struct job jobs[BEFORE];
+
+	for (int i = 0; i < BEFORE; i++) {
+		made[i] = rig_object(&rig, "a", NULL);
+		/* big enough that the copy takes many steps */
+		ck_assert_int_eq(object_attr_set(made[i], rig.arena, "x-pad", 5, 0,
+		    arena_zalloc(rig.arena, 8000), 8000), ERR_OK);
+	}
+	for (int i = 0; i < BEFORE; i++)
+		job_start(&jobs[i], &rig, CHANGE_INSERT, made[i]);
+	job_wait_all(&rig, jobs, BEFORE);
+	for (int i = 0; i < BEFORE; i++)
+		ck_assert_int_eq(jobs[i].e, ERR_OK);
+}
+
+static enum err
+run_backup(struct store_backup *b)
+{
+	struct outcome out;
+
+	*b = (struct store_backup){.directory = backup_dir};
+	rig_begin(&b->wait, &out);
+	store_backup(rig.store, b);
+	return rig_end(&rig, &out);
+}
+
+/* Creates and destroys go on all the while; each is answered before the copy ends. */
+START_TEST(test_under_load)
+{
+	struct store_backup b = {.directory = backup_dir};
+	static struct job jobs[AT_ONCE];
+	struct outcome out;
+	int rounds = 0;
+	struct secret *key;
+	struct object *got;
+	enum err e;
+
+	make_many();
+	rig_begin(&b.wait, &out);
+	store_backup(rig.store, &b);
+	for (; !out.done && rounds < STREAMS_MAX; rounds++) {
+		struct object *fresh[AT_ONCE];
+
+		for (int i = 0; i < AT_ONCE; i++)
+			fresh[i] = rig_object(&rig, "a", NULL);
+		for (int i = 0; i < AT_ONCE; i++)
+			job_start(&jobs[i], &rig, CHANGE_INSERT, fresh[i]);
+		job_wait_all(&rig, jobs, AT_ONCE);
+		got = rig_load(&rig, "a", fresh[0]->uid, &e);
+		ck_assert_int_eq(e, ERR_OK);
+		ck_assert_int_eq(rig_destroy(&rig, got), ERR_OK);
+	}
+	ck_assert_int_eq(rig_end(&rig, &out), ERR_OK);
+	ck_assert_int_gt(rounds, 1);
+	ck_assert_uint_ge(b.objects, BEFORE);
+	rig_stop(&rig);
+	e = store_restore(backup_dir, restore_dir, rig.root, &counts, &why);
+	ck_assert_msg(e == ERR_OK, "%s: %s", err_name(e), why);
+	ck_assert_uint_eq(counts.objects, b.objects);
+	ck_assert_uint_eq(counts.verified + counts.destroyed, counts.objects);
+	strcpy(rig.state, restore_dir);
+	rig_start(&rig);
+	for (int i = 0; i < BEFORE; i++) {
+		got = rig_load(&rig, "a", made[i]->uid, &e);
+		ck_assert_int_eq(e, ERR_OK);
+		ck_assert_int_eq(rig_unwrap(&rig, got, &key), ERR_OK);
+		secret_unref(key);
+	}
+}
+END_TEST
+
+/* An intent in the copy is settled by the first recovery after a restore. */
+START_TEST(test_intents_come_along)
+{
+	struct object *o = rig_object(&rig, "a", NULL), *lost = rig_object(&rig, "a", NULL);
+	struct change change = {CHANGE_INSERT, lost};
+	struct ledger_changes c = {.changes = &change, .count = 1};
+	struct store_backup b;
+	struct recover rec;
+	bool found;
+
+	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
+	ck_assert_int_eq(rig_prepare(&rig, &c), ERR_OK);
+	ck_assert_int_eq(rig_vault(&rig, rig.vault->ops->store, lost), ERR_OK);
+	ck_assert_int_eq(run_backup(&b), ERR_OK);
+	ck_assert_int_eq(rig_commit(&rig, &c), ERR_OK);
+	rig_stop(&rig);
+	ck_assert_int_eq(store_restore(backup_dir, restore_dir, rig.root, &counts, &why), ERR_OK);
+	ck_assert_uint_eq(counts.objects, 1);
+	strcpy(rig.state, restore_dir);
+	rig_start(&rig);
+	ck_assert_int_eq(rig_recover(&rig, &rec), ERR_OK);
+	ck_assert_uint_eq(rec.creates_undone, 1);
+	ck_assert_int_eq(rig_probe(&rig, "a", lost->uid, &found), ERR_OK);
+	ck_assert(!found);
+}
+END_TEST
+
+START_TEST(test_refusals)
+{
+	struct store_backup b;
+	struct stat st;
+	char path[128];
+
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_OK);
+	ck_assert_int_eq(run_backup(&b), ERR_OK);
+	ck_assert_uint_eq(b.objects, 1);
+	ck_assert_int_eq(run_backup(&b), ERR_INVALID_FIELD); /* not empty any more */
+	snprintf(path, sizeof(path), "%s/vault.db", backup_dir);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 0777, 0600);
+	ck_assert_int_eq(store_restore(backup_dir, rig.state, rig.root, &counts, &why), ERR_IN_USE);
+	/* the directory of a gateway at work is no backup */
+	ck_assert_int_eq(store_verify_copy(rig.state, rig.root, &counts, &why), ERR_STORAGE);
+	ck_assert_ptr_nonnull(strstr(why, "write-ahead log"));
+	snprintf(path, sizeof(path), "%s/none", rig.dir);
+	strcpy(backup_dir, path);
+	ck_assert_int_eq(run_backup(&b), ERR_INVALID_FIELD);
+}
+END_TEST
+
+static void
+sql(const char *file, const char *text)
+{
+	char path[128], command[512];
+
+	snprintf(path, sizeof(path), "%s/%s", backup_dir, file);
+	snprintf(command, sizeof(command), "sqlite3 %s \"%s\"", path, text);
+	ck_assert_int_eq(system(command), 0);
+}
+
+START_TEST(test_verify_finds)
+{
+	char other[96], path[128];
+	struct store_backup b;
+	uint8_t junk[4096];
+	int fd;
+
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_OK);
+	ck_assert_int_eq(run_backup(&b), ERR_OK);
+	ck_assert_int_eq(store_verify_copy(backup_dir, rig.root, &counts, &why), ERR_OK);
+	ck_assert_uint_eq(counts.verified, 3);
+	snprintf(other, sizeof(other), "%s/other", rig.dir);
+	ck_assert_int_eq(vault_local_make_root_key(other), ERR_OK);
+	ck_assert_int_eq(store_verify_copy(backup_dir, other, &counts, &why), ERR_INTEGRITY);
+	ck_assert_uint_eq(counts.damaged, 3);
+	sql("vault.db", "DELETE FROM records WHERE uid = (SELECT min(uid) FROM records)");
+	ck_assert_int_eq(store_verify_copy(backup_dir, rig.root, &counts, &why), ERR_INTEGRITY);
+	ck_assert_uint_eq(counts.missing, 1);
+	ck_assert_uint_eq(counts.verified, 2);
+	sql("ledger.db", "PRAGMA user_version = 2");
+	ck_assert_int_eq(store_verify_copy(backup_dir, rig.root, &counts, &why), ERR_SCHEMA);
+	sql("ledger.db", "PRAGMA user_version = 1");
+	snprintf(path, sizeof(path), "%s/ledger.db", backup_dir);
+	memset(junk, 0x33, sizeof(junk));
+	fd = open(path, O_WRONLY);
+	ck_assert_int_eq(pwrite(fd, junk, sizeof(junk), 4096), (ssize_t)sizeof(junk));
+	close(fd);
+	ck_assert_int_eq(store_verify_copy(backup_dir, rig.root, &counts, &why), ERR_CORRUPT);
+	unlink(path);
+	ck_assert_int_eq(store_verify_copy(backup_dir, rig.root, &counts, &why), ERR_STORAGE);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("backup");
+	TCase *t = tcase_create("backup");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 120);
+	tcase_add_test(t, test_under_load);
+	tcase_add_test(t, test_intents_come_along);
+	tcase_add_test(t, test_refusals);
+	tcase_add_test(t, test_verify_finds);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}

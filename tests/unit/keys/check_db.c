@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening the files: schema versions, damage, foreign files, modes; query plans. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <check.h>
+
+#include "db_ledger.h"
+#include "rig.h"
+
+static struct rig rig;
+static const char *why;
+
+static void
+setup(void)
+{
+	rig_init(&rig);
+	why = "";
+}
+
+static void
+teardown(void)
+{
+	rig_fini(&rig);
+}
+
+static void
+sql(const char *file, const char *text)
+{
+	char path[128];
+	sqlite3 *h;
+
+	snprintf(path, sizeof(path), "%s/%s", rig.state, file);
+	ck_assert_int_eq(sqlite3_open(path, &h), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(h, text, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(h);
+}
+
+static void
+make_files(void)
+{
+	rig_start(&rig);
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", "n")), ERR_OK);
+	rig_stop(&rig);
+}
+
+START_TEST(test_newer_schema)
+{
+	make_files();
+	sql("vault.db", "PRAGMA user_version = 99");
+	ck_assert_int_eq(rig_try_start(&rig, &why), ERR_SCHEMA);
+	ck_assert_ptr_nonnull(strstr(why, "later release"));
+}
+END_TEST
+
+START_TEST(test_foreign_database)
+{
+	sql("ledger.db", "CREATE TABLE theirs (a)");
+	ck_assert_int_eq(rig_try_start(&rig, &why), ERR_SCHEMA);
+	ck_assert_ptr_nonnull(strstr(why, "another program"));
+}
+END_TEST
+
+START_TEST(test_not_a_database)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/ledger.db", rig.state);
+	f = fopen(path, "w");
+	for (int i = 0; i < 8192; i++)
+		fputc('x', f);
+	fclose(f);
+	ck_assert_int_eq(rig_try_start(&rig, &why), ERR_CORRUPT);
+	ck_assert_uint_gt(strlen(why), 10);
+}
+END_TEST
+
+START_TEST(test_damaged)
+{
+	char path[128], junk[4096];
+	int fd;
+
+	make_files();
+	snprintf(path, sizeof(path), "%s/ledger.db", rig.state);
+	memset(junk, 0x77, sizeof(junk));
+	fd = open(path, O_WRONLY);
+	ck_assert_int_eq(pwrite(fd, junk, sizeof(junk), 4096), (ssize_t)sizeof(junk));
+	close(fd);
+	ck_assert_int_eq(rig_try_start(&rig, &why), ERR_CORRUPT);
+	ck_assert_ptr_nonnull(strstr(why, "damaged"));
+}
+END_TEST
+
+START_TEST(test_directory_mode)
+{
+	chmod(rig.state, 0750);
+	ck_assert_int_eq(rig_try_start(&rig, &why), ERR_STORAGE);
+	ck_assert_ptr_nonnull(strstr(why, "chmod 700"));
+	chmod(rig.state, 0700);
+	strcat(rig.state, "x");
+	ck_assert_int_eq(rig_try_start(&rig, &why), ERR_STORAGE);
+	ck_assert_ptr_nonnull(strstr(why, "does not exist"));
+}
+END_TEST
+
+START_TEST(test_settings)
+{
+	static const struct {
+		const char *pragma;
+		int64_t want;
+	} settings[] = {{"PRAGMA synchronous", 2}, {"PRAGMA secure_delete", 1},
+	    {"PRAGMA foreign_keys", 1}, {"PRAGMA busy_timeout", 0}, {"PRAGMA user_version", 1}};
+	sqlite3_stmt *st;
+	struct db db;
+	bool row;
+
+	ck_assert_int_eq(db_open(&db, &db_ledger_schema, rig.state, NULL, &why), ERR_OK);
+	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
+		st = db_prepare(&db, settings[i].pragma);
+		ck_assert_int_eq(db_step(&db, st, &row), ERR_OK);
+		ck_assert(row);
+		ck_assert_int_eq(sqlite3_column_int64(st, 0), settings[i].want);
+		sqlite3_finalize(st);
+	}
+	st = db_prepare(&db, "PRAGMA journal_mode");
+	ck_assert_int_eq(db_step(&db, st, &row), ERR_OK);
+	ck_assert_str_eq((const char *)sqlite3_column_text(st, 0), "wal");
+	sqlite3_finalize(st);
+	for (unsigned i = 0; i < db_ledger_schema.sql_count; i++)
+		ck_assert_msg(db_stmt(&db, i) != NULL, "statement %u", i);
+	db_close(&db);
+}
+END_TEST
+
+/* What a plan says about a statement must not have "SCAN". */
+static void
+no_scan(struct db *db, const char *text)
+{
+	char explain[2048];
+	sqlite3_stmt *st;
+	bool row;
+
+	snprintf(explain, sizeof(explain), "EXPLAIN QUERY PLAN %s", text);
+	st = db_prepare(db, explain);
+	ck_assert_ptr_nonnull(st);
+	while (db_step(db, st, &row) == ERR_OK && row) {
+		const char *detail = (const char *)sqlite3_column_text(st, 3);
+
+		ck_assert_msg(strstr(detail, "SCAN") == NULL, "%s: %s", text, detail);
+	}
+	sqlite3_finalize(st);
+}
+
+START_TEST(test_no_scans)
+{
+	struct db db;
+
+	ck_assert_int_eq(db_open(&db, &db_ledger_schema, rig.state, NULL, &why), ERR_OK);
+	for (unsigned i = 0; i < db_ledger_schema.sql_count; i++)
+		if (strstr(db_ledger_schema.sql[i], "WHERE") != NULL)
+			no_scan(&db, db_ledger_schema.sql[i]);
+	no_scan(&db, "SELECT o.uid FROM attrs a CROSS JOIN objects o ON o.id = a.object WHERE"
+		     " a.tenant = 'a' AND a.key = x'00' AND o.tenant = 'a'");
+	no_scan(&db, "SELECT o.uid FROM objects o WHERE o.tenant = 'a' AND o.state = 2");
+	no_scan(&db, "SELECT o.uid FROM objects o WHERE o.tenant = 'a' AND o.type = 2");
+	no_scan(&db, "SELECT o.uid FROM objects o WHERE o.tenant = 'a' AND o.uid = 'u'");
+	db_close(&db);
+}
+END_TEST
+
+/* A message's savepoint undoes its part of the group and nothing else. */
+START_TEST(test_savepoints)
+{
+	struct db db;
+	sqlite3_stmt *st;
+	bool row;
+
+	ck_assert_int_eq(db_open(&db, &db_vault_schema, rig.state, NULL, &why), ERR_OK);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(db_group_begin(&db), ERR_OK);
+		ck_assert_int_eq(db_message_begin(&db), ERR_OK);
+		st = db_prepare(&db, "INSERT INTO records VALUES ('t', ?1, x'00')");
+		sqlite3_bind_int(st, 1, i);
+		ck_assert_int_eq(db_run(&db, st), ERR_OK);
+		sqlite3_finalize(st);
+		ck_assert_int_eq(db_message_end(&db, i != 1), ERR_OK);
+	}
+	ck_assert_int_eq(db_group_commit(&db), ERR_OK);
+	db_close(&db);
+	ck_assert_int_eq(db_open(&db, &db_vault_schema, rig.state, NULL, &why), ERR_OK);
+	st = db_prepare(&db, "SELECT group_concat(uid) FROM records");
+	ck_assert_int_eq(db_step(&db, st, &row), ERR_OK);
+	ck_assert_str_eq((const char *)sqlite3_column_text(st, 0), "0,2");
+	sqlite3_finalize(st);
+	db_close(&db);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("db");
+	TCase *t = tcase_create("db");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_newer_schema);
+	tcase_add_test(t, test_foreign_database);
+	tcase_add_test(t, test_not_a_database);
+	tcase_add_test(t, test_damaged);
+	tcase_add_test(t, test_directory_mode);
+	tcase_add_test(t, test_settings);
+	tcase_add_test(t, test_no_scans);
+	tcase_add_test(t, test_savepoints);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}

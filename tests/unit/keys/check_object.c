@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Objects: attributes in order, deep copies, packing. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <check.h>
+
+#include "keys/object.h"
+
+static struct arena *arena;
+
+static void
+setup(void)
+{
+	arena = arena_new(1 << 20);
+}
+
+static void
+teardown(void)
+{
+	arena_free(arena);
+}
+
+static enum err
+set(struct object *o, const char *name, uint32_t index, const char *value)
+{
+	return object_attr_set(o, arena, name, strlen(name), index, (const uint8_t *)value,
+	    strlen(value));
+}
+
+static struct object *
+sample(void)
+{
+	struct object *o = arena_zalloc(arena, sizeof(*o));
+
+	strcpy(o->tenant, "t");
+	strcpy(o->uid, "0190b0a0-0000-7000-8000-000000000001");
+	o->revision = 7;
+	o->type = 2;
+	o->state = OBJECT_COMPROMISED;
+	o->algorithm = 3;
+	o->length = 256;
+	o->usage_mask = 12;
+	for (int i = 0; i < DATE_COUNT; i++)
+		o->date[i] = i % 2 == 0 ? NO_DATE : 1000 + i;
+	o->date[DATE_COMPROMISE] = -5; /* before 1970 */
+	o->revocation_code = 2;
+	o->revocation_text = "lost";
+	memset(o->digest, 0xab, sizeof(o->digest));
+	o->record = (const uint8_t *)"rec\0ord";
+	o->record_len = 7;
+	ck_assert_int_eq(set(o, "x-b", 1, "two"), ERR_OK);
+	ck_assert_int_eq(set(o, "x-b", 0, "one"), ERR_OK);
+	ck_assert_int_eq(set(o, "Name", 0, "n"), ERR_OK);
+	return o;
+}
+
+static void
+pack(struct buf *b, const struct object *o)
+{
+	buf_init(b, 1 << 20);
+	object_pack(b, o);
+	ck_assert_int_eq(buf_error(b), ERR_OK);
+}
+
+START_TEST(test_attrs_order)
+{
+	struct object *o = sample();
+
+	ck_assert_uint_eq(o->attrs_count, 3);
+	ck_assert_str_eq(o->attrs[0].name, "Name");
+	ck_assert_uint_eq(o->attrs[1].index, 0);
+	ck_assert_uint_eq(o->attrs[2].index, 1);
+	ck_assert_int_eq(set(o, "x-b", 0, "changed"), ERR_OK);
+	ck_assert_uint_eq(o->attrs_count, 3);
+	ck_assert_uint_eq(object_attr_get(o, "x-b", 0)->value_len, 7);
+	ck_assert_ptr_null(object_attr_get(o, "X-b", 0));
+	ck_assert(object_attr_remove(o, "x-b", 0));
+	ck_assert(!object_attr_remove(o, "x-b", 0));
+	ck_assert_uint_eq(object_attr_get(o, "x-b", 1)->value_len, 3);
+}
+END_TEST
+
+START_TEST(test_attrs_ceiling)
+{
+	struct object *o = sample();
+
+	o->attrs_count = 0;
+	for (uint32_t i = 0; i < OBJECT_ATTRS_MAX; i++)
+		ck_assert_int_eq(set(o, "x-a", i, "v"), ERR_OK);
+	ck_assert_int_eq(set(o, "x-a", OBJECT_ATTRS_MAX, "v"), ERR_TOO_MANY_ATTRIBUTES);
+	ck_assert_int_eq(set(o, "x-a", 3, "w"), ERR_OK);
+	ck_assert_uint_eq(o->attrs_count, OBJECT_ATTRS_MAX);
+}
+END_TEST
+
+START_TEST(test_copy_is_deep)
+{
+	struct object *o = sample(), *c = object_copy(arena, o);
+
+	ck_assert_ptr_nonnull(c);
+	ck_assert_int_eq(set(c, "x-b", 0, "other"), ERR_OK);
+	ck_assert(object_attr_remove(c, "Name", 0));
+	ck_assert_uint_eq(o->attrs_count, 3);
+	ck_assert_mem_eq(object_attr_get(o, "x-b", 0)->value, "one", 3);
+	ck_assert_ptr_ne(c->record, o->record);
+	ck_assert_ptr_ne(c->revocation_text, o->revocation_text);
+}
+END_TEST
+
+START_TEST(test_pack_unpack)
+{
+	struct object *o = sample(), *c;
+	struct buf b, again;
+	struct unpack u;
+
+	pack(&b, o);
+	unpack_init(&u, b.data, b.len);
+	c = object_unpack(&u, arena);
+	ck_assert_ptr_nonnull(c);
+	ck_assert(unpack_done(&u));
+	ck_assert_str_eq(c->revocation_text, "lost");
+	ck_assert_int_eq(c->date[DATE_COMPROMISE], -5);
+	ck_assert_int_eq(c->date[DATE_INITIAL], NO_DATE);
+	pack(&again, c);
+	ck_assert_uint_eq(again.len, b.len);
+	ck_assert_mem_eq(again.data, b.data, b.len);
+	buf_fini(&again);
+	o->record = NULL;
+	o->revocation_text = NULL;
+	buf_reset(&b);
+	object_pack(&b, o);
+	unpack_init(&u, b.data, b.len);
+	c = object_unpack(&u, arena);
+	ck_assert_ptr_nonnull(c);
+	ck_assert_ptr_null(c->record);
+	ck_assert_ptr_null(c->revocation_text);
+	buf_fini(&b);
+}
+END_TEST
+
+START_TEST(test_unpack_cut)
+{
+	struct buf b;
+	struct unpack u;
+
+	pack(&b, sample());
+	for (size_t len = 0; len < b.len; len++) {
+		uint8_t *exact = malloc(len > 0 ? len : 1); /* so that a read past it shows */
+
+		memcpy(exact, b.data, len);
+		unpack_init(&u, exact, len);
+		ck_assert(object_unpack(&u, arena) == NULL || !unpack_done(&u));
+		free(exact);
+	}
+	buf_fini(&b);
+}
+END_TEST
+
+START_TEST(test_unpack_refuses)
+{
+	struct object *o = sample();
+	struct object_attr swap;
+	struct buf b;
+	struct unpack u;
+
+	pack(&b, o);
+	b.data[0] = 2; /* a later version */
+	unpack_init(&u, b.data, b.len);
+	ck_assert_ptr_null(object_unpack(&u, arena));
+	buf_fini(&b);
+	swap = o->attrs[0];
+	o->attrs[0] = o->attrs[1];
+	o->attrs[1] = swap;
+	pack(&b, o);
+	unpack_init(&u, b.data, b.len);
+	ck_assert_ptr_null(object_unpack(&u, arena));
+	buf_fini(&b);
+	o = sample();
+	o->state = (enum object_state)9;
+	pack(&b, o);
+	unpack_init(&u, b.data, b.len);
+	ck_assert_ptr_null(object_unpack(&u, arena));
+	buf_fini(&b);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("object");
+	TCase *t = tcase_create("object");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_attrs_order);
+	tcase_add_test(t, test_attrs_ceiling);
+	tcase_add_test(t, test_copy_is_deep);
+	tcase_add_test(t, test_pack_unpack);
+	tcase_add_test(t, test_unpack_cut);
+	tcase_add_test(t, test_unpack_refuses);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}

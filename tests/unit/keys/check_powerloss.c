@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Power loss: random histories on a disk that forgets what was not synced.  Whatever was
+ * acknowledged is there afterwards, byte for byte; whatever was not is there wholly or not at all.
+ *
+ * KEYFERRY_LONG=1: 1,000 points; KEYFERRY_SEED=n: replays one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <check.h>
+
+#include "base/clock.h"
+#include "base/secret.h"
+#include "crash_vfs.h"
+#include "job.h"
+#include "store_exec.h"
+
+enum { CLIENTS = 4, KEYS_EACH = 12, ROUNDS_MAX = 400, CUTS = 3, POINTS = 60, POINTS_LONG = 1000 };
+
+/* The storage child, without a process. */
+struct child {
+	struct store_exec *exec;
+	int fd;
+	struct buf in, out;
+};
+
+/* A key as the client knows it: acknowledged, and what it asked for last. */
+struct known {
+	struct object *acked; /* NULL: no create was answered */
+	struct object *asked; /* NULL: nothing is open */
+	enum change_kind kind;
+};
+
+struct client {
+	struct known keys[KEYS_EACH];
+	size_t count;
+	struct known *busy;
+	struct job job;
+};
+
+static struct rig rig;
+static struct child child;
+static struct client clients[CLIENTS];
+static uint64_t rng, seed_now;
+static struct {
+	uint64_t acked, unanswered, cut_at_work, recovered;
+} seen;
+
+/* --- the child's side --- */
+
+static void
+child_end(void)
+{
+	store_exec_close(child.exec);
+	if (child.fd >= 0)
+		close(child.fd);
+	buf_fini(&child.in);
+	buf_fini(&child.out);
+	child = (struct child){.fd = -1};
+	buf_init(&child.in, 64 << 20);
+	buf_init(&child.out, 64 << 20);
+}
+
+static void
+child_send(void)
+{
+	ssize_t n;
+
+	while (child.out.len > 0) {
+		n = send(child.fd, child.out.data, child.out.len, MSG_NOSIGNAL);
+		if (n < 0)
+			return;
+		buf_consume(&child.out, (size_t)n);
+	}
+}
+
+/* A process for the store to wait for; the work is done in ours. */
+static pid_t
+spawn_here(void *arg, int fd)
+{
+	const struct store_exec_params p = {
+	    .state_dir = rig.state, .vfs = CRASH_VFS, .sync_dir = crash_vfs_sync_dir};
+	const char *why = "";
+	enum err e;
+	pid_t pid;
+
+	(void)arg;
+	if (crash_vfs_is_cut())
+		return -1;
+	child_end();
+	child.fd = dup(fd);
+	fcntl(child.fd, F_SETFL, O_NONBLOCK);
+	pid = fork();
+	if (pid == 0)
+		_exit(0);
+	e = store_exec_open(&child.exec, &p, &why);
+	store_exec_hello(&child.out, e, why);
+	child_send();
+	return pid;
+}
+
+static void
+pump(struct rig *r)
+{
+	const char *why;
+	ssize_t n;
+
+	(void)r;
+	if (child.fd < 0 || child.exec == NULL)
+		return;
+	child_send();
+	if (buf_reserve(&child.in, 65536) != ERR_OK)
+		return;
+	n = read(child.fd, child.in.data + child.in.len, 65536);
+	if (n > 0)
+		child.in.len += (size_t)n;
+	if (store_exec_run(child.exec, &child.in, &child.out, &why) != ERR_OK ||
+	    crash_vfs_is_cut()) {
+		child_end(); /* an answer that was not sent by now never will be */
+		return;
+	}
+	child_send();
+	if (crash_random(&rng) % 16 == 0)
+		store_exec_idle(child.exec);
+	if (crash_vfs_is_cut())
+		child_end();
+}
+
+/* --- histories --- */
+
+static void
+as_stored(struct object *o)
+{
+	o->revision++;
+	if (object_is_destroyed(o)) {
+		o->record = NULL;
+		o->record_len = 0;
+	}
+}
+
+/* What a client asks for next: a new key, or a change of one that it has. */
+static void
+ask(struct client *c)
+{
+	size_t pick = c->count > 0 ? crash_random(&rng) % c->count : 0;
+	struct known *k = &c->keys[pick];
+	struct object *o;
+	char value[32];
+
+	if (c->count < KEYS_EACH && (c->count == 0 || crash_random(&rng) % 3 == 0)) {
+		k = &c->keys[c->count++];
+		k->kind = CHANGE_INSERT;
+		k->asked = rig_object(&rig, "a", NULL);
+	} else {
+		if (k->acked == NULL || object_is_destroyed(k->acked))
+			return;
+		o = k->asked = object_copy(rig.arena, k->acked);
+		k->kind = CHANGE_UPDATE;
+		switch (crash_random(&rng) % 4) {
+		case 0:
+			k->kind = CHANGE_DESTROY;
+			o->state = OBJECT_DESTROYED;
+			o->date[DATE_DESTROY] = 77;
+			break;
+		case 1:
+			o->state = OBJECT_ACTIVE;
+			o->date[DATE_ACTIVATION] = (int64_t)(crash_random(&rng) % 1000000);
+			break;
+		default:
+			snprintf(value, sizeof(value), "v%" PRIu64, crash_random(&rng));
+			ck_assert_int_eq(object_attr_set(o, rig.arena, "x-label", 7,
+			    (uint32_t)(crash_random(&rng) % 8), (const uint8_t *)value,
+			    strlen(value)), ERR_OK);
+		}
+	}
+	c->busy = k;
+}
+
+static void
+send_asked(struct client *c)
+{
+	struct known *k = c->busy;
+
+	if (k != NULL && !c->job.done && c->job.rig == NULL)
+		job_start(&c->job, &rig, k->kind, object_copy(rig.arena, k->asked));
+}
+
+/* Takes the answer.  STORAGE_DOWN leaves both versions possible. */
+static void
+answered(struct client *c)
+{
+	struct known *k = c->busy;
+
+	if (c->job.e == ERR_OK) {
+		as_stored(k->asked);
+		k->acked = k->asked;
+		k->asked = NULL;
+		seen.acked++;
+	} else {
+		seen.unanswered++;
+		ck_assert_msg(c->job.e == ERR_STORAGE_DOWN, "seed %" PRIu64 ": %s", seed_now,
+		    err_name(c->job.e));
+	}
+	c->busy = NULL;
+	c->job = (struct job){.rig = NULL};
+}
+
+static void
+turn(void)
+{
+	pump(&rig);
+	loop_turn(rig.loop, false);
+}
+
+static void
+run_clients(void)
+{
+	for (int round = 0; round < ROUNDS_MAX && !crash_vfs_is_cut(); round++) {
+		for (int i = 0; i < CLIENTS; i++)
+			if (clients[i].busy == NULL)
+				ask(&clients[i]);
+		for (int i = 0; i < CLIENTS; i++)
+			send_asked(&clients[i]);
+		for (unsigned n = 1 + crash_random(&rng) % 4; n > 0; n--)
+			turn();
+		for (int i = 0; i < CLIENTS; i++)
+			if (clients[i].busy != NULL && clients[i].job.done)
+				answered(&clients[i]);
+	}
+	seen.cut_at_work += crash_vfs_is_cut();
+	crash_vfs_cut_after(1); /* if it has not come yet: now, with jobs under way */
+	for (int i = 0; i < CLIENTS; i++) {
+		while (clients[i].busy != NULL && !clients[i].job.done) {
+			if (child.fd >= 0)
+				child_end();
+			turn();
+		}
+		if (clients[i].busy != NULL)
+			answered(&clients[i]);
+	}
+}
+
+/* --- comparing --- */
+
+static bool
+same(const struct object *a, const struct object *b)
+{
+	struct buf x, y;
+	bool equal;
+
+	buf_init(&x, 1 << 20);
+	buf_init(&y, 1 << 20);
+	object_pack(&x, a);
+	object_pack(&y, b);
+	equal = x.len == y.len && memcmp(x.data, y.data, x.len) == 0;
+	buf_fini(&x);
+	buf_fini(&y);
+	return equal;
+}
+
+/* Recovery ends a destroy whose record is gone with a date of its own. */
+static bool
+destroyed_by_recovery(const struct known *k, const struct object *got)
+{
+	return k->asked != NULL && k->kind == CHANGE_DESTROY && object_is_destroyed(got) &&
+	    got->record == NULL && got->revision == k->acked->revision + 1;
+}
+
+/* NULL: all is well; else what is wrong. */
+static const char *
+compare(struct known *k)
+{
+	const char *uid = (k->acked != NULL ? k->acked : k->asked)->uid;
+	struct secret *key = NULL;
+	struct object *got;
+	bool found;
+	enum err e;
+
+	got = rig_load(&rig, "a", uid, &e);
+	if (rig_probe(&rig, "a", uid, &found) != ERR_OK)
+		return "the vault does not answer";
+	if (e == ERR_NO_OBJECT) {
+		if (k->acked != NULL)
+			return "an acknowledged object is lost";
+		k->asked = NULL;
+		return found ? "a record without an object is left" : NULL;
+	}
+	if (e != ERR_OK)
+		return err_name(e);
+	if (k->asked != NULL)
+		as_stored(k->asked);
+	if (!(k->acked != NULL && same(got, k->acked)) &&
+	    !(k->asked != NULL && same(got, k->asked)) && !destroyed_by_recovery(k, got))
+		return "an object is neither as acknowledged nor as asked";
+	k->acked = got;
+	k->asked = NULL;
+	if (found == object_is_destroyed(got))
+		return "ledger and vault do not agree";
+	if (!found)
+		return NULL;
+	e = rig_unwrap(&rig, got, &key);
+	secret_unref(key);
+	return e != ERR_OK ? "a key does not unwrap" : NULL;
+}
+
+static const char *
+compare_all(void)
+{
+	struct ledger_find find = {.arena = rig.arena, .tenant = "a", .include_destroyed = true};
+	struct outcome out;
+	uint64_t want = 0;
+	const char *wrong;
+
+	for (int i = 0; i < CLIENTS; i++) {
+		size_t kept = 0;
+
+		for (size_t k = 0; k < clients[i].count; k++) {
+			wrong = compare(&clients[i].keys[k]);
+			if (wrong != NULL)
+				return wrong;
+			if (clients[i].keys[k].acked != NULL)
+				clients[i].keys[kept++] = clients[i].keys[k];
+		}
+		memset(&clients[i].keys[kept], 0, (KEYS_EACH - kept) * sizeof(struct known));
+		clients[i].count = kept;
+		want += kept;
+	}
+	rig_begin(&find.wait, &out);
+	rig.ledger->ops->find(rig.ledger, &find);
+	if (rig_end(&rig, &out) != ERR_OK)
+		return "find fails";
+	return find.total == want ? NULL : "an object shows that nobody made";
+}
+
+/* Recovery may lose its power, too. */
+static void
+start_and_recover(void)
+{
+	struct recover rec;
+	const char *why = "";
+	enum err e;
+
+	if (crash_random(&rng) % 3 == 0)
+		crash_vfs_cut_after(1 + (unsigned)(crash_random(&rng) % 12));
+	for (;;) {
+		e = rig_try_start(&rig, &why);
+		if (e == ERR_OK)
+			e = rig_recover(&rig, &rec);
+		if (e == ERR_OK)
+			seen.recovered += rec.creates_undone + rec.destroys_done + rec.destroys_undone;
+		if (e == ERR_OK && !crash_vfs_is_cut())
+			break;
+		ck_assert_msg(crash_vfs_is_cut(), "seed %" PRIu64 ": opening fails: %s (%s)",
+		    seed_now, err_name(e), why);
+		child_end();
+		rig_stop(&rig);
+		crash_vfs_power_on();
+	}
+	crash_vfs_cut_after(0);
+}
+
+static const char *
+run_point(uint64_t seed, bool lie)
+{
+	const char *wrong = NULL;
+
+	seed_now = rng = seed;
+	memset(clients, 0, sizeof(clients));
+	crash_vfs_reset(seed ^ UINT64_C(0x5eed));
+	for (int i = 0; i < CUTS && wrong == NULL; i++) {
+		start_and_recover();
+		crash_vfs_lie(lie);
+		crash_vfs_cut_after(1 + (unsigned)(crash_random(&rng) % 300));
+		run_clients();
+		child_end();
+		rig_stop(&rig);
+		crash_vfs_power_on();
+		crash_vfs_lie(false);
+		if (lie) { /* what it then finds may be anything */
+			const char *why;
+
+			wrong = "the files do not open";
+			if (rig_try_start(&rig, &why) != ERR_OK)
+				break;
+		} else {
+			start_and_recover();
+		}
+		wrong = compare_all();
+		child_end();
+		rig_stop(&rig);
+	}
+	child_end();
+	rig_stop(&rig);
+	return wrong;
+}
+
+static void
+setup(void)
+{
+	rig_init(&rig);
+	rig.spawn = spawn_here;
+	rig.pump = pump;
+	child.fd = -1;
+	crash_vfs_install();
+}
+
+static void
+teardown(void)
+{
+	child_end();
+	rig_fini(&rig);
+	crash_vfs_reset(0);
+}
+
+/* A fresh arena for each point: rig_object() takes from it. */
+static const char *
+run_fresh(uint64_t seed, bool lie)
+{
+	arena_free(rig.arena);
+	rig.arena = arena_new(256 << 20);
+	return run_point(seed, lie);
+}
+
+START_TEST(test_power_loss)
+{
+	const char *given = getenv("KEYFERRY_SEED"), *wrong;
+	int points = getenv("KEYFERRY_LONG") != NULL ? POINTS_LONG : POINTS;
+	uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) << 20;
+
+	for (int i = 0; i < (given != NULL ? 1 : points); i++, seed++) {
+		wrong = run_fresh(seed, false);
+		ck_assert_msg(wrong == NULL, "%s; replay with KEYFERRY_SEED=%" PRIu64, wrong, seed);
+	}
+	printf("power loss: %" PRIu64 " changes acknowledged, %" PRIu64 " unanswered, %" PRIu64
+	       " cuts at work, %" PRIu64 " intents settled; last seed %" PRIu64 "\n",
+	    seen.acked, seen.unanswered, seen.cut_at_work, seen.recovered, seed - 1);
+	if (given == NULL) { /* else nothing was put to the test */
+		ck_assert_uint_gt(seen.acked, 20 * (uint64_t)points);
+		ck_assert_uint_gt(seen.cut_at_work, (uint64_t)points);
+		ck_assert_uint_gt(seen.recovered, (uint64_t)points / 10);
+	}
+}
+END_TEST
+
+/* The same on a disk that does not sync has to be noticed, or the test above shows nothing. */
+START_TEST(test_would_notice)
+{
+	int noticed = 0;
+
+	for (uint64_t seed = 1; seed <= 10; seed++)
+		noticed += run_fresh(seed, true) != NULL;
+	ck_assert_int_ge(noticed, 5);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("powerloss");
+	TCase *t = tcase_create("powerloss");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 3600);
+	tcase_add_test(t, test_power_loss);
+	tcase_add_test(t, test_would_notice);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}

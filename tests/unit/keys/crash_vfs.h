@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A disk in memory, as an SQLite file layer, that can lose its power: what was not synced then
+ * survives wholly, in part (by sectors, in any order) or not at all, and so do names that were
+ * made or removed in a directory that was not synced.
+ */
+#ifndef CRASH_VFS_H
+#define CRASH_VFS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CRASH_VFS "crash"
+
+/* Registers the layer; an empty disk, with its power on, that decides by this seed. */
+void crash_vfs_install(void);
+void crash_vfs_reset(uint64_t seed);
+/* The power goes at the n-th write, truncation, sync or removal from now; 0: never. */
+void crash_vfs_cut_after(unsigned n);
+bool crash_vfs_is_cut(void);
+/* Decides what survived.  No file may be open. */
+void crash_vfs_power_on(void);
+/* What fsync() of the directory does. */
+int crash_vfs_sync_dir(const char *dir);
+/* A disk that says it has synced and has not: to see that the tests would notice. */
+void crash_vfs_lie(bool lie);
+
+/* A small generator, so that a seed replays. */
+uint64_t crash_random(uint64_t *state);
+
+#endif
