@@ -56,6 +56,10 @@ next_of(const struct changes *cs, size_t from, bool store)
 static void
 finish(struct commit *c, enum err e)
 {
+	struct ledger *l = c->tenant->ledger;
+
+	if (e != ERR_OK && l->ops->disown != NULL)
+		l->ops->disown(l, &c->ledger); /* what is left is recovery's */
 	wait_finish(&c->wait, e);
 }
 
