@@ -96,8 +96,8 @@ probed(struct wait *w, enum err e)
 		settle(r, in->destroy && !r->probe.found);
 	} else {
 		memset(&r->object, 0, sizeof(r->object));
-		strcpy(r->object.tenant, in->tenant);
-		strcpy(r->object.uid, in->uid);
+		memcpy(r->object.tenant, in->tenant, sizeof(r->object.tenant));
+		memcpy(r->object.uid, in->uid, sizeof(r->object.uid));
 		r->change = (struct vault_change){.wait.done = removed, .object = &r->object};
 		v = r->vault(r->arg, in->tenant);
 		if (v == NULL) /* a reload has taken it away meanwhile */
