@@ -141,7 +141,7 @@ migrate_step(struct db *db, int step)
 static enum err
 check_pages(struct db *db, const char **why)
 {
-	int64_t pages, size;
+	int64_t pages = 0, size = 0;
 	enum err e;
 
 	*why = "a file of the state directory is damaged: restore a backup";
