@@ -24,7 +24,8 @@ bool text_unbase64(uint8_t *out, const char *s, size_t len);
 
 #define UID_TEXT_LEN 36
 /*
- * A time-ordered UUID, version 7 (RFC 9562): 48 bits of milliseconds, then random.
+ * A time-ordered UUID, version 7 (RFC 9562): 48 bits of milliseconds, a counter that orders those
+ * of one millisecond, then random.
  * out must hold UID_TEXT_LEN + 1 bytes.  ERR_CRYPTO when the random generator fails.
  */
 CHECKED enum err text_uuid7(char *out);

@@ -65,13 +65,20 @@ put_uuid(char *out, uint8_t u[16], uint8_t version)
 enum err
 text_uuid7(char *out)
 {
+	static uint64_t last;  /* the millisecond of the one before */
+	static uint16_t count; /* of those within it: RFC 9562 6.2, method 1 */
 	uint8_t u[16];
 	uint64_t ms = (uint64_t)clock_wall_ms();
 
 	if (RAND_bytes(u, sizeof(u)) != 1)
 		return ERR_CRYPTO;
+	/* The counter starts in its lower half, so that a millisecond's burst does not end it. */
+	count = ms == last ? (uint16_t)(count + 1) : (uint16_t)((u[6] & 0x07) << 8 | u[7]);
+	last = ms;
 	for (int i = 0; i < 6; i++)
 		u[i] = (uint8_t)(ms >> (8 * (5 - i)));
+	u[6] = (uint8_t)(count >> 8);
+	u[7] = (uint8_t)count;
 	put_uuid(out, u, 7);
 	return ERR_OK;
 }

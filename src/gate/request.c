@@ -447,6 +447,23 @@ answer_send(struct request *rq)
 	rq_end(rq);
 }
 
+/*
+ * The commit failed: what only read may have read what is not there, so with one change all that
+ * would have succeeded fails.
+ */
+static void
+fail_all(struct request *rq, enum err e)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < rq->item; i++)
+		any |= did_change(&rq->outcomes[i]);
+	for (unsigned i = 0; any && i < rq->item; i++)
+		if (rq->outcomes[i].err == ERR_OK)
+			rq->outcomes[i].err = e;
+	changes_drop(&rq->changes);
+}
+
 static void
 rq_restart(struct request *rq)
 {
@@ -470,7 +487,7 @@ committed(struct request *rq, enum err e)
 	if (e != ERR_OK) {
 		LOG(LOG_ERROR, "request", "commit failed", kv_int("request", (int64_t)rq->p.id),
 		    kv_text("error", err_name(e)));
-		fail_changes(rq, e);
+		fail_all(rq, e);
 	}
 	answer_send(rq);
 }

@@ -31,7 +31,7 @@ NOW_TOLERANCE = 120  # seconds that a case may take
 
 
 def normalized(text):
-    """A name as it stands in XML, made from the specification's text (KMIP Profiles, 5.4.1.1)."""
+    """A name as it stands in XML, by the rules of KMIP's XML encoding."""
     text = re.sub(r"[()]", " ", text)
     text = re.sub(r"\W([A-Za-z][a-z])", r" \1", text)
     words = re.sub(r"[^\w\s]", "_", text).split()

@@ -35,6 +35,11 @@ START_TEST(uuids_are_ordered_by_time)
 	ck_assert_int_lt(strcmp(a, b), 0);
 	ck_assert_int_eq(strncmp(a, "0199c82c-c000-7", 13), 0);
 	ck_assert(a[14] == '7' && strchr("89ab", a[19]) != NULL);
+	for (int i = 0; i < 2000; i++) { /* all in one millisecond */
+		strcpy(a, b);
+		ck_assert_int_eq(text_uuid7(b), ERR_OK);
+		ck_assert_int_lt(strcmp(a, b), 0);
+	}
 }
 END_TEST
 

@@ -148,7 +148,17 @@ put_attr_text(const char *name, const char *v)
 }
 
 static void
-create_item(void)
+put_attr_bool(const char *name, bool v)
+{
+	size_t at = ttlv_begin(&msg, TAG_ATTRIBUTE);
+
+	ttlv_put_text(&msg, TAG_ATTRIBUTE_NAME, name, strlen(name));
+	ttlv_put_bool(&msg, TAG_ATTRIBUTE_VALUE, v);
+	ttlv_end(&msg, at);
+}
+
+static void
+create_item_with(const char *flag)
 {
 	size_t template;
 
@@ -158,8 +168,16 @@ create_item(void)
 	put_attr_enum("Cryptographic Algorithm", KMIP_CRYPTOGRAPHIC_ALGORITHM_AES);
 	put_attr_int("Cryptographic Usage Mask", 0x0c);
 	put_attr_int("Cryptographic Length", 256);
+	if (flag != NULL)
+		put_attr_bool(flag, true);
 	ttlv_end(&msg, template);
 	item_end();
+}
+
+static void
+create_item(void)
+{
+	create_item_with(NULL);
 }
 
 static void
@@ -581,6 +599,9 @@ START_TEST(failed_commit_is_no_success)
 	ck_assert(item(0, &s));
 	ck_assert_uint_eq(s.status, FAILED);
 	ck_assert(s.payload.value == NULL);
+	ck_assert(item(1, &s));
+	ck_assert_uint_eq(s.status, FAILED); /* the key that it read is not kept anywhere */
+	ck_assert(s.payload.value == NULL);
 	ck_assert_uint_eq(mem.destroys, 1); /* the record is taken back */
 	ck_assert(!mem.objects[0].intent && !mem.objects[0].record);
 }
@@ -746,6 +767,120 @@ START_TEST(activation_date_acts_by_itself)
 }
 END_TEST
 
+/* --- attributes that every key has --- */
+
+static bool
+flag_of(const char *uid, const char *name)
+{
+	struct ttlv_reader r;
+	struct ttlv attribute, t;
+
+	begin(1, 0, 0);
+	item_begin(KMIP_OPERATION_GET_ATTRIBUTES, uid);
+	ttlv_put_text(&msg, TAG_ATTRIBUTE_NAME, name, strlen(name));
+	item_end();
+	run();
+	attribute = field(0, TAG_ATTRIBUTE);
+	ttlv_enter(&r, &attribute);
+	ck_assert(ttlv_need(&r, TAG_ATTRIBUTE_NAME, TTLV_TEXT, &t));
+	ck_assert(ttlv_need(&r, TAG_ATTRIBUTE_VALUE, TTLV_BOOLEAN, &t));
+	return ttlv_bool(&t);
+}
+
+static void
+set_flag(uint32_t operation, const char *uid, const char *name, bool v)
+{
+	begin(1, 0, 0);
+	item_begin(operation, uid);
+	put_attr_bool(name, v);
+	item_end();
+	run();
+}
+
+START_TEST(fresh_until_served)
+{
+	char uid[UID_TEXT_LEN + 1];
+
+	create_one(uid);
+	ck_assert(flag_of(uid, "Fresh"));
+	mem.fail_commit = ERR_STORAGE_FULL;
+	one(KMIP_OPERATION_GET, uid, 0, 0); /* the key matters more */
+	field(0, TAG_SYMMETRIC_KEY);
+	mem.fail_commit = ERR_OK;
+	ck_assert(flag_of(uid, "Fresh"));
+	one(KMIP_OPERATION_GET, uid, 0, 0);
+	ck_assert(!flag_of(uid, "Fresh"));
+	ck_assert_uint_eq(mem.commits, 2);
+	one(KMIP_OPERATION_GET, uid, 0, 0);
+	ck_assert_uint_eq(mem.commits, 2);
+	set_flag(KMIP_OPERATION_MODIFY_ATTRIBUTE, uid, "Fresh", true);
+	expect(0, FAILED, DENIED);
+}
+END_TEST
+
+START_TEST(hidden_keys_stay)
+{
+	const char *name = _i == 0 ? "Sensitive" : "Extractable";
+	const char *history = _i == 0 ? "Always Sensitive" : "Never Extractable";
+	char uid[UID_TEXT_LEN + 1];
+
+	version_minor = 4;
+	create_one(uid);
+	ck_assert(flag_of(uid, name) == (_i != 0));
+	set_flag(KMIP_OPERATION_ADD_ATTRIBUTE, uid, name, _i == 0);
+	expect(0, FAILED, KMIP_RESULT_REASON_ILLEGAL_OPERATION); /* it has one */
+	set_flag(KMIP_OPERATION_MODIFY_ATTRIBUTE, uid, name, _i == 0);
+	expect_ok(0);
+	one(KMIP_OPERATION_GET, uid, FAILED, DENIED);
+	ck_assert(!flag_of(uid, history));
+	set_flag(KMIP_OPERATION_MODIFY_ATTRIBUTE, uid, name, _i != 0);
+	expect_ok(0);
+	one(KMIP_OPERATION_GET, uid, 0, 0);
+}
+END_TEST
+
+START_TEST(hidden_from_birth_is_remembered)
+{
+	char uid[UID_TEXT_LEN + 1];
+
+	version_minor = 4;
+	begin(1, 0, 0);
+	create_item_with("Sensitive");
+	run();
+	strcpy(uid, uid_of(0));
+	ck_assert(flag_of(uid, "Always Sensitive"));
+	set_flag(KMIP_OPERATION_MODIFY_ATTRIBUTE, uid, "Sensitive", false);
+	expect_ok(0);
+	ck_assert(!flag_of(uid, "Always Sensitive"));
+	set_flag(KMIP_OPERATION_MODIFY_ATTRIBUTE, uid, "Sensitive", true);
+	ck_assert(!flag_of(uid, "Always Sensitive")); /* once not is not always */
+}
+END_TEST
+
+/* Located Items belongs to Offset Items. */
+START_TEST(located_items_with_offset)
+{
+	struct ttlv_reader r;
+	struct ttlv t;
+	struct seen s;
+	unsigned found = 0;
+
+	version_minor = 4;
+	begin(1, 0, 0);
+	item_begin(KMIP_OPERATION_LOCATE, NULL);
+	if (_i > 0)
+		ttlv_put_int(&msg, TAG_OFFSET_ITEMS, 0);
+	item_end();
+	run();
+	expect_ok(0);
+	ck_assert(item(0, &s));
+	ttlv_enter(&r, &s.payload);
+	while (ttlv_next(&r, &t))
+		found += t.tag == TAG_LOCATED_ITEMS;
+	ck_assert_uint_eq(found, (unsigned)_i);
+}
+END_TEST
+
 static Suite *
 request_suite(void)
 {
@@ -774,6 +909,10 @@ request_suite(void)
 	    {"allocations", allocations_fail, 150},
 	    {"other tenant", other_tenants_key_does_not_exist, 1},
 	    {"activation date", activation_date_acts_by_itself, 1},
+	    {"fresh", fresh_until_served, 1},
+	    {"hidden", hidden_keys_stay, 2},
+	    {"hidden from birth", hidden_from_birth_is_remembered, 1},
+	    {"located items", located_items_with_offset, 2},
 	};
 	Suite *s = suite_create("request");
 
