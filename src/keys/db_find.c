@@ -109,7 +109,7 @@ static enum err
 choose_lead(struct db *db, struct find *f)
 {
 	int64_t best = INT64_MAX, n;
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	bool row;
 	enum err e = ERR_OK;
 
@@ -223,7 +223,7 @@ static enum err
 list_some(struct db *db, const struct find *f, struct buf *list, uint32_t *count)
 {
 	char order[128];
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	bool row;
 	enum err e;
 

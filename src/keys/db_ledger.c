@@ -104,7 +104,7 @@ enum err
 db_ledger_load(struct db *db, struct unpack *u, struct buf *answer)
 {
 	char tenant[TENANT_ID_MAX + 1], uid[UID_TEXT_LEN + 1];
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	bool row;
 	enum err e;
 
@@ -157,7 +157,7 @@ unpack_changes(struct unpack *u, struct arena *a, struct row_change **out, size_
 static enum err
 check_intent(struct db *db, uint64_t owner, const struct row_change *c, bool needed)
 {
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	bool row, own;
 	enum err e;
 
@@ -179,7 +179,7 @@ static enum err
 check_row(struct db *db, struct arena *a, struct row_change *c, bool load)
 {
 	struct unpack body;
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	uint64_t revision;
 	bool row;
 	enum err e;
@@ -241,7 +241,7 @@ static enum err
 check_names(struct db *db, const struct row_change *all, size_t count, const struct row_change *c,
     struct attr_keys *k)
 {
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	const char *holder;
 	bool row = false, ours;
 	enum err e = attr_keys_of(c->object, k);
@@ -265,7 +265,7 @@ check_names(struct db *db, const struct row_change *all, size_t count, const str
 static enum err
 put_intent(struct db *db, const struct row_change *c, uint64_t owner)
 {
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	enum err e;
 
 	e = bind_uid(db, INTENT_PUT, c->object->tenant, c->object->uid, &st);
@@ -321,7 +321,7 @@ write_row(struct db *db, struct row_change *c)
 {
 	struct object *o = c->object;
 	struct buf body;
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	enum err e;
 
 	o->revision++;
@@ -370,7 +370,7 @@ static enum err
 put_name(struct db *db, const struct row_change *c, const uint8_t *key)
 {
 	const char *tenant = c->object->tenant;
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	int64_t holder;
 	bool row;
 	enum err e;
@@ -502,7 +502,7 @@ settle_destroyed(struct db *db, struct arena *a, const char *tenant, const char 
 	struct object at = {.revision = 0};
 	struct row_change c = {.kind = CHANGE_DESTROY, .object = &at};
 	struct unpack body;
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	bool row;
 	enum err e;
 
@@ -534,7 +534,7 @@ db_ledger_settle(struct db *db, struct unpack *u, struct buf *answer)
 {
 	char tenant[TENANT_ID_MAX + 1], uid[UID_TEXT_LEN + 1];
 	struct arena *a;
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	uint64_t owner;
 	bool destroyed;
 	int64_t when;

@@ -59,7 +59,7 @@ db_vault_store(struct db *db, struct unpack *u, struct buf *answer)
 {
 	struct place at;
 	const uint8_t *record;
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	size_t len;
 	bool row, same;
 	enum err e;
@@ -91,7 +91,7 @@ enum err
 db_vault_destroy(struct db *db, struct unpack *u, struct buf *answer)
 {
 	struct place at;
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	enum err e;
 
 	(void)answer;
@@ -106,7 +106,7 @@ enum err
 db_vault_probe(struct db *db, struct unpack *u, struct buf *answer)
 {
 	struct place at;
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	bool row;
 	enum err e;
 
