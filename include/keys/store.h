@@ -41,7 +41,12 @@ struct store_params {
  */
 CHECKED enum err store_open(struct store **out, struct loop *l, const struct store_params *p,
     const char **why);
-/* Ends the child after what it has to do; waiters get ERR_STORAGE_DOWN.  NULL is allowed. */
+/*
+ * Ends the child after what it has to do; waiters, and whoever calls from now on, get
+ * ERR_STORAGE_DOWN.  Before store_close(), turn the loop until nobody works on an answer any more.
+ */
+void store_shut(struct store *s);
+/* Shuts the store if that was not done, and frees it.  NULL is allowed. */
 void store_close(struct store *s);
 pid_t store_pid(const struct store *s);
 /* Calls sent and not answered. */

@@ -21,6 +21,7 @@ struct keyferryd {
 	struct loop *loop;
 	const struct config *config;
 	struct store *store;
+	char *state_dir; /* of the start: a reload does not move it */
 	struct ledger *ledger;
 	struct gate *gate;
 	struct listener *listeners[LISTENERS_MAX];

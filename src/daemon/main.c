@@ -23,7 +23,7 @@
 #include "priv.h"
 #include "version.h"
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2, CHILD_FD = 3 };
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2, CHILD_FD = 3, LAST_TURNS = 1000 };
 #define STORAGE_CHILD "--storage-child"
 #define STORE_TIMEOUT (20 * NS_PER_S)
 #define CONTROL_TIMEOUT (60 * NS_PER_S)
@@ -38,7 +38,7 @@ spawn_child(void *arg, int fd)
 {
 	const struct keyferryd *d = arg;
 	char name[] = "keyferryd", flag[] = STORAGE_CHILD;
-	char *dir = alloc_text(d->config->state_dir);
+	char *dir = alloc_text(d->state_dir);
 	char *argv[] = {name, flag, dir, NULL};
 	posix_spawn_file_actions_t actions;
 	pid_t pid = -1;
@@ -246,16 +246,19 @@ start_listening(struct keyferryd *d, struct buf *why)
 static enum err
 start_store(struct keyferryd *d, struct buf *why)
 {
-	const struct store_params p = {
-	    .state_dir = d->config->state_dir,
+	struct store_params p = {
 	    .spawn = spawn_child,
 	    .arg = d,
 	    .call_timeout_ns = STORE_TIMEOUT,
 	    .event = on_store_event,
 	};
 	const char *sentence = "";
-	enum err e = store_open(&d->store, d->loop, &p, &sentence);
+	enum err e;
 
+	p.state_dir = d->state_dir = alloc_text(d->config->state_dir);
+	if (d->state_dir == NULL)
+		return ERR_NO_MEMORY;
+	e = store_open(&d->store, d->loop, &p, &sentence);
 	if (e != ERR_OK) {
 		buf_printf(why, "%s: %s", d->config->state_dir,
 		    sentence[0] != '\0' ? sentence : err_text(e));
@@ -352,9 +355,14 @@ stop(struct keyferryd *d)
 	wait_cancel(&d->recover.wait);
 	loop_undefer(&d->recover_soon);
 	gate_free(d->gate);
+	/* requests that the gate abandoned with a change under way come to their end */
+	store_shut(d->store);
+	for (int i = 0; i < LAST_TURNS && metric_get(METRIC_REQUESTS) > 0; i++)
+		loop_turn(d->loop, false);
+	store_close(d->store);
 	if (d->ledger != NULL)
 		d->ledger->ops->free(d->ledger);
-	store_close(d->store);
+	alloc_free(d->state_dir);
 	for (size_t i = 0; i < sizeof(d->signals) / sizeof(d->signals[0]); i++)
 		if (d->signals[i] != NULL)
 			event_free(d->signals[i]);

@@ -58,7 +58,7 @@ static const struct standing {
 enum {
 	FIELDS = sizeof(fields) / sizeof(fields[0]),
 	STANDING = sizeof(standing) / sizeof(standing[0]),
-	SCRATCH_MAX = 4096
+	SCRATCH_MAX = ATTR_VALUE_MAX + 64
 };
 
 static const struct field *

@@ -156,6 +156,8 @@ get_unwrapped(struct request *rq, enum err e)
 		ttlv_put_enum(&rq->out, TAG_OBJECT_TYPE, o->type);
 		rq_put_uid(rq, o->uid);
 		put_symmetric_key(&rq->out, o, g->format, g->unwrap.key);
+		secret_unref(g->unwrap.key);
+		g->unwrap.key = NULL;
 	}
 	rq_done(rq, e);
 }

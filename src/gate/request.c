@@ -275,6 +275,36 @@ rq_put_uid(struct request *rq, const char *uid)
 
 /* --- items --- */
 
+static bool
+did_change(const struct outcome *oc)
+{
+	return oc->err == ERR_OK && oc->op != NULL && oc->op->mutates;
+}
+
+static bool
+any_change(const struct request *rq)
+{
+	for (unsigned i = 0; i < rq->item; i++)
+		if (did_change(&rq->outcomes[i]))
+			return true;
+	return false;
+}
+
+/*
+ * The changes are not made after all.  What only read may have read what will never be, so with
+ * one change all that would have succeeded fails.
+ */
+static void
+fail_all(struct request *rq, enum err e)
+{
+	bool any = any_change(rq);
+
+	for (unsigned i = 0; any && i < rq->item; i++)
+		if (rq->outcomes[i].err == ERR_OK)
+			rq->outcomes[i].err = e;
+	changes_drop(&rq->changes);
+}
+
 /* Keeps what the operation put out as a whole Response Payload. */
 static enum err
 keep_payload(struct request *rq, struct outcome *oc)
@@ -299,6 +329,13 @@ rq_done(struct request *rq, enum err e)
 	assert(rq->wait == NULL);
 	oc->op = rq->op;
 	oc->err = e == ERR_OK ? keep_payload(rq, oc) : e;
+	if (oc->err != e) {
+		/* what cannot be answered must not be done: nothing of the message is */
+		rq->message_error = oc->err;
+		fail_all(rq, oc->err);
+	}
+	if (oc->err != ERR_OK)
+		rq->placeholder[0] = '\0'; /* never the object of an earlier item */
 	rq->item++;
 	loop_defer(rq->p.loop, &rq->turn); /* round the loop, so that batches don't recurse */
 }
@@ -351,22 +388,6 @@ rq_step(struct defer *d)
 }
 
 /* --- answering --- */
-
-static bool
-did_change(const struct outcome *oc)
-{
-	return oc->err == ERR_OK && oc->op != NULL && oc->op->mutates;
-}
-
-/* What would have succeeded and changed something failed after all. */
-static void
-fail_changes(struct request *rq, enum err e)
-{
-	for (unsigned i = 0; i < rq->item; i++)
-		if (did_change(&rq->outcomes[i]))
-			rq->outcomes[i].err = e;
-	changes_drop(&rq->changes);
-}
 
 static size_t
 answer_max(const struct request *rq)
@@ -447,23 +468,6 @@ answer_send(struct request *rq)
 	rq_end(rq);
 }
 
-/*
- * The commit failed: what only read may have read what is not there, so with one change all that
- * would have succeeded fails.
- */
-static void
-fail_all(struct request *rq, enum err e)
-{
-	bool any = false;
-
-	for (unsigned i = 0; i < rq->item; i++)
-		any |= did_change(&rq->outcomes[i]);
-	for (unsigned i = 0; any && i < rq->item; i++)
-		if (rq->outcomes[i].err == ERR_OK)
-			rq->outcomes[i].err = e;
-	changes_drop(&rq->changes);
-}
-
 static void
 rq_restart(struct request *rq)
 {
@@ -480,11 +484,11 @@ static void
 committed(struct request *rq, enum err e)
 {
 	rq->committing = false;
-	if (e == ERR_CONFLICT) {
+	if (e == ERR_CONFLICT && any_change(rq)) {
 		rq_restart(rq);
 		return;
 	}
-	if (e != ERR_OK) {
+	if (e != ERR_OK && any_change(rq)) {
 		LOG(LOG_ERROR, "request", "commit failed", kv_int("request", (int64_t)rq->p.id),
 		    kv_text("error", err_name(e)));
 		fail_all(rq, e);
@@ -496,10 +500,10 @@ static void
 items_ended(struct request *rq)
 {
 	if (stopped(rq) && rq->in.continuation == KMIP_CONTINUE_UNDO)
-		fail_changes(rq, ERR_UNDONE);
+		fail_all(rq, ERR_UNDONE);
 	answer_build(rq);
 	if (rq->answer.error != ERR_OK || rq->answer.len > answer_max(rq)) {
-		fail_changes(rq, ERR_RESPONSE_TOO_LARGE);
+		fail_all(rq, ERR_RESPONSE_TOO_LARGE);
 		rq->message_error = ERR_RESPONSE_TOO_LARGE;
 	}
 	if (rq->changes.count == 0) {

@@ -178,7 +178,7 @@ session_next(struct session *s)
 	total = ttlv_total(in->data, TAG_REQUEST_MESSAGE, TTLV_STRUCTURE);
 	if (total == 0) {
 		refuse_message(s, ERR_INVALID_MESSAGE);
-	} else if (total > s->gate->limits.request_max) {
+	} else if (total > s->request_max || total > s->gate->limits.request_max) {
 		metric_inc(METRIC_REQUESTS_TOO_LARGE_TOTAL);
 		refuse_message(s, ERR_REQUEST_TOO_LARGE);
 	} else if (in->len < total) {
@@ -298,6 +298,7 @@ session_new(struct gate *g, int fd)
 	s->id = ++g->next_session;
 	s->created = s->active = clock_now();
 	s->deadline.fn = session_expired;
+	s->request_max = g->limits.request_max;
 	s->stream = stream_new(g->p.loop, fd, &p);
 	if (s->stream == NULL) {
 		alloc_free(s);

@@ -19,7 +19,8 @@ struct session {
 	struct request *request;
 	enum session_state state;
 	struct timer deadline;
-	bool last_answer; /* close when it is out */
+	bool last_answer;	/* close when it is out */
+	size_t request_max;	/* what the stream was made for */
 	uint64_t id, requests;
 	int64_t created, active;
 	const char *last_operation;

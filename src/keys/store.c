@@ -608,9 +608,9 @@ end_child(struct store *s)
 }
 
 void
-store_close(struct store *s)
+store_shut(struct store *s)
 {
-	if (s == NULL)
+	if (s == NULL || s->closing)
 		return;
 	s->closing = true;
 	if (s->state == STORE_UP && s->out.len > s->out_done)
@@ -623,6 +623,12 @@ store_close(struct store *s)
 	fail_all(s, &s->calls);
 	fail_all(s, &s->patient);
 	end_child(s);
+}
+
+void
+store_close(struct store *s)
+{
+	store_shut(s);
 	alloc_free(s);
 }
 

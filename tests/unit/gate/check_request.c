@@ -501,19 +501,80 @@ END_TEST
 
 START_TEST(undo_leaves_nothing)
 {
-	begin(3, KMIP_CONTINUE_UNDO, 0);
+	begin(4, KMIP_CONTINUE_UNDO, 0);
 	create_item();
 	add_item(NULL, "x-a", "1");
+	simple(KMIP_OPERATION_GET, NULL);
 	simple(KMIP_OPERATION_GET, "no-such");
 	run();
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		struct seen s;
 
 		ck_assert(item(i, &s));
 		ck_assert_uint_eq(s.status, KMIP_RESULT_STATUS_OPERATION_UNDONE);
+		ck_assert(s.payload.value == NULL); /* no key that will never be */
 	}
-	expect(2, FAILED, NOT_FOUND);
+	expect(3, FAILED, NOT_FOUND);
 	ck_assert_uint_eq(mem.commits + mem.stores, 0);
+}
+END_TEST
+
+/* After a failed Create, Destroy without an identifier must not mean the one before. */
+START_TEST(failure_ends_the_placeholder)
+{
+	begin(3, KMIP_CONTINUE_CONTINUE, 0);
+	create_item();
+	simple(KMIP_OPERATION_CREATE, NULL);
+	simple(KMIP_OPERATION_DESTROY, NULL);
+	run();
+	expect_ok(0);
+	expect(1, FAILED, KMIP_RESULT_REASON_MISSING_DATA);
+	expect(2, FAILED, KMIP_RESULT_REASON_MISSING_DATA);
+	one(KMIP_OPERATION_GET, uid_of(0), 0, 0);
+}
+END_TEST
+
+/* An item whose answer has no room fails, so its change must not be made. */
+START_TEST(no_room_for_an_answer_changes_nothing)
+{
+	static char label[8000];
+	char uid[UID_TEXT_LEN + 1];
+	struct seen s;
+
+	create_one(uid);
+	memset(label, 'v', sizeof(label) - 1);
+	begin(10, KMIP_CONTINUE_CONTINUE, 0);
+	for (int i = 0; i < 10; i++) {
+		char name[8] = "x-0";
+
+		name[2] = (char)('0' + i);
+		add_item(uid, name, label);
+	}
+	run();
+	ck_assert(item(0, &s));
+	ck_assert_uint_eq(s.reason, KMIP_RESULT_REASON_RESPONSE_TOO_LARGE);
+	ck_assert_uint_eq(mem.commits, 1);
+}
+END_TEST
+
+START_TEST(long_revocation_message_is_read_back)
+{
+	static char text[ATTR_VALUE_MAX + 1];
+	char uid[UID_TEXT_LEN + 1];
+	size_t mark;
+
+	create_one(uid);
+	memset(text, 'm', ATTR_VALUE_MAX);
+	begin(1, 0, 0);
+	item_begin(KMIP_OPERATION_REVOKE, uid);
+	mark = ttlv_begin(&msg, TAG_REVOCATION_REASON);
+	ttlv_put_enum(&msg, TAG_REVOCATION_REASON_CODE, KMIP_REVOCATION_REASON_CODE_KEY_COMPROMISE);
+	ttlv_put_text(&msg, TAG_REVOCATION_MESSAGE, text, ATTR_VALUE_MAX);
+	ttlv_end(&msg, mark);
+	item_end();
+	run();
+	expect_ok(0);
+	one(KMIP_OPERATION_GET_ATTRIBUTES, uid, 0, 0);
 }
 END_TEST
 
@@ -895,6 +956,9 @@ request_suite(void)
 	    {"stop", stop_is_the_default, 1},
 	    {"continue", continue_goes_on, 1},
 	    {"undo", undo_leaves_nothing, 1},
+	    {"failure and placeholder", failure_ends_the_placeholder, 1},
+	    {"no room for an answer", no_room_for_an_answer_changes_nothing, 1},
+	    {"long revocation message", long_revocation_message_is_read_back, 1},
 	    {"create and destroy", create_and_destroy_in_one_message, 1},
 	    {"maximum response size", max_response_changes_nothing, 1},
 	    {"conflict", conflict_runs_again, 1},

