@@ -83,27 +83,35 @@ struct store_backup {
 };
 void store_backup(struct store *s, struct store_backup *b);
 
-/* What a copy holds.  It is whole when missing and damaged are zero. */
+/* Which root key file a tenant has; NULL: none is known.  Borrowed until the call returns. */
+struct store_root_keys {
+	const char *(*file)(void *arg, const char *tenant);
+	void *arg;
+};
+
+/* What a copy holds.  It is whole when missing, damaged and unverified are zero. */
 struct store_counts {
 	uint64_t objects;
-	uint64_t destroyed; /* of these: no record is expected */
-	uint64_t verified;  /* records that were there in both files and were unwrapped */
-	uint64_t missing;   /* the vault's file has no such record, or another one */
-	uint64_t damaged;   /* does not unwrap, or its key is not the object's */
+	uint64_t destroyed;  /* of these: no record is expected */
+	uint64_t verified;   /* records that were there in both files and were unwrapped */
+	uint64_t missing;    /* the vault's file has no such record, or another one */
+	uint64_t damaged;    /* does not unwrap, or its key is not the object's */
+	uint64_t unverified; /* is there, but no root key file is known for its tenant */
 };
 
 /*
  * Offline, for a copy that no process uses: opens it read-only, checks schema and structure,
- * and unwraps every record.  ERR_INTEGRITY when a record is missing or damaged (the counts are
- * set then, too); ERR_SCHEMA, ERR_CORRUPT, ERR_STORAGE, and those of vault_local_new().
+ * and unwraps every record.  ERR_INTEGRITY when a record is missing or damaged, else
+ * ERR_NO_ROOT_KEY when one is unverified (the counts are set in both cases); ERR_SCHEMA,
+ * ERR_CORRUPT, ERR_STORAGE, and those of vault_local_new().  *why is valid until the next call.
  */
-CHECKED enum err store_verify_copy(const char *dir, const char *root_key_file,
+CHECKED enum err store_verify_copy(const char *dir, const struct store_root_keys *roots,
     struct store_counts *counts, const char **why);
 /*
  * Copies a backup into an empty state directory (made when it is missing, mode 0700), synced,
  * then verifies that.  ERR_IN_USE: the directory is not empty.
  */
-CHECKED enum err store_restore(const char *from, const char *to, const char *root_key_file,
-    struct store_counts *counts, const char **why);
+CHECKED enum err store_restore(const char *from, const char *to,
+    const struct store_root_keys *roots, struct store_counts *counts, const char **why);
 
 #endif

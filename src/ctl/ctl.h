@@ -16,7 +16,8 @@ struct ctl_call {
 	const char *config; /* NULL: the default file */
 	bool json;
 	const char *words[CTL_WORDS_MAX + 1];
-	const char *root_key;	       /* --root-key */
+	const char *root_key, *passphrase_file, *certificate, *private_key; /* options' values */
+	bool allow_unverified;
 	char request[CTL_REQUEST_MAX]; /* for the daemon: one line */
 };
 
@@ -40,6 +41,8 @@ int ctl_talk(const struct ctl_call *call);
 bool ctl_render(const char *document);
 
 int ctl_make_root_key(const struct ctl_call *call);
+int ctl_export_root_key(const struct ctl_call *call);
+int ctl_import_root_key(const struct ctl_call *call);
 int ctl_restore(const struct ctl_call *call);
 int ctl_verify(const struct ctl_call *call);
 

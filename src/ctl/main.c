@@ -28,11 +28,18 @@ static const struct ctl_command commands[] = {
     {"log-level", "[LEVEL]", "shows or sets how much is logged", "", 0, 1, false, NULL},
     {"make-root-key", "FILE", "makes a root key file, without the daemon", "", 1, 1, false,
 	ctl_make_root_key},
-    {"verify", "[--root-key FILE] DIRECTORY", "unwraps every key of a backup, without the daemon",
-	" root-key ", 1, 1, false, ctl_verify},
-    {"restore", "[--root-key FILE] DIRECTORY",
-	"copies a backup into the empty state directory, without the daemon", " root-key ", 1, 1,
-	false, ctl_restore},
+    {"export-root-key", "FILE OUT --passphrase-file FILE | --certificate PEM",
+	"encrypts a root key file, to be kept elsewhere, without the daemon",
+	" passphrase-file certificate ", 2, 2, false, ctl_export_root_key},
+    {"import-root-key", "IN FILE --passphrase-file FILE | --private-key PEM",
+	"makes a root key file of an exported one, without the daemon",
+	" passphrase-file private-key ", 2, 2, false, ctl_import_root_key},
+    {"verify", "[--root-key FILE] [--allow-unverified] DIRECTORY",
+	"unwraps every key of a backup, without the daemon", " root-key allow-unverified ", 1, 1,
+	false, ctl_verify},
+    {"restore", "[--root-key FILE] [--allow-unverified] DIRECTORY",
+	"copies a backup into the empty state directory, without the daemon",
+	" root-key allow-unverified ", 1, 1, false, ctl_restore},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -85,11 +92,31 @@ add_field(struct ctl_call *call, const char *name, const char *value)
 	return n > 0 && (size_t)n < room - 1 && strpbrk(value, "\t\n") == NULL;
 }
 
+/* Where the value of an option goes that is not for the daemon, or NULL. */
+static const char **
+offline_option(struct ctl_call *call, const char *name)
+{
+	const struct {
+		const char *name, **value;
+	} options[] = {
+	    {"root-key", &call->root_key},
+	    {"passphrase-file", &call->passphrase_file},
+	    {"certificate", &call->certificate},
+	    {"private-key", &call->private_key},
+	};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (strcmp(options[i].name, name) == 0)
+			return options[i].value;
+	return NULL;
+}
+
 /* Takes "--name value" or "--name=value"; *at moves past it.  An exit status. */
 static int
 take_option(struct ctl_call *call, const struct ctl_command *cmd, int argc, char **argv, int *at)
 {
 	char *text = argv[(*at)++] + 2, *value = strchr(text, '=');
+	const char **kept;
 	char wanted[32];
 
 	if (value != NULL)
@@ -97,12 +124,17 @@ take_option(struct ctl_call *call, const struct ctl_command *cmd, int argc, char
 	snprintf(wanted, sizeof(wanted), " %.29s ", text);
 	if (strstr(cmd->options, wanted) == NULL)
 		return misuse("the command has no such option", text);
+	if (strcmp(text, "allow-unverified") == 0) {
+		call->allow_unverified = true;
+		return value == NULL ? CTL_OK : misuse("the option takes no value", text);
+	}
 	if (value == NULL && *at < argc)
 		value = argv[(*at)++];
 	if (value == NULL)
 		return misuse("the option needs a value", text);
-	if (strcmp(text, "root-key") == 0) {
-		call->root_key = value;
+	kept = offline_option(call, text);
+	if (kept != NULL) {
+		*kept = value;
 		return CTL_OK;
 	}
 	if (!add_field(call, text, value))

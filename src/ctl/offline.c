@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What needs no daemon: root key files, and backups that are checked or put back. */
+/* What needs no daemon: root key files, made, exported, imported; backups checked or put back. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 #include "base/secret.h"
 #include "ctl.h"
 #include "daemon/config.h"
+#include "keys/escrow.h"
 #include "keys/store.h"
 
 enum { ERRORS_MAX = 65536, HEAP_SIZE = 256 * 1024 };
@@ -49,8 +50,8 @@ ctl_make_root_key(const struct ctl_call *call)
 	if (call->json)
 		printf("{\"root-key-file\":\"made\"}\n");
 	else
-		printf("%s is made.  Keep a copy of it elsewhere: without it every key is lost.\n",
-		    path);
+		printf("%s is made.  Without it every key is lost: export-root-key makes a copy to\n"
+		       "keep elsewhere.\n", path);
 	return CTL_OK;
 }
 
@@ -68,68 +69,65 @@ load_config(const struct ctl_call *call)
 	return config;
 }
 
-/* The root key file that was named, or that of the configuration when it has only one. */
+/* The configuration's tenants, or the file that was named for all. */
+struct known_keys {
+	const struct ctl_call *call;
+	const struct config *config;
+};
+
 static const char *
-find_root_key(const struct ctl_call *call, const struct config *config)
+root_key_of(void *arg, const char *tenant)
 {
-	const char *only = call->root_key;
+	const struct known_keys *k = arg;
 
-	for (size_t i = 0; call->root_key == NULL && i < config->tenants_count; i++) {
-		const char *file = config->tenants[i].vault.root_key_file;
-
-		if (only != NULL && strcmp(only, file) != 0) {
-			fprintf(stderr,
-			    "keyferryctl: tenants have different root key files; name one with "
-			    "--root-key\n");
-			return NULL;
-		}
-		only = file;
-	}
-	return only;
+	if (k->call->root_key != NULL)
+		return k->call->root_key;
+	for (size_t i = 0; i < k->config->tenants_count; i++)
+		if (strcmp(k->config->tenants[i].id, tenant) == 0)
+			return k->config->tenants[i].vault.root_key_file;
+	return NULL;
 }
 
 static int
 report(const struct ctl_call *call, const char *dir, enum err e, const struct store_counts *n,
     const char *why)
 {
+	bool tolerated = e == ERR_NO_ROOT_KEY && call->allow_unverified;
+
 	if (e != ERR_OK)
 		fprintf(stderr, "keyferryctl: %s: %s\n", dir, why[0] != '\0' ? why : err_text(e));
-	if (e == ERR_OK || e == ERR_INTEGRITY)
+	if (e == ERR_OK || e == ERR_INTEGRITY || e == ERR_NO_ROOT_KEY)
 		printf(call->json ? "{\"objects\":%" PRIu64 ",\"destroyed\":%" PRIu64
 				    ",\"verified\":%" PRIu64 ",\"missing\":%" PRIu64
-				    ",\"damaged\":%" PRIu64 "}\n"
+				    ",\"damaged\":%" PRIu64 ",\"unverified\":%" PRIu64 "}\n"
 				  : "objects: %" PRIu64 ", destroyed: %" PRIu64
 				    ", verified: %" PRIu64 ", missing: %" PRIu64
-				    ", damaged: %" PRIu64 "\n",
-		    n->objects, n->destroyed, n->verified, n->missing, n->damaged);
-	return e == ERR_OK ? CTL_OK : CTL_REFUSED;
+				    ", damaged: %" PRIu64 ", unverified: %" PRIu64 "\n",
+		    n->objects, n->destroyed, n->verified, n->missing, n->damaged, n->unverified);
+	return e == ERR_OK || tolerated ? CTL_OK : CTL_REFUSED;
 }
 
 /* Puts a backup back, or only checks it. */
 static int
 with_copy(const struct ctl_call *call, bool restore)
 {
-	const struct config *config = NULL;
+	struct known_keys known = {.call = call};
+	const struct store_root_keys roots = {root_key_of, &known};
 	struct store_counts counts = {0};
-	const char *root_key, *why = "", *dir = call->words[0];
-	int status = CTL_USAGE;
+	const char *why = "", *dir = call->words[0];
 	enum err e;
 
 	if (!guard_memory())
 		return CTL_REFUSED;
 	if (restore || call->root_key == NULL) {
-		config = load_config(call);
-		if (config == NULL)
+		known.config = load_config(call);
+		if (known.config == NULL)
 			return CTL_USAGE;
 	}
-	root_key = find_root_key(call, config);
-	if (root_key != NULL) {
-		e = restore ? store_restore(dir, config->state_dir, root_key, &counts, &why)
-			    : store_verify_copy(dir, root_key, &counts, &why);
-		status = report(call, dir, e, &counts, why);
-	}
-	config_unref(config);
-	return status;
+	e = restore ? store_restore(dir, known.config->state_dir, &roots, &counts, &why)
+		    : store_verify_copy(dir, &roots, &counts, &why);
+	config_unref(known.config);
+	return report(call, dir, e, &counts, why);
 }
 
 int
@@ -142,4 +140,66 @@ int
 ctl_verify(const struct ctl_call *call)
 {
 	return with_copy(call, false);
+}
+
+/* --- root keys outside the machine --- */
+
+static int
+escrow_done(const struct ctl_call *call, const char *what, enum err e, const char *why)
+{
+	if (e != ERR_OK) {
+		fprintf(stderr, "keyferryctl: the root key is not %s: %s\n", what, why);
+		return CTL_REFUSED;
+	}
+	if (call->json)
+		printf("{\"root-key\":\"%s\"}\n", what);
+	else
+		printf("%s: the root key is %s\n", call->words[1], what);
+	return CTL_OK;
+}
+
+int
+ctl_export_root_key(const struct ctl_call *call)
+{
+	const struct escrow x = {
+	    .root_key_file = call->words[0],
+	    .escrow_file = call->words[1],
+	    .passphrase_file = call->passphrase_file,
+	    .certificate = call->certificate,
+	};
+	const char *why = "";
+	enum err e;
+
+	if ((x.passphrase_file == NULL) == (x.certificate == NULL)) {
+		fprintf(stderr,
+		    "keyferryctl: export-root-key: one of --passphrase-file and --certificate\n");
+		return CTL_USAGE;
+	}
+	if (!guard_memory())
+		return CTL_REFUSED;
+	e = escrow_export(&x, &why);
+	return escrow_done(call, "exported", e, why);
+}
+
+int
+ctl_import_root_key(const struct ctl_call *call)
+{
+	const struct escrow x = {
+	    .escrow_file = call->words[0],
+	    .root_key_file = call->words[1],
+	    .passphrase_file = call->passphrase_file,
+	    .private_key = call->private_key,
+	};
+	const char *why = "";
+	enum err e;
+
+	if (x.passphrase_file == NULL && x.private_key == NULL) {
+		fprintf(stderr,
+		    "keyferryctl: import-root-key: --passphrase-file or --private-key is wanted\n");
+		return CTL_USAGE;
+	}
+	if (!guard_memory())
+		return CTL_REFUSED;
+	e = escrow_import(&x, &why);
+	return escrow_done(call, "imported", e, why);
 }

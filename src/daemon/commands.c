@@ -2,6 +2,7 @@
 /* The commands of the control socket. */
 #include "daemon.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,13 +55,36 @@ run_status(struct control_call *call)
 }
 
 static void
-health_line(struct json *j, const char *what, bool good, const char *say)
+health_say(struct json *j, const char *what, const char *state, const char *say)
 {
 	json_object(j, NULL);
 	json_text(j, "check", what);
-	json_text(j, "state", good ? "good" : "bad");
+	json_text(j, "state", state);
 	json_text(j, "say", say);
 	json_object_end(j);
+}
+
+static void
+health_line(struct json *j, const char *what, bool good, const char *say)
+{
+	health_say(j, what, good ? "good" : "bad", say);
+}
+
+/* Keys that are on one disk only are normal for some hours; they are to be seen all the same. */
+static void
+health_backup(struct json *j)
+{
+	int64_t when = metric_get(METRIC_STORE_LAST_BACKUP_SECONDS);
+	int64_t newer = metric_get(METRIC_STORE_OBJECTS_NOT_BACKED_UP);
+	char say[128], date[25];
+
+	text_time(date, when * 1000);
+	if (when == 0)
+		snprintf(say, sizeof(say), "no backup was ever made; objects: %" PRId64, newer);
+	else
+		snprintf(say, sizeof(say), "objects newer than the last backup, of %s: %" PRId64,
+		    date, newer);
+	health_say(j, "backup", newer > 0 ? "warning" : "good", say);
 }
 
 /* Only what is known already: asks nobody, so it answers even when all hangs. */
@@ -79,6 +103,7 @@ run_health(struct control_call *call)
 	health_line(&j, "integrity", whole,
 	    whole ? "every key that was asked for passed its check"
 		  : "stored keys did not pass their check: see the log for their identifiers");
+	health_backup(&j);
 	health_line(&j, "secure heap", d->heap_locked,
 	    d->heap_locked ? "locked" : "not locked: keys may be swapped out");
 	health_line(&j, "accepting", !gate_draining(d->gate),

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
+#include "db_ledger.h"
 #include "disk.h"
 
 enum { STEP_PAGES = 256 }; /* 1 MiB at a time */
@@ -23,7 +25,7 @@ struct copy {
 struct db_backup {
 	struct copy copies[2];
 	char directory[DISK_PATH_MAX];
-	uint64_t objects;
+	struct db_backed_up done;
 	pid_t syncer; /* 0: not yet */
 };
 
@@ -88,19 +90,26 @@ db_backup_start(struct db_backup **out, struct db *ledger, struct db *vault, con
 	return e;
 }
 
+/* Counts what the copy holds, and notes it in the copy: restored, it knows of itself. */
 static enum err
-count_objects(struct db_backup *b)
+label_copy(struct db_backup *b)
 {
-	sqlite3_stmt *st = NULL;
+	struct db copy = {.h = b->copies[0].to, .schema = b->copies[0].from->schema};
+	sqlite3_stmt *st = db_prepare(&copy, "SELECT count(*), coalesce(max(id), 0) FROM objects");
+	bool row = false;
 	enum err e = ERR_STORAGE;
 
-	sqlite3_prepare_v2(b->copies[0].to, "SELECT count(*) FROM objects", -1, &st, NULL);
-	if (st != NULL && sqlite3_step(st) == SQLITE_ROW) {
-		b->objects = (uint64_t)sqlite3_column_int64(st, 0);
-		e = ERR_OK;
+	if (st != NULL)
+		e = db_step(&copy, st, &row);
+	if (e == ERR_OK && row) {
+		b->done.when = clock_wall();
+		b->done.objects = (uint64_t)sqlite3_column_int64(st, 0);
+		b->done.last_object = sqlite3_column_int64(st, 1);
 	}
 	sqlite3_finalize(st);
-	return e;
+	if (e == ERR_OK && !row)
+		e = ERR_STORAGE;
+	return e == ERR_OK ? db_ledger_note_backup(&copy, b->done.when, b->done.last_object) : e;
 }
 
 static int
@@ -135,7 +144,7 @@ end_copies(struct db_backup *b)
 	if (e == ERR_OK)
 		e = copy_end(&b->copies[1]);
 	if (e == ERR_OK)
-		e = count_objects(b);
+		e = label_copy(b);
 	return e == ERR_OK ? start_sync(b) : e;
 }
 
@@ -156,7 +165,7 @@ copy_step(struct copy *c, enum err *e)
 }
 
 bool
-db_backup_step(struct db_backup *b, enum err *e, uint64_t *objects)
+db_backup_step(struct db_backup *b, enum err *e, struct db_backed_up *done)
 {
 	bool ready = true;
 	int status;
@@ -166,7 +175,7 @@ db_backup_step(struct db_backup *b, enum err *e, uint64_t *objects)
 		if (waitpid(b->syncer, &status, WNOHANG) == 0)
 			return true;
 		b->syncer = 0;
-		*objects = b->objects;
+		*done = b->done;
 		*e = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? ERR_OK : ERR_STORAGE;
 		return false;
 	}

@@ -16,10 +16,17 @@
 
 struct db_backup;
 
+/* What a finished copy holds. */
+struct db_backed_up {
+	int64_t when; /* seconds since 1970 */
+	uint64_t objects;
+	int64_t last_object; /* the id of the newest */
+};
+
 CHECKED enum err db_backup_start(struct db_backup **out, struct db *ledger, struct db *vault,
     const char *directory);
-/* True while there is more to do; then *e and *objects tell how it ended. */
-bool db_backup_step(struct db_backup *b, enum err *e, uint64_t *objects);
+/* True while there is more to do; then *e tells how it ended and, if well, *done with what. */
+bool db_backup_step(struct db_backup *b, enum err *e, struct db_backed_up *done);
 /* Also ends one that is under way. */
 void db_backup_free(struct db_backup *b);
 

@@ -13,6 +13,7 @@ enum { ARENA_MAX = 2 * WIRE_FRAME_MAX };
 /*
  * body is the packed object and the truth; the columns beside it are what objects are found by.
  * attrs holds a row for each different attribute, names one for each Name in use.
+ * backup is empty before the first one.
  */
 static const char *const migrations[] = {
     ("CREATE TABLE objects ("
@@ -36,12 +37,15 @@ static const char *const migrations[] = {
     "CREATE TABLE intents ("
     " id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, uid TEXT NOT NULL,"
     " destroy INTEGER NOT NULL, owner INTEGER NOT NULL, UNIQUE (tenant, uid));"
-    "CREATE INDEX intents_owner ON intents (owner)"),
+    "CREATE INDEX intents_owner ON intents (owner);"
+    "CREATE TABLE backup ("
+    " one INTEGER PRIMARY KEY CHECK (one = 1), time INTEGER NOT NULL,"
+    " last_object INTEGER NOT NULL)"),
 };
 
 enum stmt {
 	GET, INSERT, UPDATE, ATTR_PUT, ATTR_DELETE, NAME_HOLDER, NAME_PUT, NAME_DELETE,
-	INTENT_GET, INTENT_PUT, INTENT_DELETE, INTENTS_DROP, INTENTS_LIST
+	INTENT_GET, INTENT_PUT, INTENT_DELETE, INTENTS_DROP, INTENTS_LIST, BACKUP_GET
 };
 static const char *const sql[] = {
     [GET] = "SELECT id, revision, body FROM objects WHERE tenant = ?1 AND uid = ?2",
@@ -68,6 +72,9 @@ static const char *const sql[] = {
     [INTENT_DELETE] = "DELETE FROM intents WHERE tenant = ?1 AND uid = ?2 AND owner = ?3",
     [INTENTS_DROP] = "DELETE FROM intents WHERE owner = ?1",
     [INTENTS_LIST] = "SELECT owner, tenant, uid, destroy FROM intents ORDER BY id LIMIT ?1",
+    [BACKUP_GET] = ("SELECT (SELECT time FROM backup),"
+		    " coalesce((SELECT max(id) FROM objects), 0) -"
+		    " coalesce((SELECT last_object FROM backup), 0)"),
 };
 
 const struct db_schema db_ledger_schema = {
@@ -559,4 +566,42 @@ db_ledger_settle(struct db *db, struct unpack *u, struct buf *answer)
 	e = a != NULL ? settle_destroyed(db, a, tenant, uid, when) : ERR_NO_MEMORY;
 	arena_free(a);
 	return e;
+}
+
+/* --- backups --- */
+
+/* Not by db_stmt(): it is rare, and db may be a copy that is about to be closed. */
+enum err
+db_ledger_note_backup(struct db *db, int64_t when, int64_t last_object)
+{
+	sqlite3_stmt *st = db_prepare(db,
+	    "INSERT OR REPLACE INTO backup (one, time, last_object) VALUES (1, ?1, ?2)");
+	enum err e;
+
+	if (st == NULL)
+		return db_error(db);
+	sqlite3_bind_int64(st, 1, when);
+	sqlite3_bind_int64(st, 2, last_object);
+	e = db_run(db, st);
+	sqlite3_finalize(st);
+	return e;
+}
+
+/* Rows of objects are never deleted, so that their ids count them. */
+enum err
+db_ledger_last_backup(struct db *db, int64_t *when, int64_t *newer)
+{
+	sqlite3_stmt *st = db_stmt(db, BACKUP_GET);
+	bool row;
+	enum err e;
+
+	if (st == NULL)
+		return db_error(db);
+	e = db_step(db, st, &row);
+	if (e != ERR_OK || !row)
+		return e != ERR_OK ? e : ERR_STORAGE;
+	*when = sqlite3_column_int64(st, 0);
+	*newer = sqlite3_column_int64(st, 1);
+	sqlite3_reset(st);
+	return ERR_OK;
 }

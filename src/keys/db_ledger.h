@@ -21,6 +21,11 @@ CHECKED enum err db_ledger_abandon(struct db *db, struct unpack *u, struct buf *
 CHECKED enum err db_ledger_intents(struct db *db, struct unpack *u, struct buf *answer);
 CHECKED enum err db_ledger_settle(struct db *db, struct unpack *u, struct buf *answer);
 
+/* Notes that a backup with all objects up to that id was made. */
+CHECKED enum err db_ledger_note_backup(struct db *db, int64_t when, int64_t last_object);
+/* When the last one was made (0: never), and how many objects were made since. */
+CHECKED enum err db_ledger_last_backup(struct db *db, int64_t *when, int64_t *newer);
+
 CHECKED enum err db_vault_store(struct db *db, struct unpack *u, struct buf *answer);
 CHECKED enum err db_vault_destroy(struct db *db, struct unpack *u, struct buf *answer);
 CHECKED enum err db_vault_probe(struct db *db, struct unpack *u, struct buf *answer);

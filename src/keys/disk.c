@@ -135,7 +135,8 @@ disk_write_new(const char *path, const void *data, size_t len, const char **why)
 	enum err e;
 
 	if (fd < 0) {
-		*why = errno == EEXIST ? "it is there already, and nothing is ever overwritten"
+		*why = errno == EEXIST ? "the file to be made is there already, and nothing is ever "
+					 "overwritten"
 				       : "the file cannot be made";
 		return ERR_IO;
 	}

@@ -22,7 +22,7 @@ struct rootkeys {
 /* The file as terminated text, and what is in such text: parsing uses it up. */
 CHECKED enum err rootkeys_read(struct secret **text, const char *path, const char **why);
 CHECKED enum err rootkeys_parse(struct rootkeys *r, struct secret *text, const char **why);
-/* Both.  *why says what is wrong with the file (static storage); on failure there is nothing to free. */
+/* Both.  *why says what is wrong with the file (static storage); on failure nothing is to free. */
 CHECKED enum err rootkeys_load(struct rootkeys *r, const char *path, const char **why);
 void rootkeys_fini(struct rootkeys *r);
 /* NULL when the version is not there.  Borrowed. */

@@ -63,7 +63,8 @@ read_open(struct secret **out, int fd, size_t max, mode_t refused, const char *w
 	struct stat st;
 
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (size_t)st.st_size > max)
-		return say(why, ERR_CONFIG, "%s is no regular file of at most %zu bytes", what, max);
+		return say(
+		    why, ERR_CONFIG, "%s is no regular file of at most %zu bytes", what, max);
 	if ((st.st_mode & refused) != 0)
 		return say(why, ERR_CONFIG, "%s may be read by group or others: chmod 600", what);
 	text = secret_new((size_t)st.st_size + 1, SECRET_TRANSIENT);

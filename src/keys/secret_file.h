@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Small files that hold secrets, read into the secure heap: root keys, passphrases, private keys. */
+/* Small files with secrets, read into the secure heap: root keys, passphrases, private keys. */
 #ifndef SECRET_FILE_H
 #define SECRET_FILE_H
 

@@ -312,16 +312,25 @@ child_is_up(struct store *s)
 	store_event(s, "restarted", s->pid);
 }
 
+static void
+take_last_backup(struct unpack *body)
+{
+	metric_set(METRIC_STORE_LAST_BACKUP_SECONDS, (int64_t)unpack_u64(body));
+	metric_set(METRIC_STORE_OBJECTS_NOT_BACKED_UP, (int64_t)unpack_u64(body));
+}
+
 /* What the child says on its own.  False: it cannot go on. */
 static bool
 take_notice(struct store *s, enum err e, struct unpack *body)
 {
 	if (e == ERR_OK && s->state == STORE_STARTING) {
+		take_last_backup(body);
 		child_is_up(s);
 		return true;
 	}
 	if (e == ERR_OK) {
 		metric_add(METRIC_STORE_COMMITS_TOTAL, unpack_u32(body));
+		take_last_backup(body);
 		return true;
 	}
 	unpack_text(body, s->why, sizeof(s->why));
@@ -535,7 +544,9 @@ await_hello(struct store *s, const char **why)
 		else if (n == 0 || errno != EINTR)
 			return ERR_STORAGE_DOWN;
 	}
-	if (result != ERR_OK) {
+	if (result == ERR_OK) {
+		take_last_backup(&body);
+	} else {
 		unpack_text(&body, open_why, sizeof(open_why));
 		*why = open_why;
 	}

@@ -183,7 +183,7 @@ store_child_main(int fd, const char *state_dir)
 	buf_init(&c.in, IN_HIGH + WIRE_FRAME_MAX + READ_CHUNK);
 	buf_init(&c.out, IN_HIGH + 3 * (size_t)WIRE_FRAME_MAX);
 	e = store_exec_open(&c.exec, &params, &why);
-	store_exec_hello(&c.out, e, why);
+	store_exec_hello(&c.out, c.exec, e, why);
 	write_all(&c);
 	if (e == ERR_OK) {
 		e = serve(&c);

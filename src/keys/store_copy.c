@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copies of a state directory, offline: checks that each key in them can be had, and restores. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/list.h"
 #include "base/secret.h"
 #include "db_ledger.h"
 #include "disk.h"
@@ -14,28 +16,109 @@
 
 enum { ARENA_MAX = 4 * OBJECT_SIZE_MAX };
 
+/* A root key file that was read: tenants may share one, or have their own. */
+struct loaded {
+	struct list link;
+	char *path;
+	struct rootkeys keys;
+};
+
 struct verify {
 	struct db ledger, vault;
 	sqlite3_stmt *objects, *record;
-	struct rootkeys roots;
+	const struct store_root_keys *roots;
+	struct list loaded;
 	struct envelope_crypto *crypto;
 	struct store_counts counts;
+	const char *why; /* NULL: nothing particular */
 };
 
-/* The key has to come out, and to be the one that the object was made with. */
-static bool
-opens(struct verify *v, const struct object *o)
+static enum err
+load_roots(struct verify *v, const char *path, struct rootkeys **out)
 {
+	static char sentence[DISK_PATH_MAX + 256];
+	struct loaded *new = alloc_zero(sizeof(*new));
+	const char *why = "out of memory";
+	enum err e = ERR_NO_MEMORY;
+
+	if (new != NULL)
+		new->path = alloc_text(path);
+	if (new != NULL && new->path != NULL)
+		e = rootkeys_load(&new->keys, path, &why);
+	if (e != ERR_OK) {
+		snprintf(sentence, sizeof(sentence), "%s: %s", path, why);
+		v->why = sentence;
+		if (new != NULL)
+			alloc_free(new->path);
+		alloc_free(new);
+		return e;
+	}
+	list_append(&v->loaded, &new->link);
+	*out = &new->keys;
+	return ERR_OK;
+}
+
+/* NULL when the tenant has no root key file that is known. */
+static enum err
+find_roots(struct verify *v, const char *tenant, struct rootkeys **out)
+{
+	const char *path = v->roots->file(v->roots->arg, tenant);
+
+	*out = NULL;
+	if (path == NULL)
+		return ERR_OK;
+	LIST_FOREACH(it, &v->loaded) {
+		struct loaded *l = CONTAINER_OF(it, struct loaded, link);
+
+		if (strcmp(l->path, path) == 0) {
+			*out = &l->keys;
+			return ERR_OK;
+		}
+	}
+	return load_roots(v, path, out);
+}
+
+static void
+drop_roots(struct verify *v)
+{
+	struct list *it;
+
+	while ((it = list_pop(&v->loaded)) != NULL) {
+		struct loaded *l = CONTAINER_OF(it, struct loaded, link);
+
+		rootkeys_fini(&l->keys);
+		alloc_free(l->path);
+		alloc_free(l);
+	}
+}
+
+/* The key has to come out, and to be the one that the object was made with. */
+static enum err
+open_record(struct verify *v, const struct object *o)
+{
+	struct rootkeys *roots;
 	struct secret *key;
 	uint8_t digest[32];
-	bool same;
+	enum err e = find_roots(v, o->tenant, &roots);
 
-	if (envelope_open(v->crypto, &v->roots, o, &key) != ERR_OK)
-		return false;
-	same = envelope_digest(v->crypto, key, digest) == ERR_OK &&
-	    memcmp(digest, o->digest, sizeof(digest)) == 0;
-	secret_unref(key);
-	return same;
+	if (e != ERR_OK)
+		return e;
+	if (roots == NULL) {
+		v->counts.unverified++;
+		return ERR_OK;
+	}
+	e = envelope_open(v->crypto, roots, o, &key);
+	if (e == ERR_NO_MEMORY || e == ERR_NO_SECURE_MEMORY)
+		return e; /* says nothing about the record */
+	if (e == ERR_OK) {
+		e = envelope_digest(v->crypto, key, digest);
+		secret_unref(key);
+	}
+	if (e == ERR_OK && memcmp(digest, o->digest, sizeof(digest)) == 0)
+		v->counts.verified++;
+	else
+		v->counts.damaged++;
+	return ERR_OK;
 }
 
 /* Whether the vault's file has the record that the ledger's has a copy of. */
@@ -82,10 +165,8 @@ verify_object(struct verify *v, const uint8_t *body, size_t len, bool intent)
 		e = find_record(v, o, &found);
 		if (e == ERR_OK && !found && !intent)
 			v->counts.missing++;
-		else if (e == ERR_OK && opens(v, o))
-			v->counts.verified++;
 		else if (e == ERR_OK)
-			v->counts.damaged++;
+			e = open_record(v, o);
 	}
 	arena_free(a);
 	return e;
@@ -113,39 +194,62 @@ verify_all(struct verify *v)
 	return e;
 }
 
+/* What the counts amount to. */
+static enum err
+judge(const struct store_counts *n, const char **why)
+{
+	if (n->missing + n->damaged > 0) {
+		*why = "records are missing or damaged, or were wrapped by another root key";
+		return ERR_INTEGRITY;
+	}
+	if (n->unverified > 0) {
+		*why = "no root key file is known for some tenants: their keys were not unwrapped";
+		return ERR_NO_ROOT_KEY;
+	}
+	return ERR_OK;
+}
+
+static enum err
+verify_dir(struct verify *v, const char *dir, const char **why)
+{
+	enum err e = db_open_copy(&v->ledger, &db_ledger_schema, dir, why);
+
+	if (e == ERR_OK)
+		e = db_open_copy(&v->vault, &db_vault_schema, dir, why);
+	if (e != ERR_OK)
+		return e;
+	e = verify_all(v);
+	if (e != ERR_OK)
+		*why = v->why != NULL ? v->why : "a file of the copy cannot be read to its end";
+	return e;
+}
+
 enum err
-store_verify_copy(const char *dir, const char *root_key_file, struct store_counts *counts,
-    const char **why)
+store_verify_copy(const char *dir, const struct store_root_keys *roots,
+    struct store_counts *counts, const char **why)
 {
 	struct verify *v = alloc_zero(sizeof(*v));
-	enum err e;
+	enum err e = ERR_NO_MEMORY;
 
 	*why = "out of memory";
 	if (v == NULL)
 		return ERR_NO_MEMORY;
+	v->roots = roots;
+	list_init(&v->loaded);
 	v->crypto = envelope_crypto_new();
-	e = v->crypto != NULL ? rootkeys_load(&v->roots, root_key_file, why) : ERR_NO_MEMORY;
-	if (e == ERR_OK)
-		e = db_open_copy(&v->ledger, &db_ledger_schema, dir, why);
-	if (e == ERR_OK)
-		e = db_open_copy(&v->vault, &db_vault_schema, dir, why);
+	if (v->crypto != NULL)
+		e = verify_dir(v, dir, why);
 	if (e == ERR_OK) {
-		*why = "a file of the copy cannot be read to its end";
-		e = verify_all(v);
-	}
-	if (e == ERR_OK && v->counts.missing + v->counts.damaged > 0) {
-		*why = "records are missing or damaged, or were wrapped by another root key";
-		e = ERR_INTEGRITY;
-	}
-	if (e == ERR_OK || e == ERR_INTEGRITY)
 		*counts = v->counts;
+		e = judge(counts, why);
+	}
 	sqlite3_finalize(v->objects);
 	sqlite3_finalize(v->record);
 	if (v->ledger.h != NULL)
 		db_close(&v->ledger);
 	if (v->vault.h != NULL)
 		db_close(&v->vault);
-	rootkeys_fini(&v->roots);
+	drop_roots(v);
 	envelope_crypto_free(v->crypto);
 	alloc_free(v);
 	return e;
@@ -162,7 +266,7 @@ copy_file(const char *from, const char *to, const char *name)
 }
 
 enum err
-store_restore(const char *from, const char *to, const char *root_key_file,
+store_restore(const char *from, const char *to, const struct store_root_keys *roots,
     struct store_counts *counts, const char **why)
 {
 	enum err e;
@@ -186,7 +290,7 @@ store_restore(const char *from, const char *to, const char *root_key_file,
 	if (e == ERR_OK && (disk_sync_dir(to) != 0 || disk_sync_parent(to) != 0))
 		e = ERR_STORAGE;
 	if (e == ERR_OK)
-		e = store_verify_copy(to, root_key_file, counts, why);
+		e = store_verify_copy(to, roots, counts, why);
 	close(lock);
 	return e;
 }

@@ -59,6 +59,7 @@ struct store_exec {
 	bool dirty;	  /* since the logs were last brought back */
 	struct db_backup *backup;
 	uint64_t backup_id;
+	int64_t backup_when, backup_newer; /* as db_ledger_last_backup() has them */
 };
 
 enum err
@@ -115,10 +116,47 @@ put_text(struct buf *out, enum err e, const char *why)
 	wire_end(out, at);
 }
 
-void
-store_exec_hello(struct buf *out, enum err e, const char *why)
+/* What was told last stands when it cannot be read now. */
+static void
+put_last_backup(struct store_exec *x, struct buf *out)
 {
-	put_text(out, e, e == ERR_OK ? "" : why);
+	int64_t when, newer;
+
+	if (db_ledger_last_backup(&x->ledger, &when, &newer) == ERR_OK) {
+		x->backup_when = when;
+		x->backup_newer = newer;
+	}
+	pack_u64(out, (uint64_t)x->backup_when);
+	pack_u64(out, (uint64_t)x->backup_newer);
+}
+
+/* Tells what was committed since the last time. */
+static void
+put_news(struct store_exec *x, struct buf *out)
+{
+	size_t at;
+
+	if (x->commits == 0)
+		return;
+	at = wire_begin(out, 0, ERR_OK);
+	pack_u32(out, x->commits);
+	put_last_backup(x, out);
+	wire_end(out, at);
+	x->commits = 0;
+}
+
+void
+store_exec_hello(struct buf *out, struct store_exec *x, enum err e, const char *why)
+{
+	size_t at;
+
+	if (e != ERR_OK) {
+		put_text(out, e, why);
+		return;
+	}
+	at = wire_begin(out, 0, ERR_OK);
+	put_last_backup(x, out);
+	wire_end(out, at);
 }
 
 static void
@@ -262,22 +300,16 @@ run_all(struct store_exec *x)
 			run_group(x, &x->group[i], 1);
 }
 
+/* News go first: who sees an answer has seen what it changed. */
 static void
 answer_all(struct store_exec *x, struct buf *out)
 {
-	size_t at;
-
+	put_news(x, out);
 	for (size_t i = 0; i < x->group_len; i++) {
 		const struct member *m = &x->group[i];
 
 		put_answer(out, m->id, m->result, m->len > 0 ? x->answers.data + m->at : NULL,
 		    m->len);
-	}
-	if (x->commits > 0) {
-		at = wire_begin(out, 0, ERR_OK);
-		pack_u32(out, x->commits);
-		wire_end(out, at);
-		x->commits = 0;
 	}
 }
 
@@ -376,22 +408,38 @@ store_exec_ready(const struct buf *in)
 	return wire_take(in->data, in->len, &id, &kind, &body, &bad) > 0 || bad;
 }
 
+/* A backup that cannot be noted counts as failed: else health would go on asking for one. */
+static enum err
+note_backup(struct store_exec *x, const struct db_backed_up *done)
+{
+	enum err e = db_ledger_note_backup(&x->ledger, done->when, done->last_object);
+
+	if (e != ERR_OK)
+		return e;
+	x->commits++;
+	x->dirty = true;
+	return ERR_OK;
+}
+
 bool
 store_exec_step(struct store_exec *x, struct buf *out)
 {
-	uint64_t objects = 0;
+	struct db_backed_up done;
 	enum err e;
 	size_t at;
 
 	if (x->backup == NULL)
 		return false;
-	if (db_backup_step(x->backup, &e, &objects))
+	if (db_backup_step(x->backup, &e, &done))
 		return true;
 	db_backup_free(x->backup);
 	x->backup = NULL;
+	if (e == ERR_OK)
+		e = note_backup(x, &done);
+	put_news(x, out);
 	at = wire_begin(out, x->backup_id, (uint8_t)e);
 	if (e == ERR_OK)
-		pack_u64(out, objects);
+		pack_u64(out, done.objects);
 	wire_end(out, at);
 	return false;
 }

@@ -25,8 +25,8 @@ CHECKED enum err store_exec_open(struct store_exec **out, const struct store_exe
     const char **why);
 void store_exec_close(struct store_exec *x);
 
-/* Puts the frame that greets the gateway, whether opening worked or not. */
-void store_exec_hello(struct buf *out, enum err e, const char *why);
+/* Puts the frame that greets the gateway, whether opening worked (x) or not (e and why). */
+void store_exec_hello(struct buf *out, struct store_exec *x, enum err e, const char *why);
 
 /*
  * Does complete frames of in, taking them out of it, until out is well filled.  ERR_OK: go on

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Power for a moment gone from one process: SIGKILL of the gateway or of its storage child, at random
-moments under load.  Whatever was acknowledged is there afterwards, byte for byte."""
+"""SIGKILL of the gateway or of its storage child, at random moments under load.
+Whatever was acknowledged is there afterwards, byte for byte."""
 
 import hashlib
 import os

@@ -61,7 +61,8 @@ class Codec(unittest.TestCase):
 
     def test_primitives(self):
         for theirs, ours in (
-                (primitives.Integer(-7, enums.Tags.MAXIMUM_ITEMS), ttlv.integer("MaximumItems", -7)),
+                (primitives.Integer(-7, enums.Tags.MAXIMUM_ITEMS),
+                 ttlv.integer("MaximumItems", -7)),
                 (primitives.Boolean(True, enums.Tags.BATCH_ORDER_OPTION),
                  ttlv.boolean("BatchOrderOption", True)),
                 (primitives.TextString("hello", enums.Tags.UNIQUE_IDENTIFIER),

@@ -9,6 +9,8 @@
 
 #include <check.h>
 
+#include "base/clock.h"
+#include "base/metric.h"
 #include "base/secret.h"
 #include "job.h"
 
@@ -33,6 +35,23 @@ static void
 teardown(void)
 {
 	rig_fini(&rig);
+}
+
+static const char *
+same_file(void *arg, const char *tenant)
+{
+	(void)tenant;
+	return arg;
+}
+
+/* One root key file for all tenants; valid until the next call. */
+static const struct store_root_keys *
+by(char *path)
+{
+	static struct store_root_keys roots;
+
+	roots = (struct store_root_keys){same_file, path};
+	return &roots;
 }
 
 static struct object *made[BEFORE];
@@ -96,7 +115,7 @@ START_TEST(test_under_load)
 	ck_assert_int_gt(rounds, 1);
 	ck_assert_uint_ge(b.objects, BEFORE);
 	rig_stop(&rig);
-	e = store_restore(backup_dir, restore_dir, rig.root, &counts, &why);
+	e = store_restore(backup_dir, restore_dir, by(rig.root), &counts, &why);
 	ck_assert_msg(e == ERR_OK, "%s: %s", err_name(e), why);
 	ck_assert_uint_eq(counts.objects, b.objects);
 	ck_assert_uint_eq(counts.verified + counts.destroyed, counts.objects);
@@ -127,7 +146,8 @@ START_TEST(test_intents_come_along)
 	ck_assert_int_eq(run_backup(&b), ERR_OK);
 	ck_assert_int_eq(rig_commit(&rig, &c), ERR_OK);
 	rig_stop(&rig);
-	ck_assert_int_eq(store_restore(backup_dir, restore_dir, rig.root, &counts, &why), ERR_OK);
+	ck_assert_int_eq(store_restore(backup_dir, restore_dir, by(rig.root), &counts, &why),
+	    ERR_OK);
 	ck_assert_uint_eq(counts.objects, 1);
 	strcpy(rig.state, restore_dir);
 	rig_start(&rig);
@@ -151,9 +171,10 @@ START_TEST(test_refusals)
 	snprintf(path, sizeof(path), "%s/vault.db", backup_dir);
 	ck_assert_int_eq(stat(path, &st), 0);
 	ck_assert_uint_eq(st.st_mode & 0777, 0600);
-	ck_assert_int_eq(store_restore(backup_dir, rig.state, rig.root, &counts, &why), ERR_IN_USE);
+	ck_assert_int_eq(store_restore(backup_dir, rig.state, by(rig.root), &counts, &why),
+	    ERR_IN_USE);
 	/* the directory of a gateway at work is no backup */
-	ck_assert_int_eq(store_verify_copy(rig.state, rig.root, &counts, &why), ERR_STORAGE);
+	ck_assert_int_eq(store_verify_copy(rig.state, by(rig.root), &counts, &why), ERR_STORAGE);
 	ck_assert_ptr_nonnull(strstr(why, "write-ahead log"));
 	snprintf(path, sizeof(path), "%s/none", rig.dir);
 	strcpy(backup_dir, path);
@@ -181,27 +202,129 @@ START_TEST(test_verify_finds)
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_OK);
 	ck_assert_int_eq(run_backup(&b), ERR_OK);
-	ck_assert_int_eq(store_verify_copy(backup_dir, rig.root, &counts, &why), ERR_OK);
+	ck_assert_int_eq(store_verify_copy(backup_dir, by(rig.root), &counts, &why), ERR_OK);
 	ck_assert_uint_eq(counts.verified, 3);
 	snprintf(other, sizeof(other), "%s/other", rig.dir);
 	ck_assert_int_eq(vault_local_make_root_key(other), ERR_OK);
-	ck_assert_int_eq(store_verify_copy(backup_dir, other, &counts, &why), ERR_INTEGRITY);
+	ck_assert_int_eq(store_verify_copy(backup_dir, by(other), &counts, &why), ERR_INTEGRITY);
 	ck_assert_uint_eq(counts.damaged, 3);
 	sql("vault.db", "DELETE FROM records WHERE uid = (SELECT min(uid) FROM records)");
-	ck_assert_int_eq(store_verify_copy(backup_dir, rig.root, &counts, &why), ERR_INTEGRITY);
+	ck_assert_int_eq(store_verify_copy(backup_dir, by(rig.root), &counts, &why), ERR_INTEGRITY);
 	ck_assert_uint_eq(counts.missing, 1);
 	ck_assert_uint_eq(counts.verified, 2);
 	sql("ledger.db", "PRAGMA user_version = 2");
-	ck_assert_int_eq(store_verify_copy(backup_dir, rig.root, &counts, &why), ERR_SCHEMA);
+	ck_assert_int_eq(store_verify_copy(backup_dir, by(rig.root), &counts, &why), ERR_SCHEMA);
 	sql("ledger.db", "PRAGMA user_version = 1");
 	snprintf(path, sizeof(path), "%s/ledger.db", backup_dir);
 	memset(junk, 0x33, sizeof(junk));
 	fd = open(path, O_WRONLY);
 	ck_assert_int_eq(pwrite(fd, junk, sizeof(junk), 4096), (ssize_t)sizeof(junk));
 	close(fd);
-	ck_assert_int_eq(store_verify_copy(backup_dir, rig.root, &counts, &why), ERR_CORRUPT);
+	ck_assert_int_eq(store_verify_copy(backup_dir, by(rig.root), &counts, &why), ERR_CORRUPT);
 	unlink(path);
-	ck_assert_int_eq(store_verify_copy(backup_dir, rig.root, &counts, &why), ERR_STORAGE);
+	ck_assert_int_eq(store_verify_copy(backup_dir, by(rig.root), &counts, &why), ERR_STORAGE);
+}
+END_TEST
+
+/* What a configuration knows: a file each for some tenants. */
+struct known {
+	const char *a, *b;
+};
+
+static const char *
+file_of(void *arg, const char *tenant)
+{
+	const struct known *k = arg;
+
+	return strcmp(tenant, "a") == 0 ? k->a : strcmp(tenant, "b") == 0 ? k->b : NULL;
+}
+
+static enum err
+verify_with(const char *a, const char *b)
+{
+	struct known known = {a, b};
+	const struct store_root_keys roots = {file_of, &known};
+
+	memset(&counts, 0, sizeof(counts));
+	return store_verify_copy(backup_dir, &roots, &counts, &why);
+}
+
+/* Tenants with root key files of their own, all in one backup. */
+START_TEST(test_two_tenants)
+{
+	struct vault *of_a = rig.vault;
+	struct known known = {rig.root, NULL};
+	const struct store_root_keys roots = {file_of, &known};
+	struct store_backup b;
+	char other[96];
+
+	snprintf(other, sizeof(other), "%s/other", rig.dir);
+	ck_assert_int_eq(vault_local_make_root_key(other), ERR_OK);
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_OK);
+	ck_assert_int_eq(vault_local_new(&rig.vault, rig.store, rig.loop, other, &why), ERR_OK);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "b", NULL)), ERR_OK);
+	rig.vault->ops->free(rig.vault);
+	rig.vault = of_a;
+	ck_assert_int_eq(run_backup(&b), ERR_OK);
+
+	ck_assert_int_eq(verify_with(rig.root, other), ERR_OK);
+	ck_assert_uint_eq(counts.verified, 3);
+	ck_assert_uint_eq(counts.unverified, 0);
+	ck_assert_int_eq(verify_with(rig.root, NULL), ERR_NO_ROOT_KEY);
+	ck_assert_uint_eq(counts.verified, 1);
+	ck_assert_uint_eq(counts.unverified, 2);
+	ck_assert_int_eq(verify_with(other, rig.root), ERR_INTEGRITY);
+	ck_assert_uint_eq(counts.damaged, 3);
+	ck_assert_int_eq(verify_with(rig.root, "/nonexistent/root"), ERR_CONFIG);
+	ck_assert_str_eq(why, "/nonexistent/root: the root key file does not exist");
+	/* damage counts for more than what nobody could look at */
+	sql("vault.db", "DELETE FROM records WHERE tenant = 'a'");
+	ck_assert_int_eq(verify_with(rig.root, NULL), ERR_INTEGRITY);
+	ck_assert_uint_eq(counts.missing, 1);
+	ck_assert_uint_eq(counts.unverified, 2);
+	ck_assert_int_eq(store_restore(backup_dir, restore_dir, &roots, &counts, &why),
+	    ERR_INTEGRITY);
+}
+END_TEST
+
+static void
+assert_backed_up(int64_t when, int64_t newer)
+{
+	ck_assert_int_eq(metric_get(METRIC_STORE_LAST_BACKUP_SECONDS), when);
+	ck_assert_int_eq(metric_get(METRIC_STORE_OBJECTS_NOT_BACKED_UP), newer);
+}
+
+/* When the last backup was made, and what is newer, is known at once and after any restart. */
+START_TEST(test_last_backup_is_known)
+{
+	struct store_backup b;
+	int64_t when;
+
+	assert_backed_up(0, 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_OK);
+	assert_backed_up(0, 3);
+	ck_assert_int_eq(run_backup(&b), ERR_OK);
+	when = metric_get(METRIC_STORE_LAST_BACKUP_SECONDS);
+	ck_assert_int_le(llabs(when - clock_wall()), 60);
+	assert_backed_up(when, 0);
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_OK);
+	assert_backed_up(when, 1);
+	ck_assert_int_eq(run_backup(&b), ERR_INVALID_FIELD);
+	assert_backed_up(when, 1);
+	rig_stop(&rig);
+	metric_set(METRIC_STORE_LAST_BACKUP_SECONDS, 0);
+	metric_set(METRIC_STORE_OBJECTS_NOT_BACKED_UP, 0);
+	rig_start(&rig);
+	assert_backed_up(when, 1);
+	rig_stop(&rig);
+	/* the copy knows of itself */
+	ck_assert_int_eq(store_restore(backup_dir, restore_dir, by(rig.root), &counts, &why),
+	    ERR_OK);
+	strcpy(rig.state, restore_dir);
+	rig_start(&rig);
+	assert_backed_up(when, 0);
 }
 END_TEST
 
@@ -219,6 +342,8 @@ main(void)
 	tcase_add_test(t, test_intents_come_along);
 	tcase_add_test(t, test_refusals);
 	tcase_add_test(t, test_verify_finds);
+	tcase_add_test(t, test_two_tenants);
+	tcase_add_test(t, test_last_backup_is_known);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

@@ -102,7 +102,7 @@ spawn_here(void *arg, int fd)
 	if (pid == 0)
 		_exit(0);
 	e = store_exec_open(&child.exec, &p, &why);
-	store_exec_hello(&child.out, e, why);
+	store_exec_hello(&child.out, child.exec, e, why);
 	child_send();
 	return pid;
 }

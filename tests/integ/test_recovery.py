@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole disaster: state directory and root keys are lost; a backup, and root keys that were
+exported elsewhere, bring every key back byte for byte."""
+
+import json
+import os
+import shutil
+import stat
+
+import kf
+import ttlv
+from test_crash import Load
+from ttlv import DESTROYED, get_attributes
+
+KEYS = 20
+PASSPHRASE = "seven words that nobody will ever guess"
+
+
+class Recovery(kf.Case):
+    def file(self, gw, name, content="", mode=0o600):
+        path = os.path.join(gw.dir, name)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, mode), "w", encoding="utf-8") as f:
+            os.fchmod(f.fileno(), mode)
+            f.write(content)
+        return path
+
+    def two_tenants(self, **kwargs):
+        make = kf.AUTHORITY.make
+        return self.gateway(tenants=[kf.Tenant("a", make("vcenter")),
+                                     kf.Tenant("b", make("second"))], **kwargs)
+
+    def make_keys(self, gw, tenant, count=KEYS):
+        with gw.client(gw.tenants[tenant].certificates[0]) as c:
+            uids = [c.create() for _ in range(count)]
+            return {uid: c.key(uid) for uid in uids}
+
+    def assert_keys(self, gw, tenant, keys):
+        with gw.client(gw.tenants[tenant].certificates[0]) as c:
+            self.assertEqual({uid: c.key(uid) for uid in keys}, keys)
+
+    def backup(self, gw, name="backup"):
+        path = os.path.join(gw.dir, name)
+        os.mkdir(path, 0o700)
+        gw.ctl("backup", path)
+        return path
+
+    def root(self, gw, tenant):
+        return os.path.join(gw.dir, gw.tenants[tenant].name + ".root")
+
+    def health(self, gw):
+        return {h["check"]: h for h in json.loads(gw.ctl("--json", "health").stdout)}["backup"]
+
+    def destroy(self, gw):
+        """What a dead disk leaves: nothing."""
+        shutil.rmtree(gw.state_dir)
+        for n in range(len(gw.tenants)):
+            os.unlink(self.root(gw, n))
+
+    def test_whole_disaster(self):
+        gw = self.two_tenants()
+        holder = kf.AUTHORITY.make("recovery", "rsa")
+        self.assertEqual(self.health(gw)["state"], "good")
+        kept = [self.make_keys(gw, 0), self.make_keys(gw, 1)]
+        self.assertEqual(self.health(gw)["state"], "warning")
+        load = Load(gw, kf.random_for("recovery").randrange(1 << 30)).start()
+        kf.eventually(lambda: load.count() >= 20, "load", 30)
+        with load.lock:
+            before = list(load.keys)
+        copy = self.backup(gw)
+        passphrase = self.file(gw, "passphrase", PASSPHRASE + "\n")
+        exported = [os.path.join(gw.dir, n) for n in ("a.pem", "b.pem")]
+        gw.ctl("export-root-key", self.root(gw, 0), exported[0], "--passphrase-file", passphrase)
+        gw.ctl("export-root-key", self.root(gw, 1), exported[1], "--certificate", holder.pem)
+        load.stop()
+        self.assertEqual(load.failures, [])
+        self.assertEqual(gw.stop(), 0)
+
+        self.destroy(gw)
+        gw.ctl("import-root-key", exported[0], self.root(gw, 0), "--passphrase-file", passphrase)
+        gw.ctl("import-root-key", exported[1], self.root(gw, 1), "--private-key", holder.key)
+        for n in range(2):
+            self.assertEqual(stat.S_IMODE(os.stat(self.root(gw, n)).st_mode), 0o600)
+        counts = json.loads(gw.ctl("--json", "restore", copy).stdout)
+        self.assertEqual(counts["verified"] + counts["destroyed"], counts["objects"])
+        self.assertGreaterEqual(counts["objects"], 2 * KEYS + len(before))
+
+        gw.start()
+        self.assertEqual(self.health(gw)["state"], "good")
+        self.assertRegex(self.health(gw)["say"], r"the last backup, of 2\d{3}-\d\d-\d\dT.*: 0$")
+        for n in range(2):
+            self.assert_keys(gw, n, kept[n])
+        with gw.client() as c:
+            for key in before:
+                found = ttlv.Result(c.call(get_attributes(key.uid, "State")).items[0].node)
+                self.assertEqual(found.status, ttlv.SUCCESS, key.uid)
+                if found.attributes()["State"][0] != DESTROYED and key.material:
+                    self.assertEqual(c.key(key.uid), key.material)
+        self.make_keys(gw, 0, 1)
+        self.assertRegex(self.health(gw)["say"], r": 1$")
+
+    def test_wrong_secrets_leave_nothing(self):
+        gw = self.two_tenants(start=False)
+        holder, other = (kf.AUTHORITY.make(n) for n in ("recovery-ec", "other-ec"))
+        good = self.file(gw, "good", PASSPHRASE)
+        out = [os.path.join(gw.dir, n) for n in ("a.pem", "b.pem")]
+        gw.ctl("export-root-key", self.root(gw, 0), out[0], "--passphrase-file", good)
+        gw.ctl("export-root-key", self.root(gw, 1), out[1], "--certificate=" + holder.pem)
+        back = os.path.join(gw.dir, "back")
+        cases = [
+            ((out[0], back, "--passphrase-file", self.file(gw, "bad", PASSPHRASE + "!")),
+             "passphrase is wrong"),
+            ((out[0], back, "--passphrase-file", self.file(gw, "open", PASSPHRASE, 0o644)),
+             "group or others"),
+            ((out[0], back, "--private-key", holder.key), "--passphrase-file"),
+            ((out[1], back, "--private-key", other.key), "another certificate"),
+            ((out[1], back, "--passphrase-file", good), "--private-key"),
+            ((good, back, "--passphrase-file", good), "no exported root key"),
+            ((out[0], self.root(gw, 1), "--passphrase-file", good), "already"),
+        ]
+        with open(self.root(gw, 1), encoding="ascii") as f:
+            untouched = f.read()
+        for args, say in cases:
+            with self.subTest(say=say):
+                done = gw.ctl("import-root-key", *args, check=False)
+                self.assertEqual(done.returncode, 1, done)
+                self.assertIn(say, done.stderr)
+                self.assertFalse(os.path.exists(back))
+        with open(self.root(gw, 1), encoding="ascii") as f:
+            self.assertEqual(f.read(), untouched)
+        for command in ("export-root-key", "import-root-key"):
+            self.assertEqual(gw.ctl(command, out[0], back, check=False).returncode, 2)
+        done = gw.ctl("export-root-key", self.root(gw, 0), back, "--passphrase-file",
+                      self.file(gw, "short", "eleven char"), check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("12 characters", done.stderr)
+        self.assertFalse(os.path.exists(back))
+
+    def test_tenants_with_keys_of_their_own(self):
+        gw = self.two_tenants()
+        self.make_keys(gw, 0, 3)
+        self.make_keys(gw, 1, 2)
+        copy = self.backup(gw)
+
+        def verify(*args):
+            done = gw.ctl("--json", "verify", *args, copy, check=False)
+            return done.returncode, json.loads(done.stdout), done.stderr
+        status, counts, _ = verify()
+        self.assertEqual((status, counts["verified"], counts["unverified"]), (0, 5, 0))
+        status, counts, _ = verify("--root-key", self.root(gw, 0))  # for both: wrong for b
+        self.assertEqual((status, counts["verified"], counts["damaged"]), (1, 3, 2))
+        del gw.tenants[1]
+        gw.configure()
+        status, counts, stderr = verify()
+        self.assertEqual((status, counts["verified"], counts["unverified"]), (1, 3, 2))
+        self.assertIn("no root key file is known", stderr)
+        status, counts, stderr = verify("--allow-unverified")
+        self.assertEqual((status, counts["unverified"]), (0, 2))
+        self.assertIn("no root key file is known", stderr)
+        gw.stop()
+        shutil.rmtree(gw.state_dir)
+        done = gw.ctl("restore", "--allow-unverified", copy)
+        self.assertIn("unverified: 2", done.stdout)
+        os.unlink(self.root(gw, 0))
+        done = gw.ctl("verify", copy, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(self.root(gw, 0) + ": the root key file does not exist", done.stderr)
+
+
+if __name__ == "__main__":
+    kf.main()
