@@ -20,9 +20,14 @@
 #include "kmip/names.h"
 #include "kmip/reason.h"
 
-enum { ARENA_MAX = 16 << 20, RESTARTS_MAX = 1000 };
+enum {
+	ARENA_MAX = 16 << 20,
+	RESTARTS_AT_ONCE = 3, /* then a pause that doubles, so that contenders spread */
+	PAUSE_DOUBLINGS = 7,  /* up to 128 ms */
+};
 
 static void rq_step(struct defer *d);
+static void rq_again(struct timer *t);
 static void items_ended(struct request *rq);
 static void answer_send(struct request *rq);
 
@@ -33,6 +38,7 @@ rq_end(struct request *rq)
 {
 	metric_add(METRIC_REQUESTS, -1);
 	timer_clear(rq->p.loop, &rq->deadline);
+	timer_clear(rq->p.loop, &rq->again);
 	loop_undefer(&rq->turn);
 	changes_drop(&rq->changes);
 	arena_free(rq->arena);
@@ -106,6 +112,7 @@ rq_start(struct request **out, const struct request_params *p, const uint8_t *ms
 	rq->started = clock_now();
 	rq->turn.fn = rq_step;
 	rq->deadline.fn = rq_expired;
+	rq->again.fn = rq_again;
 	buf_init(&rq->msg, len);
 	buf_init(&rq->out, p->response_max);
 	buf_init(&rq->payloads, p->response_max);
@@ -469,14 +476,30 @@ answer_send(struct request *rq)
 }
 
 static void
+rq_again(struct timer *t)
+{
+	struct request *rq = CONTAINER_OF(t, struct request, again);
+
+	rq_step(&rq->turn);
+}
+
+/* Runs the message anew, for as long as its deadline allows. */
+static void
 rq_restart(struct request *rq)
 {
-	enum err e;
+	enum err e = rq->expired ? ERR_BUSY : rq_rewind(rq);
+	unsigned doublings;
 
 	metric_inc(METRIC_REQUESTS_RESTARTED_TOTAL);
-	e = ++rq->restarts > RESTARTS_MAX || rq->expired ? ERR_BUSY : rq_rewind(rq);
-	if (e != ERR_OK)
-		rq->message_error = e;
+	if (e == ERR_OK && ++rq->restarts > RESTARTS_AT_ONCE) {
+		doublings = rq->restarts - RESTARTS_AT_ONCE;
+		if (doublings > PAUSE_DOUBLINGS)
+			doublings = PAUSE_DOUBLINGS;
+		e = timer_set(rq->p.loop, &rq->again, clock_now() + (NS_PER_MS << doublings));
+		if (e == ERR_OK)
+			return;
+	}
+	rq->message_error = e; /* ERR_OK when it just runs again */
 	loop_defer(rq->p.loop, &rq->turn);
 }
 

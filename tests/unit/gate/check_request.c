@@ -227,8 +227,10 @@ start(void)
 static void
 turns(unsigned n)
 {
-	while (n-- > 0)
+	while (n-- > 0) {
 		loop_turn(loop, false);
+		clock_test_advance(NS_PER_MS / 10);
+	}
 }
 
 static void
@@ -620,6 +622,28 @@ START_TEST(conflict_runs_again)
 }
 END_TEST
 
+/* Somebody else is always quicker: the message ends at its deadline, without having hurried. */
+START_TEST(endless_conflict_ends)
+{
+	char uid[UID_TEXT_LEN + 1];
+	int64_t before;
+	unsigned was;
+
+	create_one(uid);
+	before = metric_get(METRIC_REQUESTS_RESTARTED_TOTAL);
+	was = answers;
+	mem.conflicts = 100000;
+	begin(1, 0, 0);
+	simple(KMIP_OPERATION_ACTIVATE, uid);
+	start();
+	turns(170 * 1000);
+	ck_assert_uint_eq(answers, was + 1);
+	expect(0, FAILED, KMIP_RESULT_REASON_GENERAL_FAILURE);
+	ck_assert_int_lt(metric_get(METRIC_REQUESTS_RESTARTED_TOTAL) - before, 200);
+	ck_assert_uint_eq(mem.commits, 1);
+}
+END_TEST
+
 START_TEST(two_at_once_lose_nothing)
 {
 	char uid[UID_TEXT_LEN + 1];
@@ -637,7 +661,7 @@ START_TEST(two_at_once_lose_nothing)
 		add_item(uid, name, "v");
 		start();
 	}
-	turns(300);
+	turns(2000);
 	ck_assert_uint_eq(answers, 9);
 	one(KMIP_OPERATION_GET_ATTRIBUTE_LIST, uid, 0, 0);
 	ck_assert(item(0, &s));
@@ -962,6 +986,7 @@ request_suite(void)
 	    {"create and destroy", create_and_destroy_in_one_message, 1},
 	    {"maximum response size", max_response_changes_nothing, 1},
 	    {"conflict", conflict_runs_again, 1},
+	    {"endless conflict", endless_conflict_ends, 1},
 	    {"two at once", two_at_once_lose_nothing, 1},
 	    {"failed commit", failed_commit_is_no_success, 1},
 	    {"unknown commit", unknown_commit_is_left_to_recovery, 1},
