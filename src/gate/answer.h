@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a request ends in: the response message and the audit lines. */
+#ifndef GATE_ANSWER_H
+#define GATE_ANSWER_H
+
+#include <stdbool.h>
+
+#include "request.h"
+
+/*
+ * Makes rq->answer of the outcomes so far, or of rq->message_error.  False when that is larger
+ * than client or configuration allow; an answer that is only an error always fits.
+ */
+bool answer_build(struct request *rq);
+
+/* One line for each item, one more when the message as a whole was refused. */
+void answer_audit(const struct request *rq);
+
+#endif
