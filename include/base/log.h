@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One line per event: time, level, subject, text, key=value pairs.  Values are escaped by the
- * writer.  errno is kept.  Lines go to one file descriptor (standard error by default).
+ * writer.  errno is kept.  A line that cannot be written at once is lost and counted; the next one
+ * says how many were.  Lines go to one file descriptor (standard error by default).
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

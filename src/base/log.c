@@ -3,19 +3,24 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/metric.h"
 #include "base/text.h"
 
-enum { LINE_MAX_LEN = 4096, VALUE_MAX = 512 };
+enum { LINE_MAX_LEN = PIPE_BUF, VALUE_MAX = 512 };
 
 static enum log_level level_now = LOG_INFO;
 static int out_fd = STDERR_FILENO;
 static bool out_time = true;
+static unsigned long long lost; /* lines since the last one that got through */
 
 static const char *const level_names[] = {"error", "warn", "notice", "info", "debug"};
 
@@ -90,29 +95,48 @@ put_kv(struct buf *b, const struct log_kv *kv)
 	}
 }
 
+/*
+ * Never waits: a reader that has stalled must not stop the loop.  The descriptor may be shared, so
+ * it stays as it is; a pipe that is ready takes a whole line (LINE_MAX_LEN is at most PIPE_BUF).
+ */
+static bool
+write_now(const void *line, size_t len)
+{
+	struct pollfd p = {.fd = out_fd, .events = POLLOUT};
+	ssize_t n = send(out_fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0 && errno == ENOTSOCK && poll(&p, 1, 0) == 1)
+		n = write(out_fd, line, len);
+	return n == (ssize_t)len;
+}
+
 void
 log_line(enum log_level level, const char *subject, const char *text, const struct log_kv *kv)
 {
 	int saved = errno;
 	char when[32];
 	struct buf b;
-	ssize_t n;
 
 	buf_init(&b, LINE_MAX_LEN);
 	if (out_time) {
 		text_time(when, clock_wall_ms());
 		buf_printf(&b, "%s ", when);
 	}
-	buf_printf(&b, "%s %s: %s", level_names[level], subject, text);
+	buf_printf(&b, "%s %s: ", level_names[level], subject);
+	buf_put(&b, text, strlen(text));
+	if (lost > 0)
+		buf_printf(&b, " lines-lost-before=%llu", lost);
 	for (; kv->kind != LOG_KV_END; kv++)
 		put_kv(&b, kv);
 	b.error = ERR_OK; /* a line over the ceiling is cut, not lost */
 	if (b.len == b.max)
 		b.len--;
 	buf_put(&b, "\n", 1);
-	if (b.len > 0) {
-		n = write(out_fd, b.data, b.len);
-		(void)n; /* nowhere to report it */
+	if (write_now(b.data, b.len)) {
+		lost = 0;
+	} else {
+		lost++;
+		metric_inc(METRIC_LOG_LOST_TOTAL);
 	}
 	buf_fini(&b);
 	errno = saved;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The log writer. */
+#include <stdio.h>
+#include <poll.h>
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metric.h"
 
 static int out[2];
 static char text[16384];
@@ -18,6 +21,8 @@ open_log(void)
 	ck_assert_int_eq(pipe2(out, O_NONBLOCK), 0);
 	log_set_output(out[1], false);
 	log_set_level(LOG_INFO);
+	LOG(LOG_INFO, "open", "takes the number of lines that went to a closed log before");
+	ck_assert_int_gt(read(out[0], text, sizeof(text)), 0);
 }
 
 static void
@@ -109,6 +114,42 @@ START_TEST(puts_the_time_in_front)
 }
 END_TEST
 
+/* Nobody reads: the writer goes on, and says afterwards how much is missing. */
+START_TEST(never_waits_for_a_reader)
+{
+	int64_t before = metric_get(METRIC_LOG_LOST_TOTAL);
+	char want[64];
+	int lost;
+
+	open_log();
+	for (int i = 0; i < 5000; i++)
+		LOG(LOG_INFO, "flood", "a line that makes a pipe full sooner or later");
+	lost = (int)(metric_get(METRIC_LOG_LOST_TOTAL) - before);
+	ck_assert_int_gt(lost, 0);
+	ck_assert_int_lt(lost, 5000);
+	while (poll(&(struct pollfd){.fd = out[0], .events = POLLIN}, 1, 0) == 1)
+		written();
+	LOG(LOG_INFO, "flood", "over");
+	snprintf(want, sizeof(want), "info flood: over lines-lost-before=%d\n", lost);
+	ck_assert_str_eq(written(), want);
+	LOG(LOG_INFO, "flood", "quiet");
+	ck_assert_str_eq(written(), "info flood: quiet\n");
+	close_log();
+}
+END_TEST
+
+START_TEST(keeps_a_long_text)
+{
+	static char long_text[1500];
+
+	open_log();
+	memset(long_text, 't', sizeof(long_text) - 1);
+	LOG(LOG_INFO, "a", long_text);
+	ck_assert_uint_eq(strlen(written()), strlen("info a: \n") + sizeof(long_text) - 1);
+	close_log();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -122,6 +163,8 @@ main(void)
 	tcase_add_test(t, cuts_but_ends_each_line);
 	tcase_add_test(t, keeps_to_its_level_and_errno);
 	tcase_add_test(t, puts_the_time_in_front);
+	tcase_add_test(t, never_waits_for_a_reader);
+	tcase_add_test(t, keeps_a_long_text);
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
