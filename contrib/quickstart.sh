@@ -11,7 +11,7 @@ conf=$dir/keyferryd.conf
 log=$dir/keyferryd.log
 pidfile=$dir/keyferryd.pid
 packages=(meson ninja-build gcc libc6-dev pkg-config libevent-dev libssl-dev libsqlite3-dev
-  libconfuse-dev libyajl-dev libsystemd-dev openssl)
+  libconfuse-dev libyajl-dev libcurl4-openssl-dev libsystemd-dev openssl)
 
 usage() {
   cat <<TXT

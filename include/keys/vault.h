@@ -14,6 +14,12 @@
 
 struct vault;
 
+/* For providers that call over a network.  Zero: somebody waits, as long as the provider allows. */
+struct vault_terms {
+	int64_t deadline; /* clock_now() time */
+	bool background;  /* those that somebody waits for go first */
+};
+
 /*
  * Makes a key and wraps it, or wraps one that is given; keeps nothing yet.  The record that
  * results is set in the object (in the arena), the plaintext is the caller's (one reference).
@@ -23,22 +29,33 @@ struct vault_make {
 	struct arena *arena;	/* in */
 	struct object *object;	/* in: all creation fields; out: record, digest */
 	struct secret *key;	/* in: NULL to make one; out: the key, also on import */
+	struct vault_terms terms; /* in */
+	void *op;		/* the provider's */
 };
 
 /*
  * Unwraps the object's record.  ERR_INTEGRITY: not what was stored.  ERR_NO_ROOT_KEY: its root
- * key version is not there.  ERR_NO_SECURE_MEMORY, ERR_STORAGE_DOWN, ERR_DEADLINE.
+ * key version is not there.  ERR_NO_OBJECT: the vault does not have it any more.  Of a vault over a
+ * network: ERR_VAULT_DOWN, ERR_VAULT_DENIED.  ERR_NO_SECURE_MEMORY, ERR_STORAGE_DOWN, ERR_DEADLINE.
  */
 struct vault_unwrap {
 	struct wait wait;
 	const struct object *object; /* in */
 	struct secret *key;	     /* out: one reference, the caller's */
+	struct vault_terms terms;    /* in */
+	void *op;		     /* the provider's */
 };
 
-/* Stores or destroys the object's record; returns only once that is durable.  Both idempotent. */
+/*
+ * Stores or destroys the object's record; returns only once that is durable.  Both idempotent.
+ * store may complete the record that make put into the arena, in place, with where it is kept.
+ * Cancelling leaves the change to run to its end.
+ */
 struct vault_change {
 	struct wait wait;
 	const struct object *object; /* in */
+	struct vault_terms terms;    /* in */
+	void *op;		     /* the provider's */
 };
 
 /* Whether the vault has a record for the object. */
@@ -46,6 +63,8 @@ struct vault_probe {
 	struct wait wait;
 	const char *tenant, *uid; /* in */
 	bool found;		  /* out */
+	struct vault_terms terms; /* in */
+	void *op;		  /* the provider's */
 };
 
 struct vault_ops {

@@ -129,12 +129,14 @@ text_unbase64(uint8_t *out, const char *s, size_t len)
 	/* OpenSSL passes over white space at either end, and takes '=' anywhere for a zero */
 	if (len == 0)
 		return true;
-	if (len % 4 != 0 || len > INT_MAX || (pad != NULL && pad < s + len - (len / 4 * 3 - out_len)))
+	if (len % 4 != 0 || len > INT_MAX ||
+	    (pad != NULL && pad < s + len - (len / 4 * 3 - out_len)))
 		return false;
 	for (size_t i = 0; i < len; i++)
 		if (isspace((unsigned char)s[i]))
 			return false;
-	ok = (whole == 0 || EVP_DecodeBlock(out, (const uint8_t *)s, (int)whole) == (int)(whole / 4 * 3)) &&
+	ok = (whole == 0 ||
+		 EVP_DecodeBlock(out, (const uint8_t *)s, (int)whole) == (int)(whole / 4 * 3)) &&
 	    EVP_DecodeBlock(last, (const uint8_t *)s + whole, 4) == 3;
 	for (size_t i = 0; ok && i < out_len - whole / 4 * 3; i++)
 		out[whole / 4 * 3 + i] = last[i];

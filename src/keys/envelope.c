@@ -20,10 +20,7 @@ struct envelope_crypto {
 
 /* Where the parts of an envelope are. */
 struct parts {
-	char uid[UID_TEXT_LEN + 1];
-	uint64_t sequence;
-	uint32_t type, algorithm, length;
-	size_t clear_len; /* all before the wrapped key */
+	struct envelope_clear clear;
 	uint32_t root_version;
 	const uint8_t *iv, *wrapped, *tag;
 	size_t wrapped_len;
@@ -72,8 +69,14 @@ envelope_digest(struct envelope_crypto *c, struct secret *key, uint8_t out[HASH_
 	return hash(c, secret_bytes(key), secret_len(key), out) ? ERR_OK : ERR_CRYPTO;
 }
 
-static void
-pack_clear(struct buf *b, const struct object *o)
+enum err
+envelope_hash(struct envelope_crypto *c, const void *data, size_t len, uint8_t out[HASH_LEN])
+{
+	return hash(c, data, len, out) ? ERR_OK : ERR_CRYPTO;
+}
+
+void
+envelope_pack_clear(struct buf *b, const struct object *o)
 {
 	pack_u8(b, ENVELOPE_VERSION);
 	pack_text(b, o->uid);
@@ -157,7 +160,7 @@ envelope_seal(struct envelope_crypto *c, const struct rootkeys *roots, const str
 	buf_init(&b, OBJECT_SIZE_MAX);
 	buf_init(&aad, AAD_MAX);
 	wrapped = arena_zalloc(a, secret_len(key));
-	pack_clear(&b, o);
+	envelope_pack_clear(&b, o);
 	if (buf_error(&b) == ERR_OK && wrapped != NULL)
 		e = pack_aad(c, &aad, o->tenant, o->uid, b.data, b.len);
 	if (e != ERR_OK)
@@ -198,34 +201,52 @@ skip_attrs(struct unpack *u)
 	}
 }
 
+enum err
+envelope_read_clear(struct unpack *u, struct envelope_clear *clear)
+{
+	const uint8_t *start = u->p;
+	uint8_t version = unpack_u8(u);
+
+	if (!u->bad && version > ENVELOPE_VERSION)
+		return ERR_SCHEMA;
+	unpack_text(u, clear->uid, sizeof(clear->uid));
+	clear->sequence = unpack_u64(u);
+	clear->type = unpack_u32(u);
+	clear->algorithm = unpack_u32(u);
+	clear->length = unpack_u32(u);
+	unpack_u32(u); /* usage mask, state, dates: what the ledger may have changed since */
+	unpack_u8(u);
+	for (unsigned n = unpack_u8(u); n > 0; n--)
+		unpack_u64(u);
+	skip_attrs(u);
+	clear->len = (size_t)(u->p - start);
+	return u->bad || version == 0 ? ERR_INTEGRITY : ERR_OK;
+}
+
+bool
+envelope_is_for(const struct envelope_clear *clear, const struct object *o)
+{
+	return strcmp(clear->uid, o->uid) == 0 && clear->type == o->type &&
+	    clear->algorithm == o->algorithm && clear->length == o->length;
+}
+
 static enum err
 parse(const uint8_t *record, size_t len, struct parts *p)
 {
 	struct unpack u;
 	size_t iv_len, tag_len;
-	uint8_t version;
+	enum err e;
 
 	unpack_init(&u, record, len);
-	version = unpack_u8(&u);
-	if (!u.bad && version > ENVELOPE_VERSION)
-		return ERR_SCHEMA;
-	unpack_text(&u, p->uid, sizeof(p->uid));
-	p->sequence = unpack_u64(&u);
-	p->type = unpack_u32(&u);
-	p->algorithm = unpack_u32(&u);
-	p->length = unpack_u32(&u);
-	unpack_u32(&u); /* usage mask, state, dates: what the ledger may have changed since */
-	unpack_u8(&u);
-	for (unsigned n = unpack_u8(&u); n > 0; n--)
-		unpack_u64(&u);
-	skip_attrs(&u);
-	p->clear_len = (size_t)(u.p - record);
+	e = envelope_read_clear(&u, &p->clear);
+	if (e != ERR_OK)
+		return e;
 	p->root_version = unpack_u32(&u);
 	p->iv = unpack_bytes(&u, &iv_len);
 	p->wrapped = unpack_bytes(&u, &p->wrapped_len);
 	p->tag = unpack_bytes(&u, &tag_len);
-	if (!unpack_done(&u) || version == 0 || iv_len != IV_LEN || tag_len != TAG_LEN ||
-	    p->wrapped_len == 0 || p->wrapped_len > ENVELOPE_KEY_MAX)
+	if (!unpack_done(&u) || iv_len != IV_LEN || tag_len != TAG_LEN || p->wrapped_len == 0 ||
+	    p->wrapped_len > ENVELOPE_KEY_MAX)
 		return ERR_INTEGRITY;
 	return ERR_OK;
 }
@@ -242,8 +263,7 @@ envelope_open(struct envelope_crypto *c, const struct rootkeys *roots, const str
 	e = parse(o->record, o->record_len, &p);
 	if (e != ERR_OK)
 		return e;
-	if (strcmp(p.uid, o->uid) != 0 || p.type != o->type || p.algorithm != o->algorithm ||
-	    p.length != o->length)
+	if (!envelope_is_for(&p.clear, o))
 		return ERR_INTEGRITY;
 	root = rootkeys_find(roots, p.root_version);
 	if (root == NULL)
@@ -252,7 +272,7 @@ envelope_open(struct envelope_crypto *c, const struct rootkeys *roots, const str
 	if (out == NULL)
 		return ERR_NO_SECURE_MEMORY;
 	buf_init(&aad, AAD_MAX);
-	e = pack_aad(c, &aad, o->tenant, o->uid, o->record, p.clear_len);
+	e = pack_aad(c, &aad, o->tenant, o->uid, o->record, p.clear.len);
 	if (e == ERR_OK && !decrypt(c, root, &p, &aad, secret_bytes(out)))
 		e = ERR_INTEGRITY;
 	buf_fini(&aad);

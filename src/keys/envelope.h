@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The envelope: what a vault's record is.  Everything about a key as it was created, and the key
- * wrapped with AES-256-GCM, bound to its tenant, its uid and all the rest of the envelope.
+ * The envelope: what a vault's record is.  Everything about a key as it was created (the clear
+ * part, the same for all vaults), and the key wrapped, bound to its tenant, its uid and all of the
+ * clear part.  The vault `local` wraps with AES-256-GCM:
  *
  *	u8 version (1) · text uid · u64 sequence · u32 type · u32 algorithm · u32 length ·
  *	u32 usage mask · u8 state · u8 count, u64 each: dates · u32 count: attributes
@@ -29,7 +30,24 @@ void envelope_crypto_free(struct envelope_crypto *c);
 /* The SHA-256 of a key's bytes. */
 CHECKED enum err envelope_digest(struct envelope_crypto *c, struct secret *key, uint8_t out[32]);
 
-/* Makes the record for an object, sequence 1, in the arena. */
+/* The clear part of an object's envelope, sequence 1. */
+void envelope_pack_clear(struct buf *b, const struct object *o);
+
+/* What the clear part of a record says that never changes. */
+struct envelope_clear {
+	char uid[UID_TEXT_LEN + 1];
+	uint64_t sequence;
+	uint32_t type, algorithm, length;
+	size_t len; /* the wrapping begins there */
+};
+/* Leaves u behind it.  ERR_SCHEMA: a later version.  ERR_INTEGRITY. */
+CHECKED enum err envelope_read_clear(struct unpack *u, struct envelope_clear *clear);
+bool envelope_is_for(const struct envelope_clear *clear, const struct object *o);
+/* The SHA-256 that a wrap is bound to. */
+CHECKED enum err envelope_hash(struct envelope_crypto *c, const void *data, size_t len,
+    uint8_t out[32]);
+
+/* Makes the record for an object in the arena, the key wrapped under the newest root key. */
 CHECKED enum err envelope_seal(struct envelope_crypto *c, const struct rootkeys *roots,
     const struct object *o, struct secret *key, struct arena *a, const uint8_t **record,
     size_t *record_len);

@@ -130,6 +130,49 @@ START_TEST(writes_times)
 }
 END_TEST
 
+/* RFC 4648 section 10, and what is no base64. */
+START_TEST(test_base64)
+{
+	static const char *const good[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
+	    {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xff\xfe", "//4="}};
+	static const char *const bad[] = {"Z", "Zg", "Zg=", "=g==", "Z===", "====", "Zg==Zg==", " Zg==",
+	    "Zg==\n", "Zm 9", "Zm9-", "Zm9\n"};
+	uint8_t out[16];
+	struct buf b;
+
+	buf_init(&b, 100);
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+		size_t len = strlen(good[i][1]);
+
+		buf_reset(&b);
+		text_base64(&b, good[i][0], strlen(good[i][0]));
+		ck_assert_uint_eq(b.len, len);
+		ck_assert(len == 0 || memcmp(b.data, good[i][1], len) == 0);
+		ck_assert_uint_eq(text_unbase64_len(good[i][1], len), strlen(good[i][0]));
+		memset(out, 0x55, sizeof(out));
+		ck_assert(text_unbase64(out, good[i][1], len));
+		ck_assert_int_eq(memcmp(out, good[i][0], strlen(good[i][0])), 0);
+		ck_assert_uint_eq(out[strlen(good[i][0])], 0x55); /* not one byte more */
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		ck_assert_msg(!text_unbase64(out, bad[i], strlen(bad[i])), "%s", bad[i]);
+	buf_fini(&b);
+}
+END_TEST
+
+START_TEST(test_uuid4)
+{
+	char a[UID_TEXT_LEN + 1], b[UID_TEXT_LEN + 1];
+
+	ck_assert_int_eq(text_uuid4(a), ERR_OK);
+	ck_assert_int_eq(text_uuid4(b), ERR_OK);
+	ck_assert_uint_eq(strlen(a), UID_TEXT_LEN);
+	ck_assert_str_ne(a, b);
+	ck_assert_int_eq(a[14], '4');
+	ck_assert_ptr_nonnull(strchr("89ab", a[19]));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -145,6 +188,8 @@ main(void)
 	tcase_add_test(t, knows_utf8);
 	tcase_add_test(t, reads_durations_and_sizes);
 	tcase_add_test(t, writes_times);
+	tcase_add_test(t, test_base64);
+	tcase_add_test(t, test_uuid4);
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finds the records of an object in Key Protect, by their name.  Names are not unique, a search
+ * does not work above 5,000 keys, and lists may lag behind creates.
+ */
+#ifndef KPFIND_H
+#define KPFIND_H
+
+#include "kpcall.h"
+
+enum { KPFIND_MAX = 8 };
+
+struct kpfind {
+	struct wait wait; /* ERR_OK also when there is none; else the errors of kpcall */
+
+	/* in, borrowed */
+	const char *name;
+	int64_t made_ms; /* when the object was made, as its uid says; since 1970 */
+	bool background;
+	int64_t deadline;
+	int64_t look_until; /* while there is none, look again up to then */
+
+	/* out: those that are there, oldest first */
+	struct kp_key found[KPFIND_MAX];
+	size_t count;
+
+	/* private */
+	struct kplink *link;
+	struct kpcall call;
+	struct timer pause;
+	struct buf path;
+	bool by_date;
+	unsigned page;
+};
+
+void kpfind_start(struct kplink *l, struct kpfind *f);
+/* Frees what it holds; cancel it first if it is under way. */
+void kpfind_fini(struct kpfind *f);
+
+#endif

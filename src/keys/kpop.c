@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Operations of the vault `keyprotect`. */
+#include "kpop.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/metric.h"
+
+enum { BODY_MAX = 128 * 1024, ANSWER_MAX = 64 * 1024 };
+
+void
+kpop_free(struct kpop *o)
+{
+	list_remove(&o->link);
+	wait_cancel(&o->call.wait);
+	wait_cancel(&o->find.wait);
+	kpcall_fini(&o->call);
+	kpfind_fini(&o->find);
+	buf_fini(&o->body);
+	if (o->type->fini != NULL)
+		o->type->fini(o);
+	loop_free_later(o->v->link.loop, o);
+}
+
+static void
+raise_alarm(const struct kpop *o, enum err e)
+{
+	if (e != ERR_INTEGRITY)
+		return;
+	metric_inc(METRIC_INTEGRITY_ALARMS_TOTAL);
+	LOG(LOG_ERROR, "keyprotect", "a stored key did not pass its integrity check",
+	    kv_text("record", o->name));
+}
+
+void
+kpop_end(struct kpop *o, enum err e)
+{
+	struct wait *w = o->waiter;
+
+	raise_alarm(o, e);
+	kpop_free(o);
+	if (w != NULL)
+		wait_finish(w, e);
+}
+
+void
+kpop_leave(struct kpop *o)
+{
+	o->waiter = NULL;
+	if (!o->type->runs_on)
+		kpop_free(o);
+}
+
+/* When the object was made: the first 48 bits of a time-ordered uid. */
+static int64_t
+made_ms(const char *uid)
+{
+	char hex[13] = "";
+	uint8_t b[6];
+	int64_t ms = 0;
+
+	snprintf(hex, sizeof(hex), "%.8s%.4s", uid, strlen(uid) > 9 ? uid + 9 : "");
+	if (!text_unhex(b, sizeof(b), hex))
+		return 0;
+	for (size_t i = 0; i < sizeof(b); i++)
+		ms = ms << 8 | b[i];
+	return ms;
+}
+
+int64_t
+kpop_lag_until(const struct kpop *o)
+{
+	int64_t age_ms = clock_wall_ms() - o->made_ms;
+
+	if (age_ms < 0)
+		age_ms = 0;
+	return age_ms * NS_PER_MS >= KPOP_LAG_NS ? 0
+						 : clock_now() + KPOP_LAG_NS - age_ms * NS_PER_MS;
+}
+
+void *
+kpop_new(struct vault *vault, const struct kpop_type *type, struct wait *w,
+    const struct vault_terms *t, const char *uid)
+{
+	struct vault_kp *v = CONTAINER_OF(vault, struct vault_kp, vault);
+	struct kpop *o = alloc_zero(type->size);
+	int64_t latest = clock_now() + v->timeout_ns;
+
+	if (o == NULL) {
+		wait_finish_soon(v->link.loop, w, ERR_NO_MEMORY);
+		return NULL;
+	}
+	o->v = v;
+	o->type = type;
+	o->waiter = w;
+	o->deadline = t->deadline != 0 && t->deadline < latest ? t->deadline : latest;
+	o->background = t->background;
+	o->made_ms = made_ms(uid);
+	snprintf(o->name, sizeof(o->name), "%s_%s", v->prefix, uid);
+	buf_init(&o->body, BODY_MAX);
+	list_append(&v->ops, &o->link);
+	return o;
+}
+
+void
+kpop_refuse(struct kpop *o, enum err e)
+{
+	struct wait *w = o->waiter;
+	struct loop *l = o->v->link.loop;
+
+	raise_alarm(o, e);
+	kpop_free(o);
+	wait_finish_soon(l, w, e);
+}
+
+void
+kpop_call(struct kpop *o, struct kpcall *c, const char *method, const char *path,
+    const struct buf *body, void (*done)(struct wait *, enum err))
+{
+	c->wait.done = done;
+	c->wait.owner = o;
+	c->method = method;
+	c->path = path;
+	c->body = body;
+	c->answer_wanted = strcmp(method, "DELETE") != 0;
+	c->background = o->background;
+	c->answer_max = ANSWER_MAX;
+	c->deadline = o->deadline;
+	kpcall_start(&o->v->link, c);
+}
+
+void
+kpop_find(struct kpop *o, int64_t look_until, void (*done)(struct wait *, enum err))
+{
+	o->find.wait.done = done;
+	o->find.wait.owner = o;
+	o->find.name = o->name;
+	o->find.made_ms = o->made_ms;
+	o->find.background = o->background;
+	o->find.deadline = o->deadline;
+	o->find.look_until = look_until;
+	kpfind_start(&o->v->link, &o->find);
+}

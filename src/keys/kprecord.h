@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the vault `keyprotect` keeps for an object: the id of the standard key (36 characters, zero
+ * bytes until it was stored), then the envelope: its clear part as every vault has it, and
+ *
+ *	text root key (id or alias) · bytes ciphertext, as Key Protect gave it
+ *
+ * The wrap is bound to "keyferry-v1", tenant id, uid and the SHA-256 of the clear part.
+ */
+#ifndef KPRECORD_H
+#define KPRECORD_H
+
+#include "envelope.h"
+#include "kpwire.h"
+
+enum { KPRECORD_HEAD = UID_TEXT_LEN };
+
+/* Points into the object's record. */
+struct kprecord {
+	char id[UID_TEXT_LEN + 1]; /* empty: not known */
+	const uint8_t *envelope;
+	size_t envelope_len;
+	struct envelope_clear clear;
+	char root_key[KP_NAME_MAX + 1];
+	const char *ciphertext;
+	size_t ciphertext_len;
+};
+
+/* ERR_INTEGRITY: it is not this object's.  ERR_SCHEMA.  ERR_NO_KEY_VALUE: there is none. */
+CHECKED enum err kprecord_read(struct kprecord *r, const struct object *o);
+/* The id alone, of whatever record; empty when there is none. */
+void kprecord_id(char id[UID_TEXT_LEN + 1], const struct object *o);
+/* Sets the object's record, without an id.  ERR_TOO_MANY_ATTRIBUTES: too large for Key Protect. */
+CHECKED enum err kprecord_make(struct object *o, struct arena *a, const struct buf *clear,
+    const char *root_key, const char *ciphertext);
+/* Writes the id into a record that kprecord_make() made. */
+void kprecord_set_id(const struct object *o, const char *id);
+
+struct kprecord_aad {
+	char hash[65];
+	const char *part[KP_AAD_COUNT];
+};
+CHECKED enum err kprecord_bind(struct envelope_crypto *c, struct kprecord_aad *a,
+    const struct object *o, const void *clear, size_t len);
+
+#endif

@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The vault `keyprotect`.
+ *
+ *	make      wrap
+ *	unwrap    unwrap, and the metadata of the record beside it, which may be deleted
+ *	probe     look for the name
+ *
+ * Changes (store, destroy) are in kpchange.c.
+ */
+#include "keys/vault_kp.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/rand.h>
+
+#include "base/alloc.h"
+#include "kpop.h"
+#include "kprecord.h"
+
+enum { HSM_KEY_LEN = 32 };
+
+/* What an error means when it was the root key that was called. */
+static enum err
+root_key_error(enum err e)
+{
+	return e == ERR_NO_OBJECT || e == ERR_WRONG_STATE ? ERR_NO_ROOT_KEY : e;
+}
+
+/* --- make --- */
+
+struct make_op {
+	struct kpop op;
+	struct vault_make *make;
+	struct buf clear;
+	struct secret *key; /* NULL: the HSM makes it */
+};
+
+static void
+make_fini(struct kpop *o)
+{
+	struct make_op *m = (struct make_op *)o;
+
+	buf_fini(&m->clear);
+	secret_unref(m->key);
+}
+
+static const struct kpop_type make_type = {.size = sizeof(struct make_op), .fini = make_fini};
+
+static void
+make_cancel(struct wait *w)
+{
+	kpop_leave(CONTAINER_OF(w, struct vault_make, wait)->op);
+}
+
+static enum err
+take_wrap(struct make_op *m, struct kp_action *a)
+{
+	struct object *o = m->make->object;
+	const struct buf *b = &m->op.call.http.answer;
+	uint8_t digest[32];
+	enum err e = kp_read_action(b->data, b->len, a);
+
+	if (e != ERR_OK || a->ciphertext[0] == '\0')
+		return e == ERR_NO_SECURE_MEMORY || e == ERR_NO_MEMORY ? e : ERR_VAULT_DOWN;
+	if (m->key == NULL) {
+		if (a->plaintext == NULL || secret_len(a->plaintext) != HSM_KEY_LEN)
+			return ERR_CRYPTO;
+		m->key = secret_ref(a->plaintext);
+	}
+	e = envelope_digest(m->op.v->crypto, m->key, digest);
+	if (e == ERR_OK)
+		e = kprecord_make(o, m->make->arena, &m->clear, m->op.v->root_key, a->ciphertext);
+	if (e == ERR_OK)
+		memcpy(o->digest, digest, sizeof(digest));
+	return e;
+}
+
+static void
+make_wrapped(struct wait *w, enum err e)
+{
+	struct make_op *m = w->owner;
+	struct kp_action a = {.version = ""};
+
+	e = root_key_error(e);
+	if (e == ERR_OK)
+		e = take_wrap(m, &a);
+	if (e == ERR_OK && m->make->key == NULL)
+		m->make->key = secret_ref(m->key);
+	kp_action_fini(&a);
+	kpop_end(&m->op, e);
+}
+
+/* The key to be wrapped, unless the HSM is to make it. */
+static enum err
+choose_key(struct make_op *m)
+{
+	size_t len = m->make->object->length / 8;
+
+	if (m->make->key != NULL) {
+		m->key = secret_ref(m->make->key);
+		return ERR_OK;
+	}
+	if (len == 0 || m->make->object->length % 8 != 0 || len > KP_PAYLOAD_MAX / 2)
+		return ERR_ALGORITHM;
+	if (!m->op.v->own_generator && len == HSM_KEY_LEN)
+		return ERR_OK;
+	m->key = secret_new(len, SECRET_TRANSIENT);
+	if (m->key == NULL)
+		return ERR_NO_SECURE_MEMORY;
+	return RAND_priv_bytes(secret_bytes(m->key), (int)len) == 1 ? ERR_OK : ERR_CRYPTO;
+}
+
+static void
+kp_make(struct vault *vault, struct vault_make *make)
+{
+	struct make_op *m =
+	    kpop_new(vault, &make_type, &make->wait, &make->terms, make->object->uid);
+	struct kprecord_aad aad;
+	enum err e;
+
+	if (m == NULL)
+		return;
+	m->make = make;
+	buf_init(&m->clear, KP_PAYLOAD_MAX);
+	envelope_pack_clear(&m->clear, make->object);
+	e = buf_error(&m->clear) == ERR_RESPONSE_TOO_LARGE ? ERR_TOO_MANY_ATTRIBUTES
+							   : buf_error(&m->clear);
+	if (e == ERR_OK)
+		e = choose_key(m);
+	if (e == ERR_OK)
+		e = kprecord_bind(m->op.v->crypto, &aad, make->object, m->clear.data, m->clear.len);
+	if (e == ERR_OK) {
+		kp_put_wrap(&m->op.body, m->key, aad.part);
+		e = buf_error(&m->op.body);
+	}
+	if (e != ERR_OK) {
+		kpop_refuse(&m->op, e);
+		return;
+	}
+	make->op = m;
+	make->wait.cancel = make_cancel;
+	snprintf(m->op.path, KPOP_PATH_LEN, "/keys/%s/actions/wrap", m->op.v->root_key);
+	kpop_call(&m->op, &m->op.call, "POST", m->op.path, &m->op.body, make_wrapped);
+}
+
+/* --- unwrap --- */
+
+struct unwrap_op {
+	struct kpop op; /* its call: the record's metadata */
+	struct vault_unwrap *unwrap;
+	struct kpcall root;
+	char root_path[KPOP_PATH_LEN];
+	struct secret *key;
+	bool opened, seen;
+};
+
+static void
+unwrap_fini(struct kpop *o)
+{
+	struct unwrap_op *u = (struct unwrap_op *)o;
+
+	wait_cancel(&u->root.wait);
+	kpcall_fini(&u->root);
+	secret_unref(u->key);
+}
+
+static const struct kpop_type unwrap_type = {.size = sizeof(struct unwrap_op), .fini = unwrap_fini};
+
+static void
+unwrap_cancel(struct wait *w)
+{
+	kpop_leave(CONTAINER_OF(w, struct vault_unwrap, wait)->op);
+}
+
+/* The first failure ends both calls. */
+static void
+unwrap_step(struct unwrap_op *u, enum err e)
+{
+	if (e == ERR_OK && (!u->opened || !u->seen))
+		return;
+	if (e == ERR_OK)
+		u->unwrap->key = secret_ref(u->key);
+	kpop_end(&u->op, e);
+}
+
+static enum err
+take_unwrap(struct unwrap_op *u, struct kp_action *a)
+{
+	static const uint8_t none[32];
+	const struct object *o = u->unwrap->object;
+	const struct buf *b = &u->root.http.answer;
+	uint8_t digest[32];
+	enum err e = kp_read_action(b->data, b->len, a);
+
+	if (e != ERR_OK || a->plaintext == NULL)
+		return e == ERR_NO_SECURE_MEMORY || e == ERR_NO_MEMORY ? e : ERR_VAULT_DOWN;
+	e = envelope_digest(u->op.v->crypto, a->plaintext, digest);
+	if (e != ERR_OK)
+		return e;
+	/* a wrong key is worse than none: what it encrypts is lost */
+	if (secret_len(a->plaintext) != o->length / 8 ||
+	    (memcmp(o->digest, none, sizeof(none)) != 0 &&
+		memcmp(o->digest, digest, sizeof(digest)) != 0))
+		return ERR_INTEGRITY;
+	u->key = secret_ref(a->plaintext);
+	u->opened = true;
+	return ERR_OK;
+}
+
+static void
+unwrap_opened(struct wait *w, enum err e)
+{
+	struct unwrap_op *u = w->owner;
+	struct kp_action a = {.version = ""};
+
+	e = root_key_error(e);
+	if (e == ERR_OK)
+		e = take_unwrap(u, &a);
+	kp_action_fini(&a);
+	unwrap_step(u, e);
+}
+
+static void
+unwrap_seen(struct wait *w, enum err e)
+{
+	struct unwrap_op *u = w->owner;
+	const struct buf *b = &u->op.call.http.answer;
+	struct kp_key k = {.state = -1};
+	size_t rows = 0;
+
+	if (e == ERR_OK &&
+	    (kp_read_keys(b->data, b->len, kp_keep_key, &k, &rows) != ERR_OK || rows != 1))
+		e = ERR_VAULT_DOWN;
+	if (e == ERR_OK && kp_key_is_gone(&k))
+		e = ERR_NO_OBJECT;
+	else if (e == ERR_OK && strcmp(k.name, u->op.name) != 0)
+		e = ERR_INTEGRITY;
+	u->seen = e == ERR_OK;
+	unwrap_step(u, e);
+}
+
+static void
+unwrap_found(struct wait *w, enum err e)
+{
+	struct unwrap_op *u = w->owner;
+
+	if (e == ERR_OK && u->op.find.count == 0)
+		e = ERR_NO_OBJECT;
+	u->seen = e == ERR_OK;
+	unwrap_step(u, e);
+}
+
+static void
+kp_unwrap(struct vault *vault, struct vault_unwrap *unwrap)
+{
+	const struct object *o = unwrap->object;
+	struct unwrap_op *u = kpop_new(vault, &unwrap_type, &unwrap->wait, &unwrap->terms, o->uid);
+	struct kprecord r;
+	struct kprecord_aad aad;
+	enum err e;
+
+	if (u == NULL)
+		return;
+	u->unwrap = unwrap;
+	e = kprecord_read(&r, o);
+	if (e == ERR_OK)
+		e = kprecord_bind(u->op.v->crypto, &aad, o, r.envelope, r.clear.len);
+	if (e == ERR_OK) {
+		kp_put_unwrap(&u->op.body, r.ciphertext, r.ciphertext_len, aad.part);
+		e = buf_error(&u->op.body);
+	}
+	if (e != ERR_OK) {
+		kpop_refuse(&u->op, e);
+		return;
+	}
+	unwrap->op = u;
+	unwrap->wait.cancel = unwrap_cancel;
+	snprintf(u->root_path, KPOP_PATH_LEN, "/keys/%s/actions/unwrap", r.root_key);
+	kpop_call(&u->op, &u->root, "POST", u->root_path, &u->op.body, unwrap_opened);
+	if (r.id[0] == '\0') { /* an answer was lost when it was stored, and its commit, too */
+		kpop_find(&u->op, kpop_lag_until(&u->op), unwrap_found);
+		return;
+	}
+	snprintf(u->op.path, KPOP_PATH_LEN, "/keys/%s/metadata", r.id);
+	u->op.call.absent_until = kpop_lag_until(&u->op);
+	kpop_call(&u->op, &u->op.call, "GET", u->op.path, NULL, unwrap_seen);
+}
+
+/* --- probe --- */
+
+struct probe_op {
+	struct kpop op;
+	struct vault_probe *probe;
+};
+
+static const struct kpop_type probe_type = {.size = sizeof(struct probe_op)};
+
+static void
+probe_cancel(struct wait *w)
+{
+	kpop_leave(CONTAINER_OF(w, struct vault_probe, wait)->op);
+}
+
+static void
+probe_looked(struct wait *w, enum err e)
+{
+	struct probe_op *p = w->owner;
+
+	if (e == ERR_OK)
+		p->probe->found = p->op.find.count > 0;
+	kpop_end(&p->op, e);
+}
+
+static void
+kp_probe(struct vault *vault, struct vault_probe *probe)
+{
+	struct probe_op *p = kpop_new(vault, &probe_type, &probe->wait, &probe->terms, probe->uid);
+
+	if (p == NULL)
+		return;
+	p->probe = probe;
+	probe->op = p;
+	probe->wait.cancel = probe_cancel;
+	kpop_find(&p->op, kpop_lag_until(&p->op), probe_looked);
+}
+
+/* --- the vault --- */
+
+static void
+kp_free(struct vault *vault)
+{
+	struct vault_kp *v = CONTAINER_OF(vault, struct vault_kp, vault);
+	struct loop *l = v->link.loop;
+	struct list *link;
+
+	while ((link = v->ops.next) != &v->ops) {
+		struct kpop *o = CONTAINER_OF(link, struct kpop, link);
+		struct wait *w = o->waiter;
+
+		kpop_free(o);
+		if (w != NULL)
+			wait_finish_soon(l, w, ERR_CANCELLED);
+	}
+	kplimit_fini(&v->link.limit);
+	iam_unref(v->link.iam);
+	envelope_crypto_free(v->crypto);
+	alloc_free(v->url);
+	alloc_free(v->ca_file);
+	alloc_free(v->proxy);
+	alloc_free(v->root_key);
+	alloc_free(v->prefix);
+	alloc_free(v);
+}
+
+void
+vault_kp_defaults(struct vault_kp_params *p)
+{
+	*p = (struct vault_kp_params){
+	    .name_prefix = "vmware_kmip",
+	    .attempt_ns = 5 * NS_PER_S,
+	    .timeout_ns = 10 * NS_PER_S,
+	    .rate_max = 50,
+	    .in_flight_max = 32,
+	};
+}
+
+/* NULL when all is well. */
+static const char *
+what_is_wrong(const struct vault_kp_params *p)
+{
+	if (strncmp(p->url, "https://", 8) != 0 &&
+	    !(p->route.allow_plain && strncmp(p->url, "http://", 7) == 0))
+		return "the URL does not begin with https://";
+	if (strlen(p->instance) != UID_TEXT_LEN || !kp_is_key_name(p->instance))
+		return "the instance is no GUID";
+	if (!kp_is_key_name(p->root_key))
+		return "the root key is neither an id nor an alias";
+	if (p->key_ring != NULL &&
+	    (strlen(p->key_ring) > 100 || strpbrk(p->key_ring, "\r\n") != NULL))
+		return "the key ring is no id";
+	if (!kp_is_key_name(p->name_prefix) ||
+	    strlen(p->name_prefix) + 1 + UID_TEXT_LEN > KP_NAME_MAX)
+		return "the name prefix is not 2 to 53 letters, digits, hyphens and underscores";
+	if (p->rate_max == 0 || p->in_flight_max == 0)
+		return "no calls are allowed";
+	return NULL;
+}
+
+static bool
+copy_text(char **out, const char *s)
+{
+	*out = s != NULL ? alloc_text(s) : NULL;
+	return s == NULL || *out != NULL;
+}
+
+/* The URL without the slashes that people put at its end. */
+static bool
+copy_url(char **out, const char *s)
+{
+	size_t len = strlen(s);
+
+	if (!copy_text(out, s))
+		return false;
+	while (len > 0 && (*out)[len - 1] == '/')
+		(*out)[--len] = '\0';
+	return true;
+}
+
+static bool
+set_up(struct vault_kp *v, const struct vault_kp_params *p)
+{
+	if (!copy_url(&v->url, p->url) || !copy_text(&v->ca_file, p->route.ca_file) ||
+	    !copy_text(&v->proxy, p->route.proxy) || !copy_text(&v->root_key, p->root_key) ||
+	    !copy_text(&v->prefix, p->name_prefix))
+		return false;
+	snprintf(v->instance, sizeof(v->instance), "Bluemix-Instance: %s", p->instance);
+	snprintf(v->ring, sizeof(v->ring), "X-Kms-Key-Ring: %s", p->key_ring ? p->key_ring : "");
+	v->link.http = p->http;
+	v->link.route = (struct http_route){v->ca_file, v->proxy, p->route.allow_plain};
+	v->link.url = v->url;
+	v->link.instance = v->instance;
+	v->link.ring = p->key_ring != NULL ? v->ring : NULL;
+	v->link.attempt_ns = p->attempt_ns;
+	v->own_generator = p->own_generator;
+	v->timeout_ns = p->timeout_ns;
+	v->crypto = envelope_crypto_new();
+	return v->crypto != NULL;
+}
+
+enum err
+vault_kp_new(struct vault **out, const struct vault_kp_params *p, const char **why)
+{
+	static const struct vault_ops ops = {
+	    .name = "keyprotect",
+	    .make = kp_make,
+	    .unwrap = kp_unwrap,
+	    .store = kpchange_store,
+	    .destroy = kpchange_destroy,
+	    .probe = kp_probe,
+	    .free = kp_free,
+	};
+	struct vault_kp *v;
+
+	*why = what_is_wrong(p);
+	if (*why != NULL)
+		return ERR_CONFIG;
+	*why = "out of memory";
+	v = alloc_zero(sizeof(*v));
+	if (v == NULL)
+		return ERR_NO_MEMORY;
+	v->vault.ops = &ops;
+	list_init(&v->ops);
+	v->link.loop = v->link.limit.loop = p->loop;
+	v->link.limit.rate_max = p->rate_max;
+	v->link.limit.in_flight_max = p->in_flight_max;
+	kplimit_init(&v->link.limit);
+	v->link.iam = iam_ref(p->iam);
+	if (!set_up(v, p)) {
+		kp_free(&v->vault);
+		return ERR_NO_MEMORY;
+	}
+	*out = &v->vault;
+	return ERR_OK;
+}
