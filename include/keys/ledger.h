@@ -42,7 +42,8 @@ struct ledger_term {
 
 /*
  * Finds objects: all terms hold.  Newest first (by initial date, then uid, descending).
- * States: destroyed ones only when include_destroyed; total counts all that match.
+ * States are those of object_state_at(now); destroyed objects only when include_destroyed.
+ * total counts all that match.
  */
 struct ledger_find {
 	struct wait wait;
@@ -50,6 +51,7 @@ struct ledger_find {
 	const char *tenant;
 	const struct ledger_term *terms;
 	size_t terms_count;
+	int64_t now; /* seconds since 1970 */
 	bool include_destroyed, only_destroyed;
 	uint32_t offset, max; /* max 0: as many as the provider gives, at least 100,000 */
 	char (*uids)[UID_TEXT_LEN + 1]; /* out */
@@ -68,9 +70,11 @@ struct change {
 };
 
 /*
- * prepare: writes an intent row for each insert and destroy, having checked every revision; an
- * intent locks its object against other commits.  commit: applies all changes and drops the
- * intents.  abandon: drops the intents.  All are durable when done.
+ * prepare: writes an intent row for each change, having checked every revision; an intent locks its
+ * object, and the names that it will have, against other messages.  So what commit could refuse is
+ * refused here, before the vault has destroyed anything.  commit: applies all changes and drops the
+ * intents; without prepare (owner 0) for updates alone.  abandon: drops the intents.  All are
+ * durable when done.
  *
  * Two objects of a tenant that are not destroyed never share a value of the attribute "Name":
  * ERR_NAME_TAKEN.
@@ -79,7 +83,8 @@ struct ledger_changes {
 	struct wait wait;
 	const struct change *changes;
 	size_t count;
-	uint64_t owner; /* the provider's: prepare sets it, commit, abandon and disown read it */
+	/* The provider's: prepare sets it, the others read it.  Zero it before a commit alone. */
+	uint64_t owner;
 };
 
 /* Intents that nobody works on any more, oldest first; those of live messages are not shown. */
@@ -87,7 +92,7 @@ struct ledger_intent {
 	uint64_t owner;
 	char tenant[TENANT_ID_MAX + 1];
 	char uid[UID_TEXT_LEN + 1];
-	bool destroy;
+	enum change_kind kind;
 };
 struct ledger_intents {
 	struct wait wait;

@@ -76,6 +76,9 @@ object_is_destroyed(const struct object *o)
 	return o->state == OBJECT_DESTROYED || o->state == OBJECT_DESTROYED_COMPROMISED;
 }
 
+/* The state that an object is in at that time: dates act without anybody storing it. */
+enum object_state object_state_at(const struct object *o, int64_t now);
+
 /* A deep copy in the arena, or NULL at its ceiling. */
 struct object *object_copy(struct arena *a, const struct object *o);
 

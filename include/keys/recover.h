@@ -20,7 +20,7 @@ struct recover {
 	void *arg;
 
 	/* out */
-	uint64_t creates_undone, destroys_done, destroys_undone;
+	uint64_t creates_undone, updates_undone, destroys_done, destroys_undone;
 	uint64_t left; /* the tenant is unknown or its vault failed */
 
 	/* private */

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/json.h"
@@ -112,7 +113,7 @@ put_object(struct keys *k, const struct object *o)
 	json_object(j, NULL);
 	json_text(j, "uid", o->uid);
 	json_text(j, "tenant", o->tenant);
-	json_text(j, "state", name_or(SET_STATE, o->state));
+	json_text(j, "state", name_or(SET_STATE, object_state_at(o, k->find.now)));
 	json_text(j, "algorithm", name_or(SET_CRYPTOGRAPHIC_ALGORITHM, o->algorithm));
 	json_int(j, "length", o->length);
 	put_dates(j, o);
@@ -219,6 +220,7 @@ keys_new(struct control_call *call)
 	k->call = call;
 	k->tenants = tenants_ref(gate_tenants(d->gate));
 	k->end_tenant = tenants_count(k->tenants);
+	k->find.now = clock_wall();
 	k->arena = arena_new(ARENA_MAX);
 	json_init(&k->json, &call->out);
 	if (k->arena == NULL) {

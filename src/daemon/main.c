@@ -79,9 +79,11 @@ recovered(struct wait *w, enum err e)
 			LOG(LOG_ERROR, "recover", "no memory for the timer");
 		return;
 	}
-	if (d->recover.creates_undone + d->recover.destroys_done + d->recover.destroys_undone > 0)
+	if (d->recover.creates_undone + d->recover.updates_undone + d->recover.destroys_done +
+		d->recover.destroys_undone > 0)
 		LOG(LOG_NOTICE, "recover", "half-done changes settled",
 		    kv_int("creates-undone", (int64_t)d->recover.creates_undone),
+		    kv_int("updates-undone", (int64_t)d->recover.updates_undone),
 		    kv_int("destroys-done", (int64_t)d->recover.destroys_done),
 		    kv_int("destroys-undone", (int64_t)d->recover.destroys_undone));
 }

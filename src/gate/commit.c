@@ -5,6 +5,7 @@
  *   no keys made or destroyed:  ledger commit
  *   otherwise:                  ledger prepare -> vault stores -> vault destroys -> ledger commit
  *
+ * prepare locks all that the message changes, so that no other message makes the last step fail.
  * What fails before a record was destroyed is undone here.  What may have happened or not (an
  * answer was lost) is left to its intents: recovery looks at the vault and settles them.
  */
@@ -203,6 +204,7 @@ commit_start(struct commit *c, struct loop *l, struct tenant *t, struct changes 
 	c->wait.cancel = cancel_never;
 	c->ledger.changes = changes->all;
 	c->ledger.count = changes->count;
+	c->ledger.owner = 0; /* of an earlier run of the message */
 	if (touches_vault(changes)) {
 		c->ledger.wait.done = prepared;
 		ledger->ops->prepare(ledger, &c->ledger);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "kmip/names.h"
 
 #include "objattr.h"
@@ -118,6 +119,7 @@ locate_start(struct request *rq)
 	}
 	lo->find.arena = rq->arena;
 	lo->find.tenant = rq->p.tenant->id;
+	lo->find.now = clock_wall();
 	lo->find.terms = lo->terms;
 	lo->find.terms_count = lo->count;
 	rq_await(rq, &lo->find.wait, locate_found);

@@ -200,23 +200,11 @@ rq_take_uid(struct request *rq, char uid[UID_TEXT_LEN + 1])
 	return ERR_OK;
 }
 
-/* Date-driven transitions: an object is in the state that its dates give it by now. */
-static void
-state_by_dates(struct object *o, int64_t now)
-{
-	if (o->state == OBJECT_PRE_ACTIVE && o->date[DATE_ACTIVATION] != NO_DATE &&
-	    o->date[DATE_ACTIVATION] <= now)
-		o->state = OBJECT_ACTIVE;
-	if (o->state == OBJECT_ACTIVE && o->date[DATE_DEACTIVATION] != NO_DATE &&
-	    o->date[DATE_DEACTIVATION] <= now)
-		o->state = OBJECT_DEACTIVATED;
-}
-
 static void
 rq_loaded(struct request *rq, enum err e)
 {
 	if (e == ERR_OK && rq->object == NULL) {
-		state_by_dates(rq->load.object, clock_wall());
+		rq->load.object->state = object_state_at(rq->load.object, clock_wall());
 		rq->object = rq->load.object;
 	}
 	rq->load_next(rq, e);

@@ -12,11 +12,10 @@
 #include "keys/ledger.h"
 #include "wire.h"
 
-enum { SQL_MAX = 16384, RARE = 1000, NO_LEAD = WIRE_TERMS_MAX };
+enum { SQL_MAX = 16384, RARE = 1000, NO_LEAD = WIRE_TERMS_MAX, TERMS = 3 };
 
 static const char *const field_columns[] = {
     [FIELD_TYPE] = "type",
-    [FIELD_STATE] = "state",
     [FIELD_ALGORITHM] = "algorithm",
     [FIELD_LENGTH] = "length",
     [FIELD_USAGE_MASK] = "usage_mask",
@@ -45,6 +44,7 @@ struct term {
 
 struct find {
 	char tenant[TENANT_ID_MAX + 1];
+	int64_t now;
 	bool include_destroyed, only_destroyed;
 	uint32_t offset, max;
 	size_t count;
@@ -88,6 +88,7 @@ unpack_find(struct unpack *u, struct arena *a, struct find *f)
 	enum err e = ERR_OK;
 
 	unpack_text(u, f->tenant, sizeof(f->tenant));
+	f->now = (int64_t)unpack_u64(u);
 	f->include_destroyed = unpack_u8(u) != 0;
 	f->only_destroyed = unpack_u8(u) != 0;
 	f->offset = unpack_u32(u);
@@ -136,14 +137,33 @@ choose_lead(struct db *db, struct find *f)
 	return e;
 }
 
-/* Parameter 1 is the tenant, 2 + n belongs to term n. */
+/*
+ * object_state_at() in SQL, where nothing holds of NULL: a date that is not there.  The range of
+ * stored states that can have become this one comes first, for the index.
+ */
+static void
+put_state(struct buf *b, int64_t state, unsigned p)
+{
+	if (state < OBJECT_PRE_ACTIVE || state > OBJECT_DEACTIVATED) {
+		buf_printf(b, " AND o.state = ?%u", p);
+		return;
+	}
+	buf_printf(b, " AND o.state BETWEEN %d AND ?%u AND ?%u = CASE"
+		      " WHEN o.state = %d AND (o.date_activation <= ?2) IS NOT TRUE THEN o.state"
+		      " WHEN o.state <= %d AND o.date_deactivation <= ?2 THEN %d"
+		      " WHEN o.state = %d THEN %d ELSE o.state END",
+	    OBJECT_PRE_ACTIVE, p, p, OBJECT_PRE_ACTIVE, OBJECT_ACTIVE, OBJECT_DEACTIVATED,
+	    OBJECT_PRE_ACTIVE, OBJECT_ACTIVE);
+}
+
+/* Parameter 1 is the tenant, 2 the time, and TERMS + n belongs to term n. */
 static void
 put_term(struct buf *b, const struct find *f, size_t i)
 {
 	static const char *const compare[] = {
 	    [MATCH_EQUAL] = "=", [MATCH_AT_LEAST] = ">=", [MATCH_AT_MOST] = "<="};
 	const struct term *t = &f->terms[i];
-	unsigned p = (unsigned)i + 2;
+	unsigned p = (unsigned)i + TERMS;
 
 	if (t->field == FIELD_ATTR && i == f->lead)
 		return; /* it is what the objects come from */
@@ -153,6 +173,8 @@ put_term(struct buf *b, const struct find *f, size_t i)
 		    " AND x.object = o.id)", p);
 	else if (t->field == FIELD_UID)
 		buf_printf(b, " AND o.uid = ?%u", p);
+	else if (t->field == FIELD_STATE)
+		put_state(b, t->number, p);
 	else if (t->field == FIELD_USAGE_MASK)
 		buf_printf(b, " AND (o.usage_mask & ?%u) = ?%u", p, p);
 	else if (t->field >= FIELD_DATE)
@@ -173,7 +195,7 @@ prepare_find(struct db *db, const struct find *f, const char *what, const char *
 	if (f->lead != NO_LEAD) /* CROSS JOIN keeps this order */
 		buf_printf(&b, "attrs a CROSS JOIN objects o ON o.id = a.object"
 			       " WHERE a.tenant = ?1 AND a.key = ?%u AND o.tenant = ?1",
-		    (unsigned)f->lead + 2);
+		    (unsigned)f->lead + TERMS);
 	else
 		buf_printf(&b, "objects o WHERE o.tenant = ?1");
 	if (f->only_destroyed)
@@ -191,9 +213,11 @@ prepare_find(struct db *db, const struct find *f, const char *what, const char *
 	if (st == NULL)
 		return NULL;
 	db_bind_text(st, 1, f->tenant);
+	if (f->count > 0) /* without terms there is no such parameter */
+		sqlite3_bind_int64(st, 2, f->now);
 	for (size_t i = 0; i < f->count; i++) {
 		const struct term *t = &f->terms[i];
-		int p = (int)i + 2;
+		int p = (int)i + TERMS;
 
 		if (t->field == FIELD_ATTR)
 			sqlite3_bind_blob(st, p, t->key, ATTR_KEY_LEN, SQLITE_STATIC);

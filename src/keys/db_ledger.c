@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ledger's rows: objects, what they are found by, and intents. */
+/* The ledger's file: its tables and statements, reading an object, and changing some together. */
 #include "db_ledger.h"
 
-#include <string.h>
-
-#include "attr_key.h"
-#include "keys/ledger.h"
+#include "db_rows.h"
 #include "wire.h"
 
 enum { ARENA_MAX = 2 * WIRE_FRAME_MAX };
@@ -13,7 +10,8 @@ enum { ARENA_MAX = 2 * WIRE_FRAME_MAX };
 /*
  * body is the packed object and the truth; the columns beside it are what objects are found by.
  * attrs holds a row for each different attribute, names one for each Name in use.
- * backup is empty before the first one.
+ * claims are names that messages with intents are about to give.  kind of an intent is enum
+ * change_kind.  backup is empty before the first one.
  */
 static const char *const migrations[] = {
     ("CREATE TABLE objects ("
@@ -26,7 +24,8 @@ static const char *const migrations[] = {
     " date_last_change INTEGER, date_original_creation INTEGER, body BLOB NOT NULL,"
     " UNIQUE (tenant, uid));"
     "CREATE INDEX objects_newest ON objects (tenant, date_initial, uid, state);"
-    "CREATE INDEX objects_state ON objects (tenant, state, date_initial, uid);"
+    "CREATE INDEX objects_state ON objects (tenant, state, date_initial, uid, date_activation,"
+    " date_deactivation);"
     "CREATE INDEX objects_type ON objects (tenant, type, date_initial, uid, state);"
     "CREATE TABLE attrs ("
     " tenant TEXT NOT NULL, key BLOB NOT NULL, object INTEGER NOT NULL,"
@@ -36,17 +35,17 @@ static const char *const migrations[] = {
     " PRIMARY KEY (tenant, key)) WITHOUT ROWID;"
     "CREATE TABLE intents ("
     " id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, uid TEXT NOT NULL,"
-    " destroy INTEGER NOT NULL, owner INTEGER NOT NULL, UNIQUE (tenant, uid));"
+    " kind INTEGER NOT NULL, owner INTEGER NOT NULL, UNIQUE (tenant, uid));"
     "CREATE INDEX intents_owner ON intents (owner);"
+    "CREATE TABLE claims ("
+    " tenant TEXT NOT NULL, key BLOB NOT NULL, owner INTEGER NOT NULL,"
+    " PRIMARY KEY (tenant, key)) WITHOUT ROWID;"
+    "CREATE INDEX claims_owner ON claims (owner);"
     "CREATE TABLE backup ("
     " one INTEGER PRIMARY KEY CHECK (one = 1), time INTEGER NOT NULL,"
     " last_object INTEGER NOT NULL)"),
 };
 
-enum stmt {
-	GET, INSERT, UPDATE, ATTR_PUT, ATTR_DELETE, NAME_HOLDER, NAME_PUT, NAME_DELETE,
-	INTENT_GET, INTENT_PUT, INTENT_DELETE, INTENTS_DROP, INTENTS_LIST, BACKUP_GET
-};
 static const char *const sql[] = {
     [GET] = "SELECT id, revision, body FROM objects WHERE tenant = ?1 AND uid = ?2",
     [INSERT] = "INSERT INTO objects (tenant, uid, revision, type, state, algorithm, length,"
@@ -67,11 +66,14 @@ static const char *const sql[] = {
 		     " WHERE n.tenant = ?1 AND n.key = ?2"),
     [NAME_PUT] = "INSERT OR IGNORE INTO names (tenant, key, object) VALUES (?1, ?2, ?3)",
     [NAME_DELETE] = "DELETE FROM names WHERE tenant = ?1 AND key = ?2 AND object = ?3",
-    [INTENT_GET] = "SELECT owner, destroy FROM intents WHERE tenant = ?1 AND uid = ?2",
-    [INTENT_PUT] = "INSERT INTO intents (tenant, uid, destroy, owner) VALUES (?1, ?2, ?3, ?4)",
+    [CLAIM_PUT] = "INSERT INTO claims (tenant, key, owner) VALUES (?1, ?2, ?3)",
+    [CLAIM_OWNER] = "SELECT owner FROM claims WHERE tenant = ?1 AND key = ?2",
+    [CLAIMS_DROP] = "DELETE FROM claims WHERE owner = ?1",
+    [INTENT_GET] = "SELECT owner, kind FROM intents WHERE tenant = ?1 AND uid = ?2",
+    [INTENT_PUT] = "INSERT INTO intents (tenant, uid, kind, owner) VALUES (?1, ?2, ?3, ?4)",
     [INTENT_DELETE] = "DELETE FROM intents WHERE tenant = ?1 AND uid = ?2 AND owner = ?3",
     [INTENTS_DROP] = "DELETE FROM intents WHERE owner = ?1",
-    [INTENTS_LIST] = "SELECT owner, tenant, uid, destroy FROM intents ORDER BY id LIMIT ?1",
+    [INTENTS_LIST] = "SELECT owner, tenant, uid, kind FROM intents ORDER BY id LIMIT ?1",
     [BACKUP_GET] = ("SELECT (SELECT time FROM backup),"
 		    " coalesce((SELECT max(id) FROM objects), 0) -"
 		    " coalesce((SELECT last_object FROM backup), 0)"),
@@ -86,16 +88,9 @@ const struct db_schema db_ledger_schema = {
     .sql_count = sizeof(sql) / sizeof(*sql),
 };
 
-/* A change as it came over the wire, and the row that it applies to. */
-struct row_change {
-	enum change_kind kind;
-	struct object *object;
-	int64_t id;	    /* of its row; 0: none yet */
-	struct object *old; /* what the row holds, only to commit */
-};
-
-static enum err
-bind_uid(struct db *db, enum stmt n, const char *tenant, const char *uid, sqlite3_stmt **out)
+enum err
+db_bind_uid(struct db *db, enum ledger_stmt n, const char *tenant, const char *uid,
+    sqlite3_stmt **out)
 {
 	sqlite3_stmt *st = db_stmt(db, n);
 
@@ -119,7 +114,7 @@ db_ledger_load(struct db *db, struct unpack *u, struct buf *answer)
 	unpack_text(u, uid, sizeof(uid));
 	if (!unpack_done(u))
 		return ERR_INTERNAL;
-	e = bind_uid(db, GET, tenant, uid, &st);
+	e = db_bind_uid(db, GET, tenant, uid, &st);
 	if (e == ERR_OK)
 		e = db_step(db, st, &row);
 	if (e != ERR_OK || !row)
@@ -160,27 +155,6 @@ unpack_changes(struct unpack *u, struct arena *a, struct row_change **out, size_
 	return unpack_done(u) ? ERR_OK : ERR_INTERNAL;
 }
 
-/* An intent of another message locks the object; one of our own is needed to insert or destroy. */
-static enum err
-check_intent(struct db *db, uint64_t owner, const struct row_change *c, bool needed)
-{
-	sqlite3_stmt *st = NULL;
-	bool row, own;
-	enum err e;
-
-	e = bind_uid(db, INTENT_GET, c->object->tenant, c->object->uid, &st);
-	if (e == ERR_OK)
-		e = db_step(db, st, &row);
-	if (e != ERR_OK)
-		return e;
-	if (!row)
-		return needed ? ERR_CONFLICT : ERR_OK;
-	own = (uint64_t)sqlite3_column_int64(st, 0) == owner &&
-	    (sqlite3_column_int(st, 1) != 0) == (c->kind == CHANGE_DESTROY);
-	sqlite3_reset(st);
-	return own ? ERR_OK : ERR_CONFLICT;
-}
-
 /* The row has to be as the change was made from it. */
 static enum err
 check_row(struct db *db, struct arena *a, struct row_change *c, bool load)
@@ -191,7 +165,7 @@ check_row(struct db *db, struct arena *a, struct row_change *c, bool load)
 	bool row;
 	enum err e;
 
-	e = bind_uid(db, GET, c->object->tenant, c->object->uid, &st);
+	e = db_bind_uid(db, GET, c->object->tenant, c->object->uid, &st);
 	if (e == ERR_OK)
 		e = db_step(db, st, &row);
 	if (e != ERR_OK)
@@ -220,67 +194,10 @@ check_changes(struct db *db, struct arena *a, uint64_t owner, struct row_change 
 	for (size_t i = 0; i < count && e == ERR_OK; i++) {
 		e = check_row(db, a, &all[i], commit);
 		if (e == ERR_OK)
-			e = check_intent(db, owner, &all[i],
-			    commit && all[i].kind != CHANGE_UPDATE);
+			e = db_intent_check(db, owner, &all[i],
+			    commit && (owner != 0 || all[i].kind != CHANGE_UPDATE));
 	}
 	return e;
-}
-
-static sqlite3_stmt *
-bind_key(struct db *db, enum stmt n, const char *tenant, const uint8_t *key, int64_t id)
-{
-	sqlite3_stmt *st = db_stmt(db, n);
-
-	if (st != NULL) {
-		db_bind_text(st, 1, tenant);
-		sqlite3_bind_blob(st, 2, key, ATTR_KEY_LEN, SQLITE_STATIC);
-		if (id != 0)
-			sqlite3_bind_int64(st, 3, id);
-	}
-	return st;
-}
-
-/*
- * prepare only looks, so that a name in use is told before the vault is asked.  A holder that the
- * message changes as well may be giving the name up: commit will see.
- */
-static enum err
-check_names(struct db *db, const struct row_change *all, size_t count, const struct row_change *c,
-    struct attr_keys *k)
-{
-	sqlite3_stmt *st = NULL;
-	const char *holder;
-	bool row = false, ours;
-	enum err e = attr_keys_of(c->object, k);
-
-	for (size_t i = 0; i < k->names && e == ERR_OK; i++) {
-		st = bind_key(db, NAME_HOLDER, c->object->tenant, k->key[i], 0);
-		e = st != NULL ? db_step(db, st, &row) : db_error(db);
-		if (e != ERR_OK || !row)
-			continue;
-		holder = (const char *)sqlite3_column_text(st, 0);
-		ours = false;
-		for (size_t j = 0; j < count && holder != NULL; j++)
-			ours |= strcmp(all[j].object->uid, holder) == 0;
-		sqlite3_reset(st);
-		if (!ours)
-			e = ERR_NAME_TAKEN;
-	}
-	return e;
-}
-
-static enum err
-put_intent(struct db *db, const struct row_change *c, uint64_t owner)
-{
-	sqlite3_stmt *st = NULL;
-	enum err e;
-
-	e = bind_uid(db, INTENT_PUT, c->object->tenant, c->object->uid, &st);
-	if (e != ERR_OK)
-		return e;
-	sqlite3_bind_int(st, 3, c->kind == CHANGE_DESTROY);
-	sqlite3_bind_int64(st, 4, (int64_t)owner);
-	return db_run(db, st);
 }
 
 enum err
@@ -298,10 +215,9 @@ db_ledger_prepare(struct db *db, struct unpack *u, struct buf *answer)
 	if (e == ERR_OK)
 		e = check_changes(db, a, owner, all, count, false);
 	for (size_t i = 0; i < count && e == ERR_OK; i++)
-		e = check_names(db, all, count, &all[i], k);
+		e = db_names_claim(db, owner, all, count, &all[i], k);
 	for (size_t i = 0; i < count && e == ERR_OK; i++)
-		if (all[i].kind != CHANGE_UPDATE)
-			e = put_intent(db, &all[i], owner);
+		e = db_intent_put(db, owner, &all[i]);
 	arena_free(a);
 	return e;
 }
@@ -340,7 +256,7 @@ write_row(struct db *db, struct row_change *c)
 	object_pack(&body, o);
 	e = buf_error(&body);
 	if (e == ERR_OK)
-		e = bind_uid(db, c->id != 0 ? UPDATE : INSERT, o->tenant, o->uid, &st);
+		e = db_bind_uid(db, c->id != 0 ? UPDATE : INSERT, o->tenant, o->uid, &st);
 	if (e == ERR_OK) {
 		bind_columns(st, o, &body);
 		e = db_run(db, st);
@@ -352,69 +268,8 @@ write_row(struct db *db, struct row_change *c)
 	return e;
 }
 
-/* Removes the keys that the object had and has no more; only then new ones are put. */
-static enum err
-drop_keys(struct db *db, const struct row_change *c, struct attr_keys *was, struct attr_keys *is)
-{
-	const char *tenant = c->object->tenant;
-	enum err e = ERR_OK;
-
-	if (c->old == NULL)
-		return ERR_OK;
-	e = attr_keys_of(c->old, was);
-	if (e == ERR_OK)
-		e = attr_keys_of(c->object, is);
-	for (size_t i = 0; i < was->count && e == ERR_OK; i++) {
-		if (i < was->names && !attr_keys_have(is, is->names, was->key[i]))
-			e = db_run(db, bind_key(db, NAME_DELETE, tenant, was->key[i], c->id));
-		if (e == ERR_OK && !attr_keys_have(is, is->count, was->key[i]))
-			e = db_run(db, bind_key(db, ATTR_DELETE, tenant, was->key[i], c->id));
-	}
-	return e;
-}
-
-static enum err
-put_name(struct db *db, const struct row_change *c, const uint8_t *key)
-{
-	const char *tenant = c->object->tenant;
-	sqlite3_stmt *st = NULL;
-	int64_t holder;
-	bool row;
-	enum err e;
-
-	e = db_run(db, bind_key(db, NAME_PUT, tenant, key, c->id));
-	if (e != ERR_OK || sqlite3_changes(db->h) > 0)
-		return e;
-	st = bind_key(db, NAME_HOLDER, tenant, key, 0);
-	e = st != NULL ? db_step(db, st, &row) : db_error(db);
-	if (e != ERR_OK || !row)
-		return e != ERR_OK ? e : ERR_CORRUPT;
-	holder = sqlite3_column_int64(st, 1);
-	sqlite3_reset(st);
-	return holder == c->id ? ERR_OK : ERR_NAME_TAKEN;
-}
-
-static enum err
-put_keys(struct db *db, const struct row_change *c, struct attr_keys *was, struct attr_keys *is)
-{
-	enum err e = attr_keys_of(c->object, is);
-
-	was->count = 0;
-	if (e == ERR_OK && c->old != NULL)
-		e = attr_keys_of(c->old, was);
-	for (size_t i = 0; i < is->count && e == ERR_OK; i++) {
-		if (i < is->names)
-			e = put_name(db, c, is->key[i]);
-		if (e == ERR_OK && !attr_keys_have(was, was->count, is->key[i]))
-			e = db_run(db,
-			    bind_key(db, ATTR_PUT, c->object->tenant, is->key[i], c->id));
-	}
-	return e;
-}
-
-/* Changes have passed their checks. */
-static enum err
-apply(struct db *db, struct arena *a, struct row_change *all, size_t count)
+enum err
+db_rows_apply(struct db *db, struct arena *a, uint64_t owner, struct row_change *all, size_t count)
 {
 	struct attr_keys *k = arena_array(a, 2, sizeof(*k));
 	enum err e = k != NULL ? ERR_OK : ERR_NO_MEMORY;
@@ -422,21 +277,11 @@ apply(struct db *db, struct arena *a, struct row_change *all, size_t count)
 	for (size_t i = 0; i < count && e == ERR_OK; i++) {
 		e = write_row(db, &all[i]);
 		if (e == ERR_OK)
-			e = drop_keys(db, &all[i], &k[0], &k[1]);
+			e = db_keys_drop(db, &all[i], &k[0], &k[1]);
 	}
 	for (size_t i = 0; i < count && e == ERR_OK; i++)
-		e = put_keys(db, &all[i], &k[0], &k[1]);
+		e = db_keys_put(db, owner, &all[i], &k[0], &k[1]);
 	return e;
-}
-
-static enum err
-drop_intents(struct db *db, uint64_t owner)
-{
-	sqlite3_stmt *st = db_stmt(db, INTENTS_DROP);
-
-	if (st != NULL)
-		sqlite3_bind_int64(st, 1, (int64_t)owner);
-	return db_run(db, st);
 }
 
 enum err
@@ -453,117 +298,9 @@ db_ledger_commit(struct db *db, struct unpack *u, struct buf *answer)
 	if (e == ERR_OK)
 		e = check_changes(db, a, owner, all, count, true);
 	if (e == ERR_OK)
-		e = apply(db, a, all, count);
+		e = db_rows_apply(db, a, owner, all, count);
 	if (e == ERR_OK && owner != 0)
-		e = drop_intents(db, owner);
-	arena_free(a);
-	return e;
-}
-
-enum err
-db_ledger_abandon(struct db *db, struct unpack *u, struct buf *answer)
-{
-	uint64_t owner = unpack_u64(u);
-
-	(void)answer;
-	return unpack_done(u) ? drop_intents(db, owner) : ERR_INTERNAL;
-}
-
-/* --- recovery --- */
-
-enum err
-db_ledger_intents(struct db *db, struct unpack *u, struct buf *answer)
-{
-	sqlite3_stmt *st = db_stmt(db, INTENTS_LIST);
-	struct buf list;
-	uint32_t count = 0;
-	bool row;
-	enum err e;
-
-	(void)u;
-	if (st == NULL)
-		return db_error(db);
-	sqlite3_bind_int(st, 1, WIRE_INTENTS_MAX);
-	buf_init(&list, WIRE_FRAME_MAX / 2);
-	while ((e = db_step(db, st, &row)) == ERR_OK && row) {
-		pack_u64(&list, (uint64_t)sqlite3_column_int64(st, 0));
-		pack_text(&list, (const char *)sqlite3_column_text(st, 1));
-		pack_text(&list, (const char *)sqlite3_column_text(st, 2));
-		pack_u8(&list, sqlite3_column_int(st, 3) != 0);
-		count++;
-	}
-	if (e == ERR_OK)
-		e = buf_error(&list);
-	if (e == ERR_OK) {
-		pack_u32(answer, count);
-		buf_put(answer, list.data, list.len);
-	}
-	buf_fini(&list);
-	return e;
-}
-
-/* The object's record is gone from the vault, and its message with it: makes it Destroyed. */
-static enum err
-settle_destroyed(struct db *db, struct arena *a, const char *tenant, const char *uid, int64_t when)
-{
-	struct object at = {.revision = 0};
-	struct row_change c = {.kind = CHANGE_DESTROY, .object = &at};
-	struct unpack body;
-	sqlite3_stmt *st = NULL;
-	bool row;
-	enum err e;
-
-	e = bind_uid(db, GET, tenant, uid, &st);
-	if (e == ERR_OK)
-		e = db_step(db, st, &row);
-	if (e != ERR_OK || !row)
-		return e;
-	c.id = sqlite3_column_int64(st, 0);
-	unpack_init(&body, sqlite3_column_blob(st, 2), (size_t)sqlite3_column_bytes(st, 2));
-	c.old = object_unpack(&body, a);
-	sqlite3_reset(st);
-	if (c.old == NULL)
-		return ERR_CORRUPT;
-	if (object_is_destroyed(c.old))
-		return ERR_OK;
-	c.object = object_copy(a, c.old);
-	if (c.object == NULL)
-		return ERR_NO_MEMORY;
-	c.object->state = c.old->state == OBJECT_COMPROMISED ? OBJECT_DESTROYED_COMPROMISED
-							     : OBJECT_DESTROYED;
-	c.object->date[DATE_DESTROY] = when;
-	c.object->date[DATE_LAST_CHANGE] = when;
-	return apply(db, a, &c, 1);
-}
-
-enum err
-db_ledger_settle(struct db *db, struct unpack *u, struct buf *answer)
-{
-	char tenant[TENANT_ID_MAX + 1], uid[UID_TEXT_LEN + 1];
-	struct arena *a;
-	sqlite3_stmt *st = NULL;
-	uint64_t owner;
-	bool destroyed;
-	int64_t when;
-	enum err e;
-
-	(void)answer;
-	unpack_text(u, tenant, sizeof(tenant));
-	unpack_text(u, uid, sizeof(uid));
-	owner = unpack_u64(u);
-	destroyed = unpack_u8(u) != 0;
-	when = (int64_t)unpack_u64(u);
-	if (!unpack_done(u))
-		return ERR_INTERNAL;
-	e = bind_uid(db, INTENT_DELETE, tenant, uid, &st);
-	if (e != ERR_OK)
-		return e;
-	sqlite3_bind_int64(st, 3, (int64_t)owner);
-	e = db_run(db, st);
-	if (e != ERR_OK || sqlite3_changes(db->h) == 0 || !destroyed)
-		return e; /* settled already, or nothing more to do */
-	a = arena_new(ARENA_MAX);
-	e = a != NULL ? settle_destroyed(db, a, tenant, uid, when) : ERR_NO_MEMORY;
+		e = db_intents_drop(db, owner);
 	arena_free(a);
 	return e;
 }

@@ -310,11 +310,15 @@ answer_intents(void *ctx, struct wait *w, struct unpack *u)
 	c->count = 0;
 	for (size_t i = 0; i < count; i++) {
 		struct ledger_intent *at = &all[c->count];
+		uint8_t kind;
 
 		at->owner = unpack_u64(u);
 		unpack_text(u, at->tenant, sizeof(at->tenant));
 		unpack_text(u, at->uid, sizeof(at->uid));
-		at->destroy = unpack_u8(u) != 0;
+		kind = unpack_u8(u);
+		if (kind > CHANGE_DESTROY)
+			return ERR_STORAGE;
+		at->kind = (enum change_kind)kind;
 		if (live_find(ctx, at->owner) == NULL)
 			c->count++;
 	}

@@ -147,6 +147,20 @@ object_copy(struct arena *a, const struct object *o)
 	return c;
 }
 
+enum object_state
+object_state_at(const struct object *o, int64_t now)
+{
+	enum object_state state = o->state;
+
+	if (state == OBJECT_PRE_ACTIVE && o->date[DATE_ACTIVATION] != NO_DATE &&
+	    o->date[DATE_ACTIVATION] <= now)
+		state = OBJECT_ACTIVE;
+	if (state == OBJECT_ACTIVE && o->date[DATE_DEACTIVATION] != NO_DATE &&
+	    o->date[DATE_DEACTIVATION] <= now)
+		state = OBJECT_DEACTIVATED;
+	return state;
+}
+
 void
 object_pack(struct buf *b, const struct object *o)
 {

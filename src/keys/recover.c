@@ -4,6 +4,7 @@
  *
  *   create:   the commit did not happen, or its intent would be gone: remove the record, if any
  *   destroy:  the record decides.  There: the object stays as it was.  Gone: it is Destroyed
+ *   update:   it did not happen; the vault has no part in it
  */
 #include "keys/recover.h"
 
@@ -48,8 +49,10 @@ settled(struct wait *w, enum err e)
 		skip(r, e);
 		return;
 	}
-	if (!current(r)->destroy)
+	if (current(r)->kind == CHANGE_INSERT)
 		r->creates_undone++;
+	else if (current(r)->kind == CHANGE_UPDATE)
+		r->updates_undone++;
 	else if (r->settle.destroyed)
 		r->destroys_done++;
 	else
@@ -92,8 +95,8 @@ probed(struct wait *w, enum err e)
 
 	if (e != ERR_OK) {
 		skip(r, e);
-	} else if (in->destroy || !r->probe.found) {
-		settle(r, in->destroy && !r->probe.found);
+	} else if (in->kind == CHANGE_DESTROY || !r->probe.found) {
+		settle(r, in->kind == CHANGE_DESTROY && !r->probe.found);
 	} else {
 		memset(&r->object, 0, sizeof(r->object));
 		memcpy(r->object.tenant, in->tenant, sizeof(r->object.tenant));
@@ -112,7 +115,7 @@ next_intent(struct recover *r)
 {
 	struct vault *v = NULL;
 
-	while (r->at < r->list.count) {
+	while (r->at < r->list.count && current(r)->kind != CHANGE_UPDATE) {
 		v = r->vault(r->arg, current(r)->tenant);
 		if (v != NULL)
 			break;
@@ -120,8 +123,12 @@ next_intent(struct recover *r)
 		r->left++;
 		r->at++;
 	}
-	if (v == NULL) {
+	if (r->at == r->list.count) {
 		finish(r, r->error);
+		return;
+	}
+	if (v == NULL) {
+		settle(r, false);
 		return;
 	}
 	r->probe = (struct vault_probe){

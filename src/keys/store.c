@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gateway's end of the storage child: sends the calls of a turn in one write, matches answers
- * by id, and starts a new child when one dies.
+ * The gateway's end of the storage child: sends the calls of a turn in one write, reads answers,
+ * and starts a new child when one dies.
  */
 #include "keys/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -21,11 +18,9 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/metric.h"
-#include "store_call.h"
+#include "store_calls.h"
 
 enum {
-	CALLS_MAX = 8192,
-	SLOTS = 1024,
 	OUT_MAX = 2 * WIRE_FRAME_MAX,
 	READ_CHUNK = 65536,
 	KEEP_MAX = 1024 * 1024,
@@ -43,21 +38,9 @@ enum store_state {
 	STORE_UP,
 };
 
-/* A call that was sent, or is about to be.  With an empty waiter nobody wants the answer. */
-struct store_call {
-	struct list slot;     /* by id */
-	struct list in_order; /* oldest first, so that deadlines are in order, too */
-	struct list waiter;   /* wait.link, or empty after a cancel */
-	const struct store_call_type *type;
-	void *ctx;
-	uint64_t id, token;
-	int64_t deadline;
-};
-
 struct store {
 	struct loop *loop;
 	struct store_params params;
-	char state_dir[1024];
 	enum store_state state;
 	int fd;
 	pid_t pid;
@@ -66,13 +49,9 @@ struct store {
 	struct buf out, in;
 	size_t out_done; /* bytes of out that were written */
 	struct defer flush;
-	struct timer restart, expire;
+	struct timer restart;
 	int64_t started, backoff;
-	uint64_t last_id;
-	struct list slots[SLOTS];
-	struct list calls; /* with a deadline */
-	struct list patient;
-	size_t calls_count;
+	struct calls calls;
 	bool closing;
 	char why[WIRE_WHY_MAX];
 };
@@ -95,94 +74,7 @@ store_event(struct store *s, const char *what, int64_t number)
 		s->params.event(s->params.arg, what, number);
 }
 
-/* --- the ends of calls --- */
-
-static void
-call_forget(struct store *s, struct store_call *c)
-{
-	list_remove(&c->slot);
-	list_remove(&c->in_order);
-	s->calls_count--;
-	metric_set(METRIC_STORE_CALLS, (int64_t)s->calls_count);
-}
-
-static struct wait *
-call_waiter(struct store_call *c)
-{
-	struct list *l = list_pop(&c->waiter);
-
-	return l != NULL ? CONTAINER_OF(l, struct wait, link) : NULL;
-}
-
-/* c is out of all lists.  The waiter may start other calls from here. */
-static void
-call_over(struct store_call *c, enum err e, struct unpack *body)
-{
-	struct wait *w = call_waiter(c);
-
-	if (e == ERR_OK && w != NULL && c->type->answer != NULL) {
-		e = c->type->answer(c->ctx, w, body);
-		if (e == ERR_OK && !unpack_done(body))
-			e = ERR_STORAGE;
-	}
-	if (c->type->over != NULL)
-		c->type->over(c->ctx, c->token, e, w != NULL);
-	alloc_free(c);
-	if (w != NULL)
-		wait_finish(w, e);
-}
-
-static void
-fail_all(struct store *s, struct list *calls)
-{
-	struct list failed, *l;
-
-	list_init(&failed);
-	list_move_all(&failed, calls);
-	while ((l = list_pop(&failed)) != NULL) {
-		struct store_call *c = CONTAINER_OF(l, struct store_call, in_order);
-
-		call_forget(s, c);
-		call_over(c, ERR_STORAGE_DOWN, NULL);
-	}
-}
-
-/* The answer of a call that took too long is still awaited, so that its place stays taken. */
-static void
-expire_calls(struct timer *t)
-{
-	struct store *s = CONTAINER_OF(t, struct store, expire);
-	int64_t now = clock_now(), next = 0;
-	struct list late, *l;
-
-	list_init(&late);
-	LIST_FOREACH_SAFE(it, nx, &s->calls) {
-		struct store_call *c = CONTAINER_OF(it, struct store_call, in_order);
-		struct wait *w;
-
-		if (c->deadline > now) {
-			next = c->deadline;
-			break;
-		}
-		w = call_waiter(c);
-		if (w != NULL)
-			list_append(&late, &w->link);
-		list_remove(it);
-		list_append(&s->patient, it);
-	}
-	if (next != 0 && timer_set(s->loop, &s->expire, next) != ERR_OK)
-		next = 0; /* the next call sets it */
-	while ((l = list_pop(&late)) != NULL)
-		wait_finish(CONTAINER_OF(l, struct wait, link), ERR_DEADLINE);
-}
-
 /* --- sending --- */
-
-static void
-cancel_call(struct wait *w)
-{
-	(void)w; /* its link is gone from the call: the answer finds nobody */
-}
 
 static void
 write_out(struct store *s)
@@ -251,35 +143,20 @@ call_start(struct store *s, const struct store_call_type *type, const struct wai
     struct store_call **out)
 {
 	struct store_call *c;
+	uint64_t id;
 	enum err e;
 
 	if (s->state != STORE_UP)
 		return ERR_STORAGE_DOWN;
-	if (s->calls_count >= CALLS_MAX)
-		return ERR_BUSY;
-	c = alloc_zero(sizeof(*c));
-	if (c == NULL)
-		return ERR_NO_MEMORY;
-	c->id = ++s->last_id;
-	c->type = type;
-	c->deadline = clock_now() + s->params.call_timeout_ns;
-	list_init(&c->waiter);
-	e = ERR_OK;
-	if (!type->patient && !timer_armed(&s->expire))
-		e = timer_set(s->loop, &s->expire, c->deadline);
-	if (e == ERR_OK)
-		e = put_frame(s, type, c->id, w);
-	if (e != ERR_OK) {
-		alloc_free(c);
+	e = calls_new(&s->calls, type, clock_now() + s->params.call_timeout_ns, &c, &id);
+	if (e != ERR_OK)
 		return e;
-	}
-	list_append(&s->slots[c->id % SLOTS], &c->slot);
-	list_append(type->patient ? &s->patient : &s->calls, &c->in_order);
-	s->calls_count++;
-	metric_set(METRIC_STORE_CALLS, (int64_t)s->calls_count);
-	metric_inc(METRIC_STORE_CALLS_TOTAL);
-	*out = c;
-	return ERR_OK;
+	e = put_frame(s, type, id, w);
+	if (e == ERR_OK)
+		*out = c;
+	else
+		calls_drop(c);
+	return e;
 }
 
 void
@@ -295,10 +172,7 @@ store_call(struct store *s, const struct store_call_type *type, struct wait *w, 
 		wait_finish_soon(s->loop, w, e);
 		return;
 	}
-	c->ctx = ctx;
-	c->token = token;
-	w->cancel = cancel_call;
-	list_append(&c->waiter, &w->link);
+	calls_sent(&s->calls, c, w, ctx, token);
 	loop_defer(s->loop, &s->flush);
 }
 
@@ -339,24 +213,11 @@ take_notice(struct store *s, enum err e, struct unpack *body)
 	return false;
 }
 
-static struct store_call *
-find_call(struct store *s, uint64_t id)
-{
-	LIST_FOREACH(it, &s->slots[id % SLOTS]) {
-		struct store_call *c = CONTAINER_OF(it, struct store_call, slot);
-
-		if (c->id == id)
-			return c;
-	}
-	return NULL;
-}
-
 /* False when the child talks nonsense or gives up. */
 static bool
 take_answers(struct store *s)
 {
 	size_t used = 0, n;
-	struct store_call *c;
 	struct unpack body;
 	uint64_t id;
 	uint8_t result;
@@ -365,15 +226,8 @@ take_answers(struct store *s)
 	while (go_on &&
 	    (n = wire_take(s->in.data + used, s->in.len - used, &id, &result, &body, &bad)) > 0) {
 		used += n;
-		c = id != 0 ? find_call(s, id) : NULL;
-		if (id == 0) {
-			go_on = take_notice(s, (enum err)result, &body);
-		} else if (c != NULL) {
-			call_forget(s, c);
-			call_over(c, (enum err)result, &body);
-		} else {
-			go_on = false;
-		}
+		go_on = id == 0 ? take_notice(s, (enum err)result, &body)
+				: calls_answer(&s->calls, id, (enum err)result, &body);
 	}
 	buf_consume(&s->in, used);
 	if (s->in.len == 0 && s->in.cap > KEEP_MAX)
@@ -452,7 +306,6 @@ store_died(struct store *s)
 
 	drop_socket(s);
 	s->state = STORE_DOWN;
-	timer_clear(s->loop, &s->expire);
 	if (!s->reaped)
 		kill(s->pid, SIGKILL);
 	try_reap(s, &status);
@@ -463,8 +316,7 @@ store_died(struct store *s)
 	s->backoff = s->backoff == 0 ? BACKOFF_FIRST : s->backoff * 2;
 	if (s->backoff > BACKOFF_MAX)
 		s->backoff = BACKOFF_MAX;
-	fail_all(s, &s->calls);
-	fail_all(s, &s->patient);
+	calls_fail(&s->calls);
 }
 
 /* A pair of connected sockets and a child on the other end. */
@@ -567,13 +419,9 @@ store_new(struct loop *l, const struct store_params *p)
 	s->reaped = true;
 	s->flush.fn = on_flush;
 	s->restart.fn = on_restart;
-	s->expire.fn = expire_calls;
 	buf_init(&s->out, OUT_MAX);
 	buf_init(&s->in, WIRE_FRAME_MAX + READ_CHUNK + 4);
-	list_init(&s->calls);
-	list_init(&s->patient);
-	for (int i = 0; i < SLOTS; i++)
-		list_init(&s->slots[i]);
+	calls_init(&s->calls, l);
 	return s;
 }
 
@@ -628,11 +476,9 @@ store_shut(struct store *s)
 		write_out(s);
 	drop_socket(s);
 	s->state = STORE_DOWN;
-	timer_clear(s->loop, &s->expire);
 	timer_clear(s->loop, &s->restart);
 	loop_undefer(&s->flush);
-	fail_all(s, &s->calls);
-	fail_all(s, &s->patient);
+	calls_fail(&s->calls);
 	end_child(s);
 }
 
@@ -652,7 +498,7 @@ store_pid(const struct store *s)
 size_t
 store_pending(const struct store *s)
 {
-	return s->calls_count;
+	return s->calls.count;
 }
 
 /* --- backup --- */

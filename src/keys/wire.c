@@ -68,6 +68,7 @@ void
 wire_pack_find(struct buf *b, const struct ledger_find *f)
 {
 	pack_text(b, f->tenant);
+	pack_u64(b, (uint64_t)f->now);
 	pack_u8(b, f->include_destroyed);
 	pack_u8(b, f->only_destroyed);
 	pack_u32(b, f->offset);

@@ -23,7 +23,7 @@ enum wire_kind {
 	WIRE_PREPARE,	   /* u64 owner, u32 count, each: u8 kind, bytes object */
 	WIRE_COMMIT,	   /* the same */
 	WIRE_ABANDON,	   /* u64 owner */
-	WIRE_INTENTS,	   /* -> u32 count, each: u64 owner, tenant, uid, u8 destroy */
+	WIRE_INTENTS,	   /* -> u32 count, each: u64 owner, tenant, uid, u8 kind */
 	WIRE_SETTLE,	   /* tenant, uid, u64 owner, u8 destroyed, u64 when */
 	WIRE_VAULT_STORE,  /* tenant, uid, bytes record */
 	WIRE_VAULT_DESTROY, /* tenant, uid */

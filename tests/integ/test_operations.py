@@ -114,6 +114,11 @@ class Operations(kf.SharedCase):
         uid = c.create(at("Activation Date", now + 2), at("Deactivation Date", now + 3600))
         self.assertEqual(c.state(uid), PRE_ACTIVE)
         kf.eventually(lambda: c.state(uid) == ACTIVE, "activated by its date", 6)
+        wanted = attribute("State", enum("AttributeValue", ACTIVE))
+        self.assertIn(uid, self.locate(c, wanted))
+        listed = {k["uid"]: k["state"] for k in
+                  self.gw.control("keys list", "state=Active")[0]}
+        self.assertEqual(listed.get(uid), "Active")
 
     # Create and Get
 

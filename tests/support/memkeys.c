@@ -85,7 +85,7 @@ mem_load(struct ledger *l, struct ledger_load *c)
 }
 
 static bool
-field_matches(const struct object *o, const struct ledger_term *t)
+field_matches(const struct object *o, const struct ledger_term *t, int64_t now)
 {
 	switch (t->field) {
 	case FIELD_ATTR:
@@ -100,7 +100,7 @@ field_matches(const struct object *o, const struct ledger_term *t)
 	case FIELD_TYPE:
 		return o->type == (uint32_t)t->number;
 	case FIELD_STATE:
-		return (int64_t)o->state == t->number;
+		return (int64_t)object_state_at(o, now) == t->number;
 	case FIELD_ALGORITHM:
 		return o->algorithm == (uint32_t)t->number;
 	case FIELD_LENGTH:
@@ -129,7 +129,7 @@ matches(const struct object *o, const struct ledger_find *f)
 	if (destroyed ? !f->include_destroyed : f->only_destroyed)
 		return false;
 	for (size_t i = 0; i < f->terms_count; i++)
-		if (!field_matches(o, &f->terms[i]))
+		if (!field_matches(o, &f->terms[i], f->now))
 			return false;
 	return true;
 }
@@ -169,6 +169,8 @@ check(struct memkeys *m, const struct ledger_changes *c)
 
 		if (mo != NULL && mo->present && mo->revision != o->revision)
 			return ERR_CONFLICT;
+		if ((mo != NULL ? mo->intent : 0) != c->owner)
+			return ERR_CONFLICT;
 	}
 	return ERR_OK;
 }
@@ -177,14 +179,18 @@ static void
 mem_prepare(struct ledger *l, struct ledger_changes *c)
 {
 	struct memkeys *m = of_ledger(l);
-	enum err e = m->fail_prepare != ERR_OK ? m->fail_prepare : check(m, c);
+	enum err e = m->fail_prepare;
 
+	c->owner = 0;
+	if (e == ERR_OK)
+		e = check(m, c);
+	c->owner = ++m->last_owner;
 	for (size_t i = 0; e == ERR_OK && i < c->count; i++) {
 		struct mem_object *mo =
 		    find_or_add(m, c->changes[i].object->tenant, c->changes[i].object->uid);
 
 		if (mo != NULL)
-			mo->intent = true;
+			mo->intent = c->owner;
 		else
 			e = ERR_STORAGE_FULL;
 	}
@@ -209,7 +215,7 @@ mem_commit(struct ledger *l, struct ledger_changes *c)
 		object_pack(&mo->packed, o);
 		mo->revision++;
 		mo->present = true;
-		mo->intent = false;
+		mo->intent = 0;
 	}
 	m->commits += e == ERR_OK;
 	wait_finish_soon(m->loop, &c->wait, e);
@@ -224,8 +230,8 @@ mem_abandon(struct ledger *l, struct ledger_changes *c)
 		struct mem_object *mo =
 		    find(m, c->changes[i].object->tenant, c->changes[i].object->uid);
 
-		if (mo != NULL)
-			mo->intent = false;
+		if (mo != NULL && mo->intent == c->owner)
+			mo->intent = 0;
 	}
 	wait_finish_soon(m->loop, &c->wait, ERR_OK);
 }

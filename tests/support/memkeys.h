@@ -22,9 +22,11 @@ struct memkeys {
 		uint64_t revision;
 		char tenant[TENANT_ID_MAX + 1], uid[UID_TEXT_LEN + 1];
 		bool present; /* in the ledger */
-		bool intent, record;
+		bool record;
+		uint64_t intent; /* whose; 0: nobody's */
 	} objects[MEM_OBJECTS_MAX];
 	size_t count;
+	uint64_t last_owner;
 
 	/* what goes wrong: the next calls of a kind end with this error */
 	enum err fail_prepare, fail_commit, fail_store, fail_unwrap;

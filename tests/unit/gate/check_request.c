@@ -672,6 +672,47 @@ START_TEST(two_at_once_lose_nothing)
 }
 END_TEST
 
+/*
+ * One message destroys a key and labels another; a second one labels that one as well, a turn later
+ * each time.  Neither may fail: a message whose key is gone from the vault has to be kept whole.
+ */
+START_TEST(destroy_locks_what_it_changes_besides)
+{
+	char doomed[UID_TEXT_LEN + 1], other[UID_TEXT_LEN + 1];
+	struct ttlv_reader r;
+	struct ttlv t;
+	struct seen s;
+	unsigned labels = 0;
+
+	create_one(doomed);
+	create_one(other);
+	begin(2, 0, 0);
+	simple(KMIP_OPERATION_DESTROY, doomed);
+	add_item(other, "x-one", "1");
+	start();
+	turns((unsigned)_i);
+	begin(1, 0, 0);
+	add_item(other, "x-two", "2");
+	start();
+	for (int i = 0; i < 20000 && answers < 4; i++) {
+		unsigned before = answers;
+
+		turns(1);
+		for (unsigned n = 0; answers > before && item(n, &s); n++)
+			ck_assert_uint_eq(s.status, 0);
+	}
+	ck_assert_uint_eq(answers, 4);
+	ck_assert_uint_eq(mem.destroys, 1);
+	one(KMIP_OPERATION_GET, doomed, FAILED, NOT_FOUND);
+	one(KMIP_OPERATION_GET_ATTRIBUTE_LIST, other, 0, 0);
+	ck_assert(item(0, &s));
+	ttlv_enter(&r, &s.payload);
+	while (ttlv_next(&r, &t))
+		labels += t.tag == TAG_ATTRIBUTE_NAME && t.len == 5 && memcmp(t.value, "x-", 2) == 0;
+	ck_assert_uint_eq(labels, 2);
+}
+END_TEST
+
 START_TEST(failed_commit_is_no_success)
 {
 	struct seen s;
@@ -832,6 +873,27 @@ START_TEST(other_tenants_key_does_not_exist)
 }
 END_TEST
 
+static unsigned
+located_in_state(uint32_t state)
+{
+	struct ttlv_reader r;
+	struct ttlv t;
+	struct seen s;
+	unsigned found = 0;
+
+	begin(1, 0, 0);
+	item_begin(KMIP_OPERATION_LOCATE, NULL);
+	put_attr_enum("State", state);
+	item_end();
+	run();
+	expect_ok(0);
+	ck_assert(item(0, &s));
+	ttlv_enter(&r, &s.payload);
+	while (ttlv_next(&r, &t))
+		found += t.tag == TAG_UNIQUE_IDENTIFIER;
+	return found;
+}
+
 START_TEST(activation_date_acts_by_itself)
 {
 	char uid[UID_TEXT_LEN + 1];
@@ -847,8 +909,12 @@ START_TEST(activation_date_acts_by_itself)
 	item_end();
 	run();
 	expect_ok(0);
+	ck_assert_uint_eq(located_in_state(KMIP_STATE_PRE_ACTIVE), 1);
+	ck_assert_uint_eq(located_in_state(KMIP_STATE_ACTIVE), 0);
 	clock_test_advance(200 * NS_PER_S);
 	one(KMIP_OPERATION_DESTROY, uid, FAILED, DENIED); /* it is Active by now */
+	ck_assert_uint_eq(located_in_state(KMIP_STATE_PRE_ACTIVE), 0);
+	ck_assert_uint_eq(located_in_state(KMIP_STATE_ACTIVE), 1);
 }
 END_TEST
 
@@ -988,6 +1054,7 @@ request_suite(void)
 	    {"conflict", conflict_runs_again, 1},
 	    {"endless conflict", endless_conflict_ends, 1},
 	    {"two at once", two_at_once_lose_nothing, 1},
+	    {"destroy and change", destroy_locks_what_it_changes_besides, 12},
 	    {"failed commit", failed_commit_is_no_success, 1},
 	    {"unknown commit", unknown_commit_is_left_to_recovery, 1},
 	    {"failed store", failed_store_is_undone, 1},

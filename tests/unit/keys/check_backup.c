@@ -68,7 +68,7 @@ make_many(void)
 		    arena_zalloc(rig.arena, 8000), 8000), ERR_OK);
 	}
 	for (int i = 0; i < BEFORE; i++)
-		job_start(&jobs[i], &rig, CHANGE_INSERT, made[i]);
+		job_start(&jobs[i], &rig, CHANGE_INSERT, made[i], NULL);
 	job_wait_all(&rig, jobs, BEFORE);
 	for (int i = 0; i < BEFORE; i++)
 		ck_assert_int_eq(jobs[i].e, ERR_OK);
@@ -105,7 +105,7 @@ START_TEST(test_under_load)
 		for (int i = 0; i < AT_ONCE; i++)
 			fresh[i] = rig_object(&rig, "a", NULL);
 		for (int i = 0; i < AT_ONCE; i++)
-			job_start(&jobs[i], &rig, CHANGE_INSERT, fresh[i]);
+			job_start(&jobs[i], &rig, CHANGE_INSERT, fresh[i], NULL);
 		job_wait_all(&rig, jobs, AT_ONCE);
 		got = rig_load(&rig, "a", fresh[0]->uid, &e);
 		ck_assert_int_eq(e, ERR_OK);

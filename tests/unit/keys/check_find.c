@@ -44,7 +44,7 @@ setup(void)
 			attr(o, "x-ten", 0, "1");
 	}
 	for (int i = 0; i < OBJECTS; i++)
-		job_start(&jobs[i], &rig, CHANGE_INSERT, objects[i]);
+		job_start(&jobs[i], &rig, CHANGE_INSERT, objects[i], NULL);
 	job_wait_all(&rig, jobs, OBJECTS);
 	for (int i = 0; i < OBJECTS; i++)
 		ck_assert_int_eq(jobs[i].e, ERR_OK);
@@ -57,6 +57,7 @@ teardown(void)
 }
 
 static struct ledger_find found;
+static int64_t now; /* what the next find is asked as of */
 
 static uint64_t
 find_more(const struct ledger_term *terms, size_t count, uint32_t offset, uint32_t max, bool all,
@@ -66,7 +67,7 @@ find_more(const struct ledger_term *terms, size_t count, uint32_t offset, uint32
 
 	found = (struct ledger_find){.arena = rig.arena, .tenant = "a", .terms = terms,
 	    .terms_count = count, .offset = offset, .max = max, .include_destroyed = all,
-	    .only_destroyed = destroyed};
+	    .only_destroyed = destroyed, .now = now};
 	rig_begin(&found.wait, &out);
 	rig.ledger->ops->find(rig.ledger, &found);
 	ck_assert_int_eq(rig_end(&rig, &out), ERR_OK);
@@ -194,6 +195,45 @@ START_TEST(test_destroyed_and_changed)
 }
 END_TEST
 
+/* A state is what the dates make of it at that time, whatever the row says. */
+START_TEST(test_state_by_dates)
+{
+	static const struct {
+		int64_t now;
+		unsigned pre_active, active, deactivated;
+	} at[] = {{99, 26, 14, 0}, {100, 25, 15, 0}, {199, 25, 15, 0}, {200, 25, 13, 2}};
+	struct ledger_term t[2] = {by_number(FIELD_STATE, MATCH_EQUAL, 0), by_attr("x-all", "same")};
+	struct object *o;
+	enum err e;
+
+	o = rig_load(&rig, "a", objects[1]->uid, &e); /* Pre-Active: Active, then Deactivated */
+	o->date[DATE_ACTIVATION] = 100;
+	o->date[DATE_DEACTIVATION] = 200;
+	ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+	o = rig_load(&rig, "a", objects[0]->uid, &e); /* Active: Deactivated */
+	o->date[DATE_DEACTIVATION] = 200;
+	ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+	o = rig_load(&rig, "a", objects[2]->uid, &e); /* Pre-Active, and stays it */
+	o->date[DATE_DEACTIVATION] = 50;
+	ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+	for (size_t i = 0; i < sizeof(at) / sizeof(*at); i++) {
+		now = at[i].now;
+		for (size_t terms = 1; terms <= 2; terms++) { /* led by the state, by an attribute */
+			t[0].number = OBJECT_PRE_ACTIVE;
+			ck_assert_uint_eq(find(t, terms), at[i].pre_active);
+			t[0].number = OBJECT_ACTIVE;
+			ck_assert_uint_eq(find(t, terms), at[i].active);
+			t[0].number = OBJECT_DEACTIVATED;
+			ck_assert_uint_eq(find(t, terms), at[i].deactivated);
+			t[0].number = 99;
+			ck_assert_uint_eq(find(t, terms), 0);
+		}
+	}
+	ck_assert_uint_eq(find_more(t, 0, 0, 0, true, true), 0); /* no date destroys anything */
+	now = 0;
+}
+END_TEST
+
 START_TEST(test_other_tenant)
 {
 	struct ledger_term t = by_attr("x-all", "same");
@@ -223,6 +263,7 @@ main(void)
 	tcase_add_test(t, test_dates);
 	tcase_add_test(t, test_order_and_pages);
 	tcase_add_test(t, test_destroyed_and_changed);
+	tcase_add_test(t, test_state_by_dates);
 	tcase_add_test(t, test_other_tenant);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);

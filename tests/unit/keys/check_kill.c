@@ -49,11 +49,12 @@ start_stream(size_t i)
 		o->state = OBJECT_DESTROYED;
 		k->asked_destroy = true;
 		streams[i].on = k;
-		job_start(&streams[i].job, &rig, CHANGE_DESTROY, o);
+		job_start(&streams[i].job, &rig, CHANGE_DESTROY, o, NULL);
 	} else if (known_count < KEYS) {
 		k = streams[i].on = &known[known_count++];
 		k->object = rig_object(&rig, "a", NULL);
-		job_start(&streams[i].job, &rig, CHANGE_INSERT, object_copy(rig.arena, k->object));
+		o = object_copy(rig.arena, k->object);
+		job_start(&streams[i].job, &rig, CHANGE_INSERT, o, NULL);
 	}
 }
 
@@ -64,7 +65,7 @@ take_answer(size_t i)
 
 	if (k == NULL || !streams[i].job.done)
 		return;
-	if (streams[i].job.e == ERR_OK && streams[i].job.change.kind == CHANGE_INSERT)
+	if (streams[i].job.e == ERR_OK && streams[i].job.changes[0].kind == CHANGE_INSERT)
 		k->acked = true;
 	else if (streams[i].job.e == ERR_OK)
 		k->destroyed = true;

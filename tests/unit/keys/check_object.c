@@ -185,6 +185,39 @@ START_TEST(test_unpack_refuses)
 }
 END_TEST
 
+START_TEST(test_state_by_dates)
+{
+	static const struct {
+		enum object_state stored;
+		int64_t activation, deactivation;
+		enum object_state at_100;
+	} cases[] = {
+	    {OBJECT_PRE_ACTIVE, NO_DATE, NO_DATE, OBJECT_PRE_ACTIVE},
+	    {OBJECT_PRE_ACTIVE, 101, NO_DATE, OBJECT_PRE_ACTIVE},
+	    {OBJECT_PRE_ACTIVE, 100, NO_DATE, OBJECT_ACTIVE},
+	    {OBJECT_PRE_ACTIVE, 50, 101, OBJECT_ACTIVE},
+	    {OBJECT_PRE_ACTIVE, 50, 100, OBJECT_DEACTIVATED},
+	    {OBJECT_PRE_ACTIVE, NO_DATE, 50, OBJECT_PRE_ACTIVE}, /* it never became Active */
+	    {OBJECT_ACTIVE, 50, NO_DATE, OBJECT_ACTIVE},
+	    {OBJECT_ACTIVE, 50, 101, OBJECT_ACTIVE},
+	    {OBJECT_ACTIVE, 50, 100, OBJECT_DEACTIVATED},
+	    {OBJECT_DEACTIVATED, 50, 101, OBJECT_DEACTIVATED},
+	    {OBJECT_COMPROMISED, 50, 60, OBJECT_COMPROMISED},
+	    {OBJECT_DESTROYED, 50, 60, OBJECT_DESTROYED},
+	    {OBJECT_DESTROYED_COMPROMISED, 50, 60, OBJECT_DESTROYED_COMPROMISED},
+	};
+	struct object *o = sample();
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		o->state = cases[i].stored;
+		o->date[DATE_ACTIVATION] = cases[i].activation;
+		o->date[DATE_DEACTIVATION] = cases[i].deactivation;
+		ck_assert_msg(object_state_at(o, 100) == cases[i].at_100, "case %zu", i);
+		ck_assert_int_eq(o->state, cases[i].stored);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -200,6 +233,7 @@ main(void)
 	tcase_add_test(t, test_pack_unpack);
 	tcase_add_test(t, test_unpack_cut);
 	tcase_add_test(t, test_unpack_refuses);
+	tcase_add_test(t, test_state_by_dates);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

@@ -37,12 +37,12 @@ created(void)
 	return o;
 }
 
-/* An intent, and the process that wrote it gone. */
+/* Intents, what the vault does for the first one, and the process that wrote them gone. */
 static void
-leave_intent(enum change_kind kind, struct object *o, bool act)
+leave_intents(enum change_kind kind, struct object *o, bool act, struct object *updated)
 {
-	struct change change = {kind, o};
-	struct ledger_changes c = {.changes = &change, .count = 1};
+	struct change changes[2] = {{kind, o}, {CHANGE_UPDATE, updated}};
+	struct ledger_changes c = {.changes = changes, .count = updated != NULL ? 2 : 1};
 
 	ck_assert_int_eq(rig_prepare(&rig, &c), ERR_OK);
 	if (act)
@@ -50,6 +50,12 @@ leave_intent(enum change_kind kind, struct object *o, bool act)
 		    ? rig.vault->ops->store : rig.vault->ops->destroy, o), ERR_OK);
 	rig_stop(&rig);
 	rig_start(&rig);
+}
+
+static void
+leave_intent(enum change_kind kind, struct object *o, bool act)
+{
+	leave_intents(kind, o, act, NULL);
 }
 
 static enum err
@@ -128,6 +134,39 @@ START_TEST(test_destroy_done)
 	ck_assert_int_ne(got->date[DATE_DESTROY], NO_DATE);
 	ck_assert_int_eq(rig_recover(&rig, &rec), ERR_OK);
 	ck_assert_uint_eq(rec.destroys_done, 0);
+}
+END_TEST
+
+/* What a message changes besides is unlocked, with its record as it was, or not even looked for. */
+START_TEST(test_update_is_dropped)
+{
+	const char *tenant = _i < 2 ? "a" : "unknown";
+	struct object *doomed = rig_object(&rig, tenant, NULL), *other, *got, *rival;
+	bool act = _i != 1, found;
+	enum err e;
+
+	ck_assert_int_eq(rig_create(&rig, doomed), ERR_OK);
+	doomed = rig_load(&rig, tenant, doomed->uid, &e);
+	other = rig_object(&rig, tenant, NULL);
+	ck_assert_int_eq(rig_create(&rig, other), ERR_OK);
+	other = rig_load(&rig, tenant, other->uid, &e);
+	other->usage_mask = 77;
+	ck_assert_int_eq(object_attr_set(other, rig.arena, "Name", 4, 0, (const uint8_t *)"n", 1),
+	    ERR_OK);
+	leave_intents(CHANGE_DESTROY, doomed, act, other);
+	ck_assert_int_eq(rig_update(&rig, other), ERR_CONFLICT); /* until it is settled */
+	ck_assert_int_eq(rig_recover(&rig, &rec), _i < 2 ? ERR_OK : ERR_CONFIG);
+	ck_assert_uint_eq(rec.updates_undone, 1);
+	ck_assert_uint_eq(rec.destroys_done, _i == 0);
+	ck_assert_uint_eq(rec.destroys_undone, _i == 1);
+	ck_assert_uint_eq(rec.left, _i == 2);
+	ck_assert_int_eq(state_of(tenant, other->uid, &got, &found), ERR_OK);
+	ck_assert(found);
+	ck_assert_uint_eq(got->revision, 1);
+	ck_assert_uint_eq(got->usage_mask, 12);
+	rival = rig_object(&rig, tenant, "n"); /* the name that it had claimed is free */
+	ck_assert_int_eq(rig_create(&rig, rival), ERR_OK);
+	ck_assert_int_eq(rig_update(&rig, got), ERR_OK);
 }
 END_TEST
 
@@ -238,6 +277,7 @@ main(void)
 	tcase_add_test(t, test_create_stored);
 	tcase_add_test(t, test_destroy_not_done);
 	tcase_add_loop_test(t, test_destroy_done, 0, 2);
+	tcase_add_loop_test(t, test_update_is_dropped, 0, 3);
 	tcase_add_test(t, test_live_is_left);
 	tcase_add_test(t, test_disowned);
 	tcase_add_test(t, test_unknown_tenant);

@@ -44,17 +44,18 @@ prepared(struct wait *w, enum err e)
 		job_end(j, e);
 		return;
 	}
-	j->vault.object = j->change.object;
+	j->vault.object = j->changes[0].object;
 	j->vault.wait.done = vault_done;
-	(j->change.kind == CHANGE_INSERT ? v->ops->store : v->ops->destroy)(v, &j->vault);
+	(j->changes[0].kind == CHANGE_INSERT ? v->ops->store : v->ops->destroy)(v, &j->vault);
 }
 
 void
-job_start(struct job *j, struct rig *r, enum change_kind kind, struct object *o)
+job_start(struct job *j, struct rig *r, enum change_kind kind, struct object *o,
+    struct object *also)
 {
-	*j = (struct job){.rig = r, .change = {kind, o}};
-	j->ledger.changes = &j->change;
-	j->ledger.count = 1;
+	*j = (struct job){.rig = r, .changes = {{kind, o}, {CHANGE_UPDATE, also}}};
+	j->ledger.changes = j->changes;
+	j->ledger.count = also != NULL ? 2 : 1;
 	if (kind == CHANGE_UPDATE) {
 		commit(j);
 		return;
