@@ -59,6 +59,9 @@ struct ledger_find {
 	uint64_t total;
 };
 
+/* Whether the object is one that a find looks for; the tenant is the caller's business. */
+bool ledger_find_matches(const struct ledger_find *f, const struct object *o);
+
 enum change_kind {
 	CHANGE_INSERT,	/* the vault stores its record between prepare and commit */
 	CHANGE_UPDATE,	/* the ledger alone */

@@ -15,6 +15,7 @@ struct locate {
 	struct ledger_find find;
 	struct ledger_term terms[TERMS_MAX];
 	size_t count;
+	uint32_t max, offset; /* as the client has them */
 	bool nothing; /* it is plain that no object can match */
 	bool pages;   /* Offset Items was given: the client wants to know how many there are */
 };
@@ -122,6 +123,10 @@ locate_start(struct request *rq)
 	lo->find.now = clock_wall();
 	lo->find.terms = lo->terms;
 	lo->find.terms_count = lo->count;
+	lo->max = lo->find.max;
+	lo->offset = lo->find.offset;
+	if (rq->changes.count > 0)
+		lo->find.max = lo->find.offset = 0; /* counted when the changes are merged in */
 	rq_await(rq, &lo->find.wait, locate_found);
 	if (lo->nothing)
 		wait_finish_soon(rq->p.loop, &lo->find.wait, ERR_OK);
@@ -129,11 +134,57 @@ locate_start(struct request *rq)
 		ledger->ops->find(ledger, &lo->find);
 }
 
+/* Whether the ledger's finding still holds after what the message did so far. */
+static bool
+still_found(const struct request *rq, const struct locate *lo, const char *uid)
+{
+	const struct object *o = changes_find(&rq->changes, uid);
+
+	return o == NULL || ledger_find_matches(&lo->find, o);
+}
+
+static bool
+was_found(const struct locate *lo, const char *uid)
+{
+	for (size_t i = 0; i < lo->find.uids_count; i++)
+		if (strcmp(lo->find.uids[i], uid) == 0)
+			return true;
+	return false;
+}
+
+/* What the message changed comes first, newest first; then what the ledger found. */
+static enum err
+merge_changes(struct request *rq, struct locate *lo)
+{
+	size_t n = 0, room = rq->changes.count + lo->find.uids_count;
+	char(*all)[UID_TEXT_LEN + 1] = arena_array(rq->arena, room, sizeof(*all));
+
+	if (all == NULL)
+		return ERR_NO_MEMORY;
+	for (size_t i = rq->changes.count; !lo->nothing && i-- > 0;) {
+		const struct object *o = rq->changes.all[i].object;
+
+		if (!was_found(lo, o->uid) && ledger_find_matches(&lo->find, o))
+			memcpy(all[n++], o->uid, sizeof(*all));
+	}
+	for (size_t i = 0; i < lo->find.uids_count; i++)
+		if (still_found(rq, lo, lo->find.uids[i]))
+			memcpy(all[n++], lo->find.uids[i], sizeof(*all));
+	lo->find.total = n;
+	lo->find.uids = all + (lo->offset < n ? lo->offset : n);
+	lo->find.uids_count = lo->offset < n ? n - lo->offset : 0;
+	if (lo->max > 0 && lo->find.uids_count > lo->max)
+		lo->find.uids_count = lo->max;
+	return ERR_OK;
+}
+
 static void
 locate_found(struct request *rq, enum err e)
 {
 	struct locate *lo = rq->state;
 
+	if (e == ERR_OK && rq->changes.count > 0)
+		e = merge_changes(rq, lo);
 	if (e != ERR_OK) {
 		rq_done(rq, e);
 		return;

@@ -84,56 +84,6 @@ mem_load(struct ledger *l, struct ledger_load *c)
 				     : ERR_OK);
 }
 
-static bool
-field_matches(const struct object *o, const struct ledger_term *t, int64_t now)
-{
-	switch (t->field) {
-	case FIELD_ATTR:
-		for (size_t i = 0; i < o->attrs_count; i++)
-			if (strcmp(o->attrs[i].name, t->name) == 0 &&
-			    o->attrs[i].value_len == t->value_len &&
-			    memcmp(o->attrs[i].value, t->value, t->value_len) == 0)
-				return true;
-		return false;
-	case FIELD_UID:
-		return strcmp(o->uid, t->name) == 0;
-	case FIELD_TYPE:
-		return o->type == (uint32_t)t->number;
-	case FIELD_STATE:
-		return (int64_t)object_state_at(o, now) == t->number;
-	case FIELD_ALGORITHM:
-		return o->algorithm == (uint32_t)t->number;
-	case FIELD_LENGTH:
-		return o->length == (uint32_t)t->number;
-	case FIELD_USAGE_MASK:
-		return (o->usage_mask & (uint32_t)t->number) == (uint32_t)t->number;
-	case FIELD_REVOCATION:
-		return o->revocation_code == (uint32_t)t->number;
-	default:
-		break;
-	}
-	int64_t d = o->date[t->field - FIELD_DATE];
-
-	if (d == NO_DATE)
-		return false;
-	return t->match == MATCH_EQUAL ? d == t->number
-	    : t->match == MATCH_AT_LEAST ? d >= t->number
-					 : d <= t->number;
-}
-
-static bool
-matches(const struct object *o, const struct ledger_find *f)
-{
-	bool destroyed = o->state >= OBJECT_DESTROYED;
-
-	if (destroyed ? !f->include_destroyed : f->only_destroyed)
-		return false;
-	for (size_t i = 0; i < f->terms_count; i++)
-		if (!field_matches(o, &f->terms[i], f->now))
-			return false;
-	return true;
-}
-
 static void
 mem_find(struct ledger *l, struct ledger_find *f)
 {
@@ -148,7 +98,7 @@ mem_find(struct ledger *l, struct ledger_find *f)
 
 		if (mo->present && strcmp(mo->tenant, f->tenant) == 0)
 			o = unpacked(mo, f->arena);
-		if (o == NULL || !matches(o, f))
+		if (o == NULL || !ledger_find_matches(f, o))
 			continue;
 		if (f->total++ >= f->offset && (f->max == 0 || f->uids_count < f->max))
 			memcpy(f->uids[f->uids_count++], o->uid, sizeof(o->uid));

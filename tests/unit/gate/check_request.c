@@ -468,6 +468,58 @@ START_TEST(placeholder_runs_through_a_batch)
 }
 END_TEST
 
+static void
+locate_item(const char *name, int32_t max)
+{
+	item_begin(KMIP_OPERATION_LOCATE, NULL);
+	if (max > 0)
+		ttlv_put_int(&msg, TAG_MAXIMUM_ITEMS, max);
+	put_attr_text("x-Name", name);
+	item_end();
+}
+
+static unsigned
+located(unsigned n)
+{
+	struct seen s;
+	struct ttlv_reader r;
+	struct ttlv t;
+	unsigned count = 0;
+
+	ck_assert(item(n, &s));
+	ck_assert_uint_eq(s.status, KMIP_RESULT_STATUS_SUCCESS);
+	ttlv_enter(&r, &s.payload);
+	while (ttlv_next(&r, &t))
+		count += t.tag == TAG_UNIQUE_IDENTIFIER;
+	return count;
+}
+
+START_TEST(locate_sees_its_own_message)
+{
+	char old[UID_TEXT_LEN + 1];
+
+	create_one(old);
+	begin(1, 0, 0);
+	add_item(old, "x-Name", "vm");
+	run();
+	begin(8, 0, 0);
+	create_item();
+	add_item(NULL, "x-Name", "vm");
+	locate_item("vm", 0); /* both */
+	locate_item("vm", 1);
+	simple(KMIP_OPERATION_DESTROY, old);
+	locate_item("vm", 0); /* the new one, which becomes the placeholder */
+	simple(KMIP_OPERATION_DESTROY, NULL);
+	locate_item("vm", 0);
+	run();
+	ck_assert_uint_eq(located(2), 2);
+	ck_assert_uint_eq(located(3), 1);
+	ck_assert_uint_eq(located(5), 1);
+	expect_ok(6);
+	ck_assert_uint_eq(located(7), 0);
+}
+END_TEST
+
 START_TEST(stop_is_the_default)
 {
 	char uid[UID_TEXT_LEN + 1];
@@ -1043,6 +1095,7 @@ request_suite(void)
 	    {"life", create_get_destroy, 1},
 	    {"transition", transition, sizeof(transitions) / sizeof(transitions[0])},
 	    {"placeholder", placeholder_runs_through_a_batch, 1},
+	    {"locate in a batch", locate_sees_its_own_message, 1},
 	    {"stop", stop_is_the_default, 1},
 	    {"continue", continue_goes_on, 1},
 	    {"undo", undo_leaves_nothing, 1},
