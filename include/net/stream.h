@@ -81,6 +81,8 @@ CHECKED enum err stream_write(struct stream *s, struct buf *b);
  */
 void stream_shut(struct stream *s);
 
+/* True while the client has not sent a single byte. */
+bool stream_is_silent(const struct stream *s);
 const struct tls_peer *stream_peer(const struct stream *s); /* valid from ready on, and in closed */
 const char *stream_why(const struct stream *s);
 const char *stream_tls_version(const struct stream *s);

@@ -10,6 +10,10 @@
 #include "base/log.h"
 #include "base/metric.h"
 
+/* How long a connection may be silent, and how often that is looked at, once others wait. */
+#define SILENCE_MAX (1 * NS_PER_S)
+#define RELIEF_PERIOD (250 * NS_PER_MS)
+
 static void
 run_drained(struct defer *d)
 {
@@ -17,6 +21,8 @@ run_drained(struct defer *d)
 
 	g->drain_done(g->drain_arg);
 }
+
+static void relieve(struct timer *t);
 
 struct gate *
 gate_new(const struct gate_params *p)
@@ -27,6 +33,8 @@ gate_new(const struct gate_params *p)
 		return NULL;
 	g->p = *p;
 	list_init(&g->sessions);
+	list_init(&g->handshaking);
+	g->relief.fn = relieve;
 	g->drained.fn = run_drained;
 	return g;
 }
@@ -40,9 +48,41 @@ gate_free(struct gate *g)
 	LIST_FOREACH_SAFE(l, next, &g->sessions)
 		session_end(CONTAINER_OF(l, struct session, link), "the gateway stops");
 	loop_undefer(&g->drained);
+	timer_clear(g->p.loop, &g->relief);
 	tls_server_unref(g->tls);
 	tenants_unref(g->tenants);
 	alloc_free(g);
+}
+
+static void
+relieve_later(struct gate *g)
+{
+	if (timer_set(g->p.loop, &g->relief, clock_now() + RELIEF_PERIOD) != ERR_OK)
+		LOG(LOG_WARN, "gate", "no memory for a timer");
+}
+
+/*
+ * While the ceiling of handshakes keeps others waiting, those who connected and then said nothing
+ * have to go: strangers must not shut the door by standing in it.
+ */
+static void
+relieve(struct timer *t)
+{
+	struct gate *g = CONTAINER_OF(t, struct gate, relief);
+	int64_t old = clock_now() - SILENCE_MAX;
+
+	LIST_FOREACH_SAFE(l, next, &g->handshaking) {
+		struct session *s = CONTAINER_OF(l, struct session, handshake);
+
+		if (s->created > old)
+			break;
+		if (stream_is_silent(s->stream)) {
+			metric_inc(METRIC_HANDSHAKES_SILENT_TOTAL);
+			session_end(s, "silent while others wait");
+		}
+	}
+	if (g->handshakes >= g->limits.handshakes_max)
+		relieve_later(g);
 }
 
 /* Accepting goes on exactly while both ceilings leave room. */
@@ -60,6 +100,8 @@ admit(struct gate *g)
 		metric_inc(METRIC_SESSIONS_CEILING_TOTAL);
 	else if (handshakes)
 		metric_inc(METRIC_HANDSHAKES_CEILING_TOTAL);
+	if (handshakes && !timer_armed(&g->relief))
+		relieve_later(g);
 	if (g->p.may_accept != NULL)
 		g->p.may_accept(g->p.arg, !pause);
 }

@@ -40,23 +40,9 @@ session_end(struct session *s, const char *why)
 	s->stream = NULL;
 	tenant_unref(s->tenant);
 	list_remove(&s->link);
+	list_remove(&s->handshake);
 	gate_counts(g, -1, s->state == SESSION_HANDSHAKE ? -1 : 0);
 	loop_free_later(g->p.loop, s);
-}
-
-static void
-session_expired(struct timer *t)
-{
-	struct session *s = CONTAINER_OF(t, struct session, deadline);
-
-	if (s->state == SESSION_IDLE) {
-		metric_inc(METRIC_IDLE_TIMEOUT_TOTAL);
-		session_end(s, "idle");
-	} else {
-		metric_inc(METRIC_REQUEST_TIMEOUT_TOTAL);
-		log_session(LOG_INFO, s, "closing", "the request did not arrive in time");
-		session_end(s, "request timeout");
-	}
 }
 
 /*
@@ -79,11 +65,42 @@ session_set(struct session *s, enum session_state state)
 	timer_move(s->gate->p.loop, &s->deadline, when);
 }
 
+/* Says goodbye first: a request that crosses with it is not cut by a reset. */
+static void
+session_close(struct session *s, const char *why)
+{
+	log_session(LOG_DEBUG, s, "closing", why);
+	session_set(s, SESSION_CLOSING);
+	stream_shut(s->stream);
+}
+
+static void
+session_expired(struct timer *t)
+{
+	struct session *s = CONTAINER_OF(t, struct session, deadline);
+
+	/* it fired, so it is not armed; the place that it had in the heap is free */
+	if (timer_set(s->gate->p.loop, t, INT64_MAX) != ERR_OK) {
+		session_end(s, "no memory for its timer");
+		return;
+	}
+	if (s->state == SESSION_IDLE) {
+		metric_inc(METRIC_IDLE_TIMEOUT_TOTAL);
+		session_close(s, "idle");
+	} else {
+		metric_inc(METRIC_REQUEST_TIMEOUT_TOTAL);
+		log_session(LOG_INFO, s, "closing", "the request did not arrive in time");
+		session_end(s, "request timeout");
+	}
+}
+
 void
 session_drain(struct session *s)
 {
 	s->last_answer = true;
-	if (s->state == SESSION_IDLE || s->state == SESSION_HANDSHAKE)
+	if (s->state == SESSION_IDLE)
+		session_close(s, "draining");
+	else if (s->state == SESSION_HANDSHAKE)
 		session_end(s, "draining");
 }
 
@@ -205,6 +222,7 @@ on_ready(struct stream *st, void *user)
 	}
 	metric_inc(METRIC_HANDSHAKES_OK_TOTAL);
 	s->tenant = tenant_ref(t);
+	list_remove(&s->handshake);
 	gate_counts(s->gate, 0, -1);
 	session_set(s, SESSION_IDLE);
 }
@@ -310,6 +328,7 @@ session_new(struct gate *g, int fd)
 		return false;
 	}
 	list_append(&g->sessions, &s->link);
+	list_append(&g->handshaking, &s->handshake);
 	metric_inc(METRIC_SESSIONS_TOTAL);
 	gate_counts(g, 1, 1);
 	return true;

@@ -13,6 +13,7 @@ enum session_state { SESSION_HANDSHAKE, SESSION_IDLE, SESSION_READING, SESSION_R
 
 struct session {
 	struct list link; /* of the gate's sessions; first: loop_free_later() */
+	struct list handshake; /* of the gate's handshakes, until it is over */
 	struct gate *gate;
 	struct stream *stream;
 	struct tenant *tenant; /* from ready on */
@@ -40,6 +41,8 @@ struct gate {
 	struct tls_server *tls;
 	struct tenants *tenants;
 	struct list sessions;
+	struct list handshaking; /* those of them in SESSION_HANDSHAKE, oldest first */
+	struct timer relief;
 	size_t count, handshakes;
 	uint64_t next_session, next_request;
 	bool draining, paused;

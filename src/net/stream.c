@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -401,6 +402,11 @@ fill(struct stream *s)
 		ERR_clear_error();
 		errno = 0;
 		ret = SSL_read(s->ssl, s->in.data + s->in.len, (int)room);
+		if (ret <= 0 && errno != EAGAIN && SSL_get_error(s->ssl, ret) == SSL_ERROR_WANT_READ) {
+			/* a buffer full of records without bytes for us, such as KeyUpdates */
+			loop_defer(s->loop, &s->turn);
+			return WAITS;
+		}
 		if (ret <= 0)
 			return judge(s, ret);
 		s->in.len += (size_t)ret;
@@ -618,6 +624,17 @@ stream_shut(struct stream *s)
 	leave_handshakes(s);
 	s->state = SHUTTING;
 	loop_defer(s->loop, &s->turn);
+}
+
+/* Bytes that wait in the socket for their turn count as well. */
+bool
+stream_is_silent(const struct stream *s)
+{
+	int waiting = 0;
+
+	if (s->ssl == NULL || BIO_number_read(SSL_get_rbio(s->ssl)) > 0)
+		return false;
+	return ioctl(s->fd, FIONREAD, &waiting) == 0 && waiting == 0;
 }
 
 const struct tls_peer *

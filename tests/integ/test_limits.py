@@ -291,6 +291,19 @@ class Ceilings(kf.Case):
         gw.assert_idle()
         self.assertGreaterEqual(gw.metrics()["handshakes_ceiling_total"], 1)
 
+    def test_silent_strangers_do_not_shut_the_door(self):
+        """More connections than handshakes-max that say nothing, and a client who means it."""
+        gw = self.gateway(options='handshakes-max = 32\nhandshake-timeout = "30s"')
+        silent = [socket.create_connection(("127.0.0.1", gw.port), timeout=10)
+                  for _ in range(80)]
+        start = time.monotonic()
+        self.assert_fine(gw)
+        self.assertLess(time.monotonic() - start, 8)
+        self.assertGreaterEqual(gw.metrics()["handshakes_silent_total"], 32)
+        for s in silent:
+            s.close()
+        gw.assert_idle()
+
     def test_request_size(self):
         gw = self.gateway(options='request-size-max = "1KiB"')
         with gw.client() as c:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Streams: what clients do, in order, at the wrong moment, and not at all. */
+#include <sys/ioctl.h>
 #include <check.h>
 #include <signal.h>
 #include <stdio.h>
@@ -249,6 +250,33 @@ START_TEST(takes_a_drip)
 	ck_assert_mem_eq(served.got.data, "hello", 5);
 	close(near[1]);
 	close(far[0]);
+}
+END_TEST
+
+/* Records that bring no bytes may not hold the loop; what stands behind them still comes. */
+START_TEST(key_updates_take_turns)
+{
+	enum { UPDATES = 20000 }; /* some 500 KiB; a read takes 16 KiB at most */
+	int fd[2], sent = 0, unread = 0;
+
+	rig_pair(fd, true);
+	served_start(&served, &rig, fd[0]);
+	client_start(&client, &rig, fd[1], &(struct client_options){.who = WHO_RIGHT,
+	    .version = TLS1_3_VERSION});
+	pump(20);
+	ck_assert_uint_eq(served.ready, 1);
+	do {
+		ck_assert_int_eq(SSL_key_update(client.ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+	} while (SSL_do_handshake(client.ssl) == 1 && ++sent < UPDATES);
+	loop_turn(rig.loop, false);
+	ck_assert_int_eq(ioctl(fd[0], FIONREAD, &unread), 0);
+	ck_assert_int_gt(unread, 0);
+	for (int i = 0; i < 1000 && SSL_do_handshake(client.ssl) != 1; i++)
+		loop_turn(rig.loop, false);
+	client_send(&client, "behind", 6);
+	for (int i = 0; i < 1000 && served.got.len < 6; i++)
+		loop_turn(rig.loop, false);
+	ck_assert_uint_eq(served.got.len, 6);
 }
 END_TEST
 
@@ -752,6 +780,7 @@ stream_suite(void)
 	tcase_add_loop_test(t, ends_when_the_client_leaves_the_handshake, 0, 2);
 	tcase_add_test(t, makes_some_handshakes_in_a_turn);
 	tcase_add_loop_test(t, takes_a_drip, 0, 2);
+	tcase_add_test(t, key_updates_take_turns);
 	tcase_add_test(t, holds_pipelined_bytes_while_paused);
 	tcase_add_test(t, offers_what_is_buffered_on_resuming);
 	tcase_add_test(t, an_idle_stream_owns_no_buffer);
