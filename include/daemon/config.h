@@ -24,12 +24,31 @@ struct config_tls {
 	bool legacy_cbc;
 };
 
-enum config_vault_kind { CONFIG_VAULT_LOCAL };
+struct config_local {
+	const char *root_key_file;
+};
+
+/* Texts and files that are not given are NULL. */
+struct config_keyprotect {
+	const char *url, *iam_url;
+	const char *instance, *root_key, *key_ring, *name_prefix;
+	const char *api_key_file;		       /* this, or the next three */
+	const char *token_file, *profile_id, *profile_name;
+	const char *ca_file, *proxy;
+	bool own_generator;
+	int64_t call_timeout_ns, operation_timeout_ns;
+	unsigned call_rate_max, calls_max;
+};
+
+enum config_vault_kind { CONFIG_VAULT_LOCAL, CONFIG_VAULT_KEYPROTECT, CONFIG_VAULTS };
 
 struct config_vault {
 	enum config_vault_kind kind;
-	const char *root_key_file; /* CONFIG_VAULT_LOCAL */
+	struct config_local local;
+	struct config_keyprotect keyprotect;
 };
+
+enum config_switch { SWITCH_AUTO, SWITCH_OFF, SWITCH_ON };
 
 enum config_ledger_kind { CONFIG_LEDGER_SQLITE };
 
@@ -45,7 +64,7 @@ struct config_tenant {
 	int64_t accept_expired_until; /* seconds since 1970; 0: expired ones are refused */
 	struct config_vault vault;
 	struct config_ledger ledger;
-	bool born_active;
+	enum config_switch born_active;
 };
 
 struct config {

@@ -58,6 +58,12 @@ void iam_want(struct iam *i, struct iam_want *w);
  */
 void iam_want_newer(struct iam *i, struct iam_want *w, const struct secret *refused);
 
+/*
+ * Whether the credential's file can be read and used, without asking anybody.  ERR_CONFIG, ERR_IO,
+ * ERR_NO_MEMORY with a sentence in *why, valid until the next call.
+ */
+CHECKED enum err iam_check(const struct iam *i, const char **why);
+
 enum iam_state { IAM_IDLE, IAM_GOOD, IAM_DOWN, IAM_DENIED };
 /* For health: how the last attempt went. */
 enum iam_state iam_state(const struct iam *i);

@@ -86,6 +86,8 @@ void store_backup(struct store *s, struct store_backup *b);
 /* Which root key file a tenant has; NULL: none is known.  Borrowed until the call returns. */
 struct store_root_keys {
 	const char *(*file)(void *arg, const char *tenant);
+	/* Whether the tenant's records are kept by a key manager elsewhere.  NULL: nobody's are. */
+	bool (*elsewhere)(void *arg, const char *tenant);
 	void *arg;
 };
 
@@ -96,6 +98,7 @@ struct store_counts {
 	uint64_t verified;   /* records that were there in both files and were unwrapped */
 	uint64_t missing;    /* the vault's file has no such record, or another one */
 	uint64_t damaged;    /* does not unwrap, or its key is not the object's */
+	uint64_t elsewhere;  /* kept by a key manager, which alone can tell */
 	uint64_t unverified; /* is there, but no root key file is known for its tenant */
 };
 

@@ -40,4 +40,7 @@ void vault_kp_defaults(struct vault_kp_params *p);
 CHECKED enum err vault_kp_new(
     struct vault **out, const struct vault_kp_params *p, const char **why);
 
+/* Gives up what is under way, with ERR_VAULT_DOWN; so ends at once what begins later. */
+void vault_kp_shut(struct vault *v);
+
 #endif

@@ -75,17 +75,33 @@ struct known_keys {
 	const struct config *config;
 };
 
+/* NULL when the configuration does not have the tenant, or was not read. */
+static const struct config_vault *
+vault_of(const struct known_keys *k, const char *tenant)
+{
+	for (size_t i = 0; k->config != NULL && i < k->config->tenants_count; i++)
+		if (strcmp(k->config->tenants[i].id, tenant) == 0)
+			return &k->config->tenants[i].vault;
+	return NULL;
+}
+
 static const char *
 root_key_of(void *arg, const char *tenant)
 {
 	const struct known_keys *k = arg;
+	const struct config_vault *v = vault_of(k, tenant);
 
 	if (k->call->root_key != NULL)
 		return k->call->root_key;
-	for (size_t i = 0; i < k->config->tenants_count; i++)
-		if (strcmp(k->config->tenants[i].id, tenant) == 0)
-			return k->config->tenants[i].vault.root_key_file;
-	return NULL;
+	return v != NULL && v->kind == CONFIG_VAULT_LOCAL ? v->local.root_key_file : NULL;
+}
+
+static bool
+is_elsewhere(void *arg, const char *tenant)
+{
+	const struct config_vault *v = vault_of(arg, tenant);
+
+	return v != NULL && v->kind != CONFIG_VAULT_LOCAL;
 }
 
 static int
@@ -99,11 +115,14 @@ report(const struct ctl_call *call, const char *dir, enum err e, const struct st
 	if (e == ERR_OK || e == ERR_INTEGRITY || e == ERR_NO_ROOT_KEY)
 		printf(call->json ? "{\"objects\":%" PRIu64 ",\"destroyed\":%" PRIu64
 				    ",\"verified\":%" PRIu64 ",\"missing\":%" PRIu64
-				    ",\"damaged\":%" PRIu64 ",\"unverified\":%" PRIu64 "}\n"
+				    ",\"damaged\":%" PRIu64 ",\"elsewhere\":%" PRIu64
+				    ",\"unverified\":%" PRIu64 "}\n"
 				  : "objects: %" PRIu64 ", destroyed: %" PRIu64
 				    ", verified: %" PRIu64 ", missing: %" PRIu64
-				    ", damaged: %" PRIu64 ", unverified: %" PRIu64 "\n",
-		    n->objects, n->destroyed, n->verified, n->missing, n->damaged, n->unverified);
+				    ", damaged: %" PRIu64 ", elsewhere: %" PRIu64
+				    ", unverified: %" PRIu64 "\n",
+		    n->objects, n->destroyed, n->verified, n->missing, n->damaged, n->elsewhere,
+		    n->unverified);
 	return e == ERR_OK || tolerated ? CTL_OK : CTL_REFUSED;
 }
 
@@ -112,7 +131,7 @@ static int
 with_copy(const struct ctl_call *call, bool restore)
 {
 	struct known_keys known = {.call = call};
-	const struct store_root_keys roots = {root_key_of, &known};
+	const struct store_root_keys roots = {root_key_of, is_elsewhere, &known};
 	struct store_counts counts = {0};
 	const char *why = "", *dir = call->words[0];
 	enum err e;

@@ -93,7 +93,22 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 static const char *const scope_names[] = {[SCOPE_config] = "the top level",
     [SCOPE_config_tls] = "tls { }",
     [SCOPE_config_tenant] = "tenant \"TITLE\" { }",
-    [SCOPE_config_vault] = "vault local { }"};
+    [SCOPE_config_local] = "vault local { }",
+    [SCOPE_config_keyprotect] = "vault keyprotect { }"};
+
+static const char *const vault_names[CONFIG_VAULTS] = {
+    [CONFIG_VAULT_LOCAL] = "local", [CONFIG_VAULT_KEYPROTECT] = "keyprotect"};
+
+/* CONFIG_VAULTS when there is none of that name. */
+static enum config_vault_kind
+vault_kind(const char *name)
+{
+	unsigned i = 0;
+
+	while (i < CONFIG_VAULTS && strcmp(vault_names[i], name) != 0)
+		i++;
+	return (enum config_vault_kind)i;
+}
 
 static const char *
 section_title(const cfg_t *section)
@@ -107,10 +122,10 @@ report_provider(struct load *ld, const cfg_t *section)
 {
 	const char *title = section_title(section);
 
-	if (strcmp(section->name, "vault") == 0 && strcmp(title, "local") != 0) {
+	if (strcmp(section->name, "vault") == 0 && vault_kind(title) == CONFIG_VAULTS) {
 		report(ld, section->line,
-		    "option \"vault\": this release has no vault \"%.64s\"; write vault local { "
-		    "root-key-file = \"FILE\" }",
+		    "option \"vault\": this release has no vault \"%.64s\"; write vault local { } or "
+		    "vault keyprotect { }",
 		    title);
 		return true;
 	}
@@ -231,7 +246,8 @@ parse(struct load *ld, const char *text)
 	cfg_t *cfg;
 
 	(void)scope_options(tls, SCOPE_config_tls);
-	(void)scope_options(vault, SCOPE_config_vault);
+	n = scope_options(vault, SCOPE_config_local);
+	(void)scope_options(vault + n, SCOPE_config_keyprotect);
 	n = scope_options(tenant, SCOPE_config_tenant);
 	tenant[n++] = (cfg_opt_t)CFG_SEC("vault", vault, titled);
 	tenant[n] = (cfg_opt_t)CFG_SEC("ledger", ledger, titled);
@@ -311,6 +327,38 @@ convert_scope(struct load *ld, cfg_t *section, enum config_scope scope, void *ba
 			convert_option(ld, section, o, base);
 }
 
+/* libconfuse takes the options of every vault in each of them. */
+static void
+refuse_scope(struct load *ld, cfg_t *section, enum config_scope scope)
+{
+	const struct config_option *o;
+
+	for (size_t i = 0; (o = config_option(i)) != NULL; i++) {
+		cfg_opt_t *opt = o->scope == scope ? cfg_getopt(section, o->name) : NULL;
+
+		if (opt != NULL && opt->nvalues > 0)
+			report(ld, value_line(opt, 0),
+			    "option \"%s\": does not belong here; it belongs in %s", o->name,
+			    scope_names[scope]);
+	}
+}
+
+static void
+check_keyprotect(struct load *ld, cfg_t *section, const struct config_keyprotect *kp)
+{
+	bool profile = kp->profile_id != NULL || kp->profile_name != NULL;
+
+	if (kp->name_prefix == NULL)
+		report(ld, section->line,
+		    "option \"name-prefix\": is empty in the vault above; records are known by it");
+	if ((kp->api_key_file != NULL) == profile || (kp->token_file != NULL && !profile) ||
+	    (kp->profile_id != NULL && kp->profile_name != NULL))
+		report(ld, section->line,
+		    "option \"api-key-file\": is not the one credential in the vault above; give "
+		    "api-key-file, or one of profile-id and profile-name with the token-file of a "
+		    "compute resource");
+}
+
 static void
 convert_vault(struct load *ld, cfg_t *tenant, struct config_vault *vault)
 {
@@ -318,16 +366,23 @@ convert_vault(struct load *ld, cfg_t *tenant, struct config_vault *vault)
 
 	if (count != 1) {
 		report(ld, tenant->line,
-		    "option \"vault\": %s in tenant \"%.64s\" above; write vault local "
-		    "{ root-key-file = \"FILE\" }",
+		    "option \"vault\": %s in tenant \"%.64s\" above; write one vault local { } or "
+		    "vault keyprotect { }",
 		    count == 0 ? "is missing" : "is given twice", section_title(tenant));
 		return;
 	}
 	tenant = cfg_getnsec(tenant, "vault", 0);
 	if (report_provider(ld, tenant))
 		return;
-	vault->kind = CONFIG_VAULT_LOCAL;
-	convert_scope(ld, tenant, SCOPE_config_vault, vault);
+	vault->kind = vault_kind(section_title(tenant));
+	if (vault->kind == CONFIG_VAULT_LOCAL) {
+		refuse_scope(ld, tenant, SCOPE_config_keyprotect);
+		convert_scope(ld, tenant, SCOPE_config_local, &vault->local);
+	} else {
+		refuse_scope(ld, tenant, SCOPE_config_local);
+		convert_scope(ld, tenant, SCOPE_config_keyprotect, &vault->keyprotect);
+		check_keyprotect(ld, tenant, &vault->keyprotect);
+	}
 }
 
 static void
@@ -336,6 +391,38 @@ convert_ledger(struct load *ld, cfg_t *tenant, struct config_ledger *ledger)
 	ledger->kind = CONFIG_LEDGER_SQLITE;
 	for (unsigned i = 0; i < cfg_size(tenant, "ledger"); i++)
 		(void)report_provider(ld, cfg_getnsec(tenant, "ledger", i));
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* Records are known by name: two tenants that share names would take each other's for theirs. */
+static bool
+same_records(const struct config_vault *a, const struct config_vault *b)
+{
+	return a->kind == CONFIG_VAULT_KEYPROTECT && b->kind == CONFIG_VAULT_KEYPROTECT &&
+	    same_text(a->keyprotect.instance, b->keyprotect.instance) &&
+	    same_text(a->keyprotect.key_ring, b->keyprotect.key_ring) &&
+	    same_text(a->keyprotect.name_prefix, b->keyprotect.name_prefix);
+}
+
+static void
+check_apart(struct load *ld, cfg_t *section, const struct config_tenant *t,
+    const struct config_tenant *other)
+{
+	if (t->id != NULL && same_text(t->id, other->id))
+		report(ld, value_line(cfg_getopt(section, "id"), 0),
+		    "option \"id\": \"%s\" is that "
+		    "of tenant \"%.64s\" as well; every tenant needs its own",
+		    t->id, other->title);
+	if (same_records(&t->vault, &other->vault))
+		report(ld, section->line,
+		    "option \"name-prefix\": instance, key ring and prefix above are those of tenant "
+		    "\"%.64s\" as well; give every tenant a prefix of its own",
+		    other->title);
 }
 
 static void
@@ -365,15 +452,8 @@ convert_tenants(struct load *ld, cfg_t *top)
 		convert_scope(ld, section, SCOPE_config_tenant, &tenants[i]);
 		convert_vault(ld, section, &tenants[i].vault);
 		convert_ledger(ld, section, &tenants[i].ledger);
-		for (size_t k = 0; k < i; k++) {
-			if (tenants[i].id == NULL || tenants[k].id == NULL ||
-			    strcmp(tenants[i].id, tenants[k].id) != 0)
-				continue;
-			report(ld, value_line(cfg_getopt(section, "id"), 0),
-			    "option \"id\": \"%s\" is that "
-			    "of tenant \"%.64s\" as well; every tenant needs its own",
-			    tenants[i].id, tenants[k].title);
-		}
+		for (size_t k = 0; k < i; k++)
+			check_apart(ld, section, &tenants[i], &tenants[k]);
 		if (tenants[i].title == NULL)
 			report(ld, section->line,
 			    "option \"tenant\": does not fit in memory; shorten it");
@@ -498,60 +578,4 @@ config_unref(const struct config *c)
 {
 	if (c != NULL && --file_of(c)->refs == 0)
 		arena_free(file_of(c)->arena);
-}
-
-/* --- reload --- */
-
-/* The struct of a scope in a configuration; tenants of both sides are compared by id. */
-static const void *
-scope_base(const struct config *c, enum config_scope scope, const char *tenant)
-{
-	switch (scope) {
-	case SCOPE_config:
-		return c;
-	case SCOPE_config_tls:
-		return &c->tls;
-	case SCOPE_config_tenant:
-	case SCOPE_config_vault:
-		for (size_t i = 0; i < c->tenants_count; i++) {
-			if (tenant == NULL || strcmp(c->tenants[i].id, tenant) != 0)
-				continue;
-			if (scope == SCOPE_config_vault)
-				return &c->tenants[i].vault;
-			return &c->tenants[i];
-		}
-	}
-	return NULL;
-}
-
-/* Options of one tenant, or of no tenant when tenant is NULL. */
-static bool
-diff_scopes(const struct config *running, const struct config *fresh, const char *tenant, bool any,
-    struct buf *names)
-{
-	const struct config_option *o;
-	const void *a, *b;
-
-	for (size_t i = 0; (o = config_option(i)) != NULL; i++) {
-		if (o->when != WHEN_RESTART ||
-		    (tenant == NULL) != (o->scope == SCOPE_config || o->scope == SCOPE_config_tls))
-			continue;
-		a = scope_base(running, o->scope, tenant);
-		b = scope_base(fresh, o->scope, tenant);
-		if (a == NULL || b == NULL || config_same(o, a, b))
-			continue;
-		buf_printf(names, "%s%s", any ? ", " : "", o->name);
-		any = true;
-	}
-	return any;
-}
-
-bool
-config_reload_diff(const struct config *running, const struct config *fresh, struct buf *names)
-{
-	bool any = diff_scopes(running, fresh, NULL, false, names);
-
-	for (size_t i = 0; i < running->tenants_count; i++)
-		any = diff_scopes(running, fresh, running->tenants[i].id, any, names);
-	return any;
 }

@@ -17,7 +17,7 @@
 #include "base/text.h"
 #include "daemon/config.h"
 
-enum { ID_MAX = 64, VALUE_SHOWN_MAX = 120, PEM_FILES_MAX = 4096 };
+enum { ID_MAX = 64, VALUE_SHOWN_MAX = 120, PEM_FILES_MAX = 4096, TEXT_MAX = 1024 };
 
 static const struct config_option options[] = {
 #define OPTION(scope, member, name, type, fallback, least, most, when, help)                       \
@@ -192,6 +192,62 @@ parse_path(struct config_converter *cv, const char *s, const char **out)
 	return true;
 }
 
+/* What may be left empty. */
+static bool
+parse_file(struct config_converter *cv, const char *s, const char **out)
+{
+	if (*s != '\0')
+		return parse_path(cv, s, out);
+	*out = NULL;
+	return true;
+}
+
+/* A required text must not be empty: nobody would notice. */
+static bool
+parse_text(
+    struct config_converter *cv, const struct config_option *o, const char *s, const char **out)
+{
+	size_t len = strlen(s);
+
+	if (len == 0 && o->fallback == NULL)
+		return wrong(cv, s, "is empty; write the %s", o->help);
+	if (len > TEXT_MAX || !text_is_utf8(s, len) || strpbrk(s, "\r\n\t") != NULL)
+		return wrong(cv, s, "is no line of text; up to %d bytes of UTF-8", TEXT_MAX);
+	*out = len > 0 ? arena_text(cv->arena, s, len) : NULL;
+	return len == 0 || *out != NULL || no_memory(cv, s);
+}
+
+/* Keys and tokens go there: never in the clear, and no password in a file that others may read. */
+static bool
+parse_url(
+    struct config_converter *cv, const struct config_option *o, const char *s, const char **out)
+{
+	static const char scheme[] = "https://";
+	size_t len = strlen(scheme);
+
+	if (strncmp(s, scheme, len) != 0 || s[len] == '\0' || s[len] == '/' ||
+	    strpbrk(s, "@?# \"<>") != NULL)
+		return wrong(cv, s, "is no URL that can be used here; https://HOST[:PORT][/PATH]");
+	return parse_text(cv, o, s, out);
+}
+
+static bool
+parse_switch(struct config_converter *cv, const char *s, enum config_switch *out)
+{
+	bool on = false;
+
+	if (strcmp(s, "auto") == 0) {
+		*out = SWITCH_AUTO;
+		return true;
+	}
+	if (!parse_bool(cv, s, &on)) {
+		buf_reset(&cv->problem);
+		return wrong(cv, s, "is none of auto, true and false; write one of them");
+	}
+	*out = on ? SWITCH_ON : SWITCH_OFF;
+	return true;
+}
+
 /* Only the form; whether the address exists here shows when it is bound. */
 static bool
 parse_address(struct config_converter *cv, const char *s, const char **out)
@@ -347,6 +403,8 @@ config_convert(struct config_converter *cv, const struct config_option *o, const
 		return parse_date(cv, s, member);
 	case TYPE_DURATION:
 		return parse_duration(cv, o, s, member);
+	case TYPE_FILE:
+		return parse_file(cv, s, member);
 	case TYPE_ID:
 		return parse_id(cv, s, member);
 	case TYPE_LEVEL:
@@ -361,6 +419,12 @@ config_convert(struct config_converter *cv, const struct config_option *o, const
 	case TYPE_POWER_OF_TWO:
 	case TYPE_SIZE:
 		return parse_size(cv, o, s, member);
+	case TYPE_SWITCH:
+		return parse_switch(cv, s, member);
+	case TYPE_TEXT:
+		return parse_text(cv, o, s, member);
+	case TYPE_URL:
+		return parse_url(cv, o, s, member);
 	case TYPE_TLS_VERSION:
 		if (strcmp(s, "1.2") != 0 && strcmp(s, "1.3") != 0)
 			return wrong(cv, s, "is no TLS version that is spoken here; 1.2 or 1.3");
@@ -378,6 +442,12 @@ same_list(const char *const *a, const char *const *b)
 	return *a == NULL && *b == NULL;
 }
 
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
 bool
 config_same(const struct config_option *o, const void *a, const void *b)
 {
@@ -388,9 +458,12 @@ config_same(const struct config_option *o, const void *a, const void *b)
 	case TYPE_PATHS:
 	case TYPE_PEM_FILES:
 		return same_list(*(const char *const *const *)x, *(const char *const *const *)y);
+	case TYPE_FILE:
 	case TYPE_ID:
 	case TYPE_PATH:
-		return strcmp(*(const char *const *)x, *(const char *const *)y) == 0;
+	case TYPE_TEXT:
+	case TYPE_URL:
+		return same_text(*(const char *const *)x, *(const char *const *)y);
 	case TYPE_BOOL:
 	case TYPE_TLS_VERSION:
 		return *(const bool *)x == *(const bool *)y;
@@ -399,6 +472,8 @@ config_same(const struct config_option *o, const void *a, const void *b)
 		return *(const int64_t *)x == *(const int64_t *)y;
 	case TYPE_LEVEL:
 		return *(const enum log_level *)x == *(const enum log_level *)y;
+	case TYPE_SWITCH:
+		return *(const enum config_switch *)x == *(const enum config_switch *)y;
 	case TYPE_MODE:
 	case TYPE_NUMBER:
 		return *(const unsigned *)x == *(const unsigned *)y;

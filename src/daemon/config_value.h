@@ -10,13 +10,17 @@
 #include "base/buf.h"
 
 /* The structs of daemon/config.h that options belong to: SCOPE_ and the struct's name. */
-enum config_scope { SCOPE_config, SCOPE_config_tls, SCOPE_config_tenant, SCOPE_config_vault };
+enum config_scope {
+	SCOPE_config, SCOPE_config_tls, SCOPE_config_tenant, SCOPE_config_local,
+	SCOPE_config_keyprotect
+};
 
 enum config_type {
 	TYPE_ADDRESSES, /* list of HOST:PORT */
 	TYPE_BOOL,
 	TYPE_DATE,     /* int64_t: the day's end */
 	TYPE_DURATION, /* int64_t nanoseconds */
+	TYPE_FILE,     /* a path, or NULL when it is empty */
 	TYPE_ID,
 	TYPE_LEVEL,  /* enum log_level */
 	TYPE_MODE,   /* unsigned */
@@ -26,7 +30,10 @@ enum config_type {
 	TYPE_PEM_FILES,	   /* list; directories are expanded */
 	TYPE_POWER_OF_TWO, /* size_t */
 	TYPE_SIZE,	   /* size_t */
+	TYPE_SWITCH,	   /* enum config_switch */
+	TYPE_TEXT,	   /* NULL when it is empty */
 	TYPE_TLS_VERSION,  /* bool: 1.3 */
+	TYPE_URL,	   /* begins with https:// */
 };
 
 enum config_when { WHEN_RELOAD, WHEN_RESTART };

@@ -15,6 +15,8 @@
 #include "keys/store.h"
 #include "net/listen.h"
 
+#include "upstream.h"
+
 enum { LISTENERS_MAX = 16 };
 
 struct keyferryd {
@@ -23,6 +25,7 @@ struct keyferryd {
 	struct store *store;
 	char *state_dir; /* of the start: a reload does not move it */
 	struct ledger *ledger;
+	struct upstream *upstream; /* NULL until a tenant needs it */
 	struct gate *gate;
 	struct listener *listeners[LISTENERS_MAX];
 	size_t listeners_count;

@@ -357,6 +357,7 @@ stop(struct keyferryd *d)
 	wait_cancel(&d->recover.wait);
 	loop_undefer(&d->recover_soon);
 	gate_free(d->gate);
+	upstream_shut(d->upstream);
 	/* requests that the gate abandoned with a change under way come to their end */
 	store_shut(d->store);
 	for (int i = 0; i < LAST_TURNS && metric_get(METRIC_REQUESTS) > 0; i++)
@@ -364,6 +365,7 @@ stop(struct keyferryd *d)
 	store_close(d->store);
 	if (d->ledger != NULL)
 		d->ledger->ops->free(d->ledger);
+	upstream_free(d->upstream);
 	alloc_free(d->state_dir);
 	for (size_t i = 0; i < sizeof(d->signals) / sizeof(d->signals[0]); i++)
 		if (d->signals[i] != NULL)

@@ -17,12 +17,58 @@ struct prepared {
 	struct tenants *tenants;
 };
 
+/* A tenant, and whose its vault is. */
+struct owned_tenant {
+	struct tenant t;
+	struct upstream *upstream; /* NULL: the vault is the tenant's own */
+};
+
 static void
 release_tenant(struct tenant *t)
 {
-	if (t->vault != NULL)
+	struct owned_tenant *o = CONTAINER_OF(t, struct owned_tenant, t);
+
+	if (t->vault != NULL && o->upstream != NULL)
+		upstream_release(o->upstream, t->vault);
+	else if (t->vault != NULL)
 		t->vault->ops->free(t->vault);
-	alloc_free(t);
+	alloc_free(o);
+}
+
+static enum err
+open_local(struct owned_tenant *o, struct keyferryd *d, const struct config_tenant *c,
+    struct buf *why)
+{
+	const char *file = c->vault.local.root_key_file, *sentence = "";
+	enum err e = vault_local_new(&o->t.vault, d->store, d->loop, file, &sentence);
+
+	if (e != ERR_OK)
+		buf_printf(why, "tenant \"%s\": %s: %s", c->title, file, sentence);
+	return e;
+}
+
+static enum err
+open_keyprotect(struct owned_tenant *o, struct keyferryd *d, const struct config_tenant *c,
+    struct buf *why)
+{
+	const char *sentence = "";
+	enum err e = d->upstream != NULL ? ERR_OK : upstream_new(&d->upstream, d->loop, &sentence);
+
+	if (e == ERR_OK)
+		e = upstream_vault(d->upstream, &c->vault.keyprotect, &o->t.vault, &sentence);
+	if (e == ERR_OK)
+		o->upstream = d->upstream;
+	else
+		buf_printf(why, "tenant \"%s\": %s", c->title, sentence);
+	return e;
+}
+
+/* A key that two gateways serve must not depend on what one of them alone was told. */
+static bool
+is_born_active(const struct config_tenant *c)
+{
+	return c->born_active == SWITCH_ON ||
+	    (c->born_active == SWITCH_AUTO && c->vault.kind == CONFIG_VAULT_KEYPROTECT);
 }
 
 static enum err
@@ -59,22 +105,21 @@ add_certificates(struct tenants *ts, struct tenant *t, const struct config_tenan
 static enum err
 add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *c, struct buf *why)
 {
-	struct tenant *t = alloc_zero(sizeof(*t));
-	const char *sentence = "";
+	struct owned_tenant *o = alloc_zero(sizeof(*o));
+	struct tenant *t = &o->t;
 	enum err e;
 
-	if (t == NULL)
+	if (o == NULL)
 		return ERR_NO_MEMORY;
 	t->refs = 1;
 	t->release = release_tenant;
 	t->ledger = d->ledger;
-	t->born_active = c->born_active;
+	t->born_active = is_born_active(c);
 	t->accept_expired_until = c->accept_expired_until;
 	strncpy(t->id, c->id, sizeof(t->id) - 1);
-	e = vault_local_new(&t->vault, d->store, d->loop, c->vault.root_key_file, &sentence);
-	if (e != ERR_OK)
-		buf_printf(why, "tenant \"%s\": %s: %s", c->title, c->vault.root_key_file, sentence);
-	else
+	e = c->vault.kind == CONFIG_VAULT_LOCAL ? open_local(o, d, c, why)
+						: open_keyprotect(o, d, c, why);
+	if (e == ERR_OK)
 		e = tenants_add(ts, t);
 	if (e == ERR_OK)
 		e = add_certificates(ts, t, c, why);
@@ -167,12 +212,14 @@ daemon_apply(struct keyferryd *d, const struct config *c, struct buf *why, size_
 enum err
 daemon_test(const struct config *c, struct buf *why)
 {
-	struct keyferryd d = {0};
+	struct keyferryd d = {.loop = loop_new()};
 	struct prepared p;
-	enum err e = prepare(&d, c, &p, why);
+	enum err e = d.loop != NULL ? prepare(&d, c, &p, why) : ERR_NO_MEMORY;
 
 	if (e == ERR_OK)
 		prepared_fini(&p);
+	upstream_free(d.upstream);
+	loop_free(d.loop);
 	return e;
 }
 

@@ -334,21 +334,32 @@ answered(struct wait *w, enum err e)
 
 /* The credential's file is read anew each time. */
 static enum err
-build_form(struct iam *i, const char **why)
+build_form(const struct iam *i, struct buf *form, const char **why)
 {
 	bool key = i->api_key_file != NULL;
 	struct secret *text;
 	enum err e;
 
-	i->mark = mark_of(i);
 	/* a compute resource's token is the platform's to protect */
 	e = secret_file_read(&text, credential_file(i), FILE_MAX, key,
 	    key ? "the API key file" : "the compute resource token file", why);
 	if (e != ERR_OK)
 		return e;
-	e = iamwire_form(&i->form, key, text, i->profile_id, i->profile_name);
+	e = iamwire_form(form, key, text, i->profile_id, i->profile_name);
 	*why = e == ERR_CONFIG ? "the credential file is empty" : "out of memory";
 	secret_unref(text);
+	return e;
+}
+
+enum err
+iam_check(const struct iam *i, const char **why)
+{
+	struct buf form;
+	enum err e;
+
+	buf_init(&form, FORM_MAX);
+	e = build_form(i, &form, why);
+	buf_fini(&form);
 	return e;
 }
 
@@ -377,7 +388,8 @@ on_time(struct timer *t)
 	if (wait_pending(&i->call.wait))
 		return;
 	i->renewing = true;
-	e = build_form(i, &why);
+	i->mark = mark_of(i);
+	e = build_form(i, &i->form, &why);
 	if (e != ERR_OK) {
 		unreadable(i, e, why);
 		return;

@@ -86,11 +86,11 @@ kpop_new(struct vault *vault, const struct kpop_type *type, struct wait *w,
     const struct vault_terms *t, const char *uid)
 {
 	struct vault_kp *v = CONTAINER_OF(vault, struct vault_kp, vault);
-	struct kpop *o = alloc_zero(type->size);
+	struct kpop *o = v->shut ? NULL : alloc_zero(type->size);
 	int64_t latest = clock_now() + v->timeout_ns;
 
 	if (o == NULL) {
-		wait_finish_soon(v->link.loop, w, ERR_NO_MEMORY);
+		wait_finish_soon(v->link.loop, w, v->shut ? ERR_VAULT_DOWN : ERR_NO_MEMORY);
 		return NULL;
 	}
 	o->v = v;

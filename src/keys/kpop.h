@@ -18,7 +18,7 @@ struct vault_kp {
 	struct envelope_crypto *crypto;
 	char *url, *ca_file, *proxy, *root_key, *prefix;
 	char instance[KPOP_HEADER_MAX], ring[KPOP_HEADER_MAX];
-	bool own_generator;
+	bool own_generator, shut;
 	int64_t timeout_ns;
 	struct list ops;
 };
@@ -46,7 +46,7 @@ struct kpop {
 	struct buf body;
 };
 
-/* NULL without memory; then the waiter is told. */
+/* NULL without memory or when the vault is shut; then the waiter is told. */
 void *kpop_new(struct vault *v, const struct kpop_type *type, struct wait *w,
     const struct vault_terms *t, const char *uid);
 /* For what fails before it began: its waiter is told in the next turn. */

@@ -159,6 +159,8 @@ verify_object(struct verify *v, const uint8_t *body, size_t len, bool intent)
 		v->counts.damaged++;
 	} else if (object_is_destroyed(o)) {
 		v->counts.destroyed++;
+	} else if (v->roots->elsewhere != NULL && v->roots->elsewhere(v->roots->arg, o->tenant)) {
+		v->counts.elsewhere++;
 	} else if (o->record == NULL) {
 		v->counts.missing++;
 	} else {

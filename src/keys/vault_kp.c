@@ -222,6 +222,16 @@ unwrap_opened(struct wait *w, enum err e)
 	unwrap_step(u, e);
 }
 
+/* The prefix may have been another when the record was made. */
+static bool
+is_named_for(const char *name, const char *uid)
+{
+	size_t len = strlen(name), uid_len = strlen(uid);
+
+	return len > uid_len && name[len - uid_len - 1] == '_' &&
+	    strcmp(name + len - uid_len, uid) == 0;
+}
+
 static void
 unwrap_seen(struct wait *w, enum err e)
 {
@@ -235,7 +245,7 @@ unwrap_seen(struct wait *w, enum err e)
 		e = ERR_VAULT_DOWN;
 	if (e == ERR_OK && kp_key_is_gone(&k))
 		e = ERR_NO_OBJECT;
-	else if (e == ERR_OK && strcmp(k.name, u->op.name) != 0)
+	else if (e == ERR_OK && !is_named_for(k.name, u->unwrap->object->uid))
 		e = ERR_INTEGRITY;
 	u->seen = e == ERR_OK;
 	unwrap_step(u, e);
@@ -329,10 +339,8 @@ kp_probe(struct vault *vault, struct vault_probe *probe)
 /* --- the vault --- */
 
 static void
-kp_free(struct vault *vault)
+give_up(struct vault_kp *v, enum err e)
 {
-	struct vault_kp *v = CONTAINER_OF(vault, struct vault_kp, vault);
-	struct loop *l = v->link.loop;
 	struct list *link;
 
 	while ((link = v->ops.next) != &v->ops) {
@@ -341,8 +349,25 @@ kp_free(struct vault *vault)
 
 		kpop_free(o);
 		if (w != NULL)
-			wait_finish_soon(l, w, ERR_CANCELLED);
+			wait_finish_soon(v->link.loop, w, e);
 	}
+}
+
+void
+vault_kp_shut(struct vault *vault)
+{
+	struct vault_kp *v = CONTAINER_OF(vault, struct vault_kp, vault);
+
+	v->shut = true;
+	give_up(v, ERR_VAULT_DOWN);
+}
+
+static void
+kp_free(struct vault *vault)
+{
+	struct vault_kp *v = CONTAINER_OF(vault, struct vault_kp, vault);
+
+	give_up(v, ERR_CANCELLED);
 	kplimit_fini(&v->link.limit);
 	iam_unref(v->link.iam);
 	envelope_crypto_free(v->crypto);

@@ -25,6 +25,7 @@ import unittest
 
 import ttlv
 
+VAULT = os.environ.get("KEYFERRY_VAULT", "local")  # of tenants that do not say: or keyprotect
 SKIPPED = 77  # the exit status that meson counts as a skip
 LONG = os.environ.get("KEYFERRY_LONG") == "1"
 SEED = os.environ.get("KEYFERRY_SEED") or str(random.SystemRandom().randrange(1 << 32))
@@ -152,18 +153,46 @@ def server_certificates():
     return [AUTHORITY.make("server-ec"), AUTHORITY.make("server-rsa", "rsa")]
 
 
-class Tenant:
-    """A tenant's section of the configuration."""
+@functools.lru_cache(maxsize=None)
+def the_cloud():
+    """The key manager of all tenants that do not bring their own."""
+    import cloud  # it needs this module
 
-    def __init__(self, name, *certificates, options=""):
+    directory = tempfile.mkdtemp(prefix="keyferry-cloud-")
+    made = cloud.Cloud(directory)
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    atexit.register(made.stop)
+    return made
+
+
+class Tenant:
+    """A tenant's section of the configuration.  vault: its section, or None for the test's."""
+
+    def __init__(self, name, *certificates, options="", vault=None):
         self.name, self.certificates, self.options = name, list(certificates), options
+        self.vault = vault
+
+    def usual_vault(self, directory):
+        """Keys are born as in the other vault, so that one test does for both."""
+        if VAULT == "local":
+            return 'vault local { root-key-file = "%s" }' % os.path.join(
+                directory, self.name + ".root")
+        kept = "" if "born-active" in self.options else "\n  born-active = false"
+        prefix = "%s-%s" % (os.path.basename(directory), self.name)
+        return the_cloud().vault(prefix=prefix) + kept
+
+    def secret(self, directory):
+        """The file that opens the vault."""
+        if VAULT == "local":
+            return os.path.join(directory, self.name + ".root")
+        return the_cloud().api_key("Manager")
 
     def section(self, directory):
         return ('tenant "%s" {\n  id = "%s"\n  client-certificates = {%s}\n'
-                '  vault local { root-key-file = "%s" }\n  ledger sqlite { }\n  %s\n}\n' % (
+                '  %s\n  ledger sqlite { }\n  %s\n}\n' % (
                     self.name, self.name,
                     ", ".join('"%s"' % c.pem for c in self.certificates),
-                    os.path.join(directory, self.name + ".root"), self.options))
+                    self.vault or self.usual_vault(directory), self.options))
 
 
 class Gateway:

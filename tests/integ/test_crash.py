@@ -231,7 +231,7 @@ class Faults(kf.Case):
     """The storage child fails or dies at the worst moments: never half a key, never a lie."""
 
     KINDS = ("STORE_COMMIT", "STORE_COMMIT_FULL", "STORE_DIE_BEFORE_COMMIT",
-             "STORE_DIE_AFTER_COMMIT", "STORE_DIE_BETWEEN")
+             "STORE_DIE_AFTER_COMMIT") + (("STORE_DIE_BETWEEN",) if kf.VAULT == "local" else ())
 
     def insist(self, gw, item):
         """Asks until it is done; returns the result.  The first failure ends the faults."""
@@ -283,6 +283,7 @@ class Faults(kf.Case):
             self.assertGreater(met, 0, "%s was never met" % kind)
 
 
+@unittest.skipUnless(kf.VAULT == "local", "what was destroyed elsewhere stays destroyed")
 class Backup(kf.Case):
     def test_backup_under_load_and_restore(self):
         gw = self.gateway()
@@ -299,8 +300,9 @@ class Backup(kf.Case):
 
         other = self.gateway(start=False)
         for t in other.tenants:
-            os.replace(os.path.join(gw.dir, t.name + ".root"),
-                       os.path.join(other.dir, t.name + ".root"))
+            if kf.VAULT == "local":
+                os.replace(os.path.join(gw.dir, t.name + ".root"),
+                           os.path.join(other.dir, t.name + ".root"))
         other.ctl("restore", kept)
         other.start()
         with other.client() as c:

@@ -98,7 +98,8 @@ class Reload(kf.Case):
             "missing server key": good.replace(gw.servers[0].key, missing),
             "server key of another certificate": good.replace(gw.servers[0].key,
                                                               gw.servers[1].key),
-            "missing root key": good.replace("a.root", "b.root"),
+            "missing root key": good.replace(
+                gw.tenants[0].secret(gw.dir), missing),
             "two tenants with one certificate":
                 good + gw.tenants[0].section(gw.dir).replace('"a"', '"b"', 2),
             "empty": "",
@@ -288,8 +289,7 @@ class CommandLine(kf.Case):
 
     def test_key_files_open_to_others_are_refused(self):
         gw = self.gateway(start=False)
-        root = os.path.join(gw.dir, "a.root")
-        for path in (root, gw.servers[0].key):
+        for path in (gw.tenants[0].secret(gw.dir), gw.servers[0].key):
             os.chmod(path, 0o644)
             done = self.daemon("-t", "-c", gw.conf)
             os.chmod(path, 0o600)

@@ -1,142 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """keyferry-sim where IBM's SDK does not reach: strictness, searches, roles, time, faults."""
 
-import base64
 import http.client
 import json
-import os
 import socket
 import struct
-import subprocess
 import threading
 import time
 import unittest
 import urllib.parse
 import uuid
 
-SIM = os.environ["KEYFERRY_KEYFERRY_SIM"]
-KEY_TYPE = "application/vnd.ibm.kms.key+json"
-FORM = "application/x-www-form-urlencoded"
-
-
-class Answer:
-    def __init__(self, response, body):
-        self.status, self.headers, self.body = response.status, response.headers, body
-
-    @property
-    def json(self):
-        return json.loads(self.body)
-
-    @property
-    def code(self):
-        return self.json["resources"][0]["reasons"][0]["code"]
-
-    @property
-    def one(self):
-        return self.json["resources"][0]
-
-
-def exchange(host, method, path, body=None, headers=None, timeout=20):
-    connection = http.client.HTTPConnection(host, timeout=timeout)
-    try:
-        connection.request(method, path, body, headers or {})
-        response = connection.getresponse()
-        return Answer(response, response.read())
-    finally:
-        connection.close()
-
-
-class Sim:
-    """The process, and an instance with an identity for each role."""
-
-    def __init__(self):
-        self.process = subprocess.Popen(
-            [SIM, "-l", "127.0.0.1:0", "-H", "127.0.0.1:0", "-A", "127.0.0.1:0"],
-            stdout=subprocess.PIPE)
-        line = json.loads(self.process.stdout.readline())
-        self.api, self.hpcs, self.adm = (
-            line[name].split("//")[1] for name in ("api", "hpcs", "admin"))
-        self.instance, self.hpcs_instance = str(uuid.uuid4()), str(uuid.uuid4())
-        self.tokens = {}
-        self.admin("POST", "/setup", {"instances": [
-            {"id": self.instance}, {"id": self.hpcs_instance, "kind": "hpcs"}]})
-        for role in ("Manager", "Writer", "Reader", "KeyPurge", "Viewer"):
-            self.identity(role, [{"instance": self.instance, "roles": [role]},
-                                 {"instance": self.hpcs_instance, "roles": [role]}])
-
-    def stop(self):
-        self.process.terminate()
-        self.process.stdout.close()
-        return self.process.wait(20)
-
-    def admin(self, method, path, body=None, expect=None):
-        answer = exchange(self.adm, method, path, json.dumps(body) if body is not None else None)
-        if expect is not None:
-            assert answer.status == expect, (method, path, answer.status, answer.body)
-        else:
-            assert answer.status < 300, (method, path, answer.status, answer.body)
-        return json.loads(answer.body) if answer.body else None
-
-    def identity(self, name, grants, **more):
-        self.admin("POST", "/setup", {"identities": [
-            {"subject": "iam-ServiceId-" + name, "api-key": name, "grants": grants, **more}]})
-
-    def settings(self, **values):
-        self.admin("PATCH", "/instances/" + self.instance,
-                   {name.replace("_", "-"): value for name, value in values.items()})
-
-    def advance(self, seconds):
-        self.admin("POST", "/clock", {"advance-s": seconds})
-        self.tokens.clear()
-
-    def fault(self, **rule):
-        return self.admin("POST", "/faults",
-                          {name.replace("_", "-"): value for name, value in rule.items()})["id"]
-
-    def form(self, **fields):
-        return exchange(self.api, "POST", "/identity/token", urllib.parse.urlencode(fields),
-                        {"Content-Type": FORM})
-
-    def token(self, api_key):
-        if api_key not in self.tokens:
-            answer = self.form(grant_type="urn:ibm:params:oauth:grant-type:apikey", apikey=api_key)
-            assert answer.status == 200, answer.body
-            self.tokens[api_key] = answer.json["access_token"]
-        return self.tokens[api_key]
-
-    def call(self, method, path, body=None, role="Manager", timeout=20, **headers):
-        """headers: with underscores for hyphens; None takes a usual one away."""
-        sent = {"Authorization": "Bearer " + self.token(role), "Bluemix-Instance": self.instance}
-        if body is not None:
-            sent["Content-Type"] = "application/json"
-            body = body if isinstance(body, (str, bytes)) else json.dumps(body)
-        for name, value in headers.items():
-            sent[name.replace("_", "-")] = value
-        sent = {name: value for name, value in sent.items() if value is not None}
-        return exchange(self.api, method, "/api/v2" + path, body, sent, timeout)
-
-    def create(self, name, role="Manager", ring=None, **fields):
-        headers = {"Prefer": "return=representation"}
-        if ring is not None:
-            headers["X_Kms_Key_Ring"] = ring
-        answer = self.call("POST", "/keys", envelope({"name": name, "extractable": False, **fields}),
-                           role, **headers)
-        assert answer.status == 201, answer.body
-        return answer.one
-
-    def record(self, name, **fields):
-        return self.create(name, extractable=True,
-                           payload=base64.b64encode(b"record").decode(), **fields)
-
-    def names(self, query="", **headers):
-        answer = self.call("GET", "/keys" + query, **headers)
-        assert answer.status == 200, answer.body
-        return [key["name"] for key in answer.json.get("resources", [])]
-
-
-def envelope(*resources, kind="key"):
-    return {"metadata": {"collectionType": "application/vnd.ibm.kms.%s+json" % kind,
-                         "collectionTotal": len(resources)}, "resources": list(resources)}
+from simulator import FORM, Sim, envelope, exchange
 
 
 class SimTest(unittest.TestCase):

@@ -86,6 +86,14 @@ load_good(const char *text)
 #define VAULT "vault local { root-key-file = \"/r\" }"
 #define TENANT "tenant \"t\" { id = \"t\" client-certificates = {\"a.pem\"} " VAULT " }\n"
 #define GOOD TLS TENANT
+#define KEYPROTECT(first, rest)                                                                    \
+	TLS "tenant t { id = t client-certificates = a.pem vault keyprotect { " first rest "} }\n"
+#define KP_URL "url = \"https://k\"\n"
+#define KP_REST "instance = i root-key = r api-key-file = k\n"
+#define CREDENTIAL(line)                                                                           \
+	":" line ": option \"api-key-file\": is not the one credential in the vault above; give "           \
+	"api-key-file, or one of profile-id and profile-name with the token-file of a compute "    \
+	"resource"
 
 START_TEST(defaults)
 {
@@ -118,9 +126,9 @@ START_TEST(defaults)
 	ck_assert_str_eq(c->tenants[0].title, "t");
 	ck_assert_str_eq(c->tenants[0].id, "t");
 	ck_assert_int_eq(c->tenants[0].accept_expired_until, 0);
-	ck_assert(!c->tenants[0].born_active);
+	ck_assert_int_eq(c->tenants[0].born_active, SWITCH_AUTO);
 	ck_assert_int_eq(c->tenants[0].vault.kind, CONFIG_VAULT_LOCAL);
-	ck_assert_str_eq(c->tenants[0].vault.root_key_file, "/r");
+	ck_assert_str_eq(c->tenants[0].vault.local.root_key_file, "/r");
 	config_unref(c);
 }
 END_TEST
@@ -163,7 +171,7 @@ START_TEST(every_value)
 	ck_assert_str_eq(t->title, "a b");
 	ck_assert_str_eq(t->id, "A.b_c-9");
 	ck_assert_int_eq(t->accept_expired_until, 1772323200); /* 2026-03-01T00:00:00Z */
-	ck_assert(t->born_active);
+	ck_assert_int_eq(t->born_active, SWITCH_ON);
 	snprintf(path, sizeof(path), "%s/clients.d/1.pem", dir);
 	ck_assert_str_eq(t->client_certificates[1], path);
 	snprintf(path, sizeof(path), "%s/clients.d/2.pem", dir);
@@ -268,15 +276,48 @@ static const struct {
 	":3: option \"accept-expired-until\": \"soon\" is no date; write YYYY-MM-DD, such as "
 	"2026-12-31"},
     {TLS "tenant u { id = u client-certificates = a.pem\n}\n",
-	":3: option \"vault\": is missing in tenant \"u\" above; write vault local { root-key-file "
-	"= "
-	"\"FILE\" }"},
+	":3: option \"vault\": is missing in tenant \"u\" above; write one vault local { } or "
+	"vault keyprotect { }"},
     {TLS "tenant u { id = u client-certificates = a.pem\nvault local { }\n}\n",
 	":3: option \"root-key-file\": is missing above in vault local { }; it is: file of the "
 	"root keys, made by keyferryctl make-root-key"},
-    {TLS "tenant u {\nvault keyprotect {\nurl = \"https://x\" } }\n",
-	":4: option \"vault\": this release has no vault \"keyprotect\"; write vault local { "
-	"root-key-file = \"FILE\" }"},
+    {TLS "tenant u { id = u client-certificates = a.pem\nvault pkcs11 {\nurl = \"https://x\" } }\n",
+	":4: option \"vault\": this release has no vault \"pkcs11\"; write vault local { } or "
+	"vault keyprotect { }"},
+    {KEYPROTECT("url = https://k\n", ""),
+	":3: option \"instance\": is missing above in vault keyprotect { }; it is: GUID of the "
+	"instance"},
+    {KEYPROTECT("url = \"http://k\"\n", KP_REST),
+	":2: option \"url\": \"http://k\" is no URL that can be used here; "
+	"https://HOST[:PORT][/PATH]"},
+    {KEYPROTECT("url = \"https://me:secret@k\"\n", KP_REST),
+	":2: option \"url\": \"https://me:secret@k\" is no URL that can be used here; "
+	"https://HOST[:PORT][/PATH]"},
+    {KEYPROTECT("url = \"\"\n", KP_REST),
+	":2: option \"url\": \"\" is no URL that can be used here; "
+	"https://HOST[:PORT][/PATH]"},
+    {KEYPROTECT(KP_URL "root-key-file = x\n", KP_REST),
+	":3: option \"root-key-file\": does not belong here; it belongs in vault local { }"},
+    {TLS "tenant t { id = t client-certificates = a.pem vault local {\nroot-key-file = x\n"
+	 "proxy = y } }\n",
+	":4: option \"proxy\": does not belong here; it belongs in vault keyprotect { }"},
+    {KEYPROTECT(KP_URL "profile-id = p\n", KP_REST), CREDENTIAL("5")},
+    {KEYPROTECT(KP_URL, "instance = i root-key = r\n"), CREDENTIAL("4")},
+    {KEYPROTECT(KP_URL, "instance = i root-key = r profile-id = p profile-name = n\n"),
+	CREDENTIAL("4")},
+    {KEYPROTECT(KP_URL "instance = \"\"\n", "root-key = r api-key-file = k\n"),
+	":3: option \"instance\": \"\" is empty; write the GUID of the instance"},
+    {KEYPROTECT(KP_URL "call-rate-max = 0\n", KP_REST),
+	":3: option \"call-rate-max\": \"0\" is out of range; from 1 to 10000"},
+    {KEYPROTECT(KP_URL "name-prefix = \"\"\n", KP_REST),
+	":5: option \"name-prefix\": is empty in the vault above; records are known by it"},
+    {KEYPROTECT(KP_URL, KP_REST) "tenant u { id = u client-certificates = a.pem\n"
+				 "vault keyprotect { url = \"https://other\" " KP_REST "} }\n",
+	":7: option \"name-prefix\": instance, key ring and prefix above are those of tenant "
+	"\"t\" as well; give every tenant a prefix of its own"},
+    {TLS "tenant u { id = u client-certificates = a.pem born-active = perhaps\n" VAULT "}\n",
+	":2: option \"born-active\": \"perhaps\" is none of auto, true and false; write one of "
+	"them"},
     {TLS "tenant u { id = u client-certificates = a.pem " VAULT "\nledger etcd { } }\n",
 	":3: option \"ledger\": this release has no ledger \"etcd\"; write ledger sqlite { }"},
     {TLS "tenant {\n",
@@ -298,6 +339,29 @@ static const struct {
 	":3: syntax: environment variables are not put in; write the text itself"},
     {GOOD "listen = {\n", ":4: syntax: unexpected token '='; keyferryd.conf(5) shows the form"},
 };
+
+START_TEST(keyprotect)
+{
+	const struct config *c = load_good(KEYPROTECT(KP_URL "key-ring = \"\" ca-file = ca.pem\n", KP_REST));
+	const struct config_keyprotect *kp = &c->tenants[0].vault.keyprotect;
+
+	ck_assert_int_eq(c->tenants[0].vault.kind, CONFIG_VAULT_KEYPROTECT);
+	ck_assert_str_eq(kp->url, "https://k");
+	ck_assert_str_eq(kp->iam_url, "https://iam.cloud.ibm.com/identity/token");
+	ck_assert_str_eq(kp->instance, "i");
+	ck_assert_str_eq(kp->root_key, "r");
+	ck_assert_ptr_null(kp->key_ring);
+	ck_assert_str_eq(kp->name_prefix, "vmware_kmip");
+	ck_assert_ptr_nonnull(strstr(kp->api_key_file, "/k"));
+	ck_assert_ptr_nonnull(strstr(kp->ca_file, "/ca.pem"));
+	ck_assert_ptr_null(kp->proxy);
+	ck_assert_ptr_null(kp->profile_id);
+	ck_assert(!kp->own_generator);
+	ck_assert_int_eq(kp->call_timeout_ns, INT64_C(5000000000));
+	ck_assert_uint_eq(kp->call_rate_max, 50);
+	config_unref(c);
+}
+END_TEST
 
 START_TEST(complaint)
 {
@@ -401,6 +465,7 @@ main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, defaults);
 	tcase_add_test(tc, every_value);
+	tcase_add_test(tc, keyprotect);
 	tcase_add_loop_test(tc, complaint, 0, (int)(sizeof(bad) / sizeof(bad[0])));
 	tcase_add_test(tc, many_complaints_at_once);
 	tcase_add_test(tc, recovers_from_open_strings);

@@ -154,13 +154,18 @@ START_TEST(test_binding)
 	copy[36 + 1 + 4 + 36 + 8 + 4 + 4 + 4 + 3] ^= 1;
 	memcpy(copy, third->record, 36); /* points at a record of another name */
 	ck_assert_int_eq(kprig_unwrap(rig, &other, NULL), ERR_INTEGRITY);
+	snprintf(rig->keys[0].name, sizeof(rig->keys[0].name), "older_%s", o->uid);
+	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_OK); /* the prefix was another then */
+	snprintf(rig->keys[0].name, sizeof(rig->keys[0].name), "older%s", o->uid);
+	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_INTEGRITY);
+	snprintf(rig->keys[0].name, sizeof(rig->keys[0].name), "vmware_kmip_%s", o->uid);
 	memcpy(copy, "../../../../../../../../../../../../", 36);
 	rig->metas = 0;
 	ck_assert_int_eq(kprig_unwrap(rig, &other, NULL), ERR_INTEGRITY);
 	ck_assert_uint_eq(rig->metas, 0);
 	rig->wrong_key = true;
 	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_INTEGRITY);
-	ck_assert_int_eq(metric_get(METRIC_INTEGRITY_ALARMS_TOTAL), alarms + 6);
+	ck_assert_int_eq(metric_get(METRIC_INTEGRITY_ALARMS_TOTAL), alarms + 7);
 	other = *o;
 	for (other.record_len = 0; other.record_len < o->record_len; other.record_len++)
 		ck_assert_int_eq(kprig_unwrap(rig, &other, NULL), ERR_INTEGRITY);

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Key Protect for a test's gateways: keyferry-sim over TLS, with an instance, a service ID for each
+role and root keys, and keys of somebody else's that bear our prefix."""
+
+import os
+import sys
+
+import kf
+
+sys.path.insert(0, os.path.join(kf.TOP, "tests", "sim"))
+import simulator  # noqa: E402  (its folder is not ours)
+
+PREFIX = "vmware_kmip"
+STRANGERS = 7
+
+
+class Cloud(simulator.Sim):
+    """strangers: how many keys the hosted service left behind."""
+
+    def __init__(self, directory, strangers=STRANGERS):
+        server = kf.AUTHORITY.make("key-protect")
+        super().__init__(server.pem, server.key)
+        self.dir, self.ca = directory, server.pem
+        self.root = self.create("root")["id"]
+        self.fill(strangers)
+
+    def fill(self, count):
+        if count:
+            self.admin("POST", "/instances/%s/fill" % self.instance,
+                       {"count": count, "prefix": PREFIX + "_"})
+
+    def api_key(self, role):
+        """The file of the service ID's API key."""
+        path = os.path.join(self.dir, role + ".apikey")
+        if not os.path.exists(path):
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as f:
+                f.write(role + "\n")
+        return path
+
+    def vault(self, role="Manager", root=None, prefix=PREFIX, options=""):
+        """A tenant's vault section."""
+        return ('vault keyprotect {\n    url = "https://%s"\n'
+                '    iam-url = "https://%s/identity/token"\n    instance = "%s"\n'
+                '    root-key = "%s"\n    api-key-file = "%s"\n    ca-file = "%s"\n'
+                '    name-prefix = "%s"\n    %s\n  }' % (
+                    self.api, self.api, self.instance, root or self.root, self.api_key(role),
+                    self.ca, prefix, options))
+
+    def records(self, uid=None, prefix=PREFIX):
+        """The names of the records that are there: all, or those of one object."""
+        return [n for n in self.names("?limit=5000&extractable=true")
+                if n.startswith(prefix + "_") and (uid is None or n == "%s_%s" % (prefix, uid))]
