@@ -12,6 +12,9 @@
 /* CLOCK_MONOTONIC in nanoseconds; never zero. */
 int64_t clock_now(void);
 
+/* The same with the time that the machine was suspended: CLOCK_BOOTTIME. */
+int64_t clock_boot(void);
+
 /* Seconds since 1970 (UTC); KMIP Date-Time. */
 int64_t clock_wall(void);
 
@@ -27,5 +30,7 @@ bool clock_is_virtual(void);
  */
 void clock_test_freeze(int64_t wall_s);
 void clock_test_advance(int64_t ns);
+/* Moves wall clock and clock_boot() alone, as a suspension or a hand at the clock does. */
+void clock_test_jump(int64_t wall_ns, int64_t boot_ns);
 
 #endif

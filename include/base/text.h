@@ -29,6 +29,8 @@ bool text_unbase64(uint8_t *out, const char *s, size_t len);
  * out must hold UID_TEXT_LEN + 1 bytes.  ERR_CRYPTO when the random generator fails.
  */
 CHECKED enum err text_uuid7(char *out);
+/* When a time-ordered UUID was made, in milliseconds since 1970; 0 when it is none. */
+int64_t text_uuid7_ms(const char *uuid);
 /* A random UUID, version 4; otherwise the same. */
 CHECKED enum err text_uuid4(char *out);
 

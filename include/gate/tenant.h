@@ -8,7 +8,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "keys/cache.h"
 #include "keys/ledger.h"
+#include "keys/lookup.h"
 #include "keys/vault.h"
 #include "net/tls.h"
 
@@ -18,6 +20,11 @@ struct tenant {
 	char id[TENANT_ID_MAX + 1];
 	struct vault *vault;   /* owned */
 	struct ledger *ledger; /* borrowed; lives as long as the store */
+	/* Borrowed; all three or none: a vault that is here needs no keys in memory. */
+	struct cache *cache;
+	struct custody *custody;
+	struct cache_terms cache_terms;
+	struct lookups *lookups; /* borrowed; NULL: nobody else uses the vault */
 	bool born_active;      /* new keys are Active at once */
 	int64_t accept_expired_until; /* seconds since 1970; 0: expired certificates are refused */
 	void (*release)(struct tenant *); /* frees what the tenant owns, on the last unref */

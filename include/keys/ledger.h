@@ -66,6 +66,9 @@ enum change_kind {
 	CHANGE_INSERT,	/* the vault stores its record between prepare and commit */
 	CHANGE_UPDATE,	/* the ledger alone */
 	CHANGE_DESTROY, /* the vault destroys its record between prepare and commit */
+	CHANGE_REPLACE, /* the vault stores a successor of its record between prepare and commit */
+	CHANGE_ADOPT,	/* what the vault has: a new row or a changed one; for a commit alone */
+	CHANGE_KINDS
 };
 struct change {
 	enum change_kind kind;
@@ -76,7 +79,7 @@ struct change {
  * prepare: writes an intent row for each change, having checked every revision; an intent locks its
  * object, and the names that it will have, against other messages.  So what commit could refuse is
  * refused here, before the vault has destroyed anything.  commit: applies all changes and drops the
- * intents; without prepare (owner 0) for updates alone.  abandon: drops the intents.  All are
+ * intents; without prepare (owner 0) for updates and adoptions alone.  abandon: drops the intents.  All are
  * durable when done.
  *
  * Two objects of a tenant that are not destroyed never share a value of the attribute "Name":

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/loop.h"
+#include "keys/adopt.h"
 #include "keys/ledger.h"
 #include "keys/vault.h"
 
@@ -32,6 +33,8 @@ struct recover {
 	struct vault_change change;
 	struct object object;
 	struct ledger_settle settle;
+	struct loop *loop;
+	struct adopt adopt;
 };
 
 /*

@@ -23,6 +23,7 @@ struct vault_terms {
 /*
  * Makes a key and wraps it, or wraps one that is given; keeps nothing yet.  The record that
  * results is set in the object (in the arena), the plaintext is the caller's (one reference).
+ * If the object has a record, the new one is its successor: it says what the object is now.
  */
 struct vault_make {
 	struct wait wait;
@@ -38,22 +39,33 @@ struct vault_make {
  * key version is not there.  ERR_NO_OBJECT: the vault does not have it any more.  Of a vault over a
  * network: ERR_VAULT_DOWN, ERR_VAULT_DENIED.  ERR_NO_SECURE_MEMORY, ERR_STORAGE_DOWN, ERR_DEADLINE.
  */
+enum vault_gone {
+	GONE_UNKNOWN,	/* nothing is known of a record */
+	GONE_LATELY,	/* a moment ago: lists may not show yet what took its place */
+	GONE_DESTROYED, /* by one of us: for good, unless something took its place */
+	GONE_WITHDRAWN, /* by somebody else, who may bring it back */
+};
 struct vault_unwrap {
 	struct wait wait;
 	const struct object *object; /* in */
 	struct secret *key;	     /* out: one reference, the caller's */
+	enum vault_gone gone;	     /* out, with ERR_NO_OBJECT: how */
+	bool stale; /* out: wrapped under an older version of the root key, or another */
 	struct vault_terms terms;    /* in */
 	void *op;		     /* the provider's */
 };
 
 /*
- * Stores or destroys the object's record; returns only once that is durable.  Both idempotent.
+ * Stores the object's record, destroys all that the vault has of the object, or retires this one
+ * record once everybody can see its successor, which takes its time; returns only once that is
+ * durable.  All idempotent.
  * store may complete the record that make put into the arena, in place, with where it is kept.
- * Cancelling leaves the change to run to its end.
+ * Cancelling leaves the change to run to its end.  ERR_DENIED: the gateway lacks the right.
  */
 struct vault_change {
 	struct wait wait;
 	const struct object *object; /* in */
+	const struct object *successor; /* in, to retire: the object with its new record */
 	struct vault_terms terms;    /* in */
 	void *op;		     /* the provider's */
 };
@@ -67,6 +79,43 @@ struct vault_probe {
 	void *op;		  /* the provider's */
 };
 
+/*
+ * Looks for what the vault has of an object, by its uid alone: the record with the highest sequence
+ * that opens.  ERR_NO_OBJECT: nothing, or nothing yet (lists may lag; an object made a moment ago is
+ * looked for again for some seconds).  ERR_INTEGRITY: nothing that opens.
+ */
+struct vault_find {
+	struct wait wait;
+	struct arena *arena;	/* in */
+	const char *tenant, *uid; /* in */
+	const char *record_id;	/* in: where a list shows it, or NULL */
+	bool expected;		/* in: something may be on its way */
+	struct object *object;	/* out: as that record says, with its record and digest */
+	struct secret *key;	/* out: one reference, the caller's */
+	struct vault_terms terms; /* in */
+	void *op;		/* the provider's */
+};
+
+/*
+ * Proves that root key and right are there, then tells what has happened since: each record that
+ * was made or deleted, and perhaps some that were told before.
+ */
+struct vault_record {
+	const char *uid;
+	const char *record_id;
+	enum vault_gone gone; /* GONE_UNKNOWN: it is there */
+};
+struct vault_news {
+	struct wait wait; /* errors as those of an unwrap of the object nobody has */
+	int64_t since;	  /* in: the vault's time, seconds since 1970; 0: the proof alone */
+	void (*each)(void *arg, const struct vault_record *r); /* in */
+	void *arg;		  /* in */
+	int64_t now;		  /* out: the vault's time when this began, or -1 */
+	bool suspended;		  /* out, with ERR_NO_ROOT_KEY: it is there, but disabled or sealed */
+	struct vault_terms terms; /* in */
+	void *op;		  /* the provider's */
+};
+
 struct vault_ops {
 	const char *name;
 	void (*make)(struct vault *, struct vault_make *);
@@ -74,6 +123,15 @@ struct vault_ops {
 	void (*store)(struct vault *, struct vault_change *);
 	void (*destroy)(struct vault *, struct vault_change *);
 	void (*probe)(struct vault *, struct vault_probe *);
+	/* These are NULL when nobody else uses the vault. */
+	void (*retire)(struct vault *, struct vault_change *);
+	void (*find)(struct vault *, struct vault_find *);
+	void (*news)(struct vault *, struct vault_news *);
+	/* What an administrator should see to, in static storage, or NULL. */
+	const char *(*complaint)(const struct vault *);
+	/* Where the object's record is, as lists show it; empty: not known. */
+	void (*record_id)(char id[UID_TEXT_LEN + 1], const struct object *o);
+	uint64_t (*sequence)(const struct object *o); /* of the object's record; 0: it has none */
 	void (*free)(struct vault *);
 };
 

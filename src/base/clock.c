@@ -20,6 +20,12 @@ clock_now(void)
 }
 
 int64_t
+clock_boot(void)
+{
+	return read_ns(CLOCK_BOOTTIME);
+}
+
+int64_t
 clock_wall(void)
 {
 	return read_ns(CLOCK_REALTIME) / NS_PER_S;

@@ -5,7 +5,7 @@
 #include <time.h>
 
 static bool frozen;
-static int64_t now_ns, wall_ns;
+static int64_t now_ns, wall_ns, suspended_ns;
 
 static int64_t
 read_ns(clockid_t id)
@@ -20,6 +20,12 @@ int64_t
 clock_now(void)
 {
 	return frozen ? now_ns : read_ns(CLOCK_MONOTONIC) + 1;
+}
+
+int64_t
+clock_boot(void)
+{
+	return frozen ? now_ns + suspended_ns : read_ns(CLOCK_BOOTTIME);
 }
 
 int64_t
@@ -54,4 +60,11 @@ clock_test_advance(int64_t ns)
 {
 	now_ns += ns;
 	wall_ns += ns;
+}
+
+void
+clock_test_jump(int64_t wall_jump_ns, int64_t boot_jump_ns)
+{
+	wall_ns += wall_jump_ns;
+	suspended_ns += boot_jump_ns;
 }

@@ -83,6 +83,24 @@ text_uuid7(char *out)
 	return ERR_OK;
 }
 
+int64_t
+text_uuid7_ms(const char *uuid)
+{
+	char hex[13] = "";
+	uint8_t b[6];
+	int64_t ms = 0;
+
+	if (strlen(uuid) != UID_TEXT_LEN || uuid[14] != '7')
+		return 0;
+	memcpy(hex, uuid, 8);
+	memcpy(hex + 8, uuid + 9, 4);
+	if (!text_unhex(b, sizeof(b), hex))
+		return 0;
+	for (size_t i = 0; i < sizeof(b); i++)
+		ms = ms << 8 | b[i];
+	return ms;
+}
+
 enum err
 text_uuid4(char *out)
 {

@@ -87,6 +87,31 @@ health_backup(struct json *j)
 	health_say(j, "backup", newer > 0 ? "warning" : "good", say);
 }
 
+/* What the watch last learned, of each tenant whose keys are elsewhere. */
+static void
+health_vaults(struct json *j, const struct keyferryd *d)
+{
+	struct tenants *ts = gate_tenants(d->gate);
+	char what[16 + TENANT_ID_MAX], text[CUSTODY_TEXT_MAX];
+	const char *complaint;
+	const struct tenant *t;
+
+	for (size_t i = 0; (t = tenants_at(ts, i)) != NULL; i++) {
+		if (t->custody == NULL)
+			continue;
+		snprintf(what, sizeof(what), "key manager of %s", t->id);
+		custody_text(t->custody, text);
+		health_say(j, what,
+		    custody_state(t->custody) == CUSTODY_FRESH	       ? "good"
+			: custody_state(t->custody) == CUSTODY_UNTRIED ? "warning"
+								       : "bad",
+		    text);
+		complaint = t->vault->ops->complaint(t->vault);
+		if (complaint != NULL)
+			health_say(j, what, "warning", complaint);
+	}
+}
+
 /* Only what is known already: asks nobody, so it answers even when all hangs. */
 static void
 run_health(struct control_call *call)
@@ -103,6 +128,7 @@ run_health(struct control_call *call)
 	health_line(&j, "integrity", whole,
 	    whole ? "every key that was asked for passed its check"
 		  : "stored keys did not pass their check: see the log for their identifiers");
+	health_vaults(&j, d);
 	health_backup(&j);
 	health_line(&j, "secure heap", d->heap_locked,
 	    d->heap_locked ? "locked" : "not locked: keys may be swapped out");
@@ -225,7 +251,13 @@ const struct control_command daemon_commands[] = {
     {"keys list", "[tenant=ID] [state=STATE] [name=NAME] [max=N] [offset=N]",
 	"objects, newest first", false, keys_list_run},
     {"keys show", "UID [tenant=ID]", "all attributes of one object", false, keys_show_run},
+    {"keys rebuild", "[tenant=ID]", "takes over into the ledger all that the key manager has", true,
+	keys_rebuild_run},
+    {"keys rewrap", "[tenant=ID]", "wraps all keys under the newest version of the root key", true,
+	keys_rewrap_run},
     {"backup", "DIRECTORY", "copies ledger and vault into an empty directory", true, backup_run},
+    {"cache list", "[TENANT]", "keys in memory, the last used first", false, cache_list_run},
+    {"cache flush", "[TENANT]", "wipes keys from memory", true, cache_flush_run},
     {"reload", "", "reads the configuration and the files that it names again", true, run_reload},
     {"drain", "", "stops accepting, lets requests end, then ends the daemon", true, run_drain},
     {"log-level", "[LEVEL]", "shows or sets how much is logged", true, run_log_level},

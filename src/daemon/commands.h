@@ -7,6 +7,10 @@ struct control_call;
 
 void keys_list_run(struct control_call *call);
 void keys_show_run(struct control_call *call);
+void keys_rebuild_run(struct control_call *call);
+void keys_rewrap_run(struct control_call *call);
 void backup_run(struct control_call *call);
+void cache_list_run(struct control_call *call);
+void cache_flush_run(struct control_call *call);
 
 #endif

@@ -11,6 +11,8 @@
 #include "daemon/config.h"
 #include "daemon/control.h"
 #include "gate/gate.h"
+#include "keys/cache.h"
+#include "keys/lookup.h"
 #include "keys/recover.h"
 #include "keys/store.h"
 #include "net/listen.h"
@@ -25,11 +27,14 @@ struct keyferryd {
 	struct store *store;
 	char *state_dir; /* of the start: a reload does not move it */
 	struct ledger *ledger;
+	struct lookups *lookups;
+	struct cache *cache;
 	struct upstream *upstream; /* NULL until a tenant needs it */
 	struct gate *gate;
 	struct listener *listeners[LISTENERS_MAX];
 	size_t listeners_count;
 	struct control *control;
+	struct walk *walk; /* a rebuild or rewrap under way, or NULL */
 	size_t sessions_ceiling; /* what descriptors allow */
 	bool heap_locked, stopping;
 	int64_t started;
@@ -37,6 +42,7 @@ struct keyferryd {
 	struct timer drain_deadline;
 	struct recover recover;
 	struct timer recover_again;
+	int64_t recover_pause; /* before the next attempt; 0: the last one ended well */
 	struct defer recover_soon;
 };
 
@@ -52,6 +58,9 @@ CHECKED enum err daemon_apply(struct keyferryd *d, const struct config *c, struc
 CHECKED enum err daemon_reload(struct keyferryd *d, struct buf *why);
 /* Only prepares, then throws away: what `keyferryd -t` does. */
 CHECKED enum err daemon_test(const struct config *c, struct buf *why);
+
+/* Ends the walk that is under way, if any; what it is changing is changed to the end. */
+void walk_stop(struct keyferryd *d);
 
 /* Stops accepting, lets requests end, then leaves the loop. */
 void daemon_stop(struct keyferryd *d, const char *why);

@@ -27,7 +27,8 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2, CHILD_FD = 3, LAST_TURNS = 1000 };
 #define STORAGE_CHILD "--storage-child"
 #define STORE_TIMEOUT (20 * NS_PER_S)
 #define CONTROL_TIMEOUT (60 * NS_PER_S)
-#define RECOVER_AGAIN (60 * NS_PER_S)
+#define RECOVER_AGAIN_LEAST NS_PER_S /* doubled each time: objects in doubt are locked */
+#define RECOVER_AGAIN_MOST (60 * NS_PER_S)
 
 extern char **environ;
 
@@ -75,10 +76,14 @@ recovered(struct wait *w, enum err e)
 	if (e != ERR_OK) {
 		LOG(LOG_WARN, "recover", "not finished, will be tried again",
 		    kv_text("error", err_name(e)));
-		if (timer_set(d->loop, &d->recover_again, clock_now() + RECOVER_AGAIN) != ERR_OK)
+		d->recover_pause = d->recover_pause == 0 ? RECOVER_AGAIN_LEAST : 2 * d->recover_pause;
+		if (d->recover_pause > RECOVER_AGAIN_MOST)
+			d->recover_pause = RECOVER_AGAIN_MOST;
+		if (timer_set(d->loop, &d->recover_again, clock_now() + d->recover_pause) != ERR_OK)
 			LOG(LOG_ERROR, "recover", "no memory for the timer");
 		return;
 	}
+	d->recover_pause = 0;
 	if (d->recover.creates_undone + d->recover.updates_undone + d->recover.destroys_done +
 		d->recover.destroys_undone > 0)
 		LOG(LOG_NOTICE, "recover", "half-done changes settled",
@@ -332,9 +337,15 @@ start(struct keyferryd *d, struct buf *why)
 	d->recover_again.fn = on_recover_again;
 	d->recover_soon.fn = on_recover_soon;
 	d->loop = loop_new();
-	e = d->loop != NULL ? start_store(d, why) : ERR_NO_MEMORY;
+	if (d->loop != NULL)
+		d->lookups = lookups_new(d->loop);
+	e = d->lookups != NULL ? start_store(d, why) : ERR_NO_MEMORY;
 	if (e == ERR_OK)
 		e = start_heap(d, why);
+	if (e == ERR_OK) {
+		d->cache = cache_new(d->loop, secret_heap_size() / 2);
+		e = d->cache != NULL ? ERR_OK : ERR_NO_MEMORY;
+	}
 	if (e == ERR_OK)
 		e = start_gate(d, why);
 	if (e == ERR_OK)
@@ -356,12 +367,17 @@ stop(struct keyferryd *d)
 		listener_free(d->listeners[i]);
 	wait_cancel(&d->recover.wait);
 	loop_undefer(&d->recover_soon);
+	walk_stop(d);
 	gate_free(d->gate);
 	upstream_shut(d->upstream);
+	if (d->loop != NULL)
+		loop_turn(d->loop, false); /* commands that waited for it are told */
 	/* requests that the gate abandoned with a change under way come to their end */
 	store_shut(d->store);
 	for (int i = 0; i < LAST_TURNS && metric_get(METRIC_REQUESTS) > 0; i++)
 		loop_turn(d->loop, false);
+	lookups_free(d->lookups);
+	cache_free(d->cache);
 	store_close(d->store);
 	if (d->ledger != NULL)
 		d->ledger->ops->free(d->ledger);

@@ -51,16 +51,23 @@ static enum err
 open_keyprotect(struct owned_tenant *o, struct keyferryd *d, const struct config_tenant *c,
     struct buf *why)
 {
+	const struct upstream_params p = {
+	    .loop = d->loop, .ledger = d->ledger, .lookups = d->lookups, .cache = d->cache};
 	const char *sentence = "";
-	enum err e = d->upstream != NULL ? ERR_OK : upstream_new(&d->upstream, d->loop, &sentence);
+	enum err e = d->upstream != NULL ? ERR_OK : upstream_new(&d->upstream, &p, &sentence);
 
 	if (e == ERR_OK)
-		e = upstream_vault(d->upstream, &c->vault.keyprotect, &o->t.vault, &sentence);
-	if (e == ERR_OK)
-		o->upstream = d->upstream;
-	else
+		e = upstream_vault(d->upstream, c, &o->t.vault, &sentence);
+	if (e != ERR_OK) {
 		buf_printf(why, "tenant \"%s\": %s", c->title, sentence);
-	return e;
+		return e;
+	}
+	o->upstream = d->upstream;
+	o->t.lookups = d->lookups;
+	o->t.cache = d->cache;
+	o->t.custody = upstream_custody(d->upstream, o->t.vault);
+	o->t.cache_terms = (struct cache_terms){c->revocation_bound_ns, c->ride_out_max_ns};
+	return ERR_OK;
 }
 
 /* A key that two gateways serve must not depend on what one of them alone was told. */
@@ -205,6 +212,12 @@ daemon_apply(struct keyferryd *d, const struct config *c, struct buf *why, size_
 	log_set_level(c->log_level);
 	*closed = gate_configure(d->gate, p.tls, p.tenants, &limits);
 	tell_certificates(p.tls);
+	for (size_t i = 0; i < tenants_count(p.tenants); i++) {
+		const struct tenant *t = tenants_at(p.tenants, i);
+
+		if (t->custody != NULL)
+			upstream_set(d->upstream, t->vault, &t->cache_terms);
+	}
 	prepared_fini(&p);
 	return ERR_OK;
 }

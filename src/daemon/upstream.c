@@ -15,7 +15,7 @@ enum { CONNECTIONS_MAX = 64, PER_HOST_MAX = 32, SETTINGS_MAX = 32 * 1024, WHY_MA
 #define CONNECT_TIMEOUT (3 * NS_PER_S)
 
 struct upstream {
-	struct loop *loop;
+	struct upstream_params p;
 	struct http *http;
 	struct iam_set *tokens;
 	struct list vaults;
@@ -26,12 +26,14 @@ struct shared_vault {
 	unsigned refs;
 	struct buf settings; /* what it was made from */
 	struct vault *vault;
+	struct custody *custody;
+	struct watch *watch; /* NULL when settings are only tested */
 };
 
 enum err
-upstream_new(struct upstream **out, struct loop *l, const char **why)
+upstream_new(struct upstream **out, const struct upstream_params *p, const char **why)
 {
-	const struct http_params p = {
+	const struct http_params hp = {
 	    .connections_max = CONNECTIONS_MAX,
 	    .per_host_max = PER_HOST_MAX,
 	    .connect_timeout_ns = CONNECT_TIMEOUT,
@@ -42,16 +44,16 @@ upstream_new(struct upstream **out, struct loop *l, const char **why)
 	*why = "out of memory";
 	if (u == NULL)
 		return ERR_NO_MEMORY;
-	u->loop = l;
+	u->p = *p;
 	list_init(&u->vaults);
 	e = http_init(why);
 	if (e != ERR_OK) {
 		alloc_free(u);
 		return e;
 	}
-	u->http = http_new(l, &p);
+	u->http = http_new(p->loop, &hp);
 	if (u->http != NULL)
-		u->tokens = iam_set_new(l, u->http);
+		u->tokens = iam_set_new(p->loop, u->http);
 	if (u->tokens == NULL) {
 		upstream_free(u);
 		return ERR_NO_MEMORY;
@@ -60,13 +62,21 @@ upstream_new(struct upstream **out, struct loop *l, const char **why)
 	return ERR_OK;
 }
 
+static void
+shut_vault(struct shared_vault *s)
+{
+	watch_free(s->watch);
+	s->watch = NULL;
+	vault_kp_shut(s->vault);
+}
+
 void
 upstream_shut(struct upstream *u)
 {
 	if (u == NULL)
 		return;
 	LIST_FOREACH(it, &u->vaults)
-		vault_kp_shut(CONTAINER_OF(it, struct shared_vault, link)->vault);
+		shut_vault(CONTAINER_OF(it, struct shared_vault, link));
 }
 
 void
@@ -77,7 +87,7 @@ upstream_free(struct upstream *u)
 	if (u->tokens != NULL)
 		iam_set_free(u->tokens);
 	if (u->http != NULL) {
-		loop_turn(u->loop, false); /* calls that were cancelled go between turns */
+		loop_turn(u->p.loop, false); /* calls that were cancelled go between turns */
 		http_free(u->http);
 	}
 	http_fini();
@@ -92,8 +102,11 @@ put_text(struct buf *b, const char *s)
 
 /* All of a vault's settings in one text: vaults with equal ones are the same. */
 static void
-put_settings(struct buf *b, const struct config_keyprotect *c)
+put_settings(struct buf *b, const struct config_tenant *t)
 {
+	const struct config_keyprotect *c = &t->vault.keyprotect;
+
+	put_text(b, t->id);
 	put_text(b, c->url);
 	put_text(b, c->iam_url);
 	put_text(b, c->instance);
@@ -114,7 +127,7 @@ static void
 tell_token_event(void *arg, const struct iam *i, const char *what, const char *detail)
 {
 	(void)arg;
-	LOG(LOG_WARN, "iam", what, kv_text("credential", iam_name(i)), kv_text("detail", detail));
+	LOG(iam_state(i) == IAM_GOOD ? LOG_INFO : LOG_WARN, "iam", what, kv_text("credential", iam_name(i)), kv_text("detail", detail));
 }
 
 /* A file that cannot be used is told before anybody needs it, and by its name. */
@@ -154,7 +167,7 @@ make_vault(struct upstream *u, const struct config_keyprotect *c, struct vault *
 		return e;
 	}
 	vault_kp_defaults(&p);
-	p.loop = u->loop;
+	p.loop = u->p.loop;
 	p.http = u->http;
 	p.iam = iam;
 	p.url = c->url;
@@ -188,15 +201,43 @@ same_settings(struct upstream *u, const struct buf *settings)
 	return NULL;
 }
 
+/* The custody, and who keeps asking. */
+static enum err
+begin_watch(struct upstream *u, struct shared_vault *s, const struct config_tenant *c)
+{
+	const struct custody_params cp = {
+	    .name = c->id, .bound_ns = c->revocation_bound_ns, .ride_out_ns = c->ride_out_max_ns};
+	struct watch_params wp = {
+	    .loop = u->p.loop,
+	    .vault = s->vault,
+	    .ledger = u->p.ledger,
+	    .lookups = u->p.lookups,
+	    .cache = u->p.cache,
+	    .tenant = c->id,
+	    .bound_ns = c->revocation_bound_ns,
+	};
+
+	s->custody = wp.custody = custody_new(&cp);
+	if (s->custody == NULL || u->p.ledger == NULL)
+		return s->custody != NULL ? ERR_OK : ERR_NO_MEMORY;
+	s->watch = watch_new(&wp);
+	return s->watch != NULL ? ERR_OK : ERR_NO_MEMORY;
+}
+
 static void
 shared_free(struct shared_vault *s)
 {
+	watch_free(s->watch);
+	if (s->custody != NULL)
+		custody_unref(s->custody);
+	if (s->vault != NULL)
+		s->vault->ops->free(s->vault);
 	buf_fini(&s->settings);
 	alloc_free(s);
 }
 
 enum err
-upstream_vault(struct upstream *u, const struct config_keyprotect *c, struct vault **out,
+upstream_vault(struct upstream *u, const struct config_tenant *c, struct vault **out,
     const char **why)
 {
 	struct shared_vault *s = alloc_zero(sizeof(*s)), *same;
@@ -214,7 +255,9 @@ upstream_vault(struct upstream *u, const struct config_keyprotect *c, struct vau
 		s = same;
 	} else {
 		if (e == ERR_OK)
-			e = make_vault(u, c, &s->vault, why);
+			e = make_vault(u, &c->vault.keyprotect, &s->vault, why);
+		if (e == ERR_OK)
+			e = begin_watch(u, s, c);
 		if (e != ERR_OK) {
 			shared_free(s);
 			return e;
@@ -226,19 +269,53 @@ upstream_vault(struct upstream *u, const struct config_keyprotect *c, struct vau
 	return ERR_OK;
 }
 
-void
-upstream_release(struct upstream *u, struct vault *v)
+static struct shared_vault *
+find_shared(struct upstream *u, const struct vault *v)
 {
 	LIST_FOREACH(it, &u->vaults) {
 		struct shared_vault *s = CONTAINER_OF(it, struct shared_vault, link);
 
-		if (s->vault != v)
-			continue;
-		if (--s->refs == 0) {
-			list_remove(&s->link);
-			v->ops->free(v);
-			shared_free(s);
-		}
-		return;
+		if (s->vault == v)
+			return s;
 	}
+	return NULL;
+}
+
+struct custody *
+upstream_custody(struct upstream *u, const struct vault *v)
+{
+	struct shared_vault *s = find_shared(u, v);
+
+	return s != NULL ? s->custody : NULL;
+}
+
+struct watch *
+upstream_watch(struct upstream *u, const struct vault *v)
+{
+	struct shared_vault *s = find_shared(u, v);
+
+	return s != NULL ? s->watch : NULL;
+}
+
+void
+upstream_set(struct upstream *u, const struct vault *v, const struct cache_terms *terms)
+{
+	struct shared_vault *s = find_shared(u, v);
+
+	if (s == NULL)
+		return;
+	custody_set(s->custody, terms->bound_ns, terms->ride_out_ns);
+	if (s->watch != NULL)
+		watch_set_bound(s->watch, terms->bound_ns);
+}
+
+void
+upstream_release(struct upstream *u, struct vault *v)
+{
+	struct shared_vault *s = find_shared(u, v);
+
+	if (s == NULL || --s->refs > 0)
+		return;
+	list_remove(&s->link);
+	shared_free(s);
 }

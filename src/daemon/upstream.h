@@ -9,12 +9,24 @@
 
 #include "base/loop.h"
 #include "daemon/config.h"
+#include "keys/cache.h"
+#include "keys/custody.h"
+#include "keys/lookup.h"
 #include "keys/vault.h"
+#include "keys/watch.h"
 
 struct upstream;
 
+/* Borrowed.  Without a ledger nothing is watched: only settings are tested. */
+struct upstream_params {
+	struct loop *loop;
+	struct ledger *ledger;
+	struct lookups *lookups;
+	struct cache *cache;
+};
 /* One at a time in a process.  *why is a sentence in static storage. */
-CHECKED enum err upstream_new(struct upstream **out, struct loop *l, const char **why);
+CHECKED enum err upstream_new(struct upstream **out, const struct upstream_params *p,
+    const char **why);
 /* Gives up all that is under way: it ends with ERR_VAULT_DOWN, and so does all that begins. */
 void upstream_shut(struct upstream *u);
 /* Every vault was given back.  NULL is allowed. */
@@ -24,8 +36,13 @@ void upstream_free(struct upstream *u);
  * A reference; ERR_CONFIG when a setting is not what it has to be, or the credential's file cannot
  * be used.  *why is valid until the next call.
  */
-CHECKED enum err upstream_vault(struct upstream *u, const struct config_keyprotect *c,
+CHECKED enum err upstream_vault(struct upstream *u, const struct config_tenant *c,
     struct vault **out, const char **why);
+/* What is known of the vault's key manager.  Borrowed. */
+struct custody *upstream_custody(struct upstream *u, const struct vault *v);
+struct watch *upstream_watch(struct upstream *u, const struct vault *v);
+/* Takes the tenant's times into use. */
+void upstream_set(struct upstream *u, const struct vault *v, const struct cache_terms *terms);
 void upstream_release(struct upstream *u, struct vault *v);
 
 #endif

@@ -9,8 +9,9 @@ changes_init(struct changes *c, struct arena *a, size_t room)
 {
 	c->all = arena_array(a, room, sizeof(*c->all));
 	c->keys = arena_array(a, room, sizeof(struct secret *));
+	c->olds = arena_array(a, room, sizeof(const struct object *));
 	c->count = 0;
-	c->room = c->all != NULL && c->keys != NULL ? room : 0;
+	c->room = c->all != NULL && c->keys != NULL && c->olds != NULL ? room : 0;
 	return c->room == room ? ERR_OK : ERR_NO_MEMORY;
 }
 
@@ -62,10 +63,26 @@ changes_put(struct changes *c, enum change_kind kind, struct object *o, struct s
 	if (i == c->count) {
 		c->all[i].kind = kind;
 		c->keys[i] = key;
+		c->olds[i] = NULL;
 		c->count++;
 	} else if (c->all[i].kind == CHANGE_UPDATE) {
 		c->all[i].kind = kind;
+	} else if (c->all[i].kind == CHANGE_REPLACE && kind == CHANGE_DESTROY) {
+		c->all[i].kind = kind; /* the successor was not stored: it is the old one that goes */
+		o->record = c->olds[i]->record;
+		o->record_len = c->olds[i]->record_len;
 	}
 	c->all[i].object = o;
 	return ERR_OK;
+}
+
+enum err
+changes_replace(struct changes *c, struct object *o, const struct object *old)
+{
+	size_t i = place(c, o->uid);
+	enum err e = changes_put(c, CHANGE_REPLACE, o, NULL);
+
+	if (e == ERR_OK && c->all[i].kind == CHANGE_REPLACE && c->olds[i] == NULL)
+		c->olds[i] = old;
+	return e;
 }

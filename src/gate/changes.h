@@ -18,6 +18,7 @@
 struct changes {
 	struct change *all;
 	struct secret **keys; /* of objects made in this message; NULL for others */
+	const struct object **olds; /* CHANGE_REPLACE: whose record is retired in the end */
 	size_t count, room;
 };
 
@@ -37,6 +38,11 @@ struct secret *changes_key(const struct changes *c, const char *uid);
  */
 CHECKED enum err changes_put(struct changes *c, enum change_kind kind, struct object *o,
     struct secret *key);
+/*
+ * Adds an object with a new record in the place of another's: old is the object as it is stored,
+ * and stays as long as the changes.
+ */
+CHECKED enum err changes_replace(struct changes *c, struct object *o, const struct object *old);
 
 /*
  * Makes the changes durable: intents, then the vault, then the ledger.  Runs to its end whatever
@@ -46,6 +52,7 @@ CHECKED enum err changes_put(struct changes *c, enum change_kind kind, struct ob
  */
 struct commit {
 	struct wait wait;
+	struct stamp began; /* in: before anything of the message was done */
 	/* private */
 	struct tenant *tenant;
 	struct changes *changes;

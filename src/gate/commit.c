@@ -4,10 +4,12 @@
  *
  *   no keys made or destroyed:  ledger commit
  *   otherwise:                  ledger prepare -> vault stores -> vault destroys -> ledger commit
+ *                               -> vault retires what was replaced, with nobody waiting for it
  *
  * prepare locks all that the message changes, so that no other message makes the last step fail.
  * What fails before a record was destroyed is undone here.  What may have happened or not (an
- * answer was lost) is left to its intents: recovery looks at the vault and settles them.
+ * answer was lost) is left to its intents: recovery looks at the vault and settles them.  So is what
+ * was replaced: a successor counts wherever it is seen, so that there is no way back from it.
  */
 #include "changes.h"
 
@@ -30,9 +32,27 @@ is_definite(enum err e)
 }
 
 static bool
+is_insert(const struct change *ch)
+{
+	return ch->kind == CHANGE_INSERT && !object_is_destroyed(ch->object);
+}
+
+static bool
 is_store(const struct change *ch)
 {
-	return ch->kind == CHANGE_INSERT && ch->object->record != NULL;
+	return is_insert(ch) || ch->kind == CHANGE_REPLACE;
+}
+
+static bool
+is_destroy(const struct change *ch)
+{
+	return ch->kind == CHANGE_DESTROY;
+}
+
+static bool
+is_replace(const struct change *ch)
+{
+	return ch->kind == CHANGE_REPLACE;
 }
 
 static bool
@@ -44,12 +64,11 @@ touches_vault(const struct changes *cs)
 	return false;
 }
 
-/* Position of the next change of that kind at or after from; count when there is none. */
+/* Position of the next such change at or after from; count when there is none. */
 static size_t
-next_of(const struct changes *cs, size_t from, bool store)
+next_of(const struct changes *cs, size_t from, bool (*is)(const struct change *))
 {
-	while (from < cs->count &&
-	    (store ? !is_store(&cs->all[from]) : cs->all[from].kind != CHANGE_DESTROY))
+	while (from < cs->count && !is(&cs->all[from]))
 		from++;
 	return from;
 }
@@ -95,11 +114,15 @@ undo_step(struct commit *c)
 {
 	struct vault *v = c->tenant->vault;
 
-	c->at = next_of(c->changes, c->at, true);
+	c->at = next_of(c->changes, c->at, is_insert);
 	if (c->at < c->changes->count) {
 		c->vault.object = c->changes->all[c->at].object;
 		c->vault.wait.done = unstored;
 		v->ops->destroy(v, &c->vault);
+		return;
+	}
+	if (next_of(c->changes, 0, is_replace) < c->changes->count) {
+		finish(c, c->error);
 		return;
 	}
 	c->ledger.wait.done = abandoned;
@@ -114,14 +137,54 @@ undo(struct commit *c, enum err e)
 	undo_step(c);
 }
 
+/* Nothing depends on it: their successors are known to count. */
+static void
+retire_old(struct commit *c)
+{
+	struct vault *v = c->tenant->vault;
+
+	for (size_t i = next_of(c->changes, 0, is_replace); i < c->changes->count;
+	     i = next_of(c->changes, i + 1, is_replace)) {
+		struct vault_change once = {
+		    .object = c->changes->olds[i],
+		    .successor = c->changes->all[i].object,
+		    .terms.background = true,
+		};
+
+		v->ops->retire(v, &once);
+		wait_cancel(&once.wait);
+	}
+}
+
+/* What was made is about to be asked for; what was destroyed must not be served. */
+static void
+update_cache(struct commit *c)
+{
+	const struct tenant *t = c->tenant;
+
+	for (size_t i = 0; t->cache != NULL && i < c->changes->count; i++) {
+		const struct change *ch = &c->changes->all[i];
+
+		if (ch->kind == CHANGE_DESTROY)
+			cache_forget(t->cache, t->id, ch->object->uid);
+		else if (is_insert(ch) && c->changes->keys[i] != NULL)
+			cache_put(t->cache, t->custody, ch->object, c->changes->keys[i],
+			    &t->cache_terms, &c->began);
+	}
+}
+
 static void
 committed(struct wait *w, enum err e)
 {
 	struct commit *c = CONTAINER_OF(w, struct commit, ledger.wait);
 
+	if (e == ERR_OK) {
+		retire_old(c);
+		update_cache(c);
+	}
 	if (e == ERR_OK || !is_definite(e) || !touches_vault(c->changes))
 		finish(c, e);
-	else if (next_of(c->changes, 0, false) == c->changes->count)
+	else if (next_of(c->changes, 0, is_destroy) == c->changes->count)
 		undo(c, e);
 	else
 		finish(c, e == ERR_CONFLICT ? ERR_BUSY : e); /* a record is gone: recovery ends it */
@@ -161,7 +224,7 @@ vault_step(struct commit *c)
 	size_t n = c->changes->count;
 
 	if (c->at < n) {
-		c->at = next_of(c->changes, c->at, true);
+		c->at = next_of(c->changes, c->at, is_store);
 		if (c->at < n) {
 			c->vault.object = c->changes->all[c->at].object;
 			c->vault.wait.done = stored;
@@ -169,7 +232,7 @@ vault_step(struct commit *c)
 			return;
 		}
 	}
-	c->at = n + next_of(c->changes, c->at - n, false);
+	c->at = n + next_of(c->changes, c->at - n, is_destroy);
 	if (c->at < 2 * n) {
 		c->vault.object = c->changes->all[c->at - n].object;
 		c->vault.wait.done = destroyed;

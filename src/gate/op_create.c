@@ -111,6 +111,7 @@ create_start(struct request *rq)
 	set_birth(rq, c->object);
 	c->make.arena = rq->arena;
 	c->make.object = c->object;
+	c->make.terms.deadline = rq->p.deadline;
 	rq_await(rq, &c->make.wait, create_made);
 	v->ops->make(v, &c->make);
 }

@@ -9,11 +9,13 @@
 struct get {
 	char uid[UID_TEXT_LEN + 1];
 	uint32_t format;
-	struct vault_unwrap unwrap;
+	struct vault_unwrap unwrap; /* these two: one of them */
+	struct cache_get cached;
 };
 
 static void get_loaded(struct request *rq, enum err e);
 static void get_unwrapped(struct request *rq, enum err e);
+static void get_cached(struct request *rq, enum err e);
 
 static enum err
 read_get(struct request *rq, struct get *g)
@@ -48,19 +50,14 @@ get_start(struct request *rq)
 	enum err e = g != NULL ? rq_own_secret(rq, &g->unwrap.key) : ERR_NO_MEMORY;
 
 	if (e == ERR_OK)
+		e = rq_own_secret(rq, &g->cached.key);
+	if (e == ERR_OK)
 		e = read_get(rq, g);
 	if (e != ERR_OK) {
 		rq_done(rq, e);
 		return;
 	}
 	rq_load(rq, g->uid, get_loaded);
-}
-
-/* A destroyed key does not exist any more for those who want it. */
-static bool
-is_destroyed(const struct object *o)
-{
-	return o->state == OBJECT_DESTROYED || o->state == OBJECT_DESTROYED_COMPROMISED;
 }
 
 /* Such keys leave wrapped or not at all; we cannot wrap. */
@@ -71,6 +68,22 @@ is_hidden(const struct object *o)
 }
 
 static void
+ask_cache(struct request *rq, struct get *g)
+{
+	const struct tenant *t = rq->p.tenant;
+
+	g->cached = (struct cache_get){
+	    .custody = t->custody,
+	    .vault = t->vault,
+	    .object = rq_object(rq),
+	    .vault_terms.deadline = rq->p.deadline,
+	    .terms = t->cache_terms,
+	};
+	rq_await(rq, &g->cached.wait, get_cached);
+	cache_get(t->cache, &g->cached);
+}
+
+static void
 get_loaded(struct request *rq, enum err e)
 {
 	struct get *g = rq->state;
@@ -78,21 +91,25 @@ get_loaded(struct request *rq, enum err e)
 	struct vault *v = rq->p.tenant->vault;
 	struct secret *made;
 
-	if (e == ERR_OK && is_destroyed(o))
-		e = ERR_NO_OBJECT;
+	if (e == ERR_OK && object_is_destroyed(o))
+		e = ERR_NO_OBJECT; /* it does not exist any more for those who want it */
 	else if (e == ERR_OK && is_hidden(o))
 		e = ERR_DENIED;
 	if (e != ERR_OK) {
 		rq_done(rq, e);
 		return;
 	}
-	g->unwrap.object = o;
-	rq_await(rq, &g->unwrap.wait, get_unwrapped);
 	made = changes_key(&rq->changes, g->uid);
 	if (made != NULL) {
 		g->unwrap.key = secret_ref(made);
+		rq_await(rq, &g->unwrap.wait, get_unwrapped);
 		wait_finish_soon(rq->p.loop, &g->unwrap.wait, ERR_OK);
+	} else if (rq->p.tenant->cache != NULL) {
+		ask_cache(rq, g);
 	} else {
+		g->unwrap.object = o;
+		g->unwrap.terms.deadline = rq->p.deadline;
+		rq_await(rq, &g->unwrap.wait, get_unwrapped);
 		v->ops->unwrap(v, &g->unwrap);
 	}
 }
@@ -144,12 +161,28 @@ set_served(struct request *rq)
 	return e == ERR_OK ? changes_put(&rq->changes, CHANGE_UPDATE, o, NULL) : e;
 }
 
+/* From here on it is as if the vault had answered. */
+static void
+get_cached(struct request *rq, enum err e)
+{
+	struct get *g = rq->state;
+
+	g->unwrap.key = g->cached.key;
+	g->unwrap.gone = g->cached.gone;
+	g->cached.key = NULL;
+	get_unwrapped(rq, e);
+}
+
 static void
 get_unwrapped(struct request *rq, enum err e)
 {
 	struct get *g = rq->state;
 	const struct object *o = rq_object(rq);
 
+	if (e == ERR_NO_OBJECT && rq_may_reload(rq)) {
+		rq_reload(rq, g->unwrap.gone, get_loaded);
+		return;
+	}
 	if (e == ERR_OK)
 		e = set_served(rq);
 	if (e == ERR_OK) {

@@ -27,6 +27,11 @@ struct lifecycle {
 	uint32_t reason;
 	const char *message;
 	int64_t occurred; /* or NO_DATE */
+
+	/* where others use the vault as well */
+	struct object *object; /* as it will be */
+	struct vault_unwrap unwrap;
+	struct vault_make make;
 };
 
 static void
@@ -46,9 +51,7 @@ apply(struct object *o, const struct lifecycle *lc, int64_t now)
 		o->date[DATE_COMPROMISE_OCCURRENCE] = lc->occurred;
 		break;
 	case ACT_DESTROY:
-		o->date[DATE_DESTROY] = now;
-		o->record = NULL;
-		o->record_len = 0;
+		o->date[DATE_DESTROY] = now; /* the ledger drops the record, the vault has to find it */
 		break;
 	case ACT_COUNT:
 		break;
@@ -57,6 +60,81 @@ apply(struct object *o, const struct lifecycle *lc, int64_t now)
 		o->revocation_code = lc->reason;
 		o->revocation_text = lc->message;
 	}
+}
+
+static void lifecycle_loaded(struct request *rq, enum err e);
+
+static void
+finish_change(struct request *rq, enum err e, struct object *o)
+{
+	rq_put_uid(rq, o->uid);
+	rq_done(rq, e);
+}
+
+static void
+successor_made(struct request *rq, enum err e)
+{
+	struct lifecycle *lc = rq->state;
+
+	if (e == ERR_OK)
+		e = changes_replace(&rq->changes, lc->object, rq_object(rq));
+	finish_change(rq, e, lc->object);
+}
+
+static void
+make_successor(struct request *rq, struct lifecycle *lc)
+{
+	struct vault *v = rq->p.tenant->vault;
+
+	lc->make.key = secret_ref(lc->unwrap.key);
+	lc->make.arena = rq->arena;
+	lc->make.object = lc->object;
+	lc->make.terms.deadline = rq->p.deadline;
+	rq_await(rq, &lc->make.wait, successor_made);
+	v->ops->make(v, &lc->make);
+}
+
+static void
+successor_unwrapped(struct request *rq, enum err e)
+{
+	struct lifecycle *lc = rq->state;
+
+	if (e == ERR_NO_OBJECT && rq_may_reload(rq))
+		rq_reload(rq, lc->unwrap.gone, lifecycle_loaded);
+	else if (e != ERR_OK)
+		rq_done(rq, e);
+	else
+		make_successor(rq, lc);
+}
+
+/*
+ * A revocation that all gateways shall see goes into the object's record, which never changes: a
+ * successor takes its place.
+ */
+static void
+start_successor(struct request *rq, struct lifecycle *lc, struct object *o)
+{
+	struct vault *v = rq->p.tenant->vault;
+	struct secret *made = changes_key(&rq->changes, o->uid);
+
+	lc->object = o;
+	if (made != NULL) { /* in this message: it has no record that anybody has seen */
+		o->record = NULL;
+		o->record_len = 0;
+		lc->unwrap.key = secret_ref(made);
+		make_successor(rq, lc);
+		return;
+	}
+	lc->unwrap.object = rq_object(rq);
+	lc->unwrap.terms.deadline = rq->p.deadline;
+	rq_await(rq, &lc->unwrap.wait, successor_unwrapped);
+	v->ops->unwrap(v, &lc->unwrap);
+}
+
+static bool
+is_revocation(enum act act)
+{
+	return act == ACT_DEACTIVATE || act == ACT_COMPROMISE;
 }
 
 static void
@@ -77,10 +155,13 @@ lifecycle_loaded(struct request *rq, enum err e)
 		return;
 	}
 	apply(o, lc, clock_wall());
+	if (rq->p.tenant->lookups != NULL && is_revocation(lc->act) && !object_is_destroyed(o)) {
+		start_successor(rq, lc, o);
+		return;
+	}
 	e = changes_put(&rq->changes,
 	    lc->act == ACT_DESTROY ? CHANGE_DESTROY : CHANGE_UPDATE, o, NULL);
-	rq_put_uid(rq, o->uid);
-	rq_done(rq, e);
+	finish_change(rq, e, o);
 }
 
 /* A payload that is a Unique Identifier and what `rest` reads. */
@@ -92,6 +173,10 @@ lifecycle_start(struct request *rq, enum act act,
 	char uid[UID_TEXT_LEN + 1];
 	enum err e = lc != NULL ? rq_take_uid(rq, uid) : ERR_NO_MEMORY;
 
+	if (e == ERR_OK)
+		e = rq_own_secret(rq, &lc->unwrap.key);
+	if (e == ERR_OK)
+		e = rq_own_secret(rq, &lc->make.key);
 	if (e == ERR_OK) {
 		lc->act = act;
 		lc->occurred = NO_DATE;

@@ -110,6 +110,7 @@ rq_start(struct request **out, const struct request_params *p, const uint8_t *ms
 		return false;
 	rq->p = *p;
 	rq->started = clock_now();
+	rq->commit.began = stamp_now();
 	rq->turn.fn = rq_step;
 	rq->deadline.fn = rq_expired;
 	rq->again.fn = rq_again;
@@ -198,49 +199,6 @@ rq_take_uid(struct request *rq, char uid[UID_TEXT_LEN + 1])
 	}
 	memcpy(rq->outcomes[rq->item].uid, uid, strlen(uid) + 1);
 	return ERR_OK;
-}
-
-static void
-rq_loaded(struct request *rq, enum err e)
-{
-	if (e == ERR_OK && rq->object == NULL) {
-		rq->load.object->state = object_state_at(rq->load.object, clock_wall());
-		rq->object = rq->load.object;
-	}
-	rq->load_next(rq, e);
-}
-
-void
-rq_load(struct request *rq, const char *uid, void (*next)(struct request *, enum err))
-{
-	struct ledger *ledger = rq->p.tenant->ledger;
-
-	rq->load = (struct ledger_load){
-	    .arena = rq->arena,
-	    .tenant = rq->p.tenant->id,
-	    .uid = arena_text(rq->arena, uid, strlen(uid)),
-	};
-	rq->load_next = next;
-	rq->object = changes_find(&rq->changes, uid);
-	rq_await(rq, &rq->load.wait, rq_loaded);
-	if (rq->object != NULL)
-		wait_finish_soon(rq->p.loop, &rq->load.wait, ERR_OK);
-	else if (rq->load.uid == NULL)
-		wait_finish_soon(rq->p.loop, &rq->load.wait, ERR_NO_MEMORY);
-	else
-		ledger->ops->load(ledger, &rq->load);
-}
-
-const struct object *
-rq_object(struct request *rq)
-{
-	return rq->object;
-}
-
-struct object *
-rq_object_copy(struct request *rq)
-{
-	return object_copy(rq->arena, rq->object);
 }
 
 static void

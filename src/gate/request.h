@@ -18,6 +18,7 @@
 #include "kmip/message.h"
 #include "kmip/ttlv.h"
 #include "gate/tenant.h"
+#include "keys/lookup.h"
 
 #include "changes.h"
 #include "op.h"
@@ -70,6 +71,8 @@ struct request {
 	struct ledger_load load;
 	void (*load_next)(struct request *, enum err);
 	const struct object *object; /* what rq_load() found */
+	struct lookup lookup;
+	bool looked_up; /* in the vault, for this load */
 
 	/* the message */
 	char placeholder[UID_TEXT_LEN + 1]; /* ID Placeholder; empty: none */
@@ -113,6 +116,13 @@ CHECKED enum err rq_take_uid(struct request *rq, char uid[UID_TEXT_LEN + 1]);
  */
 void rq_load(struct request *rq, const char *uid, void (*next)(struct request *, enum err));
 const struct object *rq_object(struct request *rq);
+/*
+ * The vault does not have the object's record any more: another gateway may have replaced it.
+ * rq_may_reload() tells whether that is worth a look, once for each load; then rq_reload() looks,
+ * loads the object anew and runs next.  gone: as struct vault_unwrap has it.
+ */
+bool rq_may_reload(const struct request *rq);
+void rq_reload(struct request *rq, enum vault_gone gone, void (*next)(struct request *, enum err));
 /* A copy of it that may be changed and handed to changes_put(); NULL without memory. */
 struct object *rq_object_copy(struct request *rq);
 

@@ -142,7 +142,7 @@ unpack_changes(struct unpack *u, struct arena *a, struct row_change **out, size_
 		uint8_t kind = unpack_u8(u);
 		const uint8_t *at = unpack_bytes(u, &len);
 
-		if (u->bad || kind > CHANGE_DESTROY)
+		if (u->bad || kind >= CHANGE_KINDS)
 			return ERR_INTERNAL;
 		all[i].kind = (enum change_kind)kind;
 		unpack_init(&body, at, len);
@@ -171,7 +171,7 @@ check_row(struct db *db, struct arena *a, struct row_change *c, bool load)
 	if (e != ERR_OK)
 		return e;
 	if (!row)
-		return c->kind == CHANGE_INSERT ? ERR_OK : ERR_NO_OBJECT;
+		return c->kind == CHANGE_INSERT || c->kind == CHANGE_ADOPT ? ERR_OK : ERR_NO_OBJECT;
 	c->id = sqlite3_column_int64(st, 0);
 	revision = (uint64_t)sqlite3_column_int64(st, 1);
 	if (c->kind == CHANGE_INSERT || revision != c->object->revision) {
@@ -185,6 +185,12 @@ check_row(struct db *db, struct arena *a, struct row_change *c, bool load)
 	return e;
 }
 
+static bool
+needs_intent(enum change_kind kind)
+{
+	return kind != CHANGE_UPDATE && kind != CHANGE_ADOPT;
+}
+
 static enum err
 check_changes(struct db *db, struct arena *a, uint64_t owner, struct row_change *all, size_t count,
     bool commit)
@@ -195,7 +201,7 @@ check_changes(struct db *db, struct arena *a, uint64_t owner, struct row_change 
 		e = check_row(db, a, &all[i], commit);
 		if (e == ERR_OK)
 			e = db_intent_check(db, owner, &all[i],
-			    commit && (owner != 0 || all[i].kind != CHANGE_UPDATE));
+			    commit && (owner != 0 || needs_intent(all[i].kind)));
 	}
 	return e;
 }

@@ -76,11 +76,11 @@ envelope_hash(struct envelope_crypto *c, const void *data, size_t len, uint8_t o
 }
 
 void
-envelope_pack_clear(struct buf *b, const struct object *o)
+envelope_pack_clear(struct buf *b, const struct object *o, uint64_t sequence)
 {
 	pack_u8(b, ENVELOPE_VERSION);
 	pack_text(b, o->uid);
-	pack_u64(b, 1);
+	pack_u64(b, sequence);
 	pack_u32(b, o->type);
 	pack_u32(b, o->algorithm);
 	pack_u32(b, o->length);
@@ -89,6 +89,8 @@ envelope_pack_clear(struct buf *b, const struct object *o)
 	pack_u8(b, DATE_COUNT);
 	for (int i = 0; i < DATE_COUNT; i++)
 		pack_u64(b, (uint64_t)o->date[i]);
+	pack_u32(b, o->revocation_code);
+	pack_text(b, o->revocation_text);
 	pack_u32(b, (uint32_t)o->attrs_count);
 	for (size_t i = 0; i < o->attrs_count; i++) {
 		pack_text(b, o->attrs[i].name);
@@ -160,7 +162,7 @@ envelope_seal(struct envelope_crypto *c, const struct rootkeys *roots, const str
 	buf_init(&b, OBJECT_SIZE_MAX);
 	buf_init(&aad, AAD_MAX);
 	wrapped = arena_zalloc(a, secret_len(key));
-	envelope_pack_clear(&b, o);
+	envelope_pack_clear(&b, o, 1);
 	if (buf_error(&b) == ERR_OK && wrapped != NULL)
 		e = pack_aad(c, &aad, o->tenant, o->uid, b.data, b.len);
 	if (e != ERR_OK)
@@ -188,24 +190,77 @@ out:
 	return e;
 }
 
-static void
-skip_attrs(struct unpack *u)
+/* Into the object, unless it is NULL. */
+static enum err
+read_attrs(struct unpack *u, struct object *o, struct arena *a)
 {
 	uint32_t count = unpack_u32(u);
-	size_t len;
+	enum err e = ERR_OK;
 
-	for (uint32_t i = 0; i < count && !u->bad; i++) {
-		unpack_bytes(u, &len);
-		unpack_u32(u);
-		unpack_bytes(u, &len);
+	for (uint32_t i = 0; i < count && !u->bad && e == ERR_OK; i++) {
+		size_t name_len, len;
+		const uint8_t *name = unpack_bytes(u, &name_len), *value;
+		uint32_t index = unpack_u32(u);
+
+		value = unpack_bytes(u, &len);
+		if (u->bad || o == NULL)
+			continue;
+		if (memchr(name, 0, name_len) != NULL)
+			return ERR_INTEGRITY;
+		e = object_attr_set(o, a, (const char *)name, name_len, index, value, len);
 	}
+	return e;
 }
 
-enum err
-envelope_read_clear(struct unpack *u, struct envelope_clear *clear)
+static enum err
+read_revocation(struct unpack *u, struct object *o, struct arena *a)
+{
+	uint32_t code = unpack_u32(u);
+	size_t len;
+	const uint8_t *text = unpack_bytes(u, &len);
+
+	if (u->bad || o == NULL)
+		return ERR_OK;
+	o->revocation_code = code;
+	if (len == 0)
+		return ERR_OK;
+	if (memchr(text, 0, len) != NULL)
+		return ERR_INTEGRITY;
+	o->revocation_text = arena_text(a, (const char *)text, len);
+	return o->revocation_text != NULL ? ERR_OK : ERR_NO_MEMORY;
+}
+
+/* What the ledger may have changed since: usage mask, state, dates, revocation, attributes. */
+static enum err
+read_rest(struct unpack *u, struct object *o, struct arena *a)
+{
+	uint32_t mask = unpack_u32(u);
+	uint8_t state = unpack_u8(u), dates = unpack_u8(u);
+	enum err e;
+
+	if (o != NULL) {
+		if (state < OBJECT_PRE_ACTIVE || state > OBJECT_COMPROMISED)
+			return ERR_INTEGRITY;
+		o->usage_mask = mask;
+		o->state = (enum object_state)state;
+	}
+	for (unsigned i = 0; i < dates; i++) {
+		int64_t when = (int64_t)unpack_u64(u);
+
+		if (o != NULL && i < DATE_COUNT)
+			o->date[i] = when;
+	}
+	e = read_revocation(u, o, a);
+	return e == ERR_OK ? read_attrs(u, o, a) : e;
+}
+
+/* o NULL: only what never changes is wanted. */
+static enum err
+read_clear(struct unpack *u, struct envelope_clear *clear, struct object *o, struct arena *a)
 {
 	const uint8_t *start = u->p;
 	uint8_t version = unpack_u8(u);
+	enum err e;
 
 	if (!u->bad && version > ENVELOPE_VERSION)
 		return ERR_SCHEMA;
@@ -214,13 +269,37 @@ envelope_read_clear(struct unpack *u, struct envelope_clear *clear)
 	clear->type = unpack_u32(u);
 	clear->algorithm = unpack_u32(u);
 	clear->length = unpack_u32(u);
-	unpack_u32(u); /* usage mask, state, dates: what the ledger may have changed since */
-	unpack_u8(u);
-	for (unsigned n = unpack_u8(u); n > 0; n--)
-		unpack_u64(u);
-	skip_attrs(u);
+	e = read_rest(u, o, a);
 	clear->len = (size_t)(u->p - start);
-	return u->bad || version == 0 ? ERR_INTEGRITY : ERR_OK;
+	return u->bad || version == 0 ? ERR_INTEGRITY : e;
+}
+
+enum err
+envelope_read_clear(struct unpack *u, struct envelope_clear *clear)
+{
+	return read_clear(u, clear, NULL, NULL);
+}
+
+enum err
+envelope_read_object(
+    struct unpack *u, struct arena *a, struct envelope_clear *clear, struct object **out)
+{
+	struct object *o = arena_zalloc(a, sizeof(*o));
+	enum err e;
+
+	if (o == NULL)
+		return ERR_NO_MEMORY;
+	for (int i = 0; i < DATE_COUNT; i++)
+		o->date[i] = NO_DATE;
+	e = read_clear(u, clear, o, a);
+	if (e != ERR_OK)
+		return e;
+	memcpy(o->uid, clear->uid, sizeof(o->uid));
+	o->type = clear->type;
+	o->algorithm = clear->algorithm;
+	o->length = clear->length;
+	*out = o;
+	return ERR_OK;
 }
 
 bool

@@ -5,8 +5,8 @@
  * clear part.  The vault `local` wraps with AES-256-GCM:
  *
  *	u8 version (1) · text uid · u64 sequence · u32 type · u32 algorithm · u32 length ·
- *	u32 usage mask · u8 state · u8 count, u64 each: dates · u32 count: attributes
- *	  (text name, u32 index, bytes value)
+ *	u32 usage mask · u8 state · u8 count, u64 each: dates · u32 revocation code ·
+ *	  text revocation text · u32 count: attributes (text name, u32 index, bytes value)
  *	u32 root key version · bytes IV (12) · bytes ciphertext · bytes tag (16)
  *
  * in the form of base/pack.h.  The AAD is: u8 version · text tenant id · text uid · SHA-256 of
@@ -30,8 +30,11 @@ void envelope_crypto_free(struct envelope_crypto *c);
 /* The SHA-256 of a key's bytes. */
 CHECKED enum err envelope_digest(struct envelope_crypto *c, struct secret *key, uint8_t out[32]);
 
-/* The clear part of an object's envelope, sequence 1. */
-void envelope_pack_clear(struct buf *b, const struct object *o);
+/*
+ * The clear part of an object's envelope.  The sequence is 1 for its first record, and one more for
+ * each that takes the place of another.
+ */
+void envelope_pack_clear(struct buf *b, const struct object *o, uint64_t sequence);
 
 /* What the clear part of a record says that never changes. */
 struct envelope_clear {
@@ -42,6 +45,12 @@ struct envelope_clear {
 };
 /* Leaves u behind it.  ERR_SCHEMA: a later version.  ERR_INTEGRITY. */
 CHECKED enum err envelope_read_clear(struct unpack *u, struct envelope_clear *clear);
+/*
+ * The same, and all of the object as it was then, in the arena; its record and digest are not set.
+ * ERR_NO_MEMORY, ERR_TOO_MANY_ATTRIBUTES.
+ */
+CHECKED enum err envelope_read_object(struct unpack *u, struct arena *a,
+    struct envelope_clear *clear, struct object **out);
 bool envelope_is_for(const struct envelope_clear *clear, const struct object *o);
 /* The SHA-256 that a wrap is bound to. */
 CHECKED enum err envelope_hash(struct envelope_crypto *c, const void *data, size_t len,

@@ -3,7 +3,8 @@
  * Changes in the vault `keyprotect`.
  *
  *	store     create; if its answer was lost: look for the name, then adopt or create again
- *	destroy   delete, by the record's id or whatever bears its name
+ *	destroy   delete whatever bears the object's name, and the record that is known
+ *	retire    look until the successor is seen, wait for others to see it, delete the record
  *
  * They run to their end, whether or not who asked still waits.
  */
@@ -22,9 +23,19 @@ struct change_op {
 	struct vault_change *change;
 	unsigned posts;
 	size_t at; /* of those found, the one to delete */
+	char known[UID_TEXT_LEN + 1]; /* the record's id, or empty */
+	char successor[UID_TEXT_LEN + 1];
+	struct timer pause;
 };
 
-static const struct kpop_type change_type = {.size = sizeof(struct change_op), .runs_on = true};
+static void
+change_fini(struct kpop *o)
+{
+	timer_clear(o->v->link.loop, &((struct change_op *)o)->pause);
+}
+
+static const struct kpop_type change_type = {
+    .size = sizeof(struct change_op), .runs_on = true, .fini = change_fini};
 
 static void store_post(struct change_op *c);
 
@@ -32,6 +43,21 @@ static void
 change_cancel(struct wait *w)
 {
 	kpop_leave(CONTAINER_OF(w, struct vault_change, wait)->op);
+}
+
+static struct change_op *
+change_new(struct vault *vault, struct vault_change *change)
+{
+	struct change_op *c =
+	    kpop_new(vault, &change_type, &change->wait, &change->terms, change->object->uid);
+
+	if (c == NULL)
+		return NULL;
+	c->change = change;
+	kprecord_id(c->known, change->object);
+	change->op = c;
+	change->wait.cancel = change_cancel;
+	return c;
 }
 
 static void
@@ -112,14 +138,12 @@ store_post(struct change_op *c)
 void
 kpchange_store(struct vault *vault, struct vault_change *change)
 {
-	struct change_op *c =
-	    kpop_new(vault, &change_type, &change->wait, &change->terms, change->object->uid);
+	struct change_op *c = change_new(vault, change);
 	struct kprecord r;
 	enum err e;
 
 	if (c == NULL)
 		return;
-	c->change = change;
 	e = kprecord_read(&r, change->object);
 	if (e == ERR_OK && r.id[0] == '\0') {
 		kp_put_create(&c->op.body, c->op.name, r.envelope, r.envelope_len);
@@ -132,8 +156,6 @@ kpchange_store(struct vault *vault, struct vault_change *change)
 		kpop_refuse(&c->op, e);
 		return;
 	}
-	change->op = c;
-	change->wait.cancel = change_cancel;
 	store_post(c);
 }
 
@@ -144,21 +166,16 @@ kpchange_store(struct vault *vault, struct vault_change *change)
 static enum err
 destroy_error(struct kpop *o, enum err e)
 {
+	if (e == ERR_OK)
+		o->v->no_delete = false;
 	if (e == ERR_NO_OBJECT)
 		return ERR_OK;
 	if (e != ERR_VAULT_DENIED)
 		return e;
+	o->v->no_delete = true;
 	LOG(LOG_WARN, "keyprotect", "service role Manager is needed to destroy keys",
 	    kv_text("record", o->name));
 	return ERR_DENIED;
-}
-
-static void
-destroyed(struct wait *w, enum err e)
-{
-	struct change_op *c = w->owner;
-
-	kpop_end(&c->op, destroy_error(&c->op, e));
 }
 
 static void
@@ -173,34 +190,101 @@ destroy_deleted(struct wait *w, enum err e)
 		kpop_end(&c->op, e);
 }
 
+/* The record that the ledger knows, which a list may not show yet, or any more. */
+static void
+add_known(struct change_op *c)
+{
+	struct kpfind *f = &c->op.find;
+
+	for (size_t i = 0; i < f->count; i++)
+		if (strcmp(f->found[i].id, c->known) == 0)
+			return;
+	if (c->known[0] == '\0' || f->count == KPFIND_MAX)
+		return;
+	f->found[f->count] = (struct kp_key){.state = -1};
+	memcpy(f->found[f->count].id, c->known, sizeof(c->known));
+	f->count++;
+}
+
 static void
 destroy_looked(struct wait *w, enum err e)
 {
 	struct change_op *c = w->owner;
 
+	if (e == ERR_OK)
+		add_known(c);
 	if (e == ERR_OK && c->op.find.count > 0)
 		delete_found(c, destroy_deleted);
 	else
 		kpop_end(&c->op, e);
 }
 
+/* By name, since successors and what was stored twice bear it as well. */
 void
 kpchange_destroy(struct vault *vault, struct vault_change *change)
 {
-	const struct object *o = change->object;
-	struct change_op *c = kpop_new(vault, &change_type, &change->wait, &change->terms, o->uid);
-	char id[UID_TEXT_LEN + 1];
+	struct change_op *c = change_new(vault, change);
+
+	if (c != NULL)
+		kpop_find(&c->op, c->known[0] == '\0' ? kpop_lag_until(&c->op) : 0, destroy_looked);
+}
+
+/* That nobody may delete it is no news: who has the successor knows that this one is old. */
+static void
+retired(struct wait *w, enum err e)
+{
+	struct change_op *c = w->owner;
+
+	if (e == ERR_OK || e == ERR_VAULT_DENIED)
+		c->op.v->no_delete = e != ERR_OK;
+	kpop_end(&c->op, e == ERR_NO_OBJECT ? ERR_OK : e == ERR_VAULT_DENIED ? ERR_DENIED : e);
+}
+
+static void
+on_retire(struct timer *t)
+{
+	struct change_op *c = CONTAINER_OF(t, struct change_op, pause);
+
+	snprintf(c->op.path, KPOP_PATH_LEN, "/keys/%s", c->known);
+	kpop_call(&c->op, &c->op.call, "DELETE", c->op.path, NULL, retired);
+}
+
+static void
+retire_looked(struct wait *w, enum err e)
+{
+	struct change_op *c = w->owner;
+	struct kpfind *f = &c->op.find;
+	size_t i = 0;
+
+	while (e == ERR_OK && i < f->count && strcmp(f->found[i].id, c->successor) != 0)
+		i++;
+	if (e == ERR_OK && i == f->count)
+		e = ERR_DEADLINE;
+	if (e == ERR_OK)
+		e = timer_set(c->op.v->link.loop, &c->pause, clock_now() + KPOP_LAG_NS);
+	if (e != ERR_OK)
+		kpop_end(&c->op, e);
+}
+
+/*
+ * A gateway that meets the deletion looks for a successor by name, and lists lag: so nothing is
+ * deleted before its successor was listed here, and then for some time.
+ */
+void
+kpchange_retire(struct vault *vault, struct vault_change *change)
+{
+	struct change_op *c = change_new(vault, change);
 
 	if (c == NULL)
 		return;
-	c->change = change;
-	change->op = c;
-	change->wait.cancel = change_cancel;
-	kprecord_id(id, o);
-	if (id[0] == '\0') {
-		kpop_find(&c->op, kpop_lag_until(&c->op), destroy_looked);
+	kprecord_id(c->successor, change->successor);
+	if (c->known[0] == '\0' || c->successor[0] == '\0') {
+		kpop_refuse(&c->op, ERR_OK);
 		return;
 	}
-	snprintf(c->op.path, KPOP_PATH_LEN, "/keys/%s", id);
-	kpop_call(&c->op, &c->op.call, "DELETE", c->op.path, NULL, destroyed);
+	c->pause.fn = on_retire;
+	c->op.deadline = clock_now() + KPOP_RETIRE_NS;
+	c->op.find.want_id = c->successor;
+	c->op.made_ms = clock_wall_ms();
+	kpop_find(&c->op, c->op.deadline, retire_looked);
 }

@@ -40,6 +40,17 @@ known(const struct kpfind *f, const struct kp_key *k)
 	return false;
 }
 
+static bool
+satisfied(const struct kpfind *f)
+{
+	struct kp_key want = {.state = -1};
+
+	if (f->want_id == NULL)
+		return f->count > 0;
+	snprintf(want.id, sizeof(want.id), "%s", f->want_id);
+	return known(f, &want);
+}
+
 /* Key Protect compares names without regard to case; we do not. */
 static void
 take(void *arg, const struct kp_key *k)
@@ -71,7 +82,7 @@ look_again_or_finish(struct kpfind *f)
 	int64_t when = clock_now() + AGAIN_NS;
 
 	f->page = 0;
-	if (f->count == 0 && when < f->look_until && when < f->deadline &&
+	if (!satisfied(f) && when < f->look_until && when < f->deadline &&
 	    timer_set(f->link->loop, &f->pause, when) == ERR_OK)
 		return;
 	finish(f, ERR_OK);
@@ -95,7 +106,7 @@ looked(struct wait *w, enum err e)
 		finish(f, e);
 		return;
 	}
-	if (!f->by_date || f->count > 0 || rows < PAGE)
+	if (!f->by_date || satisfied(f) || rows < PAGE)
 		look_again_or_finish(f);
 	else if (++f->page == PAGES_MAX)
 		finish(f, ERR_VAULT_DOWN);

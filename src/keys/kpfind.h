@@ -15,10 +15,11 @@ struct kpfind {
 
 	/* in, borrowed */
 	const char *name;
-	int64_t made_ms; /* when the object was made, as its uid says; since 1970 */
+	const char *want_id; /* the record that is looked for, or NULL: any */
+	int64_t made_ms; /* when the object, or the wanted record, was made; since 1970 */
 	bool background;
 	int64_t deadline;
-	int64_t look_until; /* while there is none, look again up to then */
+	int64_t look_until; /* while what is looked for is not there, look again up to then */
 
 	/* out: those that are there, oldest first */
 	struct kp_key found[KPFIND_MAX];

@@ -9,7 +9,8 @@
 #include "base/log.h"
 #include "base/metric.h"
 
-enum { BODY_MAX = 128 * 1024, ANSWER_MAX = 64 * 1024 };
+/* SETTLED_S: after that, lists show what took the place of a record before it was deleted. */
+enum { BODY_MAX = 128 * 1024, ANSWER_MAX = 64 * 1024, SETTLED_S = 10 };
 
 void
 kpop_free(struct kpop *o)
@@ -54,22 +55,6 @@ kpop_leave(struct kpop *o)
 		kpop_free(o);
 }
 
-/* When the object was made: the first 48 bits of a time-ordered uid. */
-static int64_t
-made_ms(const char *uid)
-{
-	char hex[13] = "";
-	uint8_t b[6];
-	int64_t ms = 0;
-
-	snprintf(hex, sizeof(hex), "%.8s%.4s", uid, strlen(uid) > 9 ? uid + 9 : "");
-	if (!text_unhex(b, sizeof(b), hex))
-		return 0;
-	for (size_t i = 0; i < sizeof(b); i++)
-		ms = ms << 8 | b[i];
-	return ms;
-}
-
 int64_t
 kpop_lag_until(const struct kpop *o)
 {
@@ -98,7 +83,7 @@ kpop_new(struct vault *vault, const struct kpop_type *type, struct wait *w,
 	o->waiter = w;
 	o->deadline = t->deadline != 0 && t->deadline < latest ? t->deadline : latest;
 	o->background = t->background;
-	o->made_ms = made_ms(uid);
+	o->made_ms = text_uuid7_ms(uid);
 	snprintf(o->name, sizeof(o->name), "%s_%s", v->prefix, uid);
 	buf_init(&o->body, BODY_MAX);
 	list_append(&v->ops, &o->link);
@@ -127,7 +112,7 @@ kpop_call(struct kpop *o, struct kpcall *c, const char *method, const char *path
 	c->body = body;
 	c->answer_wanted = strcmp(method, "DELETE") != 0;
 	c->background = o->background;
-	c->answer_max = ANSWER_MAX;
+	c->answer_max = o->answer_max != 0 ? o->answer_max : ANSWER_MAX;
 	c->deadline = o->deadline;
 	kpcall_start(&o->v->link, c);
 }
@@ -143,4 +128,33 @@ kpop_find(struct kpop *o, int64_t look_until, void (*done)(struct wait *, enum e
 	o->find.deadline = o->deadline;
 	o->find.look_until = look_until;
 	kpfind_start(&o->v->link, &o->find);
+}
+
+enum vault_gone
+kpop_how_gone(const struct kp_key *k, int64_t now)
+{
+	int64_t when = kp_read_date(k->deletion_date);
+
+	if (when < 0 || now < 0 || now - when < SETTLED_S)
+		return GONE_LATELY;
+	return kp_key_is_destroyed(k) ? GONE_DESTROYED : GONE_WITHDRAWN;
+}
+
+enum err
+kpop_root_key_error(enum err e)
+{
+	return e == ERR_NO_OBJECT || e == ERR_WRONG_STATE ? ERR_NO_ROOT_KEY : e;
+}
+
+enum err
+kpop_read_key(struct kpop *o, struct kpcall *c, const struct object *object, struct kp_action *a,
+    uint8_t digest[32])
+{
+	const struct buf *b = &c->http.answer;
+	enum err e = kp_read_action(b->data, b->len, a);
+
+	if (e != ERR_OK || a->plaintext == NULL)
+		return e == ERR_NO_SECURE_MEMORY || e == ERR_NO_MEMORY ? e : ERR_VAULT_DOWN;
+	e = envelope_digest(o->v->crypto, a->plaintext, digest);
+	return e == ERR_OK && secret_len(a->plaintext) != object->length / 8 ? ERR_INTEGRITY : e;
 }

@@ -10,15 +10,18 @@
 #include "kpfind.h"
 
 enum { KPOP_PATH_LEN = sizeof("/keys//actions/unwrap") + KP_NAME_MAX, KPOP_HEADER_MAX = 160 };
-#define KPOP_LAG_NS (5 * NS_PER_S) /* how long a list may not show what was just made */
+#define KPOP_LAG_NS (5 * NS_PER_S)	 /* how long a list may not show what was just made */
+#define KPOP_RETIRE_NS (60 * NS_PER_S) /* for what is retired without haste */
 
 struct vault_kp {
 	struct vault vault;
 	struct kplink link;
 	struct envelope_crypto *crypto;
 	char *url, *ca_file, *proxy, *root_key, *prefix;
+	char *canary; /* ciphertext that proves root key and right; NULL until it was made */
 	char instance[KPOP_HEADER_MAX], ring[KPOP_HEADER_MAX];
 	bool own_generator, shut;
+	bool no_wrap, no_delete; /* what was refused when it was last tried */
 	int64_t timeout_ns;
 	struct list ops;
 };
@@ -38,6 +41,7 @@ struct kpop {
 	struct wait *waiter; /* NULL: has left */
 	int64_t deadline;
 	bool background;
+	size_t answer_max; /* 0: as usual */
 	char name[KP_NAME_MAX + 1]; /* of the record */
 	int64_t made_ms;	    /* when its object was made */
 	char path[KPOP_PATH_LEN];
@@ -65,8 +69,24 @@ void kpop_find(struct kpop *o, int64_t look_until, void (*done)(struct wait *, e
 /* Up to when a list, or a read, may not know yet of what was made when the object was. */
 int64_t kpop_lag_until(const struct kpop *o);
 
+/* What became of a key that is gone; now: the server's time, or -1. */
+enum vault_gone kpop_how_gone(const struct kp_key *k, int64_t now);
+/* What an error means when it was the root key that was called. */
+enum err kpop_root_key_error(enum err e);
+/*
+ * Takes the key from the answer of an unwrap call, and its digest.  ERR_INTEGRITY: it is not as long
+ * as the object says.  The action is the caller's to end.
+ */
+CHECKED enum err kpop_read_key(struct kpop *o, struct kpcall *c, const struct object *object,
+    struct kp_action *a, uint8_t digest[32]);
+
 /* In kpchange.c. */
 void kpchange_store(struct vault *v, struct vault_change *change);
 void kpchange_destroy(struct vault *v, struct vault_change *change);
+void kpchange_retire(struct vault *v, struct vault_change *change);
+/* In kpnews.c. */
+void kpnews_start(struct vault *v, struct vault_news *news);
+/* In kpseek.c. */
+void kpseek_find(struct vault *v, struct vault_find *find);
 
 #endif

@@ -70,6 +70,28 @@ kprecord_make(struct object *o, struct arena *a, const struct buf *clear, const 
 	return e;
 }
 
+enum err
+kprecord_take(struct object *o, struct arena *a, const char *id, const uint8_t *envelope, size_t len)
+{
+	uint8_t *record = arena_zalloc(a, KPRECORD_HEAD + len);
+
+	if (record == NULL)
+		return ERR_NO_MEMORY;
+	memcpy(record, id, KPRECORD_HEAD);
+	memcpy(record + KPRECORD_HEAD, envelope, len);
+	o->record = record;
+	o->record_len = KPRECORD_HEAD + len;
+	return ERR_OK;
+}
+
+uint64_t
+kprecord_sequence(const struct object *o)
+{
+	struct kprecord r;
+
+	return kprecord_read(&r, o) == ERR_OK ? r.clear.sequence : 0;
+}
+
 /* Only the type says const: the bytes are those that kprecord_make() put into the arena. */
 void
 kprecord_set_id(const struct object *o, const char *id)

@@ -33,6 +33,11 @@ void kprecord_id(char id[UID_TEXT_LEN + 1], const struct object *o);
 /* Sets the object's record, without an id.  ERR_TOO_MANY_ATTRIBUTES: too large for Key Protect. */
 CHECKED enum err kprecord_make(struct object *o, struct arena *a, const struct buf *clear,
     const char *root_key, const char *ciphertext);
+/* Sets the object's record to what Key Protect has under that id. */
+CHECKED enum err kprecord_take(struct object *o, struct arena *a, const char *id,
+    const uint8_t *envelope, size_t len);
+/* Of the object's record; 0: it has none, or none that can be read. */
+uint64_t kprecord_sequence(const struct object *o);
 /* Writes the id into a record that kprecord_make() made. */
 void kprecord_set_id(const struct object *o, const char *id);
 

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "net/json_read.h"
 
@@ -278,7 +279,10 @@ end_row(struct rows *r)
 	return ERR_OK;
 }
 
-enum { PATH_ID, PATH_NAME, PATH_CREATED, PATH_STATE, PATH_DELETED, PATH_DELETION };
+enum {
+	PATH_ID, PATH_NAME, PATH_CREATED, PATH_STATE, PATH_DELETED, PATH_DELETION, PATH_CREATED_BY,
+	PATH_DELETED_BY
+};
 
 static enum err
 take_key(void *arg, const struct json_value *v)
@@ -304,7 +308,11 @@ take_key(void *arg, const struct json_value *v)
 	else if (v->path == PATH_DELETED)
 		r->key.deleted = v->kind == JSON_TRUTH && v->number != 0;
 	else if (v->path == PATH_DELETION)
-		r->key.deletion_date = v->kind == JSON_STRING && v->len > 0;
+		copy(r->key.deletion_date, sizeof(r->key.deletion_date), v);
+	else if (v->path == PATH_CREATED_BY)
+		copy(r->key.created_by, sizeof(r->key.created_by), v);
+	else if (v->path == PATH_DELETED_BY)
+		copy(r->key.deleted_by, sizeof(r->key.deleted_by), v);
 	return ERR_OK;
 }
 
@@ -318,6 +326,8 @@ kp_read_keys(const void *body, size_t len, void (*each)(void *arg, const struct 
 	    [PATH_STATE] = "resources[].state",
 	    [PATH_DELETED] = "resources[].deleted",
 	    [PATH_DELETION] = "resources[].deletionDate",
+	    [PATH_CREATED_BY] = "resources[].createdBy",
+	    [PATH_DELETED_BY] = "resources[].deletedBy",
 	    NULL};
 	struct rows r = {.each = each, .arg = arg};
 	struct json_read want = {.paths = paths, .value = take_key, .arg = &r};
@@ -334,7 +344,63 @@ kp_read_keys(const void *body, size_t len, void (*each)(void *arg, const struct 
 bool
 kp_key_is_gone(const struct kp_key *k)
 {
-	return k->deleted || k->state == 5 || (k->deletion_date && k->state != 1);
+	return k->deleted || k->state == 5 || (k->deletion_date[0] != '\0' && k->state != 1);
+}
+
+bool
+kp_key_is_destroyed(const struct kp_key *k)
+{
+	return kp_key_is_gone(k) && k->deleted_by[0] != '\0' &&
+	    strcmp(k->deleted_by, k->created_by) == 0;
+}
+
+int64_t
+kp_read_date(const char *s)
+{
+	struct tm tm = {0};
+	const char *end = strptime(s, "%Y-%m-%dT%H:%M:%S", &tm);
+
+	return end != NULL && (*end == 'Z' || *end == '.') ? (int64_t)timegm(&tm) : -1;
+}
+
+struct payload {
+	struct arena *arena;
+	size_t max, len;
+	uint8_t *data;
+};
+
+static enum err
+take_payload(void *arg, const struct json_value *v)
+{
+	struct payload *p = arg;
+
+	if (v->kind != JSON_STRING || p->data != NULL)
+		return ERR_INVALID_MESSAGE;
+	p->len = text_unbase64_len(v->text, v->len);
+	if (p->len == 0 || p->len > p->max)
+		return ERR_INVALID_MESSAGE;
+	p->data = arena_zalloc(p->arena, p->len);
+	if (p->data == NULL)
+		return ERR_NO_MEMORY;
+	return text_unbase64(p->data, v->text, v->len) ? ERR_OK : ERR_INVALID_MESSAGE;
+}
+
+enum err
+kp_read_payload(const void *body, size_t len, struct arena *a, size_t max, const uint8_t **out,
+    size_t *out_len)
+{
+	static const char *const paths[] = {"resources[].payload", NULL};
+	struct payload p = {.arena = a, .max = max};
+	struct json_read want = {.paths = paths, .value = take_payload, .arg = &p};
+	enum err e = json_read(&want, body, len);
+
+	if (e == ERR_OK && p.data == NULL)
+		e = ERR_INVALID_MESSAGE;
+	if (e != ERR_OK)
+		return e;
+	*out = p.data;
+	*out_len = p.len;
+	return ERR_OK;
 }
 
 void

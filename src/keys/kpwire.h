@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -22,6 +23,7 @@ enum {
 	KP_PAYLOAD_MAX = 7500,	  /* bytes of a standard key */
 	KP_CIPHERTEXT_MAX = 4096, /* about 240 for 256 bits */
 	KP_DATE_MAX = 31,
+	KP_SUBJECT_MAX = 95,
 };
 
 /* What an answer means, whatever it was asked for. */
@@ -77,12 +79,22 @@ struct kp_key {
 	char name[KP_NAME_MAX + 1];
 	char created[KP_DATE_MAX + 1]; /* RFC 3339 in UTC: sorts as text */
 	int state;		       /* -1 when it is not said */
-	bool deleted, deletion_date;
+	bool deleted;
+	char deletion_date[KP_DATE_MAX + 1];
+	char created_by[KP_SUBJECT_MAX + 1], deleted_by[KP_SUBJECT_MAX + 1];
 };
 bool kp_key_is_gone(const struct kp_key *k);
+/* Gone by the hand of who made it: a gateway destroyed it, not the customer. */
+bool kp_key_is_destroyed(const struct kp_key *k);
+/* Seconds since 1970, or -1: a date as Key Protect writes it. */
+int64_t kp_read_date(const char *s);
 /* Each key of a list, or the one of a create, get or metadata.  rows: how many there were. */
 CHECKED enum err kp_read_keys(const void *body, size_t len,
     void (*each)(void *arg, const struct kp_key *k), void *arg, size_t *rows);
+
+/* The payload of the one key that the answer is about, at most max bytes, in the arena. */
+CHECKED enum err kp_read_payload(const void *body, size_t len, struct arena *a, size_t max,
+    const uint8_t **out, size_t *out_len);
 
 /* For the answer about one key: arg is a struct kp_key. */
 void kp_keep_key(void *arg, const struct kp_key *k);

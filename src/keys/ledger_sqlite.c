@@ -316,7 +316,7 @@ answer_intents(void *ctx, struct wait *w, struct unpack *u)
 		unpack_text(u, at->tenant, sizeof(at->tenant));
 		unpack_text(u, at->uid, sizeof(at->uid));
 		kind = unpack_u8(u);
-		if (kind > CHANGE_DESTROY)
+		if (kind >= CHANGE_KINDS)
 			return ERR_STORAGE;
 		at->kind = (enum change_kind)kind;
 		if (live_find(ctx, at->owner) == NULL)

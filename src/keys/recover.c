@@ -5,6 +5,7 @@
  *   create:   the commit did not happen, or its intent would be gone: remove the record, if any
  *   destroy:  the record decides.  There: the object stays as it was.  Gone: it is Destroyed
  *   update:   it did not happen; the vault has no part in it
+ *   replace:  if the vault has the successor, it counts: the ledger takes it over
  */
 #include "keys/recover.h"
 
@@ -20,6 +21,13 @@ static const struct ledger_intent *
 current(const struct recover *r)
 {
 	return &r->list.intents[r->at];
+}
+
+/* Whether the vault is asked before the intent is settled. */
+static bool
+is_vaults(const struct ledger_intent *in)
+{
+	return in->kind == CHANGE_INSERT || in->kind == CHANGE_DESTROY;
 }
 
 static void
@@ -40,18 +48,52 @@ skip(struct recover *r, enum err e)
 	next_intent(r);
 }
 
+/* If this fails, the next who wants the object finds the successor. */
+static void
+adopted(struct wait *w, enum err e)
+{
+	struct recover *r = CONTAINER_OF(w, struct recover, adopt.wait);
+
+	(void)e;
+	r->updates_undone++;
+	r->at++;
+	next_intent(r);
+}
+
+static void
+adopt(struct recover *r, struct vault *v)
+{
+	r->adopt = (struct adopt){
+	    .wait.done = adopted,
+	    .loop = r->loop,
+	    .vault = v,
+	    .ledger = r->ledger,
+	    .tenant = current(r)->tenant,
+	    .uid = current(r)->uid,
+	};
+	adopt_start(&r->adopt);
+}
+
 static void
 settled(struct wait *w, enum err e)
 {
 	struct recover *r = CONTAINER_OF(w, struct recover, settle.wait);
+	struct vault *v;
 
 	if (e != ERR_OK) {
 		skip(r, e);
 		return;
 	}
+	if (current(r)->kind == CHANGE_REPLACE) {
+		v = r->vault(r->arg, current(r)->tenant);
+		if (v != NULL && v->ops->find != NULL) {
+			adopt(r, v);
+			return;
+		}
+	}
 	if (current(r)->kind == CHANGE_INSERT)
 		r->creates_undone++;
-	else if (current(r)->kind == CHANGE_UPDATE)
+	else if (!is_vaults(current(r)))
 		r->updates_undone++;
 	else if (r->settle.destroyed)
 		r->destroys_done++;
@@ -80,7 +122,8 @@ removed(struct wait *w, enum err e)
 {
 	struct recover *r = CONTAINER_OF(w, struct recover, change.wait);
 
-	if (e != ERR_OK)
+	/* a record that may not be deleted is of no harm: nobody was told its uid */
+	if (e != ERR_OK && e != ERR_DENIED)
 		skip(r, e);
 	else
 		settle(r, false);
@@ -115,7 +158,7 @@ next_intent(struct recover *r)
 {
 	struct vault *v = NULL;
 
-	while (r->at < r->list.count && current(r)->kind != CHANGE_UPDATE) {
+	while (r->at < r->list.count && is_vaults(current(r))) {
 		v = r->vault(r->arg, current(r)->tenant);
 		if (v != NULL)
 			break;
@@ -156,6 +199,7 @@ cancel(struct wait *w)
 	wait_cancel(&r->probe.wait);
 	wait_cancel(&r->change.wait);
 	wait_cancel(&r->settle.wait);
+	wait_cancel(&r->adopt.wait);
 	arena_free(r->arena);
 	r->arena = NULL;
 }
@@ -169,6 +213,7 @@ recover_start(struct recover *r, struct loop *l)
 		return;
 	}
 	r->wait.cancel = cancel;
+	r->loop = l;
 	r->at = 0;
 	r->error = ERR_OK;
 	r->list = (struct ledger_intents){.wait.done = listed, .arena = r->arena};

@@ -6,7 +6,7 @@
  *	unwrap    unwrap, and the metadata of the record beside it, which may be deleted
  *	probe     look for the name
  *
- * Changes (store, destroy) are in kpchange.c.
+ * Changes (store, destroy, retire) are in kpchange.c, find is in kpseek.c, news in kpnews.c.
  */
 #include "keys/vault_kp.h"
 
@@ -20,13 +20,6 @@
 #include "kprecord.h"
 
 enum { HSM_KEY_LEN = 32 };
-
-/* What an error means when it was the root key that was called. */
-static enum err
-root_key_error(enum err e)
-{
-	return e == ERR_NO_OBJECT || e == ERR_WRONG_STATE ? ERR_NO_ROOT_KEY : e;
-}
 
 /* --- make --- */
 
@@ -83,7 +76,7 @@ make_wrapped(struct wait *w, enum err e)
 	struct make_op *m = w->owner;
 	struct kp_action a = {.version = ""};
 
-	e = root_key_error(e);
+	e = kpop_root_key_error(e);
 	if (e == ERR_OK)
 		e = take_wrap(m, &a);
 	if (e == ERR_OK && m->make->key == NULL)
@@ -124,7 +117,7 @@ kp_make(struct vault *vault, struct vault_make *make)
 		return;
 	m->make = make;
 	buf_init(&m->clear, KP_PAYLOAD_MAX);
-	envelope_pack_clear(&m->clear, make->object);
+	envelope_pack_clear(&m->clear, make->object, kprecord_sequence(make->object) + 1);
 	e = buf_error(&m->clear) == ERR_RESPONSE_TOO_LARGE ? ERR_TOO_MANY_ATTRIBUTES
 							   : buf_error(&m->clear);
 	if (e == ERR_OK)
@@ -153,7 +146,7 @@ struct unwrap_op {
 	struct kpcall root;
 	char root_path[KPOP_PATH_LEN];
 	struct secret *key;
-	bool opened, seen;
+	bool opened, seen, stale;
 };
 
 static void
@@ -180,8 +173,10 @@ unwrap_step(struct unwrap_op *u, enum err e)
 {
 	if (e == ERR_OK && (!u->opened || !u->seen))
 		return;
-	if (e == ERR_OK)
+	if (e == ERR_OK) {
 		u->unwrap->key = secret_ref(u->key);
+		u->unwrap->stale = u->stale;
+	}
 	kpop_end(&u->op, e);
 }
 
@@ -190,21 +185,17 @@ take_unwrap(struct unwrap_op *u, struct kp_action *a)
 {
 	static const uint8_t none[32];
 	const struct object *o = u->unwrap->object;
-	const struct buf *b = &u->root.http.answer;
 	uint8_t digest[32];
-	enum err e = kp_read_action(b->data, b->len, a);
+	enum err e = kpop_read_key(&u->op, &u->root, o, a, digest);
 
-	if (e != ERR_OK || a->plaintext == NULL)
-		return e == ERR_NO_SECURE_MEMORY || e == ERR_NO_MEMORY ? e : ERR_VAULT_DOWN;
-	e = envelope_digest(u->op.v->crypto, a->plaintext, digest);
+	/* a wrong key is worse than none: what it encrypts is lost */
+	if (e == ERR_OK && memcmp(o->digest, none, sizeof(none)) != 0 &&
+	    memcmp(o->digest, digest, sizeof(digest)) != 0)
+		e = ERR_INTEGRITY;
 	if (e != ERR_OK)
 		return e;
-	/* a wrong key is worse than none: what it encrypts is lost */
-	if (secret_len(a->plaintext) != o->length / 8 ||
-	    (memcmp(o->digest, none, sizeof(none)) != 0 &&
-		memcmp(o->digest, digest, sizeof(digest)) != 0))
-		return ERR_INTEGRITY;
 	u->key = secret_ref(a->plaintext);
+	u->stale |= a->ciphertext[0] != '\0'; /* a newer one comes with the answer */
 	u->opened = true;
 	return ERR_OK;
 }
@@ -215,7 +206,7 @@ unwrap_opened(struct wait *w, enum err e)
 	struct unwrap_op *u = w->owner;
 	struct kp_action a = {.version = ""};
 
-	e = root_key_error(e);
+	e = kpop_root_key_error(e);
 	if (e == ERR_OK)
 		e = take_unwrap(u, &a);
 	kp_action_fini(&a);
@@ -243,8 +234,10 @@ unwrap_seen(struct wait *w, enum err e)
 	if (e == ERR_OK &&
 	    (kp_read_keys(b->data, b->len, kp_keep_key, &k, &rows) != ERR_OK || rows != 1))
 		e = ERR_VAULT_DOWN;
-	if (e == ERR_OK && kp_key_is_gone(&k))
+	if (e == ERR_OK && kp_key_is_gone(&k)) {
+		u->unwrap->gone = kpop_how_gone(&k, u->op.call.http.date);
 		e = ERR_NO_OBJECT;
+	}
 	else if (e == ERR_OK && !is_named_for(k.name, u->unwrap->object->uid))
 		e = ERR_INTEGRITY;
 	u->seen = e == ERR_OK;
@@ -287,6 +280,7 @@ kp_unwrap(struct vault *vault, struct vault_unwrap *unwrap)
 	}
 	unwrap->op = u;
 	unwrap->wait.cancel = unwrap_cancel;
+	u->stale = strcmp(r.root_key, u->op.v->root_key) != 0;
 	snprintf(u->root_path, KPOP_PATH_LEN, "/keys/%s/actions/unwrap", r.root_key);
 	kpop_call(&u->op, &u->root, "POST", u->root_path, &u->op.body, unwrap_opened);
 	if (r.id[0] == '\0') { /* an answer was lost when it was stored, and its commit, too */
@@ -338,6 +332,16 @@ kp_probe(struct vault *vault, struct vault_probe *probe)
 
 /* --- the vault --- */
 
+static const char *
+kp_complaint(const struct vault *vault)
+{
+	const struct vault_kp *v = CONTAINER_OF(vault, const struct vault_kp, vault);
+
+	if (v->no_wrap)
+		return "the root key is deactivated: keys are served, but no new ones can be made";
+	return v->no_delete ? "service role Manager is needed to destroy keys" : NULL;
+}
+
 static void
 give_up(struct vault_kp *v, enum err e)
 {
@@ -376,6 +380,7 @@ kp_free(struct vault *vault)
 	alloc_free(v->proxy);
 	alloc_free(v->root_key);
 	alloc_free(v->prefix);
+	alloc_free(v->canary);
 	alloc_free(v);
 }
 
@@ -464,6 +469,12 @@ vault_kp_new(struct vault **out, const struct vault_kp_params *p, const char **w
 	    .store = kpchange_store,
 	    .destroy = kpchange_destroy,
 	    .probe = kp_probe,
+	    .retire = kpchange_retire,
+	    .find = kpseek_find,
+	    .news = kpnews_start,
+	    .complaint = kp_complaint,
+	    .record_id = kprecord_id,
+	    .sequence = kprecord_sequence,
 	    .free = kp_free,
 	};
 	struct vault_kp *v;

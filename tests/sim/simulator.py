@@ -84,7 +84,13 @@ class Sim:
 
     def counts(self):
         """Calls since clear_journal(), by operation."""
-        return {name: count["calls"] for name, count in self.admin("GET", "/counts").items()}
+        return {name: count["calls"]
+                for name, count in self.admin("GET", "/counts")["operations"].items()}
+
+    def void_tokens(self):
+        """Makes all tokens that were issued worthless."""
+        self.admin("DELETE", "/tokens")
+        self.tokens.clear()
 
     def clear_journal(self):
         self.admin("DELETE", "/journal")

@@ -237,7 +237,7 @@ START_TEST(test_gone)
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
 		struct kp_key k = {
-		    .state = all[i].state, .deleted = all[i].deleted, .deletion_date = all[i].date};
+		    .state = all[i].state, .deleted = all[i].deleted, .deletion_date = {all[i].date ? '2' : '\0'}};
 
 		ck_assert_int_eq(kp_key_is_gone(&k), all[i].gone);
 	}

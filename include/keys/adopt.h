@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Brings the ledger up to what a shared vault has of one object, which another gateway may have
+ * made, replaced or destroyed.  A record of a higher sequence than the ledger knows is taken over, a
+ * lower one never; states only ever become more restrictive; what is Destroyed stays so.
+ */
+#ifndef KEYS_ADOPT_H
+#define KEYS_ADOPT_H
+
+#include "base/arena.h"
+#include "base/loop.h"
+#include "keys/ledger.h"
+#include "keys/vault.h"
+
+enum adopted {
+	ADOPT_KNOWN,	 /* the ledger knew all of it */
+	ADOPT_NEW,	 /* the object is new to the ledger */
+	ADOPT_NEWER,	 /* a successor or a more restrictive state was taken over */
+	ADOPT_DESTROYED, /* the object is Destroyed now */
+};
+
+struct adopt {
+	/*
+	 * ERR_NO_OBJECT: the vault has nothing of it, or only what is older than what was seen.
+	 * ERR_INTEGRITY, and other errors of vault and ledger.
+	 */
+	struct wait wait;
+
+	/* in, borrowed until the end */
+	struct loop *loop;
+	struct vault *vault; /* one that can find */
+	struct ledger *ledger;
+	const char *tenant, *uid;
+	const char *record_id; /* where a list shows it, or NULL */
+	enum vault_gone gone;  /* what became of the record that was known */
+	struct vault_terms terms;
+
+	/* out */
+	enum adopted adopted;
+
+	/* private */
+	struct arena *arena;
+	const struct vault_ops *ops; /* the vault itself may go while the ledger is at work */
+	struct vault_find find;
+	enum err found;
+	struct ledger_load load;
+	struct change change;
+	struct ledger_changes changes;
+	unsigned attempts;
+};
+
+/* Set what is in, zero the rest. */
+void adopt_start(struct adopt *a);
+
+#endif

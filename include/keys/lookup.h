@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Look-ups in a shared vault of objects that the ledger does not know, or whose record is gone:
+ * one at a time for each object however many ask, remembered for some time when there is nothing,
+ * and those that find nothing are rationed for each client, so that nobody can hammer the key
+ * manager through us.
+ */
+#ifndef KEYS_LOOKUP_H
+#define KEYS_LOOKUP_H
+
+#include "base/loop.h"
+#include "keys/ledger.h"
+#include "keys/vault.h"
+
+struct lookups;
+
+enum { LOOKUP_CLIENT_LEN = 32 };
+
+struct lookups *lookups_new(struct loop *l); /* NULL without memory */
+/* Gives up what is under way; those who wait are told ERR_CANCELLED.  NULL is allowed. */
+void lookups_free(struct lookups *ls);
+
+struct lookup {
+	/*
+	 * ERR_OK: the ledger has all that the vault has.  ERR_NO_OBJECT: there is none.  ERR_BUSY: the
+	 * client has wanted too many.  ERR_INTEGRITY, and other errors of vault and ledger.
+	 */
+	struct wait wait;
+
+	/* in; all but vault and ledger are copied */
+	struct vault *vault; /* one that can find */
+	struct ledger *ledger;
+	const char *tenant, *uid;
+	const uint8_t *client; /* LOOKUP_CLIENT_LEN bytes, or NULL: on our own account */
+	const char *record_id; /* where a list shows it, or NULL */
+	enum vault_gone gone;  /* what became of the record that was known */
+	struct vault_terms terms;
+};
+void lookup_start(struct lookups *ls, struct lookup *w);
+
+/* A list shows a record of the object: that there was none is no longer true. */
+void lookups_seen(struct lookups *ls, const char *tenant, const char *uid);
+
+#endif

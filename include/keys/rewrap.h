@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Wraps all keys of a tenant anew that are wrapped under an older version of the root key, or under
+ * another root key than new ones are: one after the other, at a bounded rate, each as a successor of
+ * its record.  A record is retired only when its successor was read back and unwrapped.
+ */
+#ifndef KEYS_REWRAP_H
+#define KEYS_REWRAP_H
+
+#include "base/loop.h"
+#include "keys/ledger.h"
+#include "keys/vault.h"
+
+struct rewrap {
+	/*
+	 * ERR_OK: nothing is left.  ERR_BUSY: objects were left, since others were at work on them.
+	 * ERR_VAULT_DOWN and others: gave up in the middle.  Start again then: what is done is skipped.
+	 * Cancelling leaves the change under way to run to its end.
+	 */
+	struct wait wait;
+	void (*progress)(struct rewrap *r); /* now and then; may be NULL */
+
+	/* in; vault and ledger stay until the end */
+	struct loop *loop;
+	struct vault *vault; /* one that can find */
+	struct ledger *ledger;
+	const char *tenant;
+
+	/* out */
+	uint64_t objects, done;
+	uint64_t rewrapped;
+	uint64_t left; /* failed, or changed meanwhile: see the log */
+
+	/* private */
+	struct arena *arena;
+	struct ledger_find find;
+	struct timer pause;
+	struct rewrap_step *step;
+};
+/* Set wait.done, progress and what is in, zero the rest. */
+void rewrap_start(struct rewrap *r);
+
+#endif

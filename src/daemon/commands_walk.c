@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The control commands `keys rebuild' and `keys rewrap': one tenant after the other. */
+#include "commands.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "daemon/json.h"
+#include "keys/rewrap.h"
+
+#include "daemon.h"
+
+enum { PROGRESS_EVERY = 20 };
+
+/* Either walk over all objects of a tenant. */
+struct walk {
+	struct control_call *call;
+	struct tenants *tenants; /* of the moment the command came in */
+	const char *only;	 /* a tenant's id, or NULL */
+	size_t next;
+	const struct tenant *tenant;
+	void (*start)(struct walk *k, struct watch *watch);
+	struct watch_rebuild rebuild;
+	struct rewrap rewrap;
+};
+
+static void
+end(struct walk *k, enum err e, const char *detail)
+{
+	struct keyferryd *d = k->call->user;
+
+	d->walk = NULL;
+	control_done(k->call, e, detail);
+	tenants_unref(k->tenants);
+	alloc_free(k);
+}
+
+void
+walk_stop(struct keyferryd *d)
+{
+	struct walk *k = d->walk;
+
+	if (k == NULL)
+		return;
+	wait_cancel(&k->rebuild.wait);
+	wait_cancel(&k->rewrap.wait);
+	end(k, ERR_CANCELLED, NULL);
+}
+
+/* The next tenant whose keys are elsewhere, or the end. */
+static void
+next_tenant(struct walk *k)
+{
+	struct keyferryd *d = k->call->user;
+	struct watch *watch = NULL;
+
+	while (watch == NULL && (k->tenant = tenants_at(k->tenants, k->next++)) != NULL)
+		if (k->tenant->custody != NULL &&
+		    (k->only == NULL || strcmp(k->only, k->tenant->id) == 0))
+			watch = upstream_watch(d->upstream, k->tenant->vault);
+	if (watch == NULL)
+		end(k, ERR_OK, NULL);
+	else
+		k->start(k, watch);
+}
+
+static void
+walked(struct walk *k, enum err e)
+{
+	if (e != ERR_OK)
+		end(k, e, "not everything could be done: see the log, then give the command again");
+	else
+		next_tenant(k);
+}
+
+static void
+begin(struct control_call *call, void (*start)(struct walk *k, struct watch *watch))
+{
+	struct keyferryd *d = call->user;
+	const char *only = control_arg(call, "tenant");
+	const struct tenant *t = only != NULL ? tenants_by_id(gate_tenants(d->gate), only) : NULL;
+	struct walk *k;
+
+	if (only != NULL && (t == NULL || t->custody == NULL)) {
+		control_done(call, ERR_NO_OBJECT, "no tenant with the vault keyprotect has this id");
+		return;
+	}
+	if (d->walk != NULL) {
+		control_done(call, ERR_BUSY, "another one is under way");
+		return;
+	}
+	k = d->walk = alloc_zero(sizeof(*k));
+	if (k == NULL) {
+		control_done(call, ERR_NO_MEMORY, NULL);
+		return;
+	}
+	k->call = call;
+	k->only = only;
+	k->start = start;
+	k->tenants = tenants_ref(gate_tenants(d->gate));
+	next_tenant(k);
+}
+
+/* --- rebuild --- */
+
+static void
+put_rebuild(struct walk *k)
+{
+	const struct watch_rebuild *w = &k->rebuild;
+	struct json j;
+
+	json_init(&j, &k->call->out);
+	json_object(&j, NULL);
+	json_text(&j, "tenant", k->tenant->id);
+	json_int(&j, "records", (int64_t)w->records);
+	json_int(&j, "done", (int64_t)w->done);
+	json_int(&j, "adopted", (int64_t)w->adopted);
+	json_int(&j, "foreign", (int64_t)w->foreign);
+	json_int(&j, "left", (int64_t)w->left);
+	json_object_end(&j);
+}
+
+/* When nobody reads any more, it goes on all the same. */
+static void
+on_rebuild_progress(struct watch_rebuild *w)
+{
+	struct walk *k = CONTAINER_OF(w, struct walk, rebuild);
+
+	put_rebuild(k);
+	(void)control_flush(k->call);
+}
+
+static void
+rebuilt(struct wait *w, enum err e)
+{
+	struct walk *k = CONTAINER_OF(w, struct walk, rebuild.wait);
+
+	put_rebuild(k);
+	walked(k, e);
+}
+
+static void
+start_rebuild(struct walk *k, struct watch *watch)
+{
+	k->rebuild.wait.done = rebuilt;
+	k->rebuild.progress = on_rebuild_progress;
+	watch_rebuild(watch, &k->rebuild);
+}
+
+void
+keys_rebuild_run(struct control_call *call)
+{
+	begin(call, start_rebuild);
+}
+
+/* --- rewrap --- */
+
+static void
+put_rewrap(struct walk *k)
+{
+	const struct rewrap *w = &k->rewrap;
+	struct json j;
+
+	json_init(&j, &k->call->out);
+	json_object(&j, NULL);
+	json_text(&j, "tenant", k->tenant->id);
+	json_int(&j, "objects", (int64_t)w->objects);
+	json_int(&j, "done", (int64_t)w->done);
+	json_int(&j, "rewrapped", (int64_t)w->rewrapped);
+	json_int(&j, "left", (int64_t)w->left);
+	json_object_end(&j);
+}
+
+static void
+on_rewrap_progress(struct rewrap *w)
+{
+	struct walk *k = CONTAINER_OF(w, struct walk, rewrap);
+
+	if (w->done % PROGRESS_EVERY != 0)
+		return;
+	put_rewrap(k);
+	(void)control_flush(k->call);
+}
+
+static void
+rewrapped(struct wait *w, enum err e)
+{
+	struct walk *k = CONTAINER_OF(w, struct walk, rewrap.wait);
+
+	put_rewrap(k);
+	walked(k, e);
+}
+
+static void
+start_rewrap(struct walk *k, struct watch *watch)
+{
+	struct keyferryd *d = k->call->user;
+
+	(void)watch;
+	k->rewrap = (struct rewrap){
+	    .wait.done = rewrapped,
+	    .progress = on_rewrap_progress,
+	    .loop = d->loop,
+	    .vault = k->tenant->vault,
+	    .ledger = k->tenant->ledger,
+	    .tenant = k->tenant->id,
+	};
+	rewrap_start(&k->rewrap);
+}
+
+void
+keys_rewrap_run(struct control_call *call)
+{
+	begin(call, start_rewrap);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loading an object for an item: from the message's own changes, from the ledger, and where other
+ * gateways use the vault as well, from there.
+ */
+#include "request.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+static void ask_ledger(struct request *rq);
+
+static void
+looked_up(struct request *rq, enum err e)
+{
+	if (e == ERR_OK)
+		ask_ledger(rq);
+	else
+		rq->load_next(rq, e);
+}
+
+static void
+ask_vault(struct request *rq, enum vault_gone gone)
+{
+	rq->lookup = (struct lookup){
+	    .vault = rq->p.tenant->vault,
+	    .ledger = rq->p.tenant->ledger,
+	    .tenant = rq->p.tenant->id,
+	    .uid = rq->load.uid,
+	    .client = rq->p.sha256,
+	    .gone = gone,
+	    .terms.deadline = rq->p.deadline,
+	};
+	rq->looked_up = true;
+	rq_await(rq, &rq->lookup.wait, looked_up);
+	lookup_start(rq->p.tenant->lookups, &rq->lookup);
+}
+
+static void
+rq_loaded(struct request *rq, enum err e)
+{
+	if (e == ERR_NO_OBJECT && rq->p.tenant->lookups != NULL && !rq->looked_up) {
+		ask_vault(rq, GONE_UNKNOWN);
+		return;
+	}
+	if (e == ERR_OK && rq->object == NULL) {
+		rq->load.object->state = object_state_at(rq->load.object, clock_wall());
+		rq->object = rq->load.object;
+	}
+	rq->load_next(rq, e);
+}
+
+static void
+ask_ledger(struct request *rq)
+{
+	struct ledger *ledger = rq->p.tenant->ledger;
+
+	rq->load = (struct ledger_load){
+	    .arena = rq->arena, .tenant = rq->p.tenant->id, .uid = rq->load.uid};
+	rq_await(rq, &rq->load.wait, rq_loaded);
+	ledger->ops->load(ledger, &rq->load);
+}
+
+void
+rq_load(struct request *rq, const char *uid, void (*next)(struct request *, enum err))
+{
+	rq->load.uid = arena_text(rq->arena, uid, strlen(uid));
+	rq->load_next = next;
+	rq->looked_up = false;
+	rq->object = changes_find(&rq->changes, uid);
+	if (rq->object == NULL && rq->load.uid != NULL) {
+		ask_ledger(rq);
+		return;
+	}
+	rq_await(rq, &rq->load.wait, rq_loaded);
+	wait_finish_soon(
+	    rq->p.loop, &rq->load.wait, rq->object != NULL ? ERR_OK : ERR_NO_MEMORY);
+}
+
+bool
+rq_may_reload(const struct request *rq)
+{
+	return rq->p.tenant->lookups != NULL && !rq->looked_up;
+}
+
+void
+rq_reload(struct request *rq, enum vault_gone gone, void (*next)(struct request *, enum err))
+{
+	rq->load_next = next;
+	rq->object = NULL;
+	ask_vault(rq, gone);
+}
+
+const struct object *
+rq_object(struct request *rq)
+{
+	return rq->object;
+}
+
+struct object *
+rq_object_copy(struct request *rq)
+{
+	return object_copy(rq->arena, rq->object);
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Takes over what the vault has: find, load, merge, commit; from the load again on a conflict. */
+#include "keys/adopt.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+
+enum { ARENA_MAX = 4 * OBJECT_SIZE_MAX, ATTEMPTS_MAX = 5 };
+
+static void load(struct adopt *a);
+static void commit(struct adopt *a, struct object *o, enum adopted adopted);
+
+static void
+finish(struct adopt *a, enum err e)
+{
+	secret_unref(a->find.key);
+	a->find.key = NULL;
+	arena_free(a->arena);
+	a->arena = NULL;
+	wait_finish(&a->wait, e);
+}
+
+static void
+tell(const struct adopt *a)
+{
+	static const char *const what[] = {[ADOPT_KNOWN] = "known",
+	    [ADOPT_NEW] = "object of another gateway taken over",
+	    [ADOPT_NEWER] = "change by another gateway taken over",
+	    [ADOPT_DESTROYED] = "object was destroyed by another gateway"};
+
+	metric_inc(METRIC_ADOPTIONS_TOTAL);
+	LOG(LOG_INFO, "adopt", what[a->adopted], kv_text("tenant", a->tenant),
+	    kv_text("uid", a->uid));
+}
+
+/* Two gateways have given one Name to two objects: the later one goes without. */
+static bool
+drop_names(struct object *o)
+{
+	bool any = false;
+
+	for (size_t i = o->attrs_count; i > 0; i--)
+		if (strcmp(o->attrs[i - 1].name, "Name") == 0)
+			any |= object_attr_remove(o, "Name", o->attrs[i - 1].index);
+	return any;
+}
+
+static void
+committed(struct wait *w, enum err e)
+{
+	struct adopt *a = CONTAINER_OF(w, struct adopt, changes.wait);
+
+	if (e == ERR_NAME_TAKEN && drop_names(a->change.object)) {
+		commit(a, a->change.object, a->adopted);
+		return;
+	}
+	if (e == ERR_CONFLICT && ++a->attempts < ATTEMPTS_MAX) {
+		load(a);
+		return;
+	}
+	if (e == ERR_OK)
+		tell(a);
+	finish(a, e == ERR_CONFLICT ? ERR_BUSY : e);
+}
+
+static void
+commit(struct adopt *a, struct object *o, enum adopted adopted)
+{
+	a->adopted = adopted;
+	a->change = (struct change){CHANGE_ADOPT, o};
+	a->changes = (struct ledger_changes){
+	    .wait.done = committed, .changes = &a->change, .count = 1};
+	a->ledger->ops->commit(a->ledger, &a->changes);
+}
+
+static void
+commit_destroyed(struct adopt *a, struct object *o)
+{
+	o->state = o->state == OBJECT_COMPROMISED ? OBJECT_DESTROYED_COMPROMISED : OBJECT_DESTROYED;
+	o->date[DATE_DESTROY] = o->date[DATE_LAST_CHANGE] = clock_wall();
+	commit(a, o, ADOPT_DESTROYED);
+}
+
+/* The record, and how the object was revoked if that is more than the ledger knows. */
+static void
+merge(struct object *o, const struct object *found)
+{
+	o->record = found->record;
+	o->record_len = found->record_len;
+	if (found->state <= o->state)
+		return;
+	o->state = found->state;
+	o->revocation_code = found->revocation_code;
+	o->revocation_text = found->revocation_text;
+	o->date[DATE_DEACTIVATION] = found->date[DATE_DEACTIVATION];
+	o->date[DATE_COMPROMISE] = found->date[DATE_COMPROMISE];
+	o->date[DATE_COMPROMISE_OCCURRENCE] = found->date[DATE_COMPROMISE_OCCURRENCE];
+	o->date[DATE_LAST_CHANGE] = found->date[DATE_LAST_CHANGE];
+	if (o->date[DATE_ACTIVATION] == NO_DATE)
+		o->date[DATE_ACTIVATION] = found->date[DATE_ACTIVATION];
+}
+
+static void
+compare(struct adopt *a, struct object *known)
+{
+	const struct object *found = a->find.object;
+	uint64_t was = a->ops->sequence(known), is = a->ops->sequence(found);
+
+	if (object_is_destroyed(known)) {
+		a->adopted = ADOPT_KNOWN;
+		finish(a, ERR_OK);
+	} else if (memcmp(known->digest, found->digest, sizeof(known->digest)) != 0) {
+		metric_inc(METRIC_INTEGRITY_ALARMS_TOTAL);
+		LOG(LOG_ERROR, "adopt", "another record of an object holds another key",
+		    kv_text("tenant", a->tenant), kv_text("uid", a->uid));
+		finish(a, ERR_INTEGRITY);
+	} else if (is < was) {
+		finish(a, ERR_NO_OBJECT); /* what is gone has left older ones behind */
+	} else if (is == was && found->state <= known->state &&
+	    known->record_len == found->record_len &&
+	    memcmp(known->record, found->record, found->record_len) == 0) {
+		a->adopted = ADOPT_KNOWN;
+		finish(a, ERR_OK);
+	} else {
+		merge(known, found);
+		commit(a, known, ADOPT_NEWER);
+	}
+}
+
+static void
+loaded(struct wait *w, enum err e)
+{
+	struct adopt *a = CONTAINER_OF(w, struct adopt, load.wait);
+
+	if (e != ERR_OK && e != ERR_NO_OBJECT)
+		finish(a, e);
+	else if (a->found == ERR_OK && e == ERR_NO_OBJECT)
+		commit(a, a->find.object, ADOPT_NEW);
+	else if (a->found == ERR_OK)
+		compare(a, a->load.object);
+	else if (e == ERR_OK && a->gone == GONE_DESTROYED && !object_is_destroyed(a->load.object))
+		commit_destroyed(a, a->load.object);
+	else
+		finish(a, ERR_NO_OBJECT);
+}
+
+static void
+load(struct adopt *a)
+{
+	a->load = (struct ledger_load){
+	    .wait.done = loaded, .arena = a->arena, .tenant = a->tenant, .uid = a->uid};
+	a->ledger->ops->load(a->ledger, &a->load);
+}
+
+static void
+found(struct wait *w, enum err e)
+{
+	struct adopt *a = CONTAINER_OF(w, struct adopt, find.wait);
+
+	a->found = e;
+	if (e == ERR_OK || (e == ERR_NO_OBJECT && a->gone == GONE_DESTROYED))
+		load(a);
+	else
+		finish(a, e);
+}
+
+static void
+cancel(struct wait *w)
+{
+	struct adopt *a = CONTAINER_OF(w, struct adopt, wait);
+
+	wait_cancel(&a->find.wait);
+	wait_cancel(&a->load.wait);
+	wait_cancel(&a->changes.wait);
+	secret_unref(a->find.key);
+	a->find.key = NULL;
+	arena_free(a->arena);
+	a->arena = NULL;
+}
+
+void
+adopt_start(struct adopt *a)
+{
+	a->arena = arena_new(ARENA_MAX);
+	if (a->arena == NULL) {
+		wait_finish_soon(a->loop, &a->wait, ERR_NO_MEMORY);
+		return;
+	}
+	a->wait.cancel = cancel;
+	a->attempts = 0;
+	a->ops = a->vault->ops;
+	a->find = (struct vault_find){
+	    .wait.done = found,
+	    .arena = a->arena,
+	    .tenant = a->tenant,
+	    .uid = a->uid,
+	    .record_id = a->record_id,
+	    .expected = a->gone == GONE_LATELY,
+	    .terms = a->terms,
+	};
+	a->ops->find(a->vault, &a->find);
+}

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The key cache: a table of entries, the order of their use, and what may stay in memory. */
+#include "keys/cache.h"
+
+#include <string.h>
+
+#include <openssl/rand.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "cache_parts.h"
+
+enum {
+	KEY_MIN = 16,	/* the least that a key takes on the secure heap */
+	EVICT_MAX = 8,	/* for one key, when others than the cache fill the heap */
+};
+#define SWEEP_MIN_NS (1 * NS_PER_S)
+
+static const uint8_t no_digest[32];
+
+/* --- the table --- */
+
+/* FNV-1a, from a seed that nobody outside knows. */
+static size_t
+bucket_of(const struct cache *c, const char *tenant, const char *uid)
+{
+	uint64_t h = c->seed;
+
+	for (; *tenant != '\0'; tenant++)
+		h = (h ^ (uint8_t)*tenant) * UINT64_C(0x100000001b3);
+	h *= UINT64_C(0x100000001b3);
+	for (; *uid != '\0'; uid++)
+		h = (h ^ (uint8_t)*uid) * UINT64_C(0x100000001b3);
+	return (size_t)(h ^ h >> 32) & (c->buckets_count - 1);
+}
+
+struct entry *
+entry_find(struct cache *c, const char *tenant, const char *uid)
+{
+	struct entry *en = c->buckets[bucket_of(c, tenant, uid)];
+
+	while (en != NULL && (strcmp(en->uid, uid) != 0 || strcmp(en->tenant, tenant) != 0))
+		en = en->next;
+	return en;
+}
+
+struct entry *
+entry_at(struct cache *c, const struct object *o)
+{
+	struct entry *en = entry_find(c, o->tenant, o->uid), **bucket;
+
+	if (en != NULL)
+		return en;
+	en = alloc_zero(sizeof(*en));
+	if (en == NULL)
+		return NULL;
+	memcpy(en->tenant, o->tenant, sizeof(en->tenant));
+	memcpy(en->uid, o->uid, sizeof(en->uid));
+	en->cache = c;
+	list_init(&en->flights);
+	bucket = &c->buckets[bucket_of(c, en->tenant, en->uid)];
+	en->next = *bucket;
+	*bucket = en;
+	return en;
+}
+
+void
+entry_release(struct entry *en)
+{
+	struct entry **at;
+
+	if (en->key != NULL || !list_empty(&en->flights))
+		return;
+	at = &en->cache->buckets[bucket_of(en->cache, en->tenant, en->uid)];
+	while (*at != en)
+		at = &(*at)->next;
+	*at = en->next;
+	alloc_free(en);
+}
+
+/* --- keys --- */
+
+static void
+count_key(struct cache *c, const struct secret *key, int sign)
+{
+	int64_t len = (int64_t)secret_len(key);
+
+	c->bytes += (size_t)(sign * len);
+	c->keys += (size_t)sign;
+	metric_add(METRIC_CACHE_BYTES, sign * len);
+	metric_add(METRIC_CACHE_KEYS, sign);
+}
+
+static void
+take_key_out(struct entry *en)
+{
+	if (en->key == NULL)
+		return;
+	count_key(en->cache, en->key, -1);
+	list_remove(&en->lru);
+	list_remove(&en->kin);
+	secret_unref(en->key);
+	en->key = NULL;
+	en->custody = NULL;
+	en->hits = 0;
+}
+
+void
+entry_drop(struct entry *en)
+{
+	take_key_out(en);
+	entry_release(en);
+}
+
+static void
+evict(struct cache *c)
+{
+	metric_inc(METRIC_CACHE_EVICTIONS_TOTAL);
+	entry_drop(CONTAINER_OF(c->lru.next, struct entry, lru));
+}
+
+/* NULL: there is no room, and none can be made. */
+static struct secret *
+kept_copy(struct cache *c, struct secret *key)
+{
+	size_t len = secret_len(key);
+	struct secret *copy;
+
+	if (len > c->bytes_max)
+		return NULL;
+	while (c->bytes > c->bytes_max - len || c->keys >= c->keys_max)
+		evict(c);
+	copy = secret_new(len, SECRET_KEPT);
+	for (int i = 0; copy == NULL && i < EVICT_MAX && !list_empty(&c->lru); i++) {
+		evict(c);
+		copy = secret_new(len, SECRET_KEPT);
+	}
+	if (copy != NULL)
+		memcpy(secret_bytes(copy), secret_bytes(key), len);
+	return copy;
+}
+
+int64_t
+entry_age(const struct entry *en, int64_t bound_ns)
+{
+	int64_t own = stamp_age(&en->proved, bound_ns);
+	int64_t all = stamp_age(&en->custody->confirmed, bound_ns);
+
+	return own < all ? own : all;
+}
+
+/* How long it can be of use yet: fresh or ridden out. */
+static int64_t
+time_left(const struct entry *en)
+{
+	int64_t most = en->terms.bound_ns > en->terms.ride_out_ns ? en->terms.bound_ns
+								  : en->terms.ride_out_ns;
+	int64_t age = entry_age(en, en->terms.bound_ns);
+
+	return age < most ? most - age : 0;
+}
+
+static void
+sweep_within(struct cache *c, int64_t ns)
+{
+	int64_t when = clock_now() + (ns > SWEEP_MIN_NS ? ns : SWEEP_MIN_NS);
+
+	/* without memory for a timer: at the next key that is kept; gets look for themselves */
+	if (!timer_armed(&c->sweep) || when < c->sweep.when)
+		(void)!timer_set(c->loop, &c->sweep, when);
+}
+
+/* A key that only a new load could serve again has no reason to be in memory. */
+static void
+sweep(struct timer *t)
+{
+	struct cache *c = CONTAINER_OF(t, struct cache, sweep);
+	int64_t next = INT64_MAX;
+
+	LIST_FOREACH_SAFE (link, after, &c->lru) {
+		struct entry *en = CONTAINER_OF(link, struct entry, lru);
+		int64_t left = time_left(en);
+
+		if (left == 0)
+			entry_drop(en);
+		else if (left < next)
+			next = left;
+	}
+	if (next != INT64_MAX)
+		sweep_within(c, next);
+}
+
+void
+entry_touch(struct entry *en, const struct cache_terms *terms)
+{
+	list_remove(&en->lru);
+	list_append(&en->cache->lru, &en->lru);
+	en->used = clock_now();
+	if (en->terms.bound_ns == terms->bound_ns && en->terms.ride_out_ns == terms->ride_out_ns)
+		return;
+	en->terms = *terms;
+	sweep_within(en->cache, time_left(en));
+}
+
+static enum err
+confirm_key(struct entry *en, struct custody *cu, const struct secret *key,
+    const struct cache_terms *terms, const struct stamp *proved)
+{
+	if (!secret_equal(en->key, key)) {
+		metric_inc(METRIC_INTEGRITY_ALARMS_TOTAL);
+		LOG(LOG_ERROR, "cache", "the vault has another key than before",
+		    kv_text("tenant", en->tenant), kv_text("uid", en->uid));
+		take_key_out(en);
+		return ERR_INTEGRITY;
+	}
+	if (en->custody != cu) {
+		list_remove(&en->kin);
+		list_append(&cu->entries, &en->kin);
+		en->custody = cu;
+		en->proved = *proved;
+	} else if (proved->order > en->proved.order) {
+		en->proved = *proved;
+	}
+	entry_touch(en, terms);
+	return ERR_OK;
+}
+
+enum err
+entry_keep(struct entry *en, struct custody *cu, const uint8_t digest[32], struct secret *key,
+    const struct cache_terms *terms, const struct stamp *proved)
+{
+	struct secret *copy;
+
+	if (proved->order < cu->refused.order)
+		return ERR_OK; /* what began before a refusal proves nothing after it */
+	if (en->key != NULL && memcmp(en->digest, digest, sizeof(en->digest)) == 0)
+		return confirm_key(en, cu, key, terms, proved);
+	take_key_out(en);
+	if (memcmp(digest, no_digest, sizeof(no_digest)) == 0)
+		return ERR_OK; /* no get would match it */
+	copy = kept_copy(en->cache, key);
+	if (copy == NULL)
+		return ERR_OK;
+	en->key = copy;
+	en->custody = cu;
+	memcpy(en->digest, digest, sizeof(en->digest));
+	en->proved = *proved;
+	en->terms = *terms;
+	en->used = clock_now();
+	count_key(en->cache, copy, 1);
+	list_append(&en->cache->lru, &en->lru);
+	list_append(&cu->entries, &en->kin);
+	sweep_within(en->cache, time_left(en));
+	return ERR_OK;
+}
+
+/* --- the cache --- */
+
+struct cache *
+cache_new(struct loop *l, size_t bytes_max)
+{
+	struct cache *c = alloc_zero(sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->loop = l;
+	c->bytes_max = bytes_max;
+	c->keys_max = bytes_max / KEY_MIN + 1;
+	c->buckets_count = 16;
+	while (c->buckets_count < c->keys_max)
+		c->buckets_count *= 2;
+	c->buckets = alloc_array(c->buckets_count, sizeof(struct entry *));
+	if (c->buckets == NULL || RAND_bytes((uint8_t *)&c->seed, sizeof(c->seed)) != 1) {
+		alloc_free(c->buckets);
+		alloc_free(c);
+		return NULL;
+	}
+	list_init(&c->lru);
+	list_init(&c->flights);
+	list_init(&c->arrived);
+	list_init(&c->batch);
+	c->turn.fn = cache_turn;
+	c->sweep.fn = sweep;
+	return c;
+}
+
+static size_t
+drop_all(struct cache *c, const char *tenant)
+{
+	size_t count = 0;
+
+	LIST_FOREACH_SAFE (link, next, &c->lru) {
+		struct entry *en = CONTAINER_OF(link, struct entry, lru);
+
+		if (tenant != NULL && strcmp(en->tenant, tenant) != 0)
+			continue;
+		entry_drop(en);
+		count++;
+	}
+	return count;
+}
+
+void
+cache_free(struct cache *c)
+{
+	if (c == NULL)
+		return;
+	cache_end_loads(c);
+	drop_all(c, NULL);
+	loop_undefer(&c->turn);
+	timer_clear(c->loop, &c->sweep);
+	alloc_free(c->buckets);
+	loop_free_later(c->loop, c); /* it may be one of its gets that frees it */
+}
+
+void
+cache_put(struct cache *c, struct custody *cu, const struct object *o, struct secret *key,
+    const struct cache_terms *terms, const struct stamp *began)
+{
+	struct entry *en = entry_at(c, o);
+
+	if (en == NULL)
+		return;
+	/* other bytes than before: that was told, and the next get asks the vault */
+	(void)!entry_keep(en, cu, o->digest, key, terms, began);
+	entry_release(en);
+}
+
+void
+cache_forget(struct cache *c, const char *tenant, const char *uid)
+{
+	struct entry *en = entry_find(c, tenant, uid);
+
+	if (en == NULL)
+		return;
+	take_key_out(en);
+	entry_detach(en);
+}
+
+size_t
+cache_flush(struct cache *c, const char *tenant)
+{
+	cache_detach(c, tenant);
+	return drop_all(c, tenant);
+}
+
+void
+cache_each(struct cache *c, const char *tenant, void (*fn)(const struct cache_info *, void *),
+    void *arg)
+{
+	for (struct list *link = c->lru.prev; link != &c->lru; link = link->prev) {
+		const struct entry *en = CONTAINER_OF(link, struct entry, lru);
+		struct cache_info info = {
+		    .tenant = en->tenant,
+		    .uid = en->uid,
+		    .custody = en->custody,
+		    .proved_ns = entry_age(en, en->terms.bound_ns),
+		    .used_ns = clock_now() - en->used,
+		    .hits = en->hits,
+		};
+
+		if (tenant == NULL || strcmp(tenant, en->tenant) == 0)
+			fn(&info, arg);
+	}
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the key cache is made of: entries, loads under way, and the custodies they belong to. */
+#ifndef CACHE_PARTS_H
+#define CACHE_PARTS_H
+
+#include "keys/cache.h"
+
+struct custody {
+	unsigned refs;
+	char *name;
+	int64_t bound_ns, ride_out_ns;
+	bool own_root_keys;
+	enum custody_state state;
+	int64_t since_ms;
+	struct stamp heard;	/* when the last call began that proved something */
+	struct stamp confirmed; /* when the last check began that proved everything */
+	struct stamp outage;	/* when an outage was last met */
+	struct stamp refused;	/* when keys were last wiped for what the key manager said */
+	struct stamp denied, denied_first;
+	unsigned denials; /* since the last success */
+	struct list entries; /* that have a key */
+	struct list flights;
+};
+
+/* A place for one key: it has the key, or is being loaded, or both. */
+struct entry {
+	struct entry *next; /* in its bucket */
+	struct cache *cache;
+	char tenant[TENANT_ID_MAX + 1], uid[UID_TEXT_LEN + 1];
+	struct list flights; /* whose result will be kept, and that a get may join */
+
+	/* with a key only */
+	struct secret *key;
+	struct list lru, kin; /* kin: in the custody */
+	struct custody *custody;
+	uint8_t digest[32];
+	struct stamp proved; /* when its own last proof began */
+	struct cache_terms terms;
+	int64_t used;
+	uint64_t hits;
+};
+
+struct cache {
+	struct list dead; /* for loop_free_later() */
+	struct loop *loop;
+	size_t bytes, bytes_max, keys, keys_max, flights_count;
+	struct list lru; /* entries with a key, the least recently used first */
+	struct list flights;
+	struct list arrived, batch; /* gets that nobody looked at yet; those of this turn */
+	struct defer turn;
+	struct timer sweep; /* for keys that nothing can serve any more */
+	uint64_t seed;
+	size_t buckets_count; /* a power of two */
+	struct entry **buckets;
+};
+
+/* --- cache.c: entries --- */
+
+struct entry *entry_find(struct cache *c, const char *tenant, const char *uid);
+/* Finds or makes it; NULL without memory. */
+struct entry *entry_at(struct cache *c, const struct object *o);
+/* Gives it up unless it has a key or is being loaded. */
+void entry_release(struct entry *en);
+/* Takes the key out, then as above. */
+void entry_drop(struct entry *en);
+/* Since when it is proved, by its own load or by its custody's check. */
+int64_t entry_age(const struct entry *en, int64_t bound_ns);
+/* It was used now. */
+void entry_touch(struct entry *en, const struct cache_terms *terms);
+/*
+ * Keeps a key that was proved, if there is room; or confirms the one that is there.
+ * ERR_INTEGRITY: they differ; then none is there.  The entry stays.
+ */
+CHECKED enum err entry_keep(struct entry *en, struct custody *cu, const uint8_t digest[32],
+    struct secret *key, const struct cache_terms *terms, const struct stamp *proved);
+
+/* --- cache_load.c: gets and loads --- */
+
+void cache_turn(struct defer *d);
+void cache_end_loads(struct cache *c);
+/* Loads of the tenant (NULL: all) under way are not kept, nor joined. */
+void cache_detach(struct cache *c, const char *tenant);
+void entry_detach(struct entry *en);
+/* The custody's keys leave the memory; who waits for one fails, loads under way are not kept. */
+size_t cache_wipe(struct custody *cu, enum err e);
+/* The same when nobody asks any more: who waits, waits on. */
+void cache_abandon(struct custody *cu);
+
+/* --- custody.c --- */
+
+/* Frees it when neither owners nor loads are left. */
+void custody_release(struct custody *cu);
+bool custody_is_outage(enum err e);
+/* An outage is known: who may ride out need not wait to see it. */
+bool custody_is_out(const struct custody *cu);
+
+#endif

@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gateway whose keys are in Key Protect: what its operations cost there, what it does when the key
+manager fails or refuses, and which rights it needs."""
+
+import itertools
+import os
+import shutil
+import statistics
+import tempfile
+import time
+
+import cloud
+import kf
+import ttlv
+from ttlv import ACTIVE, DESTROYED, attribute, on
+
+QUIET = 'revocation-bound = "1h"'  # after its first rounds the watch keeps still
+QUICK = 'call-timeout = "400ms"\n    operation-timeout = "1500ms"'
+
+
+class CloudCase(kf.Case):
+    role = "Manager"
+    vault_options = ""
+    options = QUIET
+
+    def setUp(self):
+        directory = tempfile.mkdtemp(prefix="keyferry-cloud-")
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        self.cloud = cloud.Cloud(directory)
+        self.addCleanup(self.cloud.stop)
+        self.gw = self.gateway(tenants=[self.tenant()])
+        kf.eventually(lambda: self.gw.metrics()["watch_rounds_total"] >= 2 or
+                      self.gw.metrics()["watch_failures_total"] >= 1, "the first rounds", 20)
+        self.cloud.clear_journal()
+
+    def tenant(self, **more):
+        return kf.Tenant("a", kf.AUTHORITY.make("vcenter"), options=self.options, vault=self.cloud.vault(
+            self.role, options=self.vault_options, **more))
+
+    def calls(self):
+        """Since the last time, by operation."""
+        found = self.cloud.counts()
+        self.cloud.clear_journal()
+        return {name: n for name, n in found.items() if n}
+
+
+class Calls(CloudCase):
+    def test_what_operations_cost(self):
+        with self.gw.client() as c:
+            c.ok(ttlv.item("DiscoverVersions"))
+            c.ok(ttlv.item("Query", ttlv.enum("QueryFunction", 1)))
+            self.assertEqual(self.calls(), {})
+            uid = c.create()
+            self.assertEqual(self.calls(), {"kms.secrets.wrap": 1, "kms.secrets.create": 1})
+            key = c.key(uid)
+            self.assertEqual(self.calls(), {})  # it was made here a moment ago
+            c.ok(on("AddAttribute", uid, attribute("x-Name", "vm")))
+            self.assertEqual(c.state(uid), ACTIVE)
+            c.ok(ttlv.item("Locate"))
+            self.assertEqual(self.calls(), {})
+            self.gw.control("cache flush")
+            self.assertEqual(c.key(uid), key)
+            self.assertEqual(self.calls(), {"kms.secrets.unwrap": 1, "kms.secrets.readmetadata": 1})
+            self.assertEqual(c.key(uid), key)
+            self.assertEqual(self.calls(), {})
+
+    def test_cold_get_takes_one_round_trip(self):
+        with self.gw.client() as c:
+            uid = c.create()
+            self.gw.control("cache flush")
+            self.cloud.clear_journal()
+            self.cloud.fault(operation="kms.secrets.*", delay_ms=300)
+            started = time.monotonic()
+            c.key(uid)
+            took = time.monotonic() - started
+        counts = self.cloud.admin("GET", "/counts")["operations"]
+        self.assertEqual({name for name, n in counts.items() if n["calls"]},
+                         {"kms.secrets.unwrap", "kms.secrets.readmetadata"})
+        self.assertLess(took, 0.59)  # two in a row would take 0.6 s at least
+
+    def test_one_unwrap_for_all_who_want_a_cold_key(self):
+        clients = [self.gw.client() for _ in range(1000 if kf.LONG else 200)]
+        try:
+            uid = clients[0].create()
+            key = clients[0].key(uid)
+            self.gw.control("cache flush")
+            self.cloud.clear_journal()
+            self.cloud.fault(operation="kms.secrets.unwrap", delay_ms=500)
+            for c in clients:
+                c.send(ttlv.request(c.version, on("Get", uid)))
+            for c in clients:
+                self.assertEqual(c.receive().items[0].key, key)
+        finally:
+            for c in clients:
+                c.close()
+        self.assertEqual(self.calls(), {"kms.secrets.unwrap": 1, "kms.secrets.readmetadata": 1})
+        self.gw.assert_idle()
+
+    def test_one_token_for_any_number_of_requests(self):
+        self.gw.stop()
+        self.cloud.clear_journal()
+        self.gw.start()
+        kf.in_parallel(24, lambda n: self.gw.client().create())
+        self.assertEqual(self.calls()["iam.token"], 1)
+
+
+# What goes wrong, and the Result Reasons that may tell of it.
+OUTAGE = {"GeneralFailure"}
+REFUSED = {"PermissionDenied"}
+BAD = {"GeneralFailure", "CryptographicFailure", "PermissionDenied", "ItemNotFound"}
+HTML = {"body": "<html>busy</html>", "content_type": "text/html"}
+FAULTS = [
+    ({"delay_ms": 150}, set()),
+    ({"delay_ms": 2500}, OUTAGE),
+    ({"delay_after_ms": 2500}, OUTAGE),
+    ({"end": "hang"}, OUTAGE),
+    ({"end": "hang", "commit": True}, OUTAGE),
+    ({"end": "reset"}, OUTAGE),
+    ({"end": "reset", "commit": True}, OUTAGE),
+    ({"end": "truncate"}, OUTAGE),
+    ({"status": 200, **HTML}, OUTAGE),
+    ({"status": 200, "commit": True, **HTML}, OUTAGE),
+    ({"status": 429}, OUTAGE),
+    ({"status": 429, "headers": {"Retry-After": "1"}}, OUTAGE),
+    ({"status": 401}, REFUSED),
+    ({"status": 403}, REFUSED),
+] + [({"status": n}, OUTAGE) for n in (404, 410, 500, 502, 503, 504)] + [
+    ({"status": n}, BAD) for n in (400, 409, 422)] + [
+    ({"status": n, "commit": True}, OUTAGE) for n in (500, 503)]
+OPERATIONS = ("Create", "Get", "Destroy", "AddAttribute")
+# How often it goes wrong: once, so that a repetition helps, or as long as it lasts.
+TIMES = (1, -1)
+
+
+class FaultTable(CloudCase):
+    vault_options = QUICK
+    options = QUIET + " born-active = false"  # so that they may be destroyed at once
+
+    def setUp(self):
+        super().setUp()
+        self.alive, self.dead = {}, set()
+        with self.gw.client() as c:
+            for _ in range(2):
+                uid = c.create()
+                self.alive[uid] = c.key(uid)
+
+    def healthy(self):
+        """The fault is over and the way to the key manager is open again."""
+        def works():
+            with self.gw.client() as c:
+                self.gw.control("cache flush")
+                uid = next(iter(self.alive))
+                return c.do(on("Get", uid)).status == ttlv.SUCCESS
+        self.cloud.admin("DELETE", "/faults")
+        kf.eventually(works, "the key manager is used again", 60)
+
+    def act(self, c, operation):
+        if operation == "Create":
+            return c.do(ttlv.create())
+        uid = list(self.alive)[-1]
+        if operation == "AddAttribute":
+            return c.do(on("AddAttribute", uid, attribute("x-%d" % time.monotonic_ns(), "v")))
+        self.gw.control("cache flush")
+        return c.do(on(operation, uid))
+
+    def note(self, c, operation, result):
+        """What the answer promised."""
+        uid = list(self.alive)[-1]
+        if operation == "Create" and result.status == ttlv.SUCCESS:
+            self.alive[result.uid] = None
+        elif operation == "Get" and result.status == ttlv.SUCCESS:
+            self.assertEqual(result.key, self.alive[uid])
+        elif operation == "Destroy":
+            self.healthy()
+            if result.status == ttlv.SUCCESS or self.is_gone(uid):
+                del self.alive[uid]
+                self.dead.add(uid)
+
+    def is_gone(self, uid):
+        """An answer that was lost: what the key manager did decides, and nobody is told both."""
+        def settled():
+            with self.gw.client() as c:
+                there = len(self.cloud.records(uid)) == 1
+                served = c.do(on("Get", uid)).status == ttlv.SUCCESS
+                return there == served and (served or c.state(uid) == DESTROYED)
+        kf.eventually(settled, "the Destroy is settled", 90)
+        return not self.cloud.records(uid)
+
+    def check(self):
+        self.healthy()
+        self.gw.assert_idle()
+        with self.gw.client() as c:
+            for uid in list(self.alive):
+                key = c.key(uid)
+                if self.alive[uid] is None:
+                    self.alive[uid] = key
+                self.assertEqual(key, self.alive[uid])
+                self.assertEqual(len(self.cloud.records(uid)), 1, uid)
+            for uid in self.dead:
+                self.assert_reason(c.do(on("Get", uid)), "ItemNotFound")
+                self.assertEqual(self.cloud.records(uid), [])
+            found = {n.value for n in c.ok(ttlv.item("Locate")).all("UniqueIdentifier")}
+        self.assertEqual(found, set(self.alive))
+
+    def strangers_left(self):
+        """Records that no object has: what a failed Create may leave for recovery to clear."""
+        names = self.cloud.records()
+        mine = {"%s_%s" % (cloud.PREFIX, uid) for uid in self.alive}
+        return len([n for n in names if n not in mine])
+
+    def test_every_fault(self):
+        cases = list(itertools.product(FAULTS, OPERATIONS, TIMES))
+        if not kf.LONG:
+            cases = kf.random_for("faults").sample(cases, 24)
+        for (fault, reasons), operation, times in cases:
+            with self.subTest(fault=fault, operation=operation, times=times):
+                if len(self.alive) < 2:
+                    with self.gw.client() as c:
+                        uid = c.create()
+                        self.alive[uid] = c.key(uid)
+                self.cloud.fault(operation="kms.secrets.*", count=times, **fault)
+                with self.gw.client() as c:
+                    result = self.act(c, operation)
+                    if operation == "AddAttribute" or times == 1 and reasons in (OUTAGE, set()):
+                        self.assertEqual(result.status, ttlv.SUCCESS, result)
+                    elif result.status != ttlv.SUCCESS:
+                        self.assertIn(result.reason_name, reasons, result)
+                    self.note(c, operation, result)
+                self.check()
+        kf.eventually(lambda: self.strangers_left() == cloud.STRANGERS,
+                      "what failed Creates left is cleared", 150)
+
+    def test_token_troubles(self):
+        with self.gw.client() as c:
+            uid = next(iter(self.alive))
+            self.cloud.void_tokens()
+            self.gw.control("cache flush")
+            self.assertEqual(c.key(uid), self.alive[uid])
+            self.cloud.fault(operation="iam.token", status=503)
+            self.gw.control("cache flush")
+            self.assertEqual(c.key(uid), self.alive[uid])  # the token in hand is good
+        self.check()
+
+    def test_others_do_not_wait(self):
+        """A DiscoverVersions beside a key manager that takes 5 s."""
+        def median():
+            times = []
+            with self.gw.client() as c:
+                for _ in range(60):
+                    started = time.monotonic()
+                    c.ok(ttlv.item("DiscoverVersions"))
+                    times.append(time.monotonic() - started)
+            return statistics.median(times)
+        before = median()
+        self.cloud.fault(operation="kms.secrets.*", delay_ms=5000)
+        self.gw.control("cache flush")
+        waiting = [self.gw.client() for _ in range(20)]
+        try:
+            for c in waiting:
+                c.send(ttlv.request(c.version, on("Get", next(iter(self.alive)))))
+            self.assertLess(median(), 5 * before + 0.02)
+        finally:
+            for c in waiting:
+                c.close()
+        self.check()
+
+
+class Outage(CloudCase):
+    """Nothing answers at all: what is in memory is served, what is not fails soon."""
+
+    vault_options = QUICK
+
+    def test_outages(self):
+        with self.gw.client() as c:
+            warm = c.create()
+            key = c.key(warm)
+            for mode in ("refuse", "reset", "handshake"):
+                self.cloud.admin("POST", "/outage", {"mode": mode, "port": "api"})
+                self.assertEqual(c.key(warm), key)
+                self.assert_reason(c.do(ttlv.create()), "GeneralFailure")
+                self.cloud.admin("POST", "/outage", {"mode": "none", "port": "api"})
+                kf.eventually(lambda: c.do(ttlv.create()).status == ttlv.SUCCESS,
+                              "new keys after the outage", 60)
+        self.gw.assert_idle()
+
+
+class Rights(CloudCase):
+    def health(self):
+        return " ".join(repr(line) for line in self.gw.control("health"))
+
+    def test_writer_cannot_destroy(self):
+        self.gw.tenants = [kf.Tenant("a", kf.AUTHORITY.make("vcenter"),
+                                     vault=self.cloud.vault("Writer"))]
+        self.gw.configure()
+        self.gw.control("reload")
+        with self.gw.client() as c:
+            uid = c.create()
+            key = c.key(uid)
+            c.ok(ttlv.revoke(uid))
+            self.assert_reason(c.do(on("Destroy", uid)), "PermissionDenied")
+            self.gw.control("cache flush")
+            self.assertEqual(c.key(uid), key)
+        self.assertIn("service role Manager is needed to destroy keys", self.health())
+
+    def test_reader_cannot_create(self):
+        self.gw.tenants = [kf.Tenant("a", kf.AUTHORITY.make("vcenter"),
+                                     vault=self.cloud.vault("Reader"))]
+        self.gw.configure()
+        self.gw.control("reload")
+        with self.gw.client() as c:
+            self.assert_reason(c.do(ttlv.create()), "PermissionDenied")
+            self.assertEqual(c.ok(ttlv.item("Locate")).all("UniqueIdentifier"), [])
+
+    def test_api_key_is_replaced(self):
+        """Without a restart; the old token is used as long as it is good."""
+        path = self.cloud.api_key("Manager")
+        with self.gw.client() as c:
+            uid = c.create()
+            key = c.key(uid)
+            self.cloud.identity("Manager", [], deleted=True)
+            self.cloud.identity("Second", [{"instance": self.cloud.instance, "roles": ["Manager"]}])
+            self.cloud.void_tokens()
+            with open(path + ".new", "w", encoding="ascii") as f:
+                f.write("Second\n")
+            os.chmod(path + ".new", 0o600)
+            os.rename(path + ".new", path)
+            self.gw.control("cache flush")
+            self.assertEqual(c.key(uid), key)
+
+    def test_health_says_how_the_key_manager_is(self):
+        self.assertIn("fresh", self.health())
+        done = self.gw.ctl("health")
+        self.assertIn("key manager of a", done.stdout)
+
+
+class Sealed(CloudCase):
+    """HPCS whose crypto unit has no master key, and root keys that are away."""
+
+    def test_root_key_is_disabled_deleted_and_back(self):
+        with self.gw.client() as c:
+            uid = c.create()
+            key = c.key(uid)
+            for away, back, wait in (("disable", "enable", 40), ("delete", "restore", 40)):
+                self.cloud.customer(self.cloud.root, away)
+                self.gw.control("cache flush")
+                self.assert_reason(c.do(on("Get", uid)), "CryptographicFailure")
+                self.assert_reason(c.do(ttlv.create()), "CryptographicFailure")
+                self.cloud.advance(wait)
+                self.cloud.customer(self.cloud.root, back)
+                kf.eventually(lambda: c.do(on("Get", uid)).status == ttlv.SUCCESS,
+                              "the key after %s" % back, 30)
+                self.assertEqual(c.key(uid), key)
+
+    def test_sealed(self):
+        with self.gw.client() as c:
+            uid = c.create()
+            self.cloud.settings(sealed=1)
+            self.gw.control("cache flush")
+            self.assert_reason(c.do(on("Get", uid)), "CryptographicFailure")
+            self.cloud.settings(sealed=0)
+            kf.eventually(lambda: c.do(on("Get", uid)).status == ttlv.SUCCESS, "the key again", 30)
+
+
+if __name__ == "__main__":
+    kf.main()

@@ -1,0 +1,426 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two gateways with nothing shared but Key Protect: vCenter lists both in one key provider and uses
+either for each of its connections."""
+
+import os
+import shutil
+import tempfile
+import threading
+
+import cloud
+import kf
+import ttlv
+from ttlv import ACTIVE, COMPROMISED, DEACTIVATED, DESTROYED, get_attributes, on, revoke
+
+KEY_COMPROMISE = 2
+BOUND = "6s"
+WITHIN = 40  # seconds: the bound, and what lists and deletions take until they are sure
+
+
+class Pair(kf.Case):
+    role = "Manager"
+    strangers = cloud.STRANGERS
+
+    def setUp(self):
+        directory = tempfile.mkdtemp(prefix="keyferry-cloud-")
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        self.cloud = cloud.Cloud(directory, self.strangers)
+        self.addCleanup(self.cloud.stop)
+        self.first, self.second = (self.gateway(tenants=[self.tenant()]) for _ in range(2))
+
+    def tenant(self, **options):
+        return kf.Tenant("a", kf.AUTHORITY.make("vcenter"),
+                         options='revocation-bound = "%s"' % BOUND, vault=self.cloud.vault(self.role, **options))
+
+    def states(self, uid):
+        """What both gateways say, after each has been asked for the key."""
+        found = []
+        for gw in (self.first, self.second):
+            with gw.client() as c:
+                c.do(on("Get", uid))
+                found.append(c.state(uid))
+        return found
+
+    def await_states(self, uid, state):
+        kf.eventually(lambda: self.states(uid) == [state] * 2, "state %d at both" % state, WITHIN)
+
+    def await_gone(self, uid):
+        kf.eventually(lambda: self.keys(uid) == ["ItemNotFound"] * 2, "no key at both", WITHIN)
+
+    def keys(self, uid):
+        """What both gateways give out: the key, or the Result Reason."""
+        found = []
+        for gw in (self.first, self.second):
+            with gw.client() as c:
+                result = c.do(on("Get", uid))
+                found.append(result.key if result.status == ttlv.SUCCESS else result.reason_name)
+        return found
+
+    def create(self, gw, *more):
+        with gw.client() as c:
+            return c.create(*more)
+
+
+class Manager(Pair):
+    def test_key_of_one_is_fetched_through_the_other_at_once(self):
+        makers = (self.first, self.second)
+        for maker, other in (makers, makers[::-1]):
+            with maker.client() as a, other.client() as b:
+                for length in (256, 128):
+                    uid = a.create(ttlv.attribute("x-Component", "vSAN"), length=length)
+                    key = b.key(uid)
+                    self.assertEqual(len(key), length // 8)
+                    self.assertEqual(a.key(uid), key)
+                    self.assertEqual((a.state(uid), b.state(uid)), (ACTIVE, ACTIVE))
+                    seen = [ttlv.Result(c.call(get_attributes(uid)).items[0].node).attributes()
+                            for c in (a, b)]
+                    for name in ("Cryptographic Length", "Initial Date", "Activation Date",
+                                 "Cryptographic Usage Mask", "x-Component"):
+                        self.assertEqual(seen[0][name], seen[1][name], name)
+                    self.assertEqual(len(self.cloud.records(uid)), 1)
+
+    def test_destroy_holds_at_both(self):
+        uid = self.create(self.first)
+        self.assertEqual(self.states(uid), [ACTIVE, ACTIVE])
+        with self.second.client() as c:
+            c.ok(revoke(uid))
+            c.ok(on("Destroy", uid))
+        self.await_gone(uid)
+        self.await_states(uid, DESTROYED)
+        self.assertEqual(self.cloud.records(uid), [])
+
+    def test_destroyed_stays_so_when_the_customer_restores_the_record(self):
+        uid = self.create(self.first)
+        self.assertEqual(self.states(uid), [ACTIVE, ACTIVE])
+        with self.first.client() as c:
+            c.ok(revoke(uid))
+        self.await_states(uid, DEACTIVATED)
+        record = self.record_id(uid)
+        with self.first.client() as c:
+            c.ok(on("Destroy", uid))
+        self.await_gone(uid)
+        self.await_states(uid, DESTROYED)
+        self.cloud.advance(40)
+        self.cloud.customer(record, "restore")
+        self.assertEqual(len(self.cloud.records(uid)), 1)
+        self.assertEqual(self.keys(uid), ["ItemNotFound"] * 2)
+        for gw in (self.first, self.second):
+            gw.stop()
+            gw.start()
+        self.assertEqual(self.keys(uid), ["ItemNotFound"] * 2)
+
+    def record_id(self, uid):
+        found = self.cloud.call("GET", "/keys?limit=5000&extractable=true").json["resources"]
+        return [k["id"] for k in found if k["name"].endswith(uid)][0]
+
+    def test_record_deleted_by_the_customer_and_restored(self):
+        uid = self.create(self.first)
+        key = self.keys(uid)
+        self.assertEqual(key[0], key[1])
+        record = self.record_id(uid)
+        self.cloud.customer(record, "delete")
+        self.await_gone(uid)
+        self.assertEqual(self.states(uid), [ACTIVE] * 2)  # withdrawn, not destroyed
+        self.cloud.advance(40)
+        self.cloud.customer(record, "restore")
+        kf.eventually(lambda: self.keys(uid) == key, "the key again at both", WITHIN)
+
+    def test_deactivation_then_compromise(self):
+        uid = self.create(self.first)
+        key = self.keys(uid)
+        with self.first.client() as c:
+            c.ok(revoke(uid, message="laid to rest"))
+        self.await_states(uid, DEACTIVATED)
+        with self.second.client() as c:
+            c.ok(revoke(uid, KEY_COMPROMISE, message="stolen"))
+        self.await_states(uid, COMPROMISED)
+        self.assertEqual(self.keys(uid), key)  # for recovery
+        kf.eventually(lambda: len(self.cloud.records(uid)) == 1, "predecessors retired", WITHIN)
+        with self.first.client() as c:
+            found = ttlv.Result(c.call(get_attributes(uid, "Revocation Reason")).items[0].node)
+            self.assertIn("stolen", repr(found.payload))
+
+    def test_revoked_in_the_message_that_made_it(self):
+        with self.first.client() as c:
+            answer = c.call(ttlv.create(ubid=b"1"), revoke(None, ubid=b"2"), on("Get", ubid=b"3"))
+            self.assertEqual([r.status for r in answer.items], [ttlv.SUCCESS] * 3)
+            uid = answer.items[0].uid
+        self.await_states(uid, DEACTIVATED)
+        with self.second.client() as c:
+            answer = c.call(ttlv.create(ubid=b"1"), revoke(None, ubid=b"2"),
+                            on("Destroy", ubid=b"3"))
+            self.assertEqual([r.status for r in answer.items], [ttlv.SUCCESS] * 3)
+            self.assertEqual(self.cloud.records(answer.items[0].uid), [])
+
+    def test_two_revokes_at_once(self):
+        """Both gateways make a successor; the more restrictive state counts at both."""
+        for _ in range(4):
+            uid = self.create(self.first)
+            self.keys(uid)
+
+            def work(n, uid=uid):
+                with (self.first, self.second)[n].client() as c:
+                    c.do(revoke(uid, (1, KEY_COMPROMISE)[n]))
+            kf.in_parallel(2, work)
+            states = self.states(uid)
+            self.assertTrue(set(states) <= {DEACTIVATED, COMPROMISED}, states)
+            self.assertNotIn("ItemNotFound", self.keys(uid))
+
+    def test_no_get_fails_while_the_other_revokes(self):
+        uids = [self.create(self.first) for _ in range(6)]
+        keys = {uid: self.keys(uid)[0] for uid in uids}
+        stop = threading.Event()
+        failures, gets = [], [0]
+
+        def fetch():
+            with self.second.client() as c:
+                while not stop.is_set():
+                    for uid in uids:
+                        result = c.do(on("Get", uid))
+                        gets[0] += 1
+                        if result.status != ttlv.SUCCESS or result.key != keys[uid]:
+                            failures.append(repr(result))
+        threads = [threading.Thread(target=fetch) for _ in range(2)]
+        for t in threads:
+            t.start()
+        try:
+            for uid in uids:
+                with self.first.client() as c:
+                    c.ok(revoke(uid))
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
+        self.assertEqual(failures, [])
+        self.assertGreater(gets[0], 6)
+
+    def test_unknown_uid_costs_little(self):
+        """Nobody can hammer the key manager with made-up key IDs."""
+        unknown = "01890000-0000-7000-8000-%012x"
+        with self.first.client() as c:
+            self.assert_reason(c.do(on("Get", unknown % 1)), "ItemNotFound")
+            self.assertEqual(self.first.metrics()["lookups_total"], 1)
+            for _ in range(50):
+                self.assert_reason(c.do(on("Get", unknown % 1)), "ItemNotFound")
+            self.assertEqual(self.first.metrics()["lookups_total"], 1)
+            reasons = [c.do(on("Get", unknown % n)).reason_name for n in range(2, 302)]
+        self.assertEqual(set(reasons), {"ItemNotFound", "GeneralFailure"})
+        self.assertGreater(self.first.metrics()["lookups_refused_total"], 0)
+        self.assertLess(self.first.metrics()["lookups_total"], 290)
+        self.first.assert_idle()
+
+    def test_record_under_another_name(self):
+        """What Key Protect holds under a uid's name has to be that object's record."""
+        uid = self.create(self.first)
+        payload = self.cloud.call("GET", "/keys/" + self.record_id(uid)).one["payload"]
+        other = "01890000-0000-7000-8000-0123456789ab"
+        self.cloud.create("vmware_kmip_" + other, extractable=True, payload=payload)
+        with self.second.client() as c:
+            self.assert_reason(c.do(on("Get", other)), "ItemNotFound")
+
+
+class Rebuild(Pair):
+    """The ledger is lost: Key Protect has it all."""
+
+    strangers = 40
+
+    def test_every_key_comes_back(self):
+        uids = [self.create((self.first, self.second)[n % 2], ttlv.attribute("x-n", str(n)))
+                for n in range(24)]
+        keys = {uid: self.keys(uid)[0] for uid in uids}
+        with self.first.client() as c:
+            for uid, code in ((uids[0], 1), (uids[1], KEY_COMPROMISE), (uids[2], 1)):
+                c.ok(revoke(uid, code))
+            c.ok(on("Destroy", uids[2]))
+        states = {uids[0]: DEACTIVATED, uids[1]: COMPROMISED}
+        self.first.stop()
+        for name in os.listdir(self.first.state_dir):
+            os.unlink(os.path.join(self.first.state_dir, name))
+        self.first.start()
+        with self.first.client() as c:
+            self.assertEqual(c.ok(ttlv.item("Locate")).all("UniqueIdentifier"), [])
+        last = self.first.control("keys rebuild")[-1]
+        self.assertEqual((last["left"], last["tenant"]), (0, "a"))
+        self.assertGreaterEqual(last["foreign"], self.strangers)
+        with self.first.client() as c:
+            found = {n.value for n in c.ok(ttlv.item("Locate")).all("UniqueIdentifier")}
+            self.assertEqual(found, set(uids) - {uids[2]})
+            for n, uid in enumerate(uids):
+                if n != 2:
+                    self.assertEqual(c.state(uid), states.get(uid, ACTIVE))
+                    self.assertEqual(c.key(uid), keys[uid])
+                    seen = ttlv.Result(c.call(get_attributes(uid)).items[0].node).attributes()
+                    self.assertEqual(seen["x-n"], [str(n)])
+            self.assert_reason(c.do(on("Get", uids[2])), "ItemNotFound")
+        self.assertEqual(self.first.control("keys rebuild")[-1]["adopted"], 0)
+        self.assertNotIn("integrity", self.first.log())
+
+    def test_which_tenant(self):
+        done = self.first.ctl("keys", "rebuild", "--tenant", "nobody", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no tenant", done.stderr)
+        self.first.ctl("keys", "rebuild", "--tenant", "a")
+
+
+class Rotation(Pair):
+    """Old wraps keep working; rewrapping is for those who want nothing left under an old version."""
+
+    def rotate(self):
+        self.cloud.settings(rotate_interval_s=0)
+        self.cloud.customer(self.cloud.root, "rotate")
+
+    def rewrap(self, gw=None):
+        return (gw or self.first).control("keys rewrap", timeout=120)[-1]
+
+    def test_rotations_with_traffic(self):
+        uids = [self.create(self.first) for _ in range(5)]
+        keys = {uid: self.keys(uid)[0] for uid in uids}
+        for n in range(20 if kf.LONG else 5):
+            self.rotate()
+            uids.append(self.create((self.first, self.second)[n % 2]))
+            keys[uids[-1]] = self.keys(uids[-1])[0]
+            for gw in (self.first, self.second):
+                gw.control("cache flush")
+            for uid in uids:
+                self.assertEqual(self.keys(uid), [keys[uid]] * 2)
+
+    def test_rewrap_under_gets_at_the_other(self):
+        uids = [self.create(self.first) for _ in range(12)]
+        keys = {uid: self.keys(uid)[0] for uid in uids}
+        self.rotate()
+        stop = threading.Event()
+        failures, gets = [], [0]
+
+        def fetch():
+            with self.second.client() as c:
+                while not stop.is_set():
+                    self.second.control("cache flush")
+                    for uid in uids:
+                        result = c.do(on("Get", uid))
+                        gets[0] += 1
+                        if result.status != ttlv.SUCCESS or result.key != keys[uid]:
+                            failures.append(repr(result))
+        reader = threading.Thread(target=fetch)
+        reader.start()
+        try:
+            done = self.rewrap()
+            self.assertEqual((done["objects"], done["rewrapped"], done["left"]), (12, 12, 0))
+            if self.role == "Manager":
+                kf.eventually(lambda: all(len(self.cloud.records(uid)) == 1 for uid in uids),
+                              "old records retired", WITHIN)
+        finally:
+            stop.set()
+            reader.join()
+        self.assertEqual(failures, [])
+        self.assertGreater(gets[0], 24)
+        self.assertEqual(self.rewrap()["rewrapped"], 0)
+        for uid in uids:
+            self.assertEqual(self.keys(uid), [keys[uid]] * 2)
+            self.assertEqual(self.states(uid), [ACTIVE] * 2)
+
+    def test_rewrap_killed_and_resumed(self):
+        uids = [self.create(self.first) for _ in range(12)]
+        keys = {uid: self.keys(uid)[0] for uid in uids}
+        self.rotate()
+        rewrapper = threading.Thread(target=lambda: self.first.ctl("keys", "rewrap", check=False))
+        rewrapper.start()
+        kf.eventually(lambda: self.first.metrics()["rewrapped_total"] >= 4, "some are done", 30)
+        self.first.kill()
+        rewrapper.join()
+        self.first.start()
+        done = self.rewrap()
+        self.assertEqual((done["objects"], done["left"]), (12, 0))
+        self.assertTrue(0 < done["rewrapped"] <= 8, done)
+        self.assertEqual(self.rewrap()["rewrapped"], 0)
+        for uid in uids:
+            self.assertEqual(self.keys(uid), [keys[uid]] * 2)
+
+    def test_new_root_key(self):
+        """Another root key in the configuration: old keys are served, and move at a rewrap."""
+        uid = self.create(self.first)
+        key = self.keys(uid)[0]
+        other = self.cloud.create("root-2")["id"]
+        for gw in (self.first, self.second):
+            gw.tenants = [self.tenant(root=other)]
+            gw.configure()
+            gw.control("reload")
+        self.assertEqual(self.keys(uid), [key] * 2)
+        self.assertEqual(self.rewrap()["rewrapped"], 1)
+        self.assertEqual(self.keys(uid), [key] * 2)
+        kf.eventually(lambda: len(self.cloud.records(uid)) == 1, "old record retired", WITHIN)
+        self.cloud.customer(self.cloud.root, "delete")
+        for gw in (self.first, self.second):
+            gw.control("cache flush")
+        self.assertEqual(self.keys(uid), [key] * 2)
+
+    def test_one_at_a_time(self):
+        for _ in range(6):
+            self.create(self.first)
+        self.rotate()
+        first = threading.Thread(target=self.rewrap)
+        first.start()
+        kf.eventually(lambda: self.first.metrics()["rewrapped_total"] >= 1, "it is under way", 30)
+        done = self.first.ctl("keys", "rewrap", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("under way", done.stderr)
+        first.join()
+
+    def test_stopped_in_the_middle(self):
+        for _ in range(6):
+            self.create(self.first)
+        self.rotate()
+        job = threading.Thread(target=lambda: self.first.ctl("keys", "rewrap", check=False))
+        job.start()
+        kf.eventually(lambda: self.first.metrics()["rewrapped_total"] >= 1, "it is under way", 30)
+        self.assertEqual(self.first.stop(), 0)
+        job.join()
+
+
+class WriterRotation(Rotation):
+    role = "Writer"
+
+    def test_new_root_key(self):
+        self.skipTest("old records stay with Writer")
+
+
+class Writer(Pair):
+    """Without the right to delete: predecessors stay."""
+
+    role = "Writer"
+
+    def test_revoke_holds_at_both(self):
+        uid = self.create(self.first)
+        key = self.keys(uid)
+        with self.first.client() as c:
+            c.ok(revoke(uid))
+            self.assertEqual(c.state(uid), DEACTIVATED)
+            self.assert_reason(c.do(on("Destroy", uid)), "PermissionDenied")
+            self.assertEqual(c.state(uid), DEACTIVATED)
+        self.assertEqual(self.keys(uid), key)
+        self.assertEqual(len(self.cloud.records(uid)), 2)
+
+
+class LargeInstance(Pair):
+    """More keys than a search covers, and lists that lag."""
+
+    strangers = 6000
+
+    def test_key_of_one_is_fetched_through_the_other_at_once(self):
+        self.cloud.settings(list_lag_ms=3000)
+        for _ in range(2):
+            uid = self.create(self.first)
+            key = self.keys(uid)
+            self.assertEqual(key[0], key[1])
+            self.assertEqual(len(key[0]), 32)
+        with self.second.client() as c:
+            c.ok(revoke(uid))
+            self.assertEqual(c.key(uid), key[0])
+        self.assertEqual(self.keys(uid), key)
+        self.await_states(uid, DEACTIVATED)
+        with self.first.client() as c:
+            c.ok(on("Destroy", uid))
+        self.await_gone(uid)
+
+
+if __name__ == "__main__":
+    kf.main()
