@@ -1,25 +1,27 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds the gateway, runs it on this machine with an embedded vault, and shows how a vCenter would
-# use it.  Everything is kept in ./quickstart; a second run goes on where the first one was.
+# Builds the gateway, runs it on this machine with an embedded vault, or with a local simulator of IBM
+# Key Protect, and shows how a vCenter would use it.  Everything is kept in ./quickstart; a second run
+# goes on where the first one was.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-dir=$top/quickstart
-build=$dir/build
-conf=$dir/keyferryd.conf
-log=$dir/keyferryd.log
-pidfile=$dir/keyferryd.pid
+build=$top/quickstart/build
+key_protect=no
+instance=6ee0f1f6-1c36-4d4e-9d6b-4f0f6b1f7c52 # of the simulator
 packages=(meson ninja-build gcc libc6-dev pkg-config libevent-dev libssl-dev libsqlite3-dev
   libconfuse-dev libyajl-dev libcurl4-openssl-dev libsystemd-dev openssl)
 
 usage() {
   cat <<TXT
-usage: contrib/quickstart.sh [start | stop | --help]
+usage: contrib/quickstart.sh [--key-protect] [start | stop | --help]
   start   (default) installs what the build needs (Debian packages; root or sudo), builds, makes
           certificates and a root key of its own, starts the gateway, lets a vCenter-like client
           make and fetch a key, kills the gateway, starts it again, and fetches the same key
-  stop    stops the gateway; everything it knows stays in $dir
+  stop    stops the gateway; everything it knows stays in ./quickstart
+  --key-protect
+          keeps the keys in IBM Key Protect, played by keyferry-sim on this machine, and shows what
+          becomes of them when the customer deletes the root key and restores it
 The gateway listens on 127.0.0.1:5696, or on the next port that is free.
 KEYFERRY_PORT=N asks for another port; it counts on the first run only.
 TXT
@@ -93,7 +95,8 @@ configure() {
   make_certificate server-rsa "/CN=$(uname -n)" -algorithm RSA -pkeyopt rsa_keygen_bits:2048
   make_certificate vcenter "/CN=kmipClient$(date -u +%Y%m%d%H%M%S)" -algorithm RSA \
     -pkeyopt rsa_keygen_bits:2048
-  [ -f "$dir/root.key" ] || "$build/src/ctl/keyferryctl" make-root-key "$dir/root.key"
+  [ "$key_protect" = yes ] || [ -f "$dir/root.key" ] ||
+    "$build/src/ctl/keyferryctl" make-root-key "$dir/root.key"
   mkdir -p "$dir/state"
   [ -f "$conf" ] && return
 
@@ -118,11 +121,79 @@ tls {
 tenant "quickstart" {
   id = "quickstart"
   client-certificates = {"$dir/vcenter.pem"}
-  vault local { root-key-file = "$dir/root.key" }
+  $(vault)
   ledger sqlite { }
 }
 CONF
   mv "$conf.new" "$conf"
+}
+
+# The vault's section of the configuration.
+vault() {
+  if [ "$key_protect" = no ]; then
+    echo "vault local { root-key-file = \"$dir/root.key\" }"
+    return
+  fi
+  cat <<CONF
+vault keyprotect {
+    url          = "https://$(simulator api)"
+    iam-url      = "https://$(simulator api)/identity/token"
+    ca-file      = "$dir/key-protect.pem"
+    instance     = "$instance"
+    root-key     = "quickstart-root"
+    api-key-file = "$dir/api.key"
+  }
+  revocation-bound = "5s"
+CONF
+}
+
+# Where the simulator listens: api or admin.
+simulator() {
+  sed -n "s|.*\"$1\":\"[a-z]*://\([^\"]*\)\".*|\1|p" "$dir/simulator.json"
+}
+
+# What a customer does there: METHOD PATH [JSON]
+customer() {
+  local address body=${3:-}
+
+  address=$(simulator admin)
+  exec 3<>"/dev/tcp/${address%:*}/${address##*:}"
+  printf '%s %s HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' \
+    "$1" "$2" "${#body}" "$body" >&3
+  sed '1,/^\r*$/d' <&3
+  exec 3>&-
+}
+
+# The simulator's keys are in its memory: when it is new, so is everything else.
+start_simulator() {
+  local pid
+
+  if pid=$(running simulator); then
+    say "The Key Protect simulator runs already: process $pid"
+    return
+  fi
+  ! running gateway >/dev/null || stop_gateway
+  say "Starting a simulator of IBM Key Protect"
+  rm -rf "$dir/state" "$conf" "$dir/vcenter.state"
+  make_certificate key-protect "/CN=localhost" -algorithm EC -pkeyopt ec_paramgen_curve:P-256
+  [ -f "$dir/api.key" ] || openssl rand -hex 24 >"$dir/api.key"
+  cat >"$dir/simulator.setup" <<SETUP
+{"instances": [{"id": "$instance", "root-keys": ["quickstart-root"]}],
+ "identities": [{"subject": "iam-ServiceId-quickstart", "api-key": "$(cat "$dir/api.key")",
+                 "grants": [{"instance": "$instance", "roles": ["Manager"]}]}]}
+SETUP
+  setsid "$build/src/sim/keyferry-sim" -c "$dir/simulator.setup" -l 127.0.0.1:0 -A 127.0.0.1:0 \
+    --cert "$dir/key-protect.pem" --key "$dir/key-protect.key" \
+    >"$dir/simulator.json" 2>"$dir/simulator.log" </dev/null &
+  pid=$!
+  disown "$pid"
+  echo "$pid" >"$dir/simulator.pid"
+  for _ in $(seq 200); do
+    [ ! -s "$dir/simulator.json" ] || break
+    kill -0 "$pid" 2>/dev/null || { cat "$dir/simulator.log" >&2; die "the simulator did not start"; }
+    sleep 0.05
+  done
+  echo "It runs: process $pid, https://$(simulator api), with a root key and a service ID."
 }
 
 # The port that the configuration file says, which may have been edited since.
@@ -134,13 +205,14 @@ ctl() {
   "$build/src/ctl/keyferryctl" -c "$conf" "$@"
 }
 
-# The process id of our gateway, if it runs.
+# The process id of our gateway, or of our simulator, if it runs.
 running() {
-  local pid
+  local pid file=$conf
 
-  [ -f "$pidfile" ] || return 1
-  pid=$(cat "$pidfile")
-  grep -qzF -- "$conf" "/proc/${pid:-0}/cmdline" 2>/dev/null || return 1
+  [ "$1" = gateway ] || file=$dir/simulator.setup
+  [ -f "$dir/$1.pid" ] || return 1
+  pid=$(cat "$dir/$1.pid")
+  grep -qzF -- "$file" "/proc/${pid:-0}/cmdline" 2>/dev/null || return 1
   echo "$pid"
 }
 
@@ -163,7 +235,7 @@ start_gateway() {
   setsid "$build/src/daemon/keyferryd" -f -c "$conf" >>"$log" 2>&1 </dev/null &
   pid=$!
   disown "$pid" # its end is not this shell's news
-  echo "$pid" >"$pidfile"
+  echo "$pid" >"$dir/gateway.pid"
   for _ in $(seq 200); do
     if ctl status >/dev/null 2>&1; then
       echo "The gateway runs: process $pid, port $(port)."
@@ -178,24 +250,41 @@ start_gateway() {
 stop_gateway() {
   local pid
 
-  if ! pid=$(running); then
+  if ! pid=$(running gateway); then
     echo "The gateway does not run."
     return
   fi
-  kill -TERM "$pid"
+  end_process "$pid"
+  rm -f "$dir/gateway.pid"
+  if [ "$key_protect" = no ]; then
+    echo "The gateway is stopped.  Its keys are in $dir/state, under the root key in $dir/root.key."
+  else
+    echo "The gateway is stopped."
+  fi
+}
+
+end_process() {
+  kill -TERM "$1"
   for _ in $(seq 900); do
-    kill -0 "$pid" 2>/dev/null || break
+    kill -0 "$1" 2>/dev/null || return 0
     sleep 0.05
   done
-  kill -0 "$pid" 2>/dev/null && die "process $pid does not end"
-  rm -f "$pidfile"
-  echo "The gateway is stopped.  Its keys are in $dir/state, under the root key in $dir/root.key."
+  die "process $1 does not end"
+}
+
+stop_simulator() {
+  local pid
+
+  pid=$(running simulator) || return 0
+  end_process "$pid"
+  rm -f "$dir/simulator.pid"
+  echo "The simulator is stopped, and the keys are gone with it."
 }
 
 kill_gateway() {
   local pid
 
-  pid=$(running) || die "the gateway is gone"
+  pid=$(running gateway) || die "the gateway is gone"
   kill -KILL "$pid"
   while [ -d "/proc/$pid" ] && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null; do
     sleep 0.05
@@ -208,6 +297,38 @@ client() {
     --certificate "$dir/vcenter.pem" --key "$dir/vcenter.key" \
     --server-certificate "$dir/server-ec.pem" --server-certificate "$dir/server-rsa.pem" \
     --state "$dir/vcenter.state" "$@"
+}
+
+# Until the client gets its key, or does not get it any more: WANTED-STATUS
+await_key() {
+  local status
+
+  for _ in $(seq 90); do
+    status=0
+    client --verify >"$dir/verify.log" 2>&1 || status=1
+    [ "$status" -ne "$1" ] || return 0
+    sleep 1
+  done
+  cat "$dir/verify.log" >&2
+  die "waited in vain"
+}
+
+# The customer's last word.
+show_revocation() {
+  local root=/instances/$instance/keys/quickstart-root
+
+  say "What lies in Key Protect: the root key, and a record for each key, which names its key ID"
+  customer GET "/instances/$instance/keys" | tr '{' '\n' | grep '"name"' |
+    sed 's/.*"name":"\([^"]*\)","type":"\([^"]*\)".*/  \2  \1/'
+  say "The customer deletes the root key there: no key may be had any more"
+  customer POST "$root/delete" >/dev/null
+  await_key 1
+  tail -n 1 "$dir/verify.log"
+  say "The customer restores the root key: keys are there again, by themselves"
+  customer POST /clock '{"advance-s": 60}' >/dev/null
+  customer POST "$root/restore" >/dev/null
+  await_key 0
+  cat "$dir/verify.log"
 }
 
 digest() {
@@ -233,7 +354,7 @@ look       $build/src/ctl/keyferryctl -c $conf status
 let others in
            set listen = {"[::]:$(port)"} in $conf
            and run this script again
-stop       contrib/quickstart.sh stop
+stop       contrib/quickstart.sh$([ "$key_protect" = no ] || echo " --key-protect") stop
 TXT
 }
 
@@ -243,8 +364,9 @@ start() {
   umask 077
   install_packages
   build_all
+  [ "$key_protect" = no ] || start_simulator
   configure
-  if pid=$(running); then
+  if pid=$(running gateway); then
     say "The gateway runs already: process $pid, port $(port)"
   else
     say "Starting the gateway"
@@ -260,12 +382,24 @@ start() {
   kill_gateway
   start_gateway
   client --verify
+  [ "$key_protect" = no ] || show_revocation
   how_to_go_on
 }
 
+dir=$top/quickstart
+if [ "${1:-}" = --key-protect ]; then
+  key_protect=yes
+  dir=$dir/key-protect
+  shift
+fi
+conf=$dir/keyferryd.conf
+log=$dir/keyferryd.log
 case ${1:-start} in
 start) start ;;
-stop) stop_gateway ;;
+stop)
+  stop_gateway
+  stop_simulator
+  ;;
 -h | --help | help) usage ;;
 *)
   usage >&2

@@ -202,6 +202,33 @@ admin_fill(struct exchange *x)
 	return FAIL_NONE;
 }
 
+/* All keys, as the console shows them. */
+enum fail
+admin_keys(struct exchange *x)
+{
+	struct instance *inst = named_instance(x);
+	struct json j;
+
+	if (inst == NULL)
+		return FAIL_NO_PATH;
+	exchange_reply(x, 200, &j);
+	json_object(&j, NULL);
+	json_array(&j, "keys");
+	LIST_FOREACH(it, &inst->keys) {
+		const struct key *k = CONTAINER_OF(it, struct key, link);
+
+		json_object(&j, NULL);
+		json_text(&j, "id", k->id);
+		json_text(&j, "name", k->name);
+		json_text(&j, "type", k->extractable ? "standard" : "root");
+		json_int(&j, "state", k->state);
+		json_object_end(&j);
+	}
+	json_array_end(&j);
+	json_object_end(&j);
+	return FAIL_NONE;
+}
+
 /*
  * POST /instances/<id>/keys/<id or alias>/<action>: a customer acts in the console, with every
  * right, in the name of {"as": subject} or of an administrator.

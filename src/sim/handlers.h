@@ -54,6 +54,7 @@ enum fail admin_settings(struct exchange *x);
 enum fail admin_outage(struct exchange *x);
 enum fail admin_failover(struct exchange *x);
 enum fail admin_fill(struct exchange *x);
+enum fail admin_keys(struct exchange *x);
 enum fail admin_act(struct exchange *x);
 enum fail admin_revoke(struct exchange *x);
 

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -405,9 +406,14 @@ bind_port(struct http_port *p)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
+	int on = 1;
 
 	p->bound = evhttp_bind_socket_with_handle(p->http, p->host, p->port);
 	if (p->bound == NULL)
+		return false;
+	/* what is accepted inherits it: header and body of an answer are two writes */
+	if (setsockopt(evhttp_bound_socket_get_fd(p->bound), IPPROTO_TCP, TCP_NODELAY, &on,
+		sizeof(on)) != 0)
 		return false;
 	if (getsockname(evhttp_bound_socket_get_fd(p->bound), (struct sockaddr *)&ss, &len) != 0)
 		return false;

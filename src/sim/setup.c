@@ -14,7 +14,7 @@
 #include "sim.h"
 #include "validate.h"
 
-enum { FILE_MAX = 1 << 20, CHUNK = 4096 };
+enum { FILE_MAX = 1 << 20, CHUNK = 4096, ROOT_KEY_LEN = 32 };
 
 bool
 setup_settings(struct instance *inst, yajl_val settings)
@@ -38,6 +38,43 @@ setup_settings(struct instance *inst, yajl_val settings)
 	return true;
 }
 
+/* One that bears its name as an alias; made once. */
+static bool
+make_root_key(struct sim *s, struct instance *inst, const char *alias)
+{
+	struct key *k;
+
+	if (alias == NULL || !validate_alias(alias))
+		return false;
+	if (alias_find(&s->store, inst, alias) != NULL)
+		return true;
+	k = key_new(inst);
+	if (k == NULL)
+		return false;
+	k->created = k->updated = store_now(&s->store);
+	snprintf(k->name, sizeof(k->name), "%s", alias);
+	snprintf(k->ring, sizeof(k->ring), "default");
+	snprintf(k->created_by, sizeof(k->created_by), "administrator");
+	if (key_add_version(k, NULL, ROOT_KEY_LEN, k->created) &&
+	    alias_add(k, alias, k->created, k->created_by) && key_add(k))
+		return true;
+	key_free(k);
+	return false;
+}
+
+static bool
+make_root_keys(struct sim *s, struct instance *inst, yajl_val names)
+{
+	if (names == NULL)
+		return true;
+	if (!YAJL_IS_ARRAY(names))
+		return false;
+	for (size_t i = 0; i < names->u.array.len; i++)
+		if (!make_root_key(s, inst, YAJL_GET_STRING(names->u.array.values[i])))
+			return false;
+	return true;
+}
+
 static bool
 apply_instance(struct sim *s, yajl_val v)
 {
@@ -46,7 +83,7 @@ apply_instance(struct sim *s, yajl_val v)
 	struct instance *inst;
 	bool hpcs;
 
-	if (!body_only(v, " id kind region account settings ") || !body_text(v, "id", &id) ||
+	if (!body_only(v, " id kind region account settings root-keys ") || !body_text(v, "id", &id) ||
 	    !body_text(v, "kind", &kind) || !body_text(v, "region", &region) ||
 	    !body_text(v, "account", &account) || id == NULL || !validate_uuid(id))
 		return false;
@@ -62,7 +99,8 @@ apply_instance(struct sim *s, yajl_val v)
 	snprintf(inst->region, sizeof(inst->region), "%s", region);
 	if (account != NULL)
 		snprintf(inst->account, sizeof(inst->account), "%s", account);
-	return settings == NULL || setup_settings(inst, settings);
+	return (settings == NULL || setup_settings(inst, settings)) &&
+	    make_root_keys(s, inst, body_field(v, "root-keys"));
 }
 
 /* The rights of all names in the array together; false when one is none. */

@@ -140,6 +140,19 @@ class Identity(SimTest):
             {"subject": "iam-ServiceId-key", "deleted": True}]})
         self.fails(sim.call("GET", "/keys/" + inside, role="key"), 401)
 
+    def test_root_keys_of_a_setup(self):
+        sim = self.sim
+        for _ in range(2):  # the second changes nothing
+            sim.admin("POST", "/setup", {"instances": [
+                {"id": sim.instance, "root-keys": ["vsan-root", "other"]}]})
+        sim.admin("POST", "/setup", {"instances": [{"id": sim.instance, "root-keys": ["!"]}]},
+                  expect=400)
+        found = sim.admin("GET", "/instances/%s/keys" % sim.instance)["keys"]
+        self.assertEqual([(k["name"], k["type"], k["state"]) for k in found],
+                         [("vsan-root", "root", 1), ("other", "root", 1)])
+        answer = sim.call("POST", "/keys/vsan-root/actions/wrap", {}, role="Reader")
+        self.assertEqual(answer.status, 200, answer.body)
+
     def test_discovery(self):
         sim = self.sim
         bearer = {"Authorization": "Bearer " + sim.token("Viewer")}
