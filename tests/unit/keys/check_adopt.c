@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What another gateway did, taken over from a vault that says what the test wants; look-ups. */
+#include <string.h>
+
+#include <check.h>
+
+#include "base/clock.h"
+#include "base/metric.h"
+#include "keys/adopt.h"
+#include "keys/lookup.h"
+#include "rig.h"
+
+enum { SHARERS = 1000 };
+
+/* A vault whose records are eight bytes: the sequence. */
+static struct {
+	struct vault vault;
+	enum err e;	      /* what find ends with */
+	struct object *found; /* when that is ERR_OK */
+	unsigned finds;
+	bool expected, holds; /* holds: find ends only by release() */
+	struct vault_find *held;
+} fake;
+
+static struct rig rig;
+
+static void
+answer(struct vault_find *f)
+{
+	if (fake.e == ERR_OK) {
+		f->object = object_copy(f->arena, fake.found);
+		f->key = NULL;
+	}
+	wait_finish_soon(rig.loop, &f->wait, fake.e);
+}
+
+static void
+fake_cancel(struct wait *w)
+{
+	(void)w;
+	fake.held = NULL;
+}
+
+static void
+fake_find(struct vault *v, struct vault_find *f)
+{
+	ck_assert_ptr_eq(v, &fake.vault);
+	fake.finds++;
+	fake.expected = f->expected;
+	if (!fake.holds) {
+		answer(f);
+		return;
+	}
+	f->wait.cancel = fake_cancel;
+	fake.held = f;
+}
+
+static void
+release(void)
+{
+	ck_assert_ptr_nonnull(fake.held);
+	answer(fake.held);
+	fake.held = NULL;
+}
+
+static uint64_t
+fake_sequence(const struct object *o)
+{
+	uint64_t n = 0;
+
+	if (o->record_len == sizeof(n))
+		memcpy(&n, o->record, sizeof(n));
+	return n;
+}
+
+static const struct vault_ops fake_ops = {
+    .name = "fake", .find = fake_find, .sequence = fake_sequence};
+
+static void
+setup(void)
+{
+	clock_test_freeze(1760000000);
+	rig_init(&rig);
+	rig_start(&rig);
+	memset(&fake, 0, sizeof(fake));
+	fake.vault.ops = &fake_ops;
+}
+
+static void
+teardown(void)
+{
+	rig_fini(&rig);
+}
+
+/* As another gateway's vault shows it: a state, and a record of that sequence. */
+static struct object *
+shown(const struct object *as, uint64_t sequence, enum object_state state)
+{
+	struct object *o = object_copy(rig.arena, as);
+
+	ck_assert_ptr_nonnull(o);
+	o->revision = 0;
+	o->state = state;
+	o->record = arena_copy(rig.arena, (const uint8_t *)&sequence, sizeof(sequence));
+	o->record_len = sizeof(sequence);
+	fake.e = ERR_OK;
+	return fake.found = o;
+}
+
+/* In the ledger, with a record of that sequence. */
+static struct object *
+known(uint64_t sequence, enum object_state state, const char *name)
+{
+	struct object *o = shown(rig_object(&rig, "a", name), sequence, state);
+	struct change change = {CHANGE_ADOPT, o};
+	struct ledger_changes c = {.changes = &change, .count = 1};
+	struct outcome out;
+	enum err e;
+
+	rig_begin(&c.wait, &out);
+	rig.ledger->ops->commit(rig.ledger, &c);
+	ck_assert_int_eq(rig_end(&rig, &out), ERR_OK);
+	o = rig_load(&rig, "a", o->uid, &e);
+	ck_assert_int_eq(e, ERR_OK);
+	return o;
+}
+
+static struct object *
+stored(const struct object *o)
+{
+	enum err e;
+	struct object *got = rig_load(&rig, "a", o->uid, &e);
+
+	ck_assert_int_eq(e, ERR_OK);
+	return got;
+}
+
+static enum err
+adopt(const struct object *o, enum vault_gone gone, enum adopted *how)
+{
+	struct adopt a = {
+	    .loop = rig.loop,
+	    .vault = &fake.vault,
+	    .ledger = rig.ledger,
+	    .tenant = "a",
+	    .uid = o->uid,
+	    .gone = gone,
+	};
+	struct outcome out;
+	enum err e;
+
+	rig_begin(&a.wait, &out);
+	adopt_start(&a);
+	e = rig_end(&rig, &out);
+	if (how != NULL)
+		*how = a.adopted;
+	return e;
+}
+
+START_TEST(test_new)
+{
+	struct object *o = shown(rig_object(&rig, "a", "vm"), 3, OBJECT_ACTIVE), *got;
+	enum adopted how;
+
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, &how), ERR_OK);
+	ck_assert_int_eq(how, ADOPT_NEW);
+	got = stored(o);
+	ck_assert_int_eq(got->state, OBJECT_ACTIVE);
+	ck_assert_uint_eq(fake_sequence(got), 3);
+	ck_assert_uint_eq(got->revision, 1);
+	ck_assert_ptr_nonnull(object_attr_get(got, "Name", 0));
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, &how), ERR_OK);
+	ck_assert_int_eq(how, ADOPT_KNOWN);
+	ck_assert_uint_eq(stored(o)->revision, 1);
+}
+END_TEST
+
+/* What is here counts, but for what makes it more restrictive. */
+START_TEST(test_newer)
+{
+	struct object *o = known(1, OBJECT_ACTIVE, "vm"), *newer = shown(o, 2, OBJECT_COMPROMISED),
+		      *got;
+	enum adopted how;
+
+	newer->revocation_code = 2;
+	newer->revocation_text = "stolen";
+	newer->date[DATE_COMPROMISE] = 77;
+	ck_assert(object_attr_remove(newer, "Name", 0));
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, &how), ERR_OK);
+	ck_assert_int_eq(how, ADOPT_NEWER);
+	got = stored(o);
+	ck_assert_uint_eq(fake_sequence(got), 2);
+	ck_assert_int_eq(got->state, OBJECT_COMPROMISED);
+	ck_assert_uint_eq(got->revocation_code, 2);
+	ck_assert_str_eq(got->revocation_text, "stolen");
+	ck_assert_int_eq(got->date[DATE_COMPROMISE], 77);
+	ck_assert_ptr_nonnull(object_attr_get(got, "Name", 0));
+	shown(o, 3, OBJECT_ACTIVE); /* a rewrap elsewhere, where nothing was known of it */
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, &how), ERR_OK);
+	got = stored(o);
+	ck_assert_uint_eq(fake_sequence(got), 3);
+	ck_assert_int_eq(got->state, OBJECT_COMPROMISED);
+	ck_assert_uint_eq(got->revocation_code, 2);
+}
+END_TEST
+
+START_TEST(test_equal_sequence)
+{
+	struct object *o = known(2, OBJECT_ACTIVE, NULL);
+	enum adopted how;
+
+	shown(o, 2, OBJECT_DEACTIVATED);
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, &how), ERR_OK);
+	ck_assert_int_eq(how, ADOPT_NEWER);
+	ck_assert_int_eq(stored(o)->state, OBJECT_DEACTIVATED);
+	shown(o, 2, OBJECT_ACTIVE);
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, &how), ERR_OK);
+	ck_assert_int_eq(how, ADOPT_KNOWN);
+	ck_assert_int_eq(stored(o)->state, OBJECT_DEACTIVATED);
+}
+END_TEST
+
+/* A record that was replaced must not come back, whoever brings it. */
+START_TEST(test_lower_sequence)
+{
+	struct object *o = known(5, OBJECT_COMPROMISED, NULL);
+
+	shown(o, 4, OBJECT_ACTIVE);
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, NULL), ERR_NO_OBJECT);
+	ck_assert_int_eq(adopt(o, GONE_DESTROYED, NULL), ERR_NO_OBJECT);
+	ck_assert_uint_eq(stored(o)->revision, 1);
+	ck_assert_uint_eq(fake_sequence(stored(o)), 5);
+}
+END_TEST
+
+START_TEST(test_another_key)
+{
+	struct object *o = known(1, OBJECT_ACTIVE, NULL);
+	int64_t alarms = metric_get(METRIC_INTEGRITY_ALARMS_TOTAL);
+
+	shown(o, 2, OBJECT_ACTIVE)->digest[7] ^= 1;
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, NULL), ERR_INTEGRITY);
+	ck_assert_int_eq(metric_get(METRIC_INTEGRITY_ALARMS_TOTAL), alarms + 1);
+	ck_assert_uint_eq(fake_sequence(stored(o)), 1);
+}
+END_TEST
+
+/* Only a deletion by one of us, some time ago, with nothing in its place, ends an object. */
+START_TEST(test_gone)
+{
+	static const enum vault_gone all[] = {
+	    GONE_UNKNOWN, GONE_LATELY, GONE_WITHDRAWN, GONE_DESTROYED};
+	struct object *o = known(1, OBJECT_ACTIVE, NULL);
+	enum adopted how;
+
+	for (size_t i = 0; i < 3; i++) {
+		fake.e = ERR_NO_OBJECT;
+		ck_assert_int_eq(adopt(o, all[i], NULL), ERR_NO_OBJECT);
+		ck_assert_int_eq(fake.expected, all[i] == GONE_LATELY);
+		ck_assert_int_eq(stored(o)->state, OBJECT_ACTIVE);
+	}
+	shown(o, 2, OBJECT_ACTIVE);
+	ck_assert_int_eq(adopt(o, GONE_DESTROYED, &how), ERR_OK);
+	ck_assert_int_eq(how, ADOPT_NEWER);
+	for (enum err e = ERR_INVALID_MESSAGE; e <= ERR_CONFIG; e++) {
+		if (e == ERR_NO_OBJECT)
+			continue;
+		fake.e = e;
+		ck_assert_int_eq(adopt(o, GONE_DESTROYED, NULL), e);
+		ck_assert_int_eq(stored(o)->state, OBJECT_ACTIVE);
+	}
+	fake.e = ERR_NO_OBJECT;
+	ck_assert_int_eq(adopt(o, GONE_DESTROYED, &how), ERR_OK);
+	ck_assert_int_eq(how, ADOPT_DESTROYED);
+	ck_assert_int_eq(stored(o)->state, OBJECT_DESTROYED);
+	ck_assert_int_eq(stored(o)->date[DATE_DESTROY], clock_wall());
+	ck_assert_ptr_null(stored(o)->record);
+	shown(o, 9, OBJECT_ACTIVE); /* restored by mistake */
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, &how), ERR_OK);
+	ck_assert_int_eq(how, ADOPT_KNOWN);
+	ck_assert_int_eq(stored(o)->state, OBJECT_DESTROYED);
+}
+END_TEST
+
+START_TEST(test_compromised_and_gone)
+{
+	struct object *o = known(1, OBJECT_COMPROMISED, NULL);
+
+	fake.e = ERR_NO_OBJECT;
+	ck_assert_int_eq(adopt(o, GONE_DESTROYED, NULL), ERR_OK);
+	ck_assert_int_eq(stored(o)->state, OBJECT_DESTROYED_COMPROMISED);
+}
+END_TEST
+
+/* Two gateways gave one Name to two objects: nobody loses a key for that. */
+START_TEST(test_name_taken)
+{
+	struct object *o;
+	enum adopted how;
+
+	known(1, OBJECT_ACTIVE, "vm");
+	o = shown(rig_object(&rig, "a", "vm"), 1, OBJECT_ACTIVE);
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, &how), ERR_OK);
+	ck_assert_int_eq(how, ADOPT_NEW);
+	ck_assert_ptr_null(object_attr_get(stored(o), "Name", 0));
+}
+END_TEST
+
+/* A message is at work on the object: it is left alone. */
+START_TEST(test_locked)
+{
+	struct object *o = known(1, OBJECT_ACTIVE, NULL);
+	struct change change = {CHANGE_REPLACE, stored(o)};
+	struct ledger_changes c = {.changes = &change, .count = 1};
+
+	ck_assert_int_eq(rig_prepare(&rig, &c), ERR_OK);
+	shown(o, 2, OBJECT_DEACTIVATED);
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, NULL), ERR_BUSY);
+	ck_assert_int_eq(rig_commit(&rig, &c), ERR_OK);
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, NULL), ERR_OK);
+	ck_assert_int_eq(stored(o)->state, OBJECT_DEACTIVATED);
+}
+END_TEST
+
+START_TEST(test_cancel)
+{
+	struct object *o = known(1, OBJECT_ACTIVE, NULL);
+	struct adopt a = {.loop = rig.loop, .vault = &fake.vault, .ledger = rig.ledger,
+	    .tenant = "a", .uid = o->uid};
+	struct outcome out;
+
+	for (unsigned turns = 0; turns < 6; turns++) {
+		memset(&a.find, 0, sizeof(a.find));
+		shown(o, 2 + turns, OBJECT_ACTIVE);
+		rig_begin(&a.wait, &out);
+		adopt_start(&a);
+		for (unsigned i = 0; i < turns && !out.done; i++)
+			loop_turn(rig.loop, false);
+		wait_cancel(&a.wait);
+		loop_turn(rig.loop, false);
+	}
+}
+END_TEST
+
+/* --- look-ups --- */
+
+static struct lookups *lookups;
+
+static void
+setup_lookups(void)
+{
+	setup();
+	lookups = lookups_new(rig.loop);
+	ck_assert_ptr_nonnull(lookups);
+}
+
+static void
+teardown_lookups(void)
+{
+	lookups_free(lookups);
+	teardown();
+}
+
+static struct lookup
+of(const char *uid, const uint8_t *client)
+{
+	return (struct lookup){
+	    .vault = &fake.vault,
+	    .ledger = rig.ledger,
+	    .tenant = "a",
+	    .uid = uid,
+	    .client = client,
+	};
+}
+
+static enum err
+look_up(const char *uid, const uint8_t *client)
+{
+	struct lookup l = of(uid, client);
+	struct outcome out;
+
+	rig_begin(&l.wait, &out);
+	lookup_start(lookups, &l);
+	return rig_end(&rig, &out);
+}
+
+static const uint8_t client[LOOKUP_CLIENT_LEN] = {1}, other[LOOKUP_CLIENT_LEN] = {2};
+#define OLD_UID "01890000-0000-7000-8000-000000000001"
+
+START_TEST(test_shared)
+{
+	static struct lookup all[SHARERS];
+	static struct outcome outs[SHARERS];
+	struct object *o = shown(rig_object(&rig, "a", NULL), 1, OBJECT_ACTIVE);
+
+	fake.holds = true;
+	for (size_t i = 0; i < SHARERS; i++) {
+		all[i] = of(o->uid, client);
+		rig_begin(&all[i].wait, &outs[i]);
+		lookup_start(lookups, &all[i]);
+	}
+	wait_cancel(&all[0].wait);
+	wait_cancel(&all[SHARERS / 2].wait);
+	release();
+	ck_assert_int_eq(rig_end(&rig, &outs[SHARERS - 1]), ERR_OK);
+	ck_assert_uint_eq(fake.finds, 1);
+	for (size_t i = 0; i < SHARERS; i++)
+		ck_assert_int_eq(outs[i].done, i != 0 && i != SHARERS / 2);
+	ck_assert_int_eq(stored(o)->state, OBJECT_ACTIVE);
+}
+END_TEST
+
+START_TEST(test_absent_is_remembered)
+{
+	fake.e = ERR_NO_OBJECT;
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_eq(look_up(OLD_UID, client), ERR_NO_OBJECT);
+	ck_assert_uint_eq(fake.finds, 1);
+	ck_assert_int_eq(look_up(OLD_UID, NULL), ERR_NO_OBJECT); /* ourselves */
+	ck_assert_uint_eq(fake.finds, 2);
+	lookups_seen(lookups, "b", OLD_UID);
+	ck_assert_int_eq(look_up(OLD_UID, client), ERR_NO_OBJECT);
+	ck_assert_uint_eq(fake.finds, 2);
+	lookups_seen(lookups, "a", OLD_UID);
+	ck_assert_int_eq(look_up(OLD_UID, client), ERR_NO_OBJECT);
+	ck_assert_uint_eq(fake.finds, 3);
+	clock_test_advance(61 * NS_PER_S);
+	ck_assert_int_eq(look_up(OLD_UID, client), ERR_NO_OBJECT);
+	ck_assert_uint_eq(fake.finds, 4);
+	fake.e = ERR_VAULT_DOWN; /* says nothing */
+	clock_test_advance(61 * NS_PER_S);
+	ck_assert_int_eq(look_up(OLD_UID, client), ERR_VAULT_DOWN);
+	ck_assert_int_eq(look_up(OLD_UID, client), ERR_VAULT_DOWN);
+	ck_assert_uint_eq(fake.finds, 6);
+}
+END_TEST
+
+START_TEST(test_rations)
+{
+	char uid[UID_TEXT_LEN + 1];
+	unsigned served = 0;
+
+	fake.e = ERR_NO_OBJECT;
+	for (int i = 0; i < 100; i++) {
+		ck_assert_int_eq(text_uuid7(uid), ERR_OK);
+		served += look_up(uid, client) == ERR_NO_OBJECT;
+	}
+	ck_assert_uint_eq(served, 50);
+	ck_assert_uint_eq(fake.finds, 50);
+	ck_assert_int_eq(text_uuid7(uid), ERR_OK);
+	ck_assert_int_eq(look_up(uid, other), ERR_NO_OBJECT); /* somebody else's ration */
+	clock_test_advance(NS_PER_S);
+	for (int i = 0; i < 5; i++) {
+		ck_assert_int_eq(text_uuid7(uid), ERR_OK);
+		ck_assert_int_eq(look_up(uid, client), i < 2 ? ERR_NO_OBJECT : ERR_BUSY);
+	}
+	clock_test_advance(NS_PER_S);
+	for (int i = 0; i < 100; i++) { /* what is found costs nothing */
+		shown(rig_object(&rig, "a", NULL), 1, OBJECT_ACTIVE);
+		ck_assert_int_eq(look_up(fake.found->uid, client), ERR_OK);
+	}
+}
+END_TEST
+
+START_TEST(test_free_under_way)
+{
+	struct lookup l = of(OLD_UID, client);
+	struct outcome out;
+
+	fake.holds = true;
+	rig_begin(&l.wait, &out);
+	lookup_start(lookups, &l);
+	lookups_free(lookups);
+	lookups = NULL;
+	ck_assert(out.done);
+	ck_assert_int_eq(out.e, ERR_CANCELLED);
+	ck_assert_ptr_null(fake.held);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("adopt");
+	TCase *t = tcase_create("adopt"), *l = tcase_create("look-ups");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_new);
+	tcase_add_test(t, test_newer);
+	tcase_add_test(t, test_equal_sequence);
+	tcase_add_test(t, test_lower_sequence);
+	tcase_add_test(t, test_another_key);
+	tcase_add_test(t, test_gone);
+	tcase_add_test(t, test_compromised_and_gone);
+	tcase_add_test(t, test_name_taken);
+	tcase_add_test(t, test_locked);
+	tcase_add_test(t, test_cancel);
+	suite_add_tcase(s, t);
+	tcase_add_checked_fixture(l, setup_lookups, teardown_lookups);
+	tcase_add_test(l, test_shared);
+	tcase_add_test(l, test_absent_is_remembered);
+	tcase_add_test(l, test_rations);
+	tcase_add_test(l, test_free_under_way);
+	suite_add_tcase(s, l);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
