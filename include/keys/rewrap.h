@@ -15,7 +15,7 @@ struct rewrap {
 	/*
 	 * ERR_OK: nothing is left.  ERR_BUSY: objects were left, since others were at work on them.
 	 * ERR_VAULT_DOWN and others: gave up in the middle.  Start again then: what is done is skipped.
-	 * Cancelling leaves the change under way to run to its end.
+	 * Cancelling leaves the change under way to its intent; the vault may be freed then.
 	 */
 	struct wait wait;
 	void (*progress)(struct rewrap *r); /* now and then; may be NULL */

@@ -2,7 +2,8 @@
 /*
  * Changes in the vault `keyprotect`.
  *
- *	store     create; if its answer was lost: look for the name, then adopt or create again
+ *	store     create; if its answer was lost: look for the name, read what bears it, then adopt what
+ *		  was created or create again.  The predecessor bears the same name
  *	destroy   delete whatever bears the object's name, and the record that is known
  *	retire    look until the successor is seen, wait for others to see it, delete the record
  *
@@ -17,6 +18,7 @@
 #include "kprecord.h"
 
 enum { POSTS_MAX = 2 };
+#define AGAIN_NS (500 * NS_PER_MS)
 
 struct change_op {
 	struct kpop op;
@@ -25,19 +27,27 @@ struct change_op {
 	size_t at; /* of those found, the one to delete */
 	char known[UID_TEXT_LEN + 1]; /* the record's id, or empty */
 	char successor[UID_TEXT_LEN + 1];
+	struct buf envelope; /* to be stored */
+	char stored[UID_TEXT_LEN + 1]; /* where it was found, or empty */
+	int64_t look_until;
 	struct timer pause;
 };
 
 static void
 change_fini(struct kpop *o)
 {
-	timer_clear(o->v->link.loop, &((struct change_op *)o)->pause);
+	struct change_op *c = (struct change_op *)o;
+
+	timer_clear(o->v->link.loop, &c->pause);
+	buf_fini(&c->envelope);
 }
 
 static const struct kpop_type change_type = {
     .size = sizeof(struct change_op), .runs_on = true, .fini = change_fini};
 
 static void store_post(struct change_op *c);
+static void store_read_next(struct change_op *c);
+static void store_looked(struct wait *w, enum err e);
 
 static void
 change_cancel(struct wait *w)
@@ -76,17 +86,86 @@ delete_found(struct change_op *c, void (*done)(struct wait *, enum err))
 	kpop_call(&c->op, &c->op.call, "DELETE", c->op.path, NULL, done);
 }
 
-/* Those that were made twice are of no use; that they cannot be deleted harms nobody. */
+/* All that bear the name were read. */
+static void
+store_read_all(struct change_op *c)
+{
+	int64_t again = clock_now() + AGAIN_NS;
+
+	if (c->stored[0] != '\0') {
+		store_done(c, c->stored);
+	} else if (again < c->look_until && again < c->op.deadline &&
+	    timer_set(c->op.v->link.loop, &c->pause, again) == ERR_OK) {
+		return; /* a list may lag */
+	} else if (c->posts < POSTS_MAX) {
+		store_post(c);
+	} else {
+		kpop_end(&c->op, ERR_VAULT_DOWN);
+	}
+}
+
+static void
+on_store_again(struct timer *t)
+{
+	struct change_op *c = CONTAINER_OF(t, struct change_op, pause);
+
+	kpop_find(&c->op, c->look_until, store_looked);
+}
+
+/* What was made twice is of no use; that it cannot be deleted harms nobody. */
 static void
 store_deleted(struct wait *w, enum err e)
 {
 	struct change_op *c = w->owner;
 
 	(void)e;
-	if (++c->at < c->op.find.count)
+	c->at++;
+	store_read_next(c);
+}
+
+static bool
+is_ours(struct change_op *c)
+{
+	const struct buf *b = &c->op.call.http.answer;
+	struct arena *a = arena_new(2 * KP_PAYLOAD_MAX);
+	const uint8_t *payload;
+	size_t len;
+	bool same;
+
+	same = a != NULL &&
+	    kp_read_payload(b->data, b->len, a, KP_PAYLOAD_MAX, &payload, &len) == ERR_OK &&
+	    len == c->envelope.len && memcmp(payload, c->envelope.data, len) == 0;
+	arena_free(a);
+	return same;
+}
+
+static void
+store_read(struct wait *w, enum err e)
+{
+	struct change_op *c = w->owner;
+
+	if (e != ERR_OK && e != ERR_NO_OBJECT) {
+		kpop_end(&c->op, e);
+	} else if (e == ERR_OK && is_ours(c) && c->stored[0] != '\0') {
 		delete_found(c, store_deleted);
-	else
-		store_done(c, c->op.find.found[0].id);
+	} else {
+		if (e == ERR_OK && is_ours(c))
+			memcpy(c->stored, c->op.find.found[c->at].id, sizeof(c->stored));
+		c->at++;
+		store_read_next(c);
+	}
+}
+
+static void
+store_read_next(struct change_op *c)
+{
+	if (c->at == c->op.find.count) {
+		store_read_all(c);
+		return;
+	}
+	snprintf(c->op.path, KPOP_PATH_LEN, "/keys/%s", c->op.find.found[c->at].id);
+	c->op.call.once = false;
+	kpop_call(&c->op, &c->op.call, "GET", c->op.path, NULL, store_read);
 }
 
 static void
@@ -96,16 +175,10 @@ store_looked(struct wait *w, enum err e)
 
 	if (e != ERR_OK) {
 		kpop_end(&c->op, e);
-	} else if (c->op.find.count > 1) {
-		c->at = 1;
-		delete_found(c, store_deleted);
-	} else if (c->op.find.count == 1) {
-		store_done(c, c->op.find.found[0].id);
-	} else if (c->posts < POSTS_MAX) {
-		store_post(c);
-	} else {
-		kpop_end(&c->op, ERR_VAULT_DOWN);
+		return;
 	}
+	c->at = 0;
+	store_read_next(c);
 }
 
 static void
@@ -121,7 +194,9 @@ store_posted(struct wait *w, enum err e)
 		store_done(c, k.id);
 	} else if (e == ERR_OK || (c->op.call.lost && e != ERR_DEADLINE)) {
 		/* there, or perhaps: the name tells */
-		kpop_find(&c->op, clock_now() + KPOP_LAG_NS, store_looked);
+		c->look_until = clock_now() + KPOP_LAG_NS;
+		c->pause.fn = on_store_again;
+		kpop_find(&c->op, c->look_until, store_looked);
 	} else {
 		kpop_end(&c->op, e == ERR_NO_OBJECT || e == ERR_WRONG_STATE ? ERR_INTERNAL : e);
 	}
@@ -147,7 +222,10 @@ kpchange_store(struct vault *vault, struct vault_change *change)
 	e = kprecord_read(&r, change->object);
 	if (e == ERR_OK && r.id[0] == '\0') {
 		kp_put_create(&c->op.body, c->op.name, r.envelope, r.envelope_len);
-		e = buf_error(&c->op.body);
+		buf_init(&c->envelope, KP_PAYLOAD_MAX);
+		buf_put(&c->envelope, r.envelope, r.envelope_len);
+		e = buf_error(&c->op.body) != ERR_OK ? buf_error(&c->op.body)
+						     : buf_error(&c->envelope);
 	} else if (e == ERR_OK) {
 		kpop_refuse(&c->op, ERR_OK); /* stored already */
 		return;
@@ -278,7 +356,8 @@ kpchange_retire(struct vault *vault, struct vault_change *change)
 	if (c == NULL)
 		return;
 	kprecord_id(c->successor, change->successor);
-	if (c->known[0] == '\0' || c->successor[0] == '\0') {
+	if (c->known[0] == '\0' || c->successor[0] == '\0' ||
+	    strcmp(c->known, c->successor) == 0) {
 		kpop_refuse(&c->op, ERR_OK);
 		return;
 	}

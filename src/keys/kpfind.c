@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Finds records by name: by a search, and where there are too many keys to search in, by walking
- * the list in the order of creation from shortly before the object was made.
+ * the list in the order of creation from shortly before the object was made, to its end: successors
+ * may stand anywhere in it.
  */
 #include "kpfind.h"
 
@@ -106,7 +107,7 @@ looked(struct wait *w, enum err e)
 		finish(f, e);
 		return;
 	}
-	if (!f->by_date || satisfied(f) || rows < PAGE)
+	if (!f->by_date || (f->want_id != NULL && satisfied(f)) || rows < PAGE)
 		look_again_or_finish(f);
 	else if (++f->page == PAGES_MAX)
 		finish(f, ERR_VAULT_DOWN);

@@ -4,8 +4,8 @@
  *
  *	load -> unwrap -> (new enough: next) -> make -> prepare -> store -> read back -> commit -> retire
  *
- * From prepare on the step runs to its end, also when nobody waits for the job any more.  What fails
- * after the store is left to the intent: recovery takes the successor over.
+ * What fails after the store, or is cancelled from prepare on, is left to the intent: recovery takes
+ * the successor over, if there is one.
  */
 #include "keys/rewrap.h"
 
@@ -22,7 +22,7 @@ enum { FIND_ARENA_MAX = 16 * 1024 * 1024, STEP_ARENA_MAX = 6 * OBJECT_SIZE_MAX }
 /* One object. */
 struct rewrap_step {
 	struct list dead; /* first: see loop_free_later() */
-	struct rewrap *job; /* NULL: was cancelled */
+	struct rewrap *job; /* NULL: was cancelled, and the vault may be gone */
 	struct loop *loop;
 	struct vault *vault;
 	struct ledger *ledger;
@@ -119,7 +119,7 @@ committed(struct wait *w, enum err e)
 
 	if (e != ERR_OK && s->ledger->ops->disown != NULL)
 		s->ledger->ops->disown(s->ledger, &s->changes);
-	if (e == ERR_OK)
+	if (e == ERR_OK && s->job != NULL)
 		retire(s);
 	step_end(s, e, e == ERR_OK);
 }
@@ -138,6 +138,8 @@ read_back(struct wait *w, enum err e)
 {
 	struct rewrap_step *s = CONTAINER_OF(w, struct rewrap_step, back.wait);
 
+	if (s->job == NULL)
+		e = ERR_CANCELLED;
 	if (e == ERR_OK &&
 	    (memcmp(s->back.object->digest, s->load.object->digest, sizeof(s->load.object->digest)) !=
 		    0 ||
@@ -156,9 +158,12 @@ stored(struct wait *w, enum err e)
 {
 	struct rewrap_step *s = CONTAINER_OF(w, struct rewrap_step, store.wait);
 
-	s->vault->ops->record_id(s->id, s->object);
-	if (e == ERR_OK && s->id[0] == '\0')
-		e = ERR_INTERNAL;
+	if (s->job == NULL)
+		e = ERR_CANCELLED;
+	if (e == ERR_OK) {
+		s->vault->ops->record_id(s->id, s->object);
+		e = s->id[0] != '\0' ? ERR_OK : ERR_INTERNAL;
+	}
 	if (e != ERR_OK) {
 		disown(s, e);
 		return;
@@ -181,6 +186,10 @@ prepared(struct wait *w, enum err e)
 
 	if (e != ERR_OK) {
 		step_end(s, e, false);
+		return;
+	}
+	if (s->job == NULL) {
+		disown(s, ERR_CANCELLED);
 		return;
 	}
 	s->store = (struct vault_change){

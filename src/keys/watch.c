@@ -209,9 +209,9 @@ loaded(struct wait *wait, enum err e)
 		look_up(w, ev->record_id);
 		return;
 	}
-	if (e == ERR_NO_OBJECT) {
+	if (e == ERR_NO_OBJECT) { /* not settled: it may become known, by an older record */
 		lookups_seen(w->p.lookups, w->tenant, ev->uid);
-		settle(w);
+		put_off(w, false);
 		return;
 	}
 	if (e != ERR_OK) {
@@ -334,7 +334,7 @@ on_time(struct timer *t)
 	w->failed = false;
 	w->rebuilding = w->rebuild != NULL && w->since != 0;
 	w->full = w->rebuilding || (w->since != 0 && clock_now() >= w->next_full);
-	if (w->rebuilding)
+	if (w->full)
 		memset(w->settled, 0, sizeof(w->settled));
 	w->news = (struct vault_news){
 	    .wait.done = told,

@@ -12,9 +12,11 @@ import time
 import cloud
 import kf
 import ttlv
-from ttlv import ACTIVE, DESTROYED, attribute, on
+from ttlv import ACTIVE, COMPROMISED, DESTROYED, DESTROYED_COMPROMISED, attribute, on
 
 QUIET = 'revocation-bound = "1h"'  # after its first rounds the watch keeps still
+KEY_COMPROMISE = 2
+GONE = (DESTROYED, DESTROYED_COMPROMISED)
 QUICK = 'call-timeout = "400ms"\n    operation-timeout = "1500ms"'
 
 
@@ -127,7 +129,7 @@ FAULTS = [
 ] + [({"status": n}, OUTAGE) for n in (404, 410, 500, 502, 503, 504)] + [
     ({"status": n}, BAD) for n in (400, 409, 422)] + [
     ({"status": n, "commit": True}, OUTAGE) for n in (500, 503)]
-OPERATIONS = ("Create", "Get", "Destroy", "AddAttribute")
+OPERATIONS = ("Create", "Get", "Destroy", "AddAttribute", "Revoke")
 # How often it goes wrong: once, so that a repetition helps, or as long as it lasts.
 TIMES = (1, -1)
 
@@ -138,7 +140,7 @@ class FaultTable(CloudCase):
 
     def setUp(self):
         super().setUp()
-        self.alive, self.dead = {}, set()
+        self.alive, self.dead, self.revoked = {}, set(), set()
         with self.gw.client() as c:
             for _ in range(2):
                 uid = c.create()
@@ -160,6 +162,10 @@ class FaultTable(CloudCase):
         uid = list(self.alive)[-1]
         if operation == "AddAttribute":
             return c.do(on("AddAttribute", uid, attribute("x-%d" % time.monotonic_ns(), "v")))
+        if operation == "Revoke":
+            uid = next((u for u in self.alive if u not in self.revoked), uid)
+            self.revoking = uid
+            return c.do(ttlv.revoke(uid, KEY_COMPROMISE))
         self.gw.control("cache flush")
         return c.do(on(operation, uid))
 
@@ -170,11 +176,24 @@ class FaultTable(CloudCase):
             self.alive[result.uid] = None
         elif operation == "Get" and result.status == ttlv.SUCCESS:
             self.assertEqual(result.key, self.alive[uid])
+        elif operation == "Revoke":
+            self.healthy()
+            kf.eventually(lambda: self.is_revoked(result), "the Revoke is settled", 90)
         elif operation == "Destroy":
             self.healthy()
             if result.status == ttlv.SUCCESS or self.is_gone(uid):
                 del self.alive[uid]
                 self.dead.add(uid)
+
+    def is_revoked(self, result):
+        """Done if that was the answer; whatever was done is known here in the end."""
+        with self.gw.client() as c:
+            state = c.state(self.revoking)
+        if result.status == ttlv.SUCCESS and self.revoking not in self.revoked:
+            self.assertEqual(state, COMPROMISED)
+        if state == COMPROMISED:
+            self.revoked.add(self.revoking)
+        return state == COMPROMISED or len(self.cloud.records(self.revoking)) == 1
 
     def is_gone(self, uid):
         """An answer that was lost: what the key manager did decides, and nobody is told both."""
@@ -182,7 +201,7 @@ class FaultTable(CloudCase):
             with self.gw.client() as c:
                 there = len(self.cloud.records(uid)) == 1
                 served = c.do(on("Get", uid)).status == ttlv.SUCCESS
-                return there == served and (served or c.state(uid) == DESTROYED)
+                return there == served and (served or c.state(uid) in GONE)
         kf.eventually(settled, "the Destroy is settled", 90)
         return not self.cloud.records(uid)
 
@@ -195,7 +214,8 @@ class FaultTable(CloudCase):
                 if self.alive[uid] is None:
                     self.alive[uid] = key
                 self.assertEqual(key, self.alive[uid])
-                self.assertEqual(len(self.cloud.records(uid)), 1, uid)
+                kf.eventually(lambda uid=uid: len(self.cloud.records(uid)) == 1,
+                              "one record for %s" % uid, 90)
             for uid in self.dead:
                 self.assert_reason(c.do(on("Get", uid)), "ItemNotFound")
                 self.assertEqual(self.cloud.records(uid), [])
@@ -214,7 +234,7 @@ class FaultTable(CloudCase):
             cases = kf.random_for("faults").sample(cases, 24)
         for (fault, reasons), operation, times in cases:
             with self.subTest(fault=fault, operation=operation, times=times):
-                if len(self.alive) < 2:
+                if len(self.alive) < 2 or set(self.alive) <= self.revoked:
                     with self.gw.client() as c:
                         uid = c.create()
                         self.alive[uid] = c.key(uid)

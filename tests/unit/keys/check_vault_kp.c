@@ -391,6 +391,30 @@ START_TEST(test_create_twice)
 }
 END_TEST
 
+/*
+ * The answer to a successor's create is lost.  Its predecessor bears the same name: taking that for
+ * the successor, and retiring it then, would lose the key.
+ */
+START_TEST(test_successor_is_not_its_predecessor)
+{
+	static const enum spoil how[] = {SPOIL_RESET_AFTER, SPOIL_STATUS_AFTER};
+	struct object *o = stored_key(), next = *o;
+
+	ck_assert_uint_eq(rig->vault->ops->sequence(o), 1);
+	ck_assert_int_eq(kprig_make(rig, &next, NULL), ERR_OK);
+	ck_assert_uint_eq(rig->vault->ops->sequence(&next), 2);
+	rig->fault = (struct spoiled){"POST", "/api/v2/keys", 1, how[_i], 503, NULL, NULL};
+	rig->order[0] = '\0';
+	ck_assert_int_eq(kprig_store(rig, &next), ERR_OK);
+	ck_assert_uint_eq(live_keys(), 2);
+	ck_assert_mem_eq(next.record, rig->keys[1].id, 36);
+	ck_assert_int_eq(rig->keys[0].state, 1);
+	ck_assert_ptr_nonnull(strchr(rig->order, 'r'));
+	ck_assert_int_eq(kprig_unwrap(rig, &next, NULL), ERR_OK);
+	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_OK);
+}
+END_TEST
+
 START_TEST(test_create_forbidden)
 {
 	struct object *o = kprig_object(rig, 256);
@@ -703,6 +727,7 @@ main(void)
 	tcase_add_loop_test(t, test_faults_create, 0, (int)(sizeof(creates) / sizeof(*creates)));
 	tcase_add_test(t, test_create_unreachable);
 	tcase_add_test(t, test_create_twice);
+	tcase_add_loop_test(t, test_successor_is_not_its_predecessor, 0, 2);
 	tcase_add_test(t, test_create_forbidden);
 	tcase_add_test(t, test_create_cancelled);
 	tcase_add_test(t, test_destroy_writer);

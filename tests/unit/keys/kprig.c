@@ -227,6 +227,26 @@ do_metadata(struct kprig *r, const struct httpd_request *q)
 	answer(200, text);
 }
 
+/* With its payload. */
+static void
+do_read(struct kprig *r, const struct httpd_request *q)
+{
+	struct fake_key *k = key_of(r, q->path);
+	static char text[sizeof(k->payload) + 1024];
+	size_t len;
+
+	r->reads++;
+	if (k == NULL) {
+		refuse(404, "KEY_NOT_FOUND_ERR");
+		return;
+	}
+	snprintf(text, sizeof(text), "{\"metadata\":{},\"resources\":[");
+	put_key(text, 1024, k);
+	len = strlen(text) - 1; /* before its brace */
+	snprintf(text + len, sizeof(text) - len, ",\"payload\":\"%s\"}]}", k->payload);
+	answer(200, text);
+}
+
 static void
 do_delete(struct kprig *r, const struct httpd_request *q)
 {
@@ -266,6 +286,7 @@ work(struct kprig *r, const struct httpd_request *q)
 	    : strstr(q->path, "/metadata")	 ? 'm'
 	    : *q->method == 'P'			 ? 'p'
 	    : *q->method == 'D'			 ? 'd'
+	    : strstr(q->path, "/keys/") != NULL	 ? 'r'
 						 : 'l');
 	switch (r->order[at]) {
 	case 'w':
@@ -282,6 +303,9 @@ work(struct kprig *r, const struct httpd_request *q)
 		break;
 	case 'd':
 		do_delete(r, q);
+		break;
+	case 'r':
+		do_read(r, q);
 		break;
 	default:
 		do_list(r, q);

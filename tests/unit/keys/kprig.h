@@ -56,7 +56,7 @@ struct kprig {
 	unsigned tokens, oldest_token; /* given; tokens before this one are refused */
 	int64_t token_life_s;
 	char api_key_seen[128], form_seen[512];
-	unsigned wraps, unwraps, posts, deletes, metas, lists; /* calls that arrived */
+	unsigned wraps, unwraps, posts, deletes, metas, reads, lists; /* calls that arrived */
 	char order[256]; /* first letters of the calls, in order */
 	unsigned events;
 	char event[64];
