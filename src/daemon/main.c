@@ -62,8 +62,11 @@ on_store_event(void *arg, const char *what, int64_t number)
 	struct keyferryd *d = arg;
 
 	LOG(LOG_WARN, "store", what, kv_int("number", number));
-	if (strcmp(what, "restarted") == 0 || strcmp(what, "orphaned") == 0)
+	if (strcmp(what, "restarted") == 0 || strcmp(what, "orphaned") == 0) {
+		if (metric_get(METRIC_CHANGES_IN_DOUBT) == 0)
+			metric_set(METRIC_CHANGES_IN_DOUBT, 1); /* how many, recovery will see */
 		loop_defer(d->loop, &d->recover_soon);
+	}
 }
 
 /* --- recovery --- */
@@ -73,6 +76,11 @@ recovered(struct wait *w, enum err e)
 {
 	struct keyferryd *d = CONTAINER_OF(w, struct keyferryd, recover.wait);
 
+	if (e != ERR_OK)
+		metric_set(METRIC_CHANGES_IN_DOUBT,
+		    d->recover.left > 0 ? (int64_t)d->recover.left : 1);
+	else if (!timer_armed(&d->recover_again)) /* else more has turned up meanwhile */
+		metric_set(METRIC_CHANGES_IN_DOUBT, 0);
 	if (e != ERR_OK) {
 		LOG(LOG_WARN, "recover", "not finished, will be tried again",
 		    kv_text("error", err_name(e)));

@@ -207,6 +207,7 @@ class FaultTable(CloudCase):
 
     def check(self):
         self.healthy()
+        kf.eventually(lambda: self.gw.metrics()["changes_in_doubt"] == 0, "nothing in doubt", 90)
         self.gw.assert_idle()
         with self.gw.client() as c:
             for uid in list(self.alive):
