@@ -20,8 +20,9 @@ usage: tests/run.sh [--long]
 Installs what the tests need (Debian packages; root or sudo), then builds and runs them: everything
 with gcc, AddressSanitizer and UndefinedBehaviorSanitizer; unit tests and fuzzer corpora with clang;
 a release build that must hold no test machinery.
-  --long   every test at full length, one after the other.  What has passed is not run again after
-           an interruption, as long as the programs under test are the same (build/long).
+  --long   every test at full length, one after the other, then each fuzzer.  What has passed is not
+           run again after an interruption, as long as what it is made of is the same (build/long).
+KEYFERRY_FUZZ_SECONDS=N is the time for each fuzzer (default: 1800).
 KEYFERRY_SEED=N repeats a run with that seed.
 TXT
 }
@@ -65,32 +66,6 @@ run_tests() {
   shift
 
   meson test -C "$to" --no-rebuild --print-errorlogs --num-processes 2 "$@" || failed=1
-}
-
-# One test after the other, at full length, with a stamp for each that passed.
-run_long() {
-  local to=$top/build/test-gcc stamps=$top/build/long name stamp now
-
-  mkdir -p "$stamps"
-  export KEYFERRY_LONG=1
-  : >"$stamps/testlog.json"
-  meson test -C "$to" --list 2>/dev/null | grep ' / ' | while read -r name; do
-    name=${name##* / }
-    stamp=$stamps/$name.passed
-    now=$(cat "$to/src/daemon/keyferryd" "$to/src/ctl/keyferryctl" "$top"/tests/integ/*.py |
-      sha256sum)
-    if [ "$(cat "$stamp" 2>/dev/null)" = "$now" ]; then
-      echo "$name has passed before"
-    else
-      rm -f "$to/meson-logs/testlog.json"
-      if meson test -C "$to" --no-rebuild --print-errorlogs --timeout-multiplier 60 "$name" \
-        </dev/null; then
-        echo "$now" >"$stamp"
-      fi
-      cp "$to/meson-logs/testlog.json" "$stamps/$name.json"
-    fi
-    cat "$stamps/$name.json" >>"$stamps/testlog.json"
-  done
 }
 
 # shellcheck disable=SC2317  # called through note()
@@ -178,7 +153,9 @@ rm -f build/own-checks.json
 rm -f build/*/meson-logs/testlog.json
 if build test-gcc gcc "${sanitized[@]}"; then
   if [ "$long" = yes ]; then
-    run_long
+    build fuzz clang -Dfuzz=true "${sanitized[@]}" || exit 1
+    /usr/bin/python3 "$top/tests/long.py" build/test-gcc build/fuzz build/long \
+      "${KEYFERRY_FUZZ_SECONDS:-1800}"
     sum_up build/long/testlog.json
     exit
   fi

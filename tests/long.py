@@ -1,0 +1,116 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs every test of a build at full length, one after the other, and each fuzzer for a while.
+
+What has passed is not run again after an interruption, as long as what the test is made of is the
+same: its program, the programs that it starts, and the scripts beside it.
+
+usage: long.py TEST-BUILD FUZZ-BUILD STAMPS FUZZ-SECONDS
+"""
+
+import glob
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+
+SLOWER = "60"  # how much longer than in the short tier a test may take
+
+
+def introspect(build, what):
+    return json.loads(subprocess.run(["meson", "introspect", build, "--" + what], check=True,
+                                     stdout=subprocess.PIPE).stdout)
+
+
+def digest(paths):
+    total = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as f:
+            total.update(hashlib.sha256(f.read()).digest())
+    return total.hexdigest()
+
+
+def parts(test, targets):
+    """The files that decide how a test ends."""
+    files = {os.path.realpath(word) for word in test["cmd"] if os.path.isfile(word)}
+    for name in list(files):
+        if name.endswith(".py"):
+            files.update(glob.glob(os.path.join(os.path.dirname(name), "*.py")))
+    for target in test["depends"]:
+        files.update(f for f in targets[target] if os.path.isfile(f))
+    return sorted(files)
+
+
+def skipped(log):
+    with open(log, encoding="utf-8") as f:
+        return any(json.loads(line)["result"] == "SKIP" for line in f)
+
+
+class Tier:
+    """The stamps of what has passed, and the results so far."""
+
+    def __init__(self, stamps):
+        self.stamps, self.results = stamps, []
+        os.makedirs(stamps, exist_ok=True)
+
+    def run(self, name, made_of, command, log=None):
+        """log: meson's, which alone says whether a test was skipped."""
+        stamp = os.path.join(self.stamps, name + ".passed")
+        try:
+            with open(stamp, encoding="ascii") as f:
+                passed = f.read() == made_of
+        except OSError:
+            passed = False
+        if passed:
+            print("%s has passed before" % name, flush=True)
+            self.note(name, "OK")
+            return
+        began = time.monotonic()
+        print("== %s" % name, flush=True)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+        result = "FAIL" if done.returncode else "SKIP" if log and skipped(log) else "OK"
+        print("== %s: %s after %d s" % (name, result, time.monotonic() - began), flush=True)
+        if result == "OK":
+            with open(stamp, "w", encoding="ascii") as f:
+                f.write(made_of)
+        self.note(name, result)
+
+    def note(self, name, result):
+        self.results.append({"name": name, "result": result})
+        with open(os.path.join(self.stamps, "testlog.json"), "w", encoding="utf-8") as f:
+            f.writelines(json.dumps(r) + "\n" for r in self.results)
+
+
+def run_tests(tier, build):
+    targets = {t["id"]: t["filename"] for t in introspect(build, "targets")}
+    log = os.path.join(build, "meson-logs", "testlog.json")
+    os.environ["KEYFERRY_LONG"] = "1"
+    for test in introspect(build, "tests"):
+        tier.run(test["name"], digest(parts(test, targets)),
+                 ["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs",
+                  "--timeout-multiplier", SLOWER, test["name"]], log)
+
+
+def run_fuzzers(tier, build, seconds):
+    """What they find to be new stays beside the stamps, and is where the next run goes on."""
+    corpora = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fuzz", "corpus")
+    for name in sorted(os.listdir(corpora)):
+        program = os.path.join(build, "tests", "fuzz", "fuzz_" + name)
+        found = os.path.join(os.path.abspath(tier.stamps), "corpus-" + name)
+        os.makedirs(found, exist_ok=True)
+        tier.run("libfuzzer-" + name, digest([program]) + " %d" % seconds,
+                 [program, "-max_total_time=%d" % seconds, "-print_final_stats=1", "-verbosity=0",
+                  "-artifact_prefix=%s/" % found, found, os.path.join(corpora, name)])
+
+
+def main():
+    build, fuzz, stamps, seconds = sys.argv[1:]
+    tier = Tier(stamps)
+    run_tests(tier, build)
+    run_fuzzers(tier, fuzz, int(seconds))
+
+
+if __name__ == "__main__":
+    main()
