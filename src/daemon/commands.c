@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/secret.h"
 #include "base/text.h"
-#include "daemon/json.h"
 #include "kmip/names.h"
 
 #include "commands.h"

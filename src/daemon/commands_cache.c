@@ -3,7 +3,7 @@
 #include "commands.h"
 
 #include "base/clock.h"
-#include "daemon/json.h"
+#include "base/json.h"
 
 #include "daemon.h"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "daemon/json.h"
+#include "base/json.h"
 #include "keys/rewrap.h"
 
 #include "daemon.h"

@@ -13,9 +13,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "control_socket.h"
-#include "daemon/json.h"
 
 enum { ACCEPT_PAUSE_S = 1 };
 

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The storage child's process: one descriptor, one thread, one loop. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/fault.h"
 #include "keys/store.h"
 #include "store_exec.h"
@@ -30,47 +26,6 @@ struct child {
 	struct buf in, out;
 	bool closed; /* the gateway has gone */
 };
-
-/* Keeps standard error and the socket pair, nothing else of what the parent had open. */
-static void
-close_inherited(int fd)
-{
-	int null = open("/dev/null", O_RDWR);
-
-	dup2(null, STDIN_FILENO);
-	dup2(null, STDOUT_FILENO);
-	if (fd > STDERR_FILENO + 1)
-		close_range(STDERR_FILENO + 1, (unsigned)fd - 1, 0);
-	close_range((unsigned)fd + 1, ~0U, 0);
-}
-
-/*
- * Signals to the process group (a terminal's, a service manager's) are the gateway's business:
- * it drains, then closes the socket.
- */
-static void
-settle_in(int fd)
-{
-	const struct rlimit none = {0, 0};
-	sigset_t all;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_DUMPABLE, 0);
-	prctl(PR_SET_NAME, "keyferry-store");
-	setrlimit(RLIMIT_CORE, &none);
-	umask(077);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGUSR1, SIG_IGN);
-	signal(SIGUSR2, SIG_IGN);
-	signal(SIGCHLD, SIG_DFL);
-	sigemptyset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	close_inherited(fd);
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-}
 
 /* Takes all that is ready; a frame larger than IN_HIGH is read to its end nevertheless. */
 static void
@@ -179,7 +134,7 @@ store_child_main(int fd, const char *state_dir)
 	const char *why = "";
 	enum err e;
 
-	settle_in(fd);
+	child_settle("keyferry-store", fd, true);
 	buf_init(&c.in, IN_HIGH + WIRE_FRAME_MAX + READ_CHUNK);
 	buf_init(&c.out, IN_HIGH + 3 * (size_t)WIRE_FRAME_MAX);
 	e = store_exec_open(&c.exec, &params, &why);

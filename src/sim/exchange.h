@@ -14,12 +14,12 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/list.h"
 #include "base/loop.h"
 #include "base/text.h"
 
 #include "access.h"
-#include "daemon/json.h"
 
 struct evhttp_request;
 struct evkeyvalq;

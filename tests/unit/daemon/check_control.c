@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
-#include "daemon/json.h"
 
 static char dir[64], path[96];
 static struct loop *loop;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writes JSON documents, one per line. */
-#include "daemon/json.h"
+#include "base/json.h"
 
 #include <string.h>
 

@@ -3,8 +3,8 @@
  * Writes JSON documents, one per line.  Keys are literals of ours and NULL inside an array; the
  * writer sets commas.  Errors are the buffer's, sticky.
  */
-#ifndef DAEMON_JSON_H
-#define DAEMON_JSON_H
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>
