@@ -78,6 +78,8 @@ struct config {
 	size_t secure_heap_size; /* a power of two */
 	bool allow_unlocked_heap;
 	enum log_level log_level;
+	const char *audit_file; /* NULL: the log */
+	bool audit_required;
 	size_t request_size_max, response_size_max;
 	unsigned items_max;
 	unsigned sessions_max; /* 0: as many as descriptors allow */

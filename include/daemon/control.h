@@ -55,6 +55,8 @@ struct control_params {
 	unsigned mode;				/* of the socket file, such as 0600 */
 	const struct control_command *commands; /* borrowed; ended by a row without a name */
 	void *user;
+	/* Tells how each command ended, and who gave it; may be NULL.  All is borrowed. */
+	void (*ended)(void *user, const struct control_call *call, long uid, long pid, enum err e);
 	int64_t timeout_ns; /* for a request to arrive, for a command between two signs of life, and
 			     * for the client to read its answer */
 };

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/loop.h"
+#include "gate/audit.h"
 #include "gate/tenant.h"
 #include "net/tls.h"
 
@@ -26,6 +27,7 @@ struct gate_params {
 	void (*may_accept)(void *arg, bool may);
 	void *arg;
 	const char *server_name; /* vendor identification; borrowed */
+	struct audit *audit;	 /* borrowed; NULL: the log */
 };
 
 struct gate *gate_new(const struct gate_params *p); /* NULL without memory */

@@ -130,6 +130,8 @@ run_health(struct control_call *call)
 		  : "stored keys did not pass their check: see the log for their identifiers");
 	health_vaults(&j, d);
 	health_backup(&j);
+	health_line(&j, "audit", audit_complaint(d->audit) == NULL,
+	    audit_complaint(d->audit) != NULL ? audit_complaint(d->audit) : "lines are written");
 	health_line(&j, "secure heap", d->heap_locked,
 	    d->heap_locked ? "locked" : "not locked: keys may be swapped out");
 	health_line(&j, "accepting", !gate_draining(d->gate),

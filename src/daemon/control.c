@@ -36,6 +36,8 @@ struct call {
 	struct control_call pub;
 	struct loop *loop;
 	struct client *client;	     /* NULL when it has gone or been answered for us */
+	void (*ended)(void *user, const struct control_call *, long uid, long pid, enum err e);
+	long uid, pid; /* of who asked */
 	char line[CONTROL_LINE_MAX]; /* argv points into it */
 };
 
@@ -149,6 +151,8 @@ control_done(struct control_call *pub, enum err e, const char *detail)
 		e = full;
 		detail = NULL;
 	}
+	if (call->ended != NULL)
+		call->ended(pub->user, pub, call->uid, call->pid, e);
 	if (cl != NULL) {
 		call_pass_on(call);
 		client_answer(cl, e, detail);
@@ -271,6 +275,9 @@ client_run(struct client *cl, const uint8_t *line, size_t len)
 	call->loop = cl->control->loop;
 	call->client = cl;
 	call->pub.user = cl->control->params.user;
+	call->ended = cl->control->params.ended;
+	call->uid = cl->uid;
+	call->pid = cl->pid;
 	buf_init(&call->pub.out, CONTROL_ANSWER_MAX);
 	cl->call = call;
 	cmd->run(&call->pub);

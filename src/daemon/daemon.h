@@ -10,6 +10,7 @@
 #include "base/loop.h"
 #include "daemon/config.h"
 #include "daemon/control.h"
+#include "gate/audit.h"
 #include "gate/gate.h"
 #include "keys/cache.h"
 #include "keys/lookup.h"
@@ -30,6 +31,7 @@ struct keyferryd {
 	struct lookups *lookups;
 	struct cache *cache;
 	struct upstream *upstream; /* NULL until a tenant needs it */
+	struct audit *audit;
 	struct gate *gate;
 	struct listener *listeners[LISTENERS_MAX];
 	size_t listeners_count;

@@ -25,6 +25,7 @@
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, CHILD_FD = 3, LAST_TURNS = 1000 };
 #define STORAGE_CHILD "--storage-child"
+#define AUDIT_CHILD "--audit-child"
 #define STORE_TIMEOUT (20 * NS_PER_S)
 #define CONTROL_TIMEOUT (60 * NS_PER_S)
 #define RECOVER_AGAIN_LEAST NS_PER_S /* doubled each time: objects in doubt are locked */
@@ -32,28 +33,39 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2, CHILD_FD = 3, LAST_TURNS = 1000 };
 
 extern char **environ;
 
-/* --- the storage child: this program again, so that it starts with a memory of its own --- */
+/* --- children: this program again, so that each starts with a memory of its own --- */
 
 static pid_t
-spawn_child(void *arg, int fd)
+spawn(char *const argv[], int fd)
 {
-	const struct keyferryd *d = arg;
-	char name[] = "keyferryd", flag[] = STORAGE_CHILD;
-	char *dir = alloc_text(d->state_dir);
-	char *argv[] = {name, flag, dir, NULL};
 	posix_spawn_file_actions_t actions;
 	pid_t pid = -1;
 
-	if (dir == NULL || posix_spawn_file_actions_init(&actions) != 0) {
-		alloc_free(dir);
+	if (posix_spawn_file_actions_init(&actions) != 0)
 		return -1;
-	}
 	if (posix_spawn_file_actions_adddup2(&actions, fd, CHILD_FD) != 0 ||
 	    posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environ) != 0)
 		pid = -1;
 	posix_spawn_file_actions_destroy(&actions);
-	alloc_free(dir);
 	return pid;
+}
+
+static pid_t
+spawn_store(void *arg, int fd)
+{
+	const struct keyferryd *d = arg;
+	char name[] = "keyferryd", flag[] = STORAGE_CHILD;
+
+	return spawn((char *[]){name, flag, d->state_dir, NULL}, fd);
+}
+
+static pid_t
+spawn_audit(void *arg, int fd)
+{
+	char name[] = "keyferryd", flag[] = AUDIT_CHILD;
+
+	(void)arg;
+	return spawn((char *[]){name, flag, NULL}, fd);
 }
 
 static void
@@ -223,6 +235,15 @@ on_accepted(void *user, int fd)
 }
 
 static void
+on_command_ended(void *user, const struct control_call *call, long uid, long pid, enum err e)
+{
+	const struct keyferryd *d = user;
+	const struct audit_command line = {call->argv, call->argc, uid, pid, e};
+
+	audit_command(d->audit, &line);
+}
+
+static void
 may_accept(void *arg, bool may)
 {
 	struct keyferryd *d = arg;
@@ -262,7 +283,7 @@ static enum err
 start_store(struct keyferryd *d, struct buf *why)
 {
 	struct store_params p = {
-	    .spawn = spawn_child,
+	    .spawn = spawn_store,
 	    .arg = d,
 	    .call_timeout_ns = STORE_TIMEOUT,
 	    .event = on_store_event,
@@ -308,6 +329,7 @@ start_control(struct keyferryd *d, struct buf *why)
 	    .mode = d->config->control_socket_mode,
 	    .commands = daemon_commands,
 	    .user = d,
+	    .ended = on_command_ended,
 	    .timeout_ns = CONTROL_TIMEOUT,
 	};
 	const char *sentence = "";
@@ -326,9 +348,12 @@ start_gate(struct keyferryd *d, struct buf *why)
 	    .may_accept = may_accept,
 	    .arg = d,
 	    .server_name = "keyferry " KEYFERRY_VERSION,
+	    .audit = d->audit,
 	};
 	size_t closed;
 
+	if (d->audit == NULL)
+		return ERR_NO_MEMORY;
 	d->gate = gate_new(&p);
 	return d->gate != NULL ? daemon_apply(d, d->config, why, &closed) : ERR_NO_MEMORY;
 }
@@ -354,6 +379,9 @@ start(struct keyferryd *d, struct buf *why)
 		d->cache = cache_new(d->loop, secret_heap_size() / 2);
 		e = d->cache != NULL ? ERR_OK : ERR_NO_MEMORY;
 	}
+	if (e == ERR_OK)
+		d->audit = audit_new(
+		    &(struct audit_params){.loop = d->loop, .spawn = spawn_audit, .arg = d});
 	if (e == ERR_OK)
 		e = start_gate(d, why);
 	if (e == ERR_OK)
@@ -390,6 +418,7 @@ stop(struct keyferryd *d)
 	if (d->ledger != NULL)
 		d->ledger->ops->free(d->ledger);
 	upstream_free(d->upstream);
+	audit_free(d->audit);
 	alloc_free(d->state_dir);
 	for (size_t i = 0; i < sizeof(d->signals) / sizeof(d->signals[0]); i++)
 		if (d->signals[i] != NULL)
@@ -491,6 +520,8 @@ main(int argc, char **argv)
 #endif
 	if (argc == 3 && strcmp(argv[1], STORAGE_CHILD) == 0)
 		return store_child_main(CHILD_FD, argv[2]);
+	if (argc == 2 && strcmp(argv[1], AUDIT_CHILD) == 0)
+		return audit_child_main(CHILD_FD);
 	while ((c = getopt(argc, argv, "c:fhtV")) != -1) {
 		switch (c) {
 		case 'c':

@@ -3,6 +3,7 @@
 #include "daemon.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -15,6 +16,7 @@ enum { DIGESTS_MAX = 64, EXPIRES_SOON_S = 30 * 86400 };
 struct prepared {
 	struct tls_server *tls;
 	struct tenants *tenants;
+	int audit_file; /* -1: none */
 };
 
 /* A tenant, and whose its vault is. */
@@ -139,6 +141,19 @@ prepared_fini(struct prepared *p)
 {
 	tls_server_unref(p->tls);
 	tenants_unref(p->tenants);
+	if (p->audit_file >= 0)
+		close(p->audit_file);
+}
+
+/* Reopened at each reload, so that a file that was moved away is left alone from then on. */
+static enum err
+prepare_audit(const struct keyferryd *d, const struct config *c, struct prepared *p,
+    const char **why)
+{
+	if (c->audit_file == NULL)
+		return ERR_OK;
+	return d->audit != NULL ? audit_open_file(c->audit_file, &p->audit_file, why)
+				: audit_test_file(c->audit_file, why);
 }
 
 static enum err
@@ -155,8 +170,10 @@ prepare(struct keyferryd *d, const struct config *c, struct prepared *p, struct 
 	const char *sentence = "";
 	enum err e;
 
-	*p = (struct prepared){.tenants = tenants_new()};
+	*p = (struct prepared){.tenants = tenants_new(), .audit_file = -1};
 	e = p->tenants != NULL ? tls_server_new(&p->tls, &tls, &sentence) : ERR_NO_MEMORY;
+	if (e == ERR_OK)
+		e = prepare_audit(d, c, p, &sentence);
 	if (e != ERR_OK)
 		buf_printf(why, "%s", sentence);
 	for (size_t i = 0; e == ERR_OK && i < c->tenants_count; i++)
@@ -210,6 +227,8 @@ daemon_apply(struct keyferryd *d, const struct config *c, struct buf *why, size_
 		sessions_max = d->sessions_ceiling;
 	limits.sessions_max = sessions_max;
 	log_set_level(c->log_level);
+	audit_use(d->audit, p.audit_file, c->audit_required);
+	p.audit_file = -1;
 	*closed = gate_configure(d->gate, p.tls, p.tenants, &limits);
 	tell_certificates(p.tls);
 	for (size_t i = 0; i < tenants_count(p.tenants); i++) {

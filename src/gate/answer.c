@@ -3,9 +3,7 @@
 #include "answer.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/metric.h"
-#include "base/text.h"
 #include "kmip/message.h"
 #include "kmip/names.h"
 
@@ -47,30 +45,36 @@ answer_build(struct request *rq)
 	    (buf_error(&rq->answer) == ERR_OK && rq->answer.len <= answer_max(rq));
 }
 
-/* One line for each item; what only asks whether we live is not worth more than debug. */
+static void
+audit_one(const struct request *rq, unsigned item, const struct outcome *oc)
+{
+	const struct audit_item line = {
+	    .request = rq->p.id,
+	    .item = item,
+	    .tenant = rq->p.tenant->id,
+	    .address = rq->p.address,
+	    .sha256 = rq->p.sha256,
+	    .operation = item > 0 ? rq->in.items[item - 1].operation : 0,
+	    .uid = oc->uid,
+	    .note = oc->note,
+	    .err = oc->err,
+	    .version = answer_version(rq),
+	    .duration_ns = clock_now() - rq->started,
+	};
+
+	audit_item(rq->p.audit, &line);
+}
+
 void
 answer_audit(const struct request *rq)
 {
-	char digest[2 * TLS_DIGEST_LEN + 1];
-
-	text_hex(digest, rq->p.sha256, TLS_DIGEST_LEN);
 	for (unsigned i = 0; i < rq->item; i++) {
-		const struct outcome *oc = &rq->outcomes[i];
-		const char *name = kmip_value_name(SET_OPERATION, rq->in.items[i].operation);
-		bool ping = rq->in.items[i].operation == KMIP_OPERATION_DISCOVER_VERSIONS;
-
-		metric_inc(oc->err == ERR_OK ? METRIC_ITEMS_OK_TOTAL : METRIC_ITEMS_FAILED_TOTAL);
-		LOG(ping ? LOG_DEBUG : LOG_INFO, "audit", name != NULL ? name : "unknown operation",
-		    kv_int("request", (int64_t)rq->p.id), kv_int("item", i + 1),
-		    kv_text("tenant", rq->p.tenant->id), kv_text("certificate", digest),
-		    kv_text("from", rq->p.address), kv_text("uid", oc->uid),
-		    kv_text("result", err_name(oc->err)),
-		    kv_int("us", (clock_now() - rq->started) / 1000));
+		metric_inc(rq->outcomes[i].err == ERR_OK ? METRIC_ITEMS_OK_TOTAL
+							 : METRIC_ITEMS_FAILED_TOTAL);
+		audit_one(rq, i + 1, &rq->outcomes[i]);
 	}
 	if (rq->message_error != ERR_OK) {
 		metric_inc(METRIC_REQUESTS_BAD_TOTAL);
-		LOG(LOG_INFO, "audit", "message refused", kv_int("request", (int64_t)rq->p.id),
-		    kv_text("tenant", rq->p.tenant->id), kv_text("certificate", digest),
-		    kv_text("from", rq->p.address), kv_text("result", err_name(rq->message_error)));
+		audit_one(rq, 0, &(struct outcome){.err = rq->message_error});
 	}
 }

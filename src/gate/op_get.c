@@ -185,6 +185,8 @@ get_unwrapped(struct request *rq, enum err e)
 	}
 	if (e == ERR_OK)
 		e = set_served(rq);
+	if (e == ERR_OK && o->state == OBJECT_COMPROMISED)
+		rq_note(rq, "compromised key served");
 	if (e == ERR_OK) {
 		ttlv_put_enum(&rq->out, TAG_OBJECT_TYPE, o->type);
 		rq_put_uid(rq, o->uid);

@@ -221,6 +221,12 @@ rq_set_placeholder(struct request *rq, const char *uid)
 }
 
 void
+rq_note(struct request *rq, const char *text)
+{
+	rq->outcomes[rq->item].note = text;
+}
+
+void
 rq_put_uid(struct request *rq, const char *uid)
 {
 	ttlv_put_text(&rq->out, TAG_UNIQUE_IDENTIFIER, uid, strlen(uid));
@@ -293,6 +299,21 @@ rq_done(struct request *rq, enum err e)
 	loop_defer(rq->p.loop, &rq->turn); /* round the loop, so that batches don't recurse */
 }
 
+/* What says nothing of any object may go on, so that clients see that we live. */
+static bool
+needs_audit(const struct op *op)
+{
+	return op != NULL && op->operation != KMIP_OPERATION_QUERY &&
+	    op->operation != KMIP_OPERATION_DISCOVER_VERSIONS;
+}
+
+static void
+refuse_unaudited(struct request *rq)
+{
+	metric_inc(METRIC_AUDIT_REFUSED_TOTAL);
+	rq_done(rq, ERR_AUDIT);
+}
+
 static void
 start_item(struct request *rq)
 {
@@ -307,6 +328,8 @@ start_item(struct request *rq)
 	rq->op = op_find(item->operation, rq->in.version);
 	if (rq->expired)
 		rq_done(rq, ERR_DEADLINE);
+	else if (needs_audit(rq->op) && audit_refuses(rq->p.audit))
+		refuse_unaudited(rq);
 	else if (item->critical)
 		rq_done(rq, ERR_CRITICAL_EXTENSION);
 	else if (rq->op == NULL)

@@ -17,6 +17,7 @@
 #include "kmip/attr.h"
 #include "kmip/message.h"
 #include "kmip/ttlv.h"
+#include "gate/audit.h"
 #include "gate/tenant.h"
 #include "keys/lookup.h"
 
@@ -27,6 +28,7 @@ struct request_params {
 	struct loop *loop;
 	struct tenant *tenant;
 	const char *server_name;
+	struct audit *audit; /* NULL: the log */
 	size_t response_max;
 	unsigned items_max;
 	int64_t deadline; /* clock_now() time */
@@ -44,6 +46,7 @@ struct outcome {
 	const struct op *op;   /* NULL: an unknown operation */
 	size_t payload, len;   /* the Response Payload in rq->payloads */
 	char uid[UID_TEXT_LEN + 1]; /* what it was about, for the audit line; may be empty */
+	const char *note;	    /* for the audit line, or NULL */
 };
 
 struct request {
@@ -133,6 +136,9 @@ struct object *rq_object_copy(struct request *rq);
 CHECKED enum err rq_own_secret(struct request *rq, struct secret **slot);
 
 void rq_set_placeholder(struct request *rq, const char *uid);
+
+/* For the item's audit line; a literal. */
+void rq_note(struct request *rq, const char *text);
 
 /* Unique Identifier into the answer. */
 void rq_put_uid(struct request *rq, const char *uid);

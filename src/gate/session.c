@@ -153,6 +153,7 @@ start_request(struct session *s, size_t len)
 	    .loop = g->p.loop,
 	    .tenant = s->tenant,
 	    .server_name = g->p.server_name,
+	    .audit = g->p.audit,
 	    .response_max = g->limits.response_max,
 	    .items_max = g->limits.items_max,
 	    .deadline = clock_now() + g->limits.request_timeout_ns,
@@ -252,16 +253,17 @@ on_drained(struct stream *st, void *user)
 }
 
 static void
-log_refusal(struct session *s)
+tell_refusal(struct session *s)
 {
 	const struct tls_peer *peer = stream_peer(s->stream);
-	char digest[2 * TLS_DIGEST_LEN + 1] = "none";
+	const struct audit_refusal r = {
+	    .address = stream_address(s->stream),
+	    .why = tls_verdict_text(peer->verdict),
+	    .subject = peer->subject,
+	    .sha256 = peer->have_digest ? peer->sha256 : NULL,
+	};
 
-	if (peer->have_digest)
-		text_hex(digest, peer->sha256, TLS_DIGEST_LEN);
-	LOG(LOG_NOTICE, "session", "client refused", kv_text("from", stream_address(s->stream)),
-	    kv_text("why", tls_verdict_text(peer->verdict)), kv_text("certificate", digest),
-	    kv_text("subject", peer->subject));
+	audit_refusal(s->gate->p.audit, &r);
 }
 
 static void
@@ -273,7 +275,7 @@ on_closed(struct stream *st, void *user, enum stream_end why)
 		switch (why) {
 		case STREAM_REFUSED:
 			metric_inc(METRIC_HANDSHAKES_REFUSED_TOTAL);
-			log_refusal(s);
+			tell_refusal(s);
 			break;
 		case STREAM_HANDSHAKE_TIMEOUT:
 			metric_inc(METRIC_HANDSHAKES_TIMEOUT_TOTAL);

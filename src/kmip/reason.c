@@ -79,6 +79,7 @@ best_reason(enum err e)
 	case ERR_BUSY:
 	case ERR_DEADLINE:
 	case ERR_INTERNAL:
+	case ERR_AUDIT:
 	case ERR_STORAGE:
 	case ERR_STORAGE_FULL:
 	case ERR_STORAGE_DOWN:

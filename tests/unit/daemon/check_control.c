@@ -79,10 +79,33 @@ static const struct control_command commands[] = {
 
 static char user[] = "us\"er";
 
+static struct {
+	unsigned count;
+	char name[64];
+	long uid, pid;
+	enum err err;
+} ended;
+
+static void
+on_ended(void *arg, const struct control_call *call, long uid, long pid, enum err e)
+{
+	ck_assert_ptr_eq(arg, user);
+	ended.count++;
+	snprintf(ended.name, sizeof(ended.name), "%s", call->argv[0]);
+	ended.uid = uid;
+	ended.pid = pid;
+	ended.err = e;
+}
+
 static enum err
 start(struct control **out, const char **why)
 {
-	const struct control_params p = {path, 0640, commands, user, 10 * NS_PER_S};
+	const struct control_params p = {.path = path,
+	    .mode = 0640,
+	    .commands = commands,
+	    .user = user,
+	    .ended = on_ended,
+	    .timeout_ns = 10 * NS_PER_S};
 
 	return control_new(out, loop, &p, why);
 }
@@ -175,7 +198,13 @@ START_TEST(several_requests_in_one_piece)
 {
 	int fd = dial();
 
+	ended.count = 0;
 	say(fd, "fail\nfail\nec");
+	ck_assert_uint_eq(ended.count, 2);
+	ck_assert_str_eq(ended.name, "fail");
+	ck_assert_int_eq(ended.err, ERR_BUSY);
+	ck_assert_int_eq(ended.uid, (long)getuid());
+	ck_assert_int_eq(ended.pid, (long)getpid());
 	ck_assert_str_eq(heard(fd), "{\"status\":\"error\",\"error\":\"too busy, try again\"}\n"
 				    "{\"status\":\"error\",\"error\":\"too busy, try again\"}\n");
 	say(fd, "ho\tmax=1\n");

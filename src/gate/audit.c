@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What audit lines say, and whether they can be written. */
+#include "gate/audit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "base/text.h"
+#include "kmip/names.h"
+#include "kmip/reason.h"
+
+#include "audit_queue.h"
+
+enum { WHY_MAX = PATH_MAX + 128, TIME_TEXT = 25, ADDRESS_MAX = 64 };
+
+struct audit {
+	struct loop *loop;
+	struct audit_queue *queue;
+	bool to_file, required;
+	struct buf line;
+	uint64_t lost;		 /* lines since the last one that found room */
+	int64_t refusals_second; /* clock_now() in seconds */
+	unsigned refusals;	 /* in that second */
+	uint64_t refusals_left_out;
+};
+
+static char sentence[WHY_MAX];
+
+struct audit *
+audit_new(const struct audit_params *p)
+{
+	struct audit *a = alloc_zero(sizeof(*a));
+
+	if (a == NULL)
+		return NULL;
+	a->loop = p->loop;
+	buf_init(&a->line, AUDIT_LINE_MAX);
+	a->queue = audit_queue_new(p);
+	if (a->queue != NULL)
+		return a;
+	alloc_free(a);
+	return NULL;
+}
+
+void
+audit_free(struct audit *a)
+{
+	if (a == NULL)
+		return;
+	audit_queue_free(a->queue);
+	buf_fini(&a->line);
+	alloc_free(a);
+}
+
+/* --- files --- */
+
+static enum err
+complain(const char *path, int error, const char **why)
+{
+	snprintf(sentence, sizeof(sentence), "audit-file %s: %s", path,
+	    error != 0 ? strerror(error) : "not a regular file");
+	*why = sentence;
+	return ERR_CONFIG;
+}
+
+enum err
+audit_open_file(const char *path, int *fd, const char **why)
+{
+	int got = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	struct stat st;
+
+	if (got < 0)
+		return complain(path, errno, why);
+	if (fstat(got, &st) != 0 || !S_ISREG(st.st_mode)) {
+		close(got);
+		return complain(path, 0, why);
+	}
+	*fd = got;
+	return ERR_OK;
+}
+
+enum err
+audit_test_file(const char *path, const char **why)
+{
+	char dir[PATH_MAX];
+	struct stat st;
+
+	if (stat(path, &st) == 0) {
+		if (!S_ISREG(st.st_mode))
+			return complain(path, 0, why);
+		return access(path, W_OK) == 0 ? ERR_OK : complain(path, errno, why);
+	}
+	if (errno != ENOENT || strlen(path) >= sizeof(dir))
+		return complain(path, errno, why);
+	memcpy(dir, path, strlen(path) + 1);
+	return access(dirname(dir), W_OK | X_OK) == 0 ? ERR_OK : complain(path, errno, why);
+}
+
+void
+audit_use(struct audit *a, int fd, bool required)
+{
+	a->to_file = fd >= 0;
+	a->required = required;
+	audit_queue_use(a->queue, fd);
+}
+
+bool
+audit_refuses(const struct audit *a)
+{
+	return a != NULL && a->to_file && a->required &&
+	    (audit_queue_failing(a->queue) != 0 || audit_queue_filling(a->queue));
+}
+
+const char *
+audit_complaint(const struct audit *a)
+{
+	int failing = audit_queue_failing(a->queue);
+
+	if (!a->to_file || (failing == 0 && !audit_queue_filling(a->queue)))
+		return NULL;
+	snprintf(sentence, sizeof(sentence), "audit lines cannot be written (%s): %s",
+	    failing == 0	 ? "the disk is too slow"
+		: failing == EPIPE ? "the process that writes them ended"
+				   : strerror(failing),
+	    a->required ? "requests are refused" : "they wait, then are lost");
+	return sentence;
+}
+
+/* --- lines --- */
+
+static void
+line_begin(struct audit *a, struct json *j, const char *event)
+{
+	char when[TIME_TEXT];
+
+	buf_reset(&a->line);
+	json_init(j, &a->line);
+	json_object(j, NULL);
+	text_time(when, clock_wall_ms());
+	json_text(j, "time", when);
+	json_text(j, "event", event);
+}
+
+static bool
+put_lost(struct audit *a)
+{
+	char text[128], when[TIME_TEXT];
+	int len;
+
+	text_time(when, clock_wall_ms());
+	len = snprintf(text, sizeof(text), "{\"time\":\"%s\",\"event\":\"lines-lost\",\"count\":%llu}\n",
+	    when, (unsigned long long)a->lost);
+	return audit_queue_put(a->queue, text, (size_t)len, true);
+}
+
+/* spare: one that could be done without if there is little room. */
+static void
+line_end(struct audit *a, struct json *j, bool spare)
+{
+	json_object_end(j);
+	if (a->lost > 0 && put_lost(a))
+		a->lost = 0;
+	if (buf_error(&a->line) == ERR_OK && a->lost == 0 &&
+	    audit_queue_put(a->queue, a->line.data, a->line.len, spare))
+		return;
+	a->lost++;
+	metric_inc(METRIC_AUDIT_LOST_TOTAL);
+}
+
+static void
+log_item(const struct audit_item *i, const char *name, const char *digest)
+{
+	bool ping = i->operation == KMIP_OPERATION_DISCOVER_VERSIONS && i->item != 0;
+
+	LOG(ping ? LOG_DEBUG : LOG_INFO, "audit", name, kv_int("request", (int64_t)i->request),
+	    kv_int("item", i->item), kv_text("tenant", i->tenant), kv_text("certificate", digest),
+	    kv_text("from", i->address), kv_text("uid", i->uid),
+	    kv_text("note", i->note != NULL ? i->note : ""), kv_text("result", err_name(i->err)),
+	    kv_int("us", i->duration_ns / 1000));
+}
+
+static void
+put_result(struct json *j, enum err e, int version)
+{
+	json_text(j, "result", kmip_value_name(SET_RESULT_STATUS, kmip_status(e)));
+	if (e == ERR_OK)
+		return;
+	json_text(j, "reason", kmip_value_name(SET_RESULT_REASON, kmip_reason(e, version)));
+	json_text(j, "message", err_text(e));
+}
+
+void
+audit_item(struct audit *a, const struct audit_item *i)
+{
+	const char *name = kmip_value_name(SET_OPERATION, i->operation);
+	char digest[2 * TLS_DIGEST_LEN + 1];
+	struct json j;
+
+	if (i->item == 0)
+		name = "message refused";
+	else if (name == NULL)
+		name = "unknown operation";
+	text_hex(digest, i->sha256, TLS_DIGEST_LEN);
+	if (a == NULL || !a->to_file) {
+		log_item(i, name, digest);
+		return;
+	}
+	line_begin(a, &j, "request");
+	json_int(&j, "request", (int64_t)i->request);
+	json_int(&j, "item", i->item);
+	json_text(&j, "tenant", i->tenant);
+	json_text(&j, "certificate", digest);
+	json_text(&j, "address", i->address);
+	json_text(&j, "operation", name);
+	if (i->uid[0] != '\0')
+		json_text(&j, "uid", i->uid);
+	if (i->note != NULL)
+		json_text(&j, "note", i->note);
+	put_result(&j, i->err, i->version);
+	json_int(&j, "duration-us", i->duration_ns / 1000);
+	line_end(a, &j, i->err == ERR_AUDIT);
+}
+
+/* True when this one is to be left out: strangers shall not fill the disk. */
+static bool
+is_too_much(struct audit *a)
+{
+	int64_t second = clock_now() / NS_PER_S;
+
+	if (a->refusals_second != second)
+		a->refusals = 0;
+	a->refusals_second = second;
+	if (++a->refusals <= AUDIT_REFUSALS_PER_S)
+		return false;
+	a->refusals_left_out++;
+	metric_inc(METRIC_AUDIT_LEFT_OUT_TOTAL);
+	return true;
+}
+
+void
+audit_refusal(struct audit *a, const struct audit_refusal *r)
+{
+	char digest[2 * TLS_DIGEST_LEN + 1] = "none";
+	struct json j;
+
+	if (a != NULL && is_too_much(a))
+		return;
+	if (r->sha256 != NULL)
+		text_hex(digest, r->sha256, TLS_DIGEST_LEN);
+	LOG(LOG_NOTICE, "session", "client refused", kv_text("from", r->address),
+	    kv_text("why", r->why), kv_text("certificate", digest), kv_text("subject", r->subject),
+	    kv_int("left-out", a != NULL ? (int64_t)a->refusals_left_out : 0));
+	if (a != NULL && a->to_file) {
+		line_begin(a, &j, "client-refused");
+		json_text(&j, "address", r->address);
+		json_text(&j, "why", r->why);
+		json_text(&j, "certificate", r->sha256 != NULL ? digest : NULL);
+		json_text(&j, "subject", r->subject);
+		json_int(&j, "left-out", (int64_t)a->refusals_left_out);
+		line_end(a, &j, true);
+	}
+	if (a != NULL)
+		a->refusals_left_out = 0;
+}
+
+void
+audit_command(struct audit *a, const struct audit_command *c)
+{
+	struct json j;
+
+	if (a == NULL || !a->to_file)
+		return; /* the control socket logs it */
+	line_begin(a, &j, "command");
+	json_int(&j, "uid", c->uid);
+	json_int(&j, "pid", c->pid);
+	json_array(&j, "command");
+	for (size_t n = 0; n < c->argc; n++)
+		json_text(&j, NULL, c->argv[n]);
+	json_array_end(&j);
+	json_text(&j, "result", c->err == ERR_OK ? "done" : err_text(c->err));
+	line_end(a, &j, false);
+}

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lines that wait for the audit child, and the child's life. */
+#include "audit_queue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+
+enum { QUEUE_MAX = 8 * 1024 * 1024, SPARE = QUEUE_MAX / 2, KEEP_MAX = 256 * 1024 };
+#define RESTART_NS (1 * NS_PER_S)
+
+struct audit_queue {
+	struct loop *loop;
+	struct audit_params p;
+	int fd; /* to the child; -1: there is none */
+	pid_t pid;
+	struct event *readable, *writable;
+	struct timer restart;
+	struct defer flush;
+
+	struct buf lines;
+	size_t done;	  /* bytes of lines that were sent */
+	int file;	  /* what the child is writing to, or has to be told to; -1: none */
+	bool file_told;
+	int next_file;	  /* for what stands behind next_at; -1: none */
+	size_t next_at;
+
+	uint64_t sent, written; /* lines, of this child */
+	int failing;
+};
+
+static void on_restart(struct timer *t);
+
+static size_t
+waiting(const struct audit_queue *q)
+{
+	return q->lines.len - q->done;
+}
+
+static void
+count_waiting(const struct audit_queue *q)
+{
+	metric_set(METRIC_AUDIT_QUEUE_BYTES, (int64_t)waiting(q));
+}
+
+static uint64_t
+count_lines(const uint8_t *data, size_t len)
+{
+	const uint8_t *end = data + len, *at;
+	uint64_t count = 0;
+
+	for (; (at = memchr(data, '\n', (size_t)(end - data))) != NULL; data = at + 1)
+		count++;
+	return count;
+}
+
+/* --- the child's life --- */
+
+static void
+set_failing(struct audit_queue *q, int error)
+{
+	if (q->failing == error)
+		return;
+	if (q->failing == 0)
+		metric_inc(METRIC_AUDIT_FAILURES_TOTAL);
+	q->failing = error;
+	if (error != 0)
+		LOG(LOG_ERROR, "audit", "lines cannot be written", kv_text("why", strerror(error)));
+	else
+		LOG(LOG_NOTICE, "audit", "lines are written again");
+}
+
+static void
+restart_later(struct audit_queue *q)
+{
+	if (timer_set(q->loop, &q->restart, clock_now() + RESTART_NS) != ERR_OK)
+		LOG(LOG_ERROR, "audit", "no memory for the timer");
+}
+
+static void
+child_gone(struct audit_queue *q)
+{
+	if (q->readable != NULL)
+		event_free(q->readable);
+	if (q->writable != NULL)
+		event_free(q->writable);
+	q->readable = q->writable = NULL;
+	if (q->fd >= 0)
+		close(q->fd);
+	q->fd = -1;
+	q->file_told = false;
+}
+
+/* One that hangs on its disk is not followed by another, which would hang as well. */
+static bool
+is_gone(struct audit_queue *q)
+{
+	if (q->pid > 0 && waitpid(q->pid, NULL, WNOHANG) == 0)
+		return false;
+	q->pid = -1;
+	return true;
+}
+
+/* What it had taken over and not reported may be lost. */
+static void
+child_died(struct audit_queue *q)
+{
+	child_gone(q);
+	if (q->sent > q->written) {
+		metric_add(METRIC_AUDIT_LOST_TOTAL, (int64_t)(q->sent - q->written));
+		LOG(LOG_ERROR, "audit", "lines may be lost: the process that writes them ended",
+		    kv_int("lines", (int64_t)(q->sent - q->written)));
+	}
+	set_failing(q, EPIPE);
+	restart_later(q);
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct audit_queue *q = arg;
+	struct audit_report r;
+	ssize_t n;
+
+	(void)what;
+	while ((n = recv(fd, &r, sizeof(r), 0)) == (ssize_t)sizeof(r)) {
+		metric_add(METRIC_AUDIT_LINES_TOTAL, (int64_t)(r.lines - q->written));
+		q->written = r.lines;
+		set_failing(q, r.failing);
+	}
+	if (n >= 0 || (errno != EAGAIN && errno != EINTR))
+		child_died(q);
+	else
+		loop_defer(q->loop, &q->flush);
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct audit_queue *q = arg;
+
+	(void)fd, (void)what;
+	loop_defer(q->loop, &q->flush);
+}
+
+static bool
+child_start(struct audit_queue *q)
+{
+	struct event_base *base = loop_base(q->loop);
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+		return false;
+	fcntl(pair[1], F_SETFD, 0);
+	q->pid = q->p.spawn(q->p.arg, pair[1]);
+	close(pair[1]);
+	q->fd = pair[0];
+	fcntl(q->fd, F_SETFL, O_NONBLOCK);
+	q->sent = q->written = 0;
+	q->readable = event_new(base, q->fd, EV_READ | EV_PERSIST, on_readable, q);
+	q->writable = event_new(base, q->fd, EV_WRITE, on_writable, q);
+	if (q->pid > 0 && q->readable != NULL && q->writable != NULL &&
+	    event_add(q->readable, NULL) == 0)
+		return true;
+	child_gone(q);
+	return false;
+}
+
+static void
+on_restart(struct timer *t)
+{
+	struct audit_queue *q = CONTAINER_OF(t, struct audit_queue, restart);
+
+	if (!is_gone(q) || !child_start(q)) {
+		set_failing(q, EPIPE);
+		restart_later(q);
+		return;
+	}
+	set_failing(q, 0); /* until it says otherwise */
+	loop_defer(q->loop, &q->flush);
+}
+
+/* --- sending --- */
+
+/* False when it has to wait. */
+static bool
+send_file(struct audit_queue *q)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {.room = ""};
+	char one = 'f';
+	struct iovec iov = {&one, 1};
+	struct msghdr m = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = &control,
+	    .msg_controllen = sizeof(control)};
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(h), &q->file, sizeof(q->file));
+	q->file_told = sendmsg(q->fd, &m, MSG_NOSIGNAL) == 1;
+	return q->file_told;
+}
+
+/* As many whole lines as fit into a packet, all for the same file. */
+static size_t
+next_packet(const struct audit_queue *q)
+{
+	const uint8_t *from = q->lines.data + q->done, *last;
+	size_t len = waiting(q);
+
+	if (q->next_file >= 0 && q->next_at - q->done < len)
+		len = q->next_at - q->done;
+	if (len <= AUDIT_PACKET_MAX)
+		return len;
+	last = memrchr(from, '\n', AUDIT_PACKET_MAX);
+	return (size_t)(last - from) + 1; /* AUDIT_LINE_MAX is less than a packet */
+}
+
+static bool
+send_lines(struct audit_queue *q)
+{
+	size_t len = next_packet(q);
+	const uint8_t *from = q->lines.data + q->done;
+
+	if (send(q->fd, from, len, MSG_NOSIGNAL) != (ssize_t)len)
+		return false;
+	q->sent += count_lines(from, len);
+	q->done += len;
+	return true;
+}
+
+static void
+next_file_now(struct audit_queue *q)
+{
+	close(q->file);
+	q->file = q->next_file;
+	q->next_file = -1;
+	q->file_told = false;
+}
+
+static void
+drop_sent(struct audit_queue *q)
+{
+	buf_consume(&q->lines, q->done);
+	q->next_at -= q->next_at < q->done ? q->next_at : q->done;
+	q->done = 0;
+}
+
+/* Memory is given back, or what was sent makes room, when that costs little. */
+static void
+tidy(struct audit_queue *q)
+{
+	if (waiting(q) == 0) {
+		buf_reset(&q->lines);
+		q->done = q->next_at = 0;
+		if (q->lines.cap > KEEP_MAX)
+			buf_fini(&q->lines);
+	} else if (q->done > q->lines.len / 2) {
+		drop_sent(q);
+	}
+	count_waiting(q);
+}
+
+static void
+on_flush(struct defer *d)
+{
+	struct audit_queue *q = CONTAINER_OF(d, struct audit_queue, flush);
+	bool more = true;
+
+	while (more && q->fd >= 0) {
+		if (q->next_file >= 0 && q->done >= q->next_at)
+			next_file_now(q);
+		if (q->file >= 0 && !q->file_told)
+			more = send_file(q);
+		else if (waiting(q) > 0)
+			more = send_lines(q);
+		else
+			break;
+	}
+	if (!more && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
+		event_add(q->writable, NULL); /* other errors: reading will tell that it has gone */
+	tidy(q);
+}
+
+bool
+audit_queue_put(struct audit_queue *q, const void *line, size_t len, bool spare)
+{
+	if (waiting(q) + len > (spare ? SPARE : QUEUE_MAX))
+		return false;
+	if (q->lines.len + len > q->lines.max)
+		drop_sent(q);
+	if (buf_reserve(&q->lines, len) != ERR_OK) {
+		q->lines.error = ERR_OK; /* what is there stays; there may be memory for the next */
+		return false;
+	}
+	buf_put(&q->lines, line, len);
+	count_waiting(q);
+	loop_defer(q->loop, &q->flush);
+	return true;
+}
+
+/* --- the queue --- */
+
+struct audit_queue *
+audit_queue_new(const struct audit_params *p)
+{
+	struct audit_queue *q = alloc_zero(sizeof(*q));
+
+	if (q == NULL)
+		return NULL;
+	q->loop = p->loop;
+	q->p = *p;
+	q->fd = q->file = q->next_file = -1;
+	q->pid = -1;
+	q->restart.fn = on_restart;
+	q->flush.fn = on_flush;
+	buf_init(&q->lines, QUEUE_MAX);
+	return q;
+}
+
+void
+audit_queue_free(struct audit_queue *q)
+{
+	if (q == NULL)
+		return;
+	if (q->fd >= 0)
+		on_flush(&q->flush);
+	if (waiting(q) > 0) {
+		metric_add(METRIC_AUDIT_LOST_TOTAL, (int64_t)count_lines(q->lines.data + q->done, waiting(q)));
+		LOG(LOG_ERROR, "audit", "stopped with lines that were not written",
+		    kv_int("bytes", (int64_t)waiting(q)));
+	}
+	child_gone(q);
+	timer_clear(q->loop, &q->restart);
+	loop_undefer(&q->flush);
+	if (q->file >= 0)
+		close(q->file);
+	if (q->next_file >= 0)
+		close(q->next_file);
+	buf_fini(&q->lines);
+	count_waiting(q);
+	alloc_free(q);
+}
+
+void
+audit_queue_use(struct audit_queue *q, int fd)
+{
+	if (q->next_file >= 0)
+		close(q->next_file);
+	q->next_file = -1;
+	if (fd < 0)
+		return;
+	if (q->file < 0) {
+		q->file = fd;
+	} else {
+		q->next_file = fd;
+		q->next_at = q->lines.len;
+	}
+	if (q->fd < 0 && !timer_armed(&q->restart) && !child_start(q)) {
+		set_failing(q, EPIPE);
+		restart_later(q);
+	}
+	loop_defer(q->loop, &q->flush);
+}
+
+int
+audit_queue_failing(const struct audit_queue *q)
+{
+	return q->failing;
+}
+
+bool
+audit_queue_filling(const struct audit_queue *q)
+{
+	return waiting(q) > SPARE / 2;
+}

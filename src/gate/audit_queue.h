@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The gateway's end of the audit child: whole lines that wait, and the file that they are for.  A
+ * packet to the child is a run of whole lines, or a file descriptor: from there on, that file.  The
+ * child answers how many lines it has written, and whether writing fails.
+ */
+#ifndef AUDIT_QUEUE_H
+#define AUDIT_QUEUE_H
+
+#include <stdint.h>
+
+#include "gate/audit.h"
+
+enum { AUDIT_PACKET_MAX = 64 * 1024, AUDIT_LINE_MAX = 32 * 1024 };
+
+/* What the child says. */
+struct audit_report {
+	uint64_t lines; /* written since it began */
+	int32_t failing; /* errno of the last attempt; 0: none */
+};
+
+struct audit_queue;
+
+struct audit_queue *audit_queue_new(const struct audit_params *p);
+void audit_queue_free(struct audit_queue *q);
+/* Lines that come from now on go to this file; the descriptor is taken.  -1: none come. */
+void audit_queue_use(struct audit_queue *q, int fd);
+/*
+ * Takes a whole line, with its newline.  False: there is no room.  spare: leave half of the room to
+ * others.
+ */
+bool audit_queue_put(struct audit_queue *q, const void *line, size_t len, bool spare);
+
+/* errno of what fails, or 0; and whether half of the room is gone. */
+int audit_queue_failing(const struct audit_queue *q);
+bool audit_queue_filling(const struct audit_queue *q);
+
+#endif

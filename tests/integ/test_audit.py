@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit log: a line for everything that was done, in order, through rotation, a full disk, a disk
+that hangs, and the death of either process."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import kf
+import ttlv
+from ttlv import item, on
+
+OPERATIONS = 50000 if kf.LONG else 3000
+THREADS = 4
+
+
+def read_lines(path):
+    """Every line is whole and is JSON."""
+    with open(path, encoding="utf-8") as f:
+        data = f.read()
+    if data and not data.endswith("\n"):
+        raise AssertionError("%s ends in the middle of a line" % path)
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def child_of(pid, name):
+    """The process id of the child that calls itself so."""
+    with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as f:
+        for child in f.read().split():
+            with contextlib.suppress(OSError), open("/proc/%s/comm" % child, encoding="ascii") as g:
+                if g.read().strip() == name[:15]:
+                    return int(child)
+    return None
+
+
+class Audit(kf.Case):
+    def audited(self, required=False, env=None):
+        gw = self.gateway(start=False)
+        self.path = os.path.join(gw.dir, "audit.jsonl")
+        gw.options = 'audit-file = "%s"\naudit-required = %s' % (
+            self.path, "true" if required else "false")
+        gw.configure()
+        return gw.start(env=env)
+
+    def lines(self, event="request", path=None):
+        return [l for l in read_lines(path or self.path) if l["event"] == event]
+
+    def await_lines(self, count, event="request"):
+        kf.eventually(lambda: len(self.lines(event)) >= count, "%d lines" % count)
+        return self.lines(event)
+
+    def child(self, gw):
+        return kf.eventually(lambda: child_of(gw.process.pid, "keyferry-audit"), "the audit child")
+
+    def test_what_a_line_says(self):
+        gw = self.audited()
+        certificate = gw.tenants[0].certificates[0]
+        with gw.client() as c:
+            uid = c.create()
+            key = c.key(uid)
+            c.do(on("Get", "01890000-0000-7000-8000-000000000001"))
+            c.call(item("DiscoverVersions", ubid=b"1"), on("Activate", uid, ubid=b"2"))
+            c.ok(ttlv.revoke(uid, 2, message="lost"))
+            c.key(uid)
+            address = "127.0.0.1:%d" % c.sock.getsockname()[1]
+        seen = self.await_lines(7)
+        self.assertEqual([l["operation"] for l in seen],
+                         ["Create", "Get", "Get", "Discover Versions", "Activate", "Revoke", "Get"])
+        self.assertEqual([l["item"] for l in seen], [1, 1, 1, 1, 2, 1, 1])
+        self.assertEqual({l["certificate"] for l in seen}, {certificate.digest})
+        self.assertEqual({l["address"] for l in seen}, {address})
+        self.assertEqual({l["tenant"] for l in seen}, {"a"})
+        self.assertEqual([l["request"] for l in seen], sorted(l["request"] for l in seen))
+        self.assertEqual(seen[0]["uid"], uid)
+        self.assertEqual((seen[2]["result"], seen[2]["reason"]),
+                         ("Operation Failed", "Item Not Found"))
+        self.assertEqual(seen[6]["note"], "compromised key served")
+        self.assertTrue(all(l["duration-us"] >= 0 for l in seen))
+        with open(self.path, "rb") as f:
+            data = f.read()
+        self.assertNotIn(key, data)
+        self.assertNotIn(key.hex().encode(), data)
+        self.assertEqual(os.stat(self.path).st_mode & 0o777, 0o600)
+
+    def test_commands(self):
+        gw = self.audited()
+        gw.ctl("keys", "list", "--max", "3")
+        gw.ctl("keys", "show", "nothing", check=False)
+        listed, shown = self.await_lines(2, "command")
+        self.assertEqual(listed["command"], ["keys list", "max=3"])
+        self.assertEqual((listed["uid"], listed["result"]), (os.getuid(), "done"))
+        self.assertGreater(listed["pid"], 0)
+        self.assertNotEqual(shown["result"], "done")
+
+    def test_refused_clients(self):
+        gw = self.audited()
+        stranger = kf.AUTHORITY.make("stranger", subject="/CN=quo\"te")
+        with contextlib.suppress(Exception):
+            gw.client(stranger)
+        line = self.await_lines(1, "client-refused")[0]
+        self.assertEqual(line["certificate"], stranger.digest)
+        self.assertEqual(line["subject"], 'CN=quo\\"te')  # as OpenSSL writes it
+        self.assertTrue(line["why"])
+
+    def work(self, gw, count, done):
+        """Operations on many sessions; done[n]: answered successfully."""
+        def run(n):
+            with gw.client() as c:
+                uid = c.create()
+                done[n] = 1
+                for i in range(count // THREADS - 1):
+                    c.key(uid) if i % 8 else c.state(uid)
+                    done[n] += 1
+        kf.in_parallel(THREADS, run)
+
+    def test_rotation_under_load(self):
+        """Files are moved away and a reload asks for new ones: no line twice, none missing."""
+        gw = self.audited()
+        done, moved, stop = [0] * THREADS, [], threading.Event()
+
+        def rotate():
+            while not stop.wait(0.15):
+                moved.append("%s.%d" % (self.path, len(moved)))
+                os.rename(self.path, moved[-1])
+                gw.process.send_signal(signal.SIGHUP)
+                kf.eventually(lambda: os.path.exists(self.path), "the next file")
+        rotator = threading.Thread(target=rotate)
+        rotator.start()
+        try:
+            self.work(gw, OPERATIONS, done)
+        finally:
+            stop.set()
+            rotator.join()
+        self.assertGreater(len(moved), 2)
+        kf.eventually(lambda: gw.metrics()["audit_queue_bytes"] == 0, "all is written")
+        metrics = gw.metrics()
+        paths = moved + [self.path]
+        requests = []
+
+        def collect():
+            requests[:] = [l["request"] for p in paths for l in self.lines(path=p)]
+            return len(requests) >= sum(done)
+        kf.eventually(collect, "all lines")
+        self.assertEqual(len(requests), sum(done))
+        self.assertEqual(len(set(requests)), len(requests))
+        self.assertEqual(metrics["audit_lost_total"], 0)
+        for p in paths:  # a request is numbered when it comes and told when it ends
+            numbers = [l["request"] for l in self.lines(path=p)]
+            self.assertTrue(all(b - a > -2 * THREADS for a, b in zip(numbers, numbers[1:])), p)
+
+    def test_disk_full_and_required(self):
+        """Nothing is done without its line; what says nothing of objects goes on."""
+        gw = self.audited(required=True, env={"KEYFERRY_FAULTS": "AUDIT_WRITE:3:10"})
+        done = []
+        with gw.client() as c:
+            uid = c.create()
+            key = c.key(uid)
+            done += [uid, uid]
+
+            def refused():
+                result = c.do(on("Get", uid))
+                if result.status == ttlv.SUCCESS:
+                    done.append(uid)
+                    return False
+                self.assert_reason(result, "GeneralFailure")
+                return True
+            kf.eventually(refused, "the full disk is noticed")
+            c.ok(item("DiscoverVersions"))
+            self.assertEqual(gw.ctl("health", check=False).returncode, 0)
+            bad = [h for h in gw.control("health")[0] if h["check"] == "audit"][0]
+            self.assertEqual(bad["state"], "bad")
+            self.assertIn("No space left", bad["say"])
+            self.assertGreater(gw.metrics()["audit_refused_total"], 0)
+            kf.eventually(lambda: not refused(), "room on the disk again")
+            self.assertEqual(c.key(uid), key)
+            done.append(uid)
+        served = [l for l in self.await_lines(len(done) + 1) if
+                  l["result"] == "Success" and l["operation"] != "Discover Versions"]
+        self.assertEqual([l["uid"] for l in served], done)
+        self.assertEqual(gw.metrics()["audit_lost_total"], 0)
+
+    def test_disk_full_and_not_required(self):
+        gw = self.audited(env={"KEYFERRY_FAULTS": "AUDIT_WRITE:1:8"})
+        with gw.client() as c:
+            uid = c.create()
+            for _ in range(50):
+                c.key(uid)
+        self.assertEqual(len(self.await_lines(51)), 51)
+        self.assertEqual(gw.metrics()["audit_failures_total"], 1)
+        self.assertIn("lines are written again", gw.log())
+
+    def test_disk_that_hangs(self):
+        """The process that writes is stopped: everybody is served, and no line is missing."""
+        gw = self.audited()
+        with gw.client() as c:
+            uid = c.create()
+            child = self.child(gw)
+            os.kill(child, signal.SIGSTOP)
+            try:
+                for _ in range(1500):
+                    c.state(uid)
+                self.assertGreater(gw.metrics()["audit_queue_bytes"], 0)
+                self.assertLess(len(self.lines()), 1501)
+            finally:
+                os.kill(child, signal.SIGCONT)
+        self.assertEqual(len(self.await_lines(1501)), 1501)
+
+    def test_child_is_started_again(self):
+        gw = self.audited()
+        with gw.client() as c:
+            uid = c.create()
+            self.await_lines(1)
+            child = self.child(gw)
+            os.kill(child, signal.SIGKILL)
+            kf.eventually(lambda: self.child(gw) != child, "another child")
+            c.key(uid)
+        self.assertEqual([l["operation"] for l in self.await_lines(2)], ["Create", "Get"])
+
+    def test_daemon_is_killed(self):
+        """What it had handed over is written; at most what one turn of its loop did is missing."""
+        gw = self.audited()
+        with gw.client() as c:
+            uid = c.create()
+            os.kill(self.child(gw), signal.SIGSTOP)
+            child = self.child(gw)
+            for _ in range(20):
+                c.state(uid)
+            gw.kill()
+            os.kill(child, signal.SIGCONT)
+        self.assertIn(len(self.await_lines(20)), (20, 21))
+
+    def test_stop_writes_all(self):
+        gw = self.audited()
+        with gw.client() as c:
+            uid = c.create()
+            for _ in range(200):
+                c.state(uid)
+        self.assertEqual(gw.stop(), 0)
+        self.assertEqual(len(self.await_lines(201)), 201)
+
+    def test_file_that_cannot_be_used(self):
+        gw = self.audited()
+        good = gw.options
+        for path in ("/nowhere/audit", "/dev/null", gw.dir):
+            gw.options = 'audit-file = "%s"' % path
+            gw.configure()
+            done = gw.ctl("reload", check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("audit-file %s" % path, done.stderr)
+        with gw.client() as c:
+            c.create()
+        self.assertEqual(len(self.await_lines(1)), 1)
+        gw.options = good.replace("audit.jsonl", "other.jsonl")
+        gw.configure()
+        other = os.path.join(gw.dir, "other.jsonl")
+        test = subprocess.run([kf.program("keyferryd"), "-t", "-c", gw.conf], check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.assertEqual(test.returncode, 0, test.stdout)
+        self.assertFalse(os.path.exists(other))  # a test makes nothing
+        gw.ctl("reload")
+        with gw.client() as c:
+            c.create()
+        kf.eventually(lambda: len(self.lines(path=other)) == 1, "a line in the other file")
+        self.assertEqual(len(self.lines()), 1)
+
+
+if __name__ == "__main__":
+    kf.main()

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The audit log: what its lines say, and what becomes of them when nobody writes them in time. */
+#include "gate/audit.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "kmip/names.h"
+
+#include "audit_queue.h"
+
+enum { TEXT_MAX = 16 * 1024 * 1024 };
+
+static struct loop *loop;
+static struct audit *audit;
+static int quiet = -1;
+static int child = -1; /* the child's end: the tests play the child */
+static unsigned spawned;
+static bool refuse_spawn;
+static char *text; /* what the child has received for the present file */
+static size_t text_len;
+static uint64_t lines_seen;
+static int files; /* how many were handed over */
+static const uint8_t digest[TLS_DIGEST_LEN] = {0xab};
+
+static pid_t
+spawn(void *arg, int fd)
+{
+	ck_assert_ptr_eq(arg, &spawned);
+	spawned++;
+	if (refuse_spawn)
+		return -1;
+	child = dup(fd);
+	lines_seen = 0;
+	return getpid(); /* nobody's child, which is no harm */
+}
+
+static void
+turns(void)
+{
+	for (int i = 0; i < 10; i++)
+		loop_turn(loop, false);
+}
+
+static int
+some_file(void)
+{
+	return dup(STDERR_FILENO);
+}
+
+/* One packet; false when there is none.  A file begins a new text. */
+static bool
+take_packet(void)
+{
+	static char data[AUDIT_PACKET_MAX + 1];
+	char control[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = {data, sizeof(data)};
+	struct msghdr m = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = control,
+	    .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(child, &m, MSG_DONTWAIT);
+	int fd;
+
+	if (n <= 0)
+		return false;
+	if (m.msg_controllen > 0) {
+		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
+		close(fd);
+		files++;
+		text_len = 0;
+		return true;
+	}
+	ck_assert_int_le(n, AUDIT_PACKET_MAX);
+	ck_assert_int_eq(data[n - 1], '\n'); /* whole lines */
+	memcpy(text + text_len, data, (size_t)n);
+	text_len += (size_t)n;
+	text[text_len] = '\0';
+	for (ssize_t i = 0; i < n; i++)
+		lines_seen += data[i] == '\n';
+	return true;
+}
+
+static void
+report(int failing)
+{
+	const struct audit_report r = {.lines = lines_seen, .failing = failing};
+
+	ck_assert_int_eq(send(child, &r, sizeof(r), 0), sizeof(r));
+	turns();
+}
+
+/* The child takes all that is ready and says so. */
+static void
+take_all(void)
+{
+	do {
+		turns();
+		while (take_packet())
+			;
+		report(0);
+	} while (metric_get(METRIC_AUDIT_QUEUE_BYTES) > 0);
+	while (take_packet())
+		;
+	report(0);
+}
+
+static void
+put_item(uint64_t request, enum err e)
+{
+	audit_item(audit,
+	    &(struct audit_item){.request = request,
+		.item = 1,
+		.tenant = "a",
+		.address = "192.0.2.1:4711",
+		.sha256 = digest,
+		.operation = KMIP_OPERATION_GET,
+		.uid = "01890000-0000-7000-8000-000000000001",
+		.err = e,
+		.version = KMIP_1_1,
+		.duration_ns = 1234567});
+}
+
+static void
+setup(void)
+{
+	clock_test_freeze(1760000000);
+	log_set_level(LOG_ERROR);
+	if (quiet < 0)
+		quiet = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	log_set_output(quiet, false);
+	loop = loop_new();
+	audit = audit_new(&(struct audit_params){.loop = loop, .spawn = spawn, .arg = &spawned});
+	ck_assert_ptr_nonnull(audit);
+	text = calloc(1, TEXT_MAX);
+	text_len = 0;
+	spawned = 0;
+	files = 0;
+	refuse_spawn = false;
+	for (int m = 0; m < METRIC_COUNT; m++)
+		metric_set((enum metric)m, 0);
+}
+
+static void
+teardown(void)
+{
+	audit_free(audit);
+	loop_free(loop);
+	close(child);
+	free(text);
+	fault_test_clear();
+}
+
+/* --- lines --- */
+
+START_TEST(test_line)
+{
+	audit_use(audit, some_file(), false);
+	put_item(7, ERR_OK);
+	take_all();
+	ck_assert_str_eq(text,
+	    "{\"time\":\"2025-10-09T08:53:20.000Z\",\"event\":\"request\",\"request\":7,\"item\":1,"
+	    "\"tenant\":\"a\",\"certificate\":"
+	    "\"ab00000000000000000000000000000000000000000000000000000000000000\","
+	    "\"address\":\"192.0.2.1:4711\",\"operation\":\"Get\","
+	    "\"uid\":\"01890000-0000-7000-8000-000000000001\",\"result\":\"Success\","
+	    "\"duration-us\":1234}\n");
+	ck_assert_int_eq(metric_get(METRIC_AUDIT_LINES_TOTAL), 1);
+	put_item(8, ERR_NO_OBJECT);
+	take_all();
+	ck_assert_ptr_nonnull(strstr(text, "\"result\":\"Operation Failed\","
+					   "\"reason\":\"Item Not Found\","
+					   "\"message\":\"no such object\""));
+}
+END_TEST
+
+START_TEST(test_text_of_strangers)
+{
+	audit_use(audit, some_file(), false);
+	audit_refusal(audit, &(struct audit_refusal){.address = "192.0.2.1:1",
+				 .why = "unknown certificate",
+				 .subject = "CN=\"x\"\n{\"event\":\"request\"}\xff",
+				 .sha256 = digest});
+	take_all();
+	ck_assert_uint_eq(lines_seen, 1);
+	ck_assert_ptr_null(strstr(text, "\n{"));
+	ck_assert_ptr_nonnull(strstr(text, "CN=\\\"x\\\"\\u000a{\\\"event"));
+}
+END_TEST
+
+START_TEST(test_refusals_are_rationed)
+{
+	const struct audit_refusal r = {.address = "192.0.2.1:1", .why = "w", .subject = "s"};
+
+	audit_use(audit, some_file(), false);
+	for (int i = 0; i < AUDIT_REFUSALS_PER_S + 5; i++)
+		audit_refusal(audit, &r);
+	take_all();
+	ck_assert_uint_eq(lines_seen, AUDIT_REFUSALS_PER_S);
+	ck_assert_int_eq(metric_get(METRIC_AUDIT_LEFT_OUT_TOTAL), 5);
+	clock_test_advance(NS_PER_S);
+	audit_refusal(audit, &r);
+	take_all();
+	ck_assert_uint_eq(lines_seen, AUDIT_REFUSALS_PER_S + 1);
+	ck_assert_ptr_nonnull(strstr(text, "\"left-out\":5}"));
+}
+END_TEST
+
+START_TEST(test_command)
+{
+	const char *argv[] = {"keys show", "=u\"id"};
+
+	audit_use(audit, some_file(), false);
+	audit_command(audit, &(struct audit_command){argv, 2, 1000, 42, ERR_OK});
+	take_all();
+	ck_assert_ptr_nonnull(strstr(text, "\"event\":\"command\",\"uid\":1000,\"pid\":42,"
+					   "\"command\":[\"keys show\",\"=u\\\"id\"],"
+					   "\"result\":\"done\"}"));
+}
+END_TEST
+
+START_TEST(test_without_a_file)
+{
+	put_item(1, ERR_OK);
+	audit_command(audit, &(struct audit_command){NULL, 0, 0, 0, ERR_OK});
+	audit_item(NULL, &(struct audit_item){.sha256 = digest, .uid = "", .tenant = "a", .address = ""});
+	turns();
+	ck_assert_uint_eq(spawned, 0);
+	ck_assert(!audit_refuses(audit) && !audit_refuses(NULL));
+	ck_assert_ptr_null(audit_complaint(audit));
+}
+END_TEST
+
+/* --- order, files --- */
+
+START_TEST(test_order)
+{
+	enum { COUNT = 5000 };
+	const char *at;
+	unsigned long n = 0;
+
+	audit_use(audit, some_file(), false);
+	for (int i = 1; i <= COUNT; i++)
+		put_item((uint64_t)i, ERR_OK);
+	take_all();
+	for (at = text; (at = strstr(at, "\"request\":")) != NULL; at += 10)
+		ck_assert_uint_eq(strtoul(at + 10, NULL, 10), ++n);
+	ck_assert_uint_eq(n, COUNT);
+	ck_assert_int_eq(metric_get(METRIC_AUDIT_LINES_TOTAL), COUNT);
+	ck_assert_int_eq(metric_get(METRIC_AUDIT_LOST_TOTAL), 0);
+	ck_assert_int_eq(files, 1);
+}
+END_TEST
+
+START_TEST(test_next_file)
+{
+	audit_use(audit, some_file(), false);
+	put_item(1, ERR_OK);
+	audit_use(audit, some_file(), false);
+	put_item(2, ERR_OK);
+	turns();
+	ck_assert(take_packet() && files == 1);
+	ck_assert(take_packet());
+	ck_assert_ptr_nonnull(strstr(text, "\"request\":1,"));
+	ck_assert(take_packet() && files == 2);
+	ck_assert(take_packet());
+	ck_assert_ptr_null(strstr(text, "\"request\":1,"));
+	ck_assert_ptr_nonnull(strstr(text, "\"request\":2,"));
+	audit_use(audit, -1, false);
+	put_item(3, ERR_OK);
+	turns();
+	ck_assert(!take_packet());
+	audit_use(audit, some_file(), false);
+	put_item(4, ERR_OK);
+	take_all();
+	ck_assert_int_eq(files, 3);
+	ck_assert_uint_eq(lines_seen, 3);
+}
+END_TEST
+
+/* --- nobody writes them --- */
+
+static uint64_t
+fill(enum err e)
+{
+	uint64_t n = 0;
+	int64_t before = metric_get(METRIC_AUDIT_LOST_TOTAL);
+
+	for (; metric_get(METRIC_AUDIT_LOST_TOTAL) == before; n++) {
+		put_item(n + 1, e);
+		if (n % 64 == 0)
+			loop_turn(loop, false);
+	}
+	return n - 1;
+}
+
+START_TEST(test_required)
+{
+	uint64_t kept;
+
+	audit_use(audit, some_file(), true);
+	turns();
+	ck_assert(!audit_refuses(audit));
+	fill(ERR_AUDIT); /* lines of what was refused leave room for what was done */
+	ck_assert(audit_refuses(audit));
+	ck_assert_ptr_nonnull(strstr(audit_complaint(audit), "requests are refused"));
+	kept = fill(ERR_OK);
+	ck_assert_uint_gt(kept, 1000);
+	put_item(0, ERR_OK);
+	ck_assert_int_eq(metric_get(METRIC_AUDIT_LOST_TOTAL), 3);
+	take_all();
+	ck_assert(!audit_refuses(audit));
+	ck_assert_ptr_null(audit_complaint(audit));
+	put_item(99, ERR_OK);
+	take_all();
+	ck_assert_ptr_nonnull(strstr(text, "\"event\":\"lines-lost\",\"count\":"));
+	ck_assert_ptr_nonnull(strstr(text, "\"request\":99,"));
+	ck_assert_int_eq(metric_get(METRIC_AUDIT_LOST_TOTAL), 3);
+}
+END_TEST
+
+START_TEST(test_disk_full)
+{
+	audit_use(audit, some_file(), true);
+	put_item(1, ERR_OK);
+	turns();
+	report(ENOSPC);
+	ck_assert(audit_refuses(audit));
+	ck_assert_ptr_nonnull(strstr(audit_complaint(audit), "No space left"));
+	report(ENOSPC);
+	ck_assert_int_eq(metric_get(METRIC_AUDIT_FAILURES_TOTAL), 1);
+	take_all();
+	ck_assert(!audit_refuses(audit));
+	audit_use(audit, some_file(), false);
+	turns();
+	report(ENOSPC);
+	ck_assert(!audit_refuses(audit));
+	ck_assert_ptr_nonnull(strstr(audit_complaint(audit), "then are lost"));
+}
+END_TEST
+
+START_TEST(test_child_dies)
+{
+	audit_use(audit, some_file(), true);
+	put_item(1, ERR_OK);
+	put_item(2, ERR_OK);
+	turns();
+	ck_assert(take_packet() && take_packet());
+	close(child);
+	turns();
+	ck_assert(audit_refuses(audit));
+	ck_assert_int_eq(metric_get(METRIC_AUDIT_LOST_TOTAL), 2); /* nobody knows */
+	put_item(3, ERR_OK);
+	refuse_spawn = true;
+	clock_test_advance(NS_PER_S);
+	turns();
+	ck_assert_uint_eq(spawned, 2);
+	refuse_spawn = false;
+	clock_test_advance(NS_PER_S);
+	turns();
+	ck_assert_uint_eq(spawned, 3);
+	ck_assert(!audit_refuses(audit));
+	take_all();
+	ck_assert_int_eq(files, 2);
+	ck_assert_uint_eq(lines_seen, 1);
+	ck_assert_ptr_nonnull(strstr(text, "\"request\":3,"));
+}
+END_TEST
+
+START_TEST(test_no_memory)
+{
+	audit_use(audit, some_file(), false);
+	take_all();
+	fault_test_arm(FAULT_ALLOC, 0, 1000);
+	put_item(1, ERR_OK);
+	fault_test_clear();
+	ck_assert_int_eq(metric_get(METRIC_AUDIT_LOST_TOTAL), 1);
+	put_item(2, ERR_OK);
+	take_all();
+	ck_assert_ptr_nonnull(strstr(text, "\"count\":1}\n{"));
+	ck_assert_ptr_nonnull(strstr(text, "\"request\":2,"));
+}
+END_TEST
+
+static Suite *
+audit_suite(void)
+{
+	Suite *s = suite_create("audit");
+	TCase *t = tcase_create("audit");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_line);
+	tcase_add_test(t, test_text_of_strangers);
+	tcase_add_test(t, test_refusals_are_rationed);
+	tcase_add_test(t, test_command);
+	tcase_add_test(t, test_without_a_file);
+	tcase_add_test(t, test_order);
+	tcase_add_test(t, test_next_file);
+	tcase_add_test(t, test_required);
+	tcase_add_test(t, test_disk_full);
+	tcase_add_test(t, test_child_dies);
+	tcase_add_test(t, test_no_memory);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int
+main(void)
+{
+	SRunner *r;
+	int failed;
+
+	if (alloc_install() != ERR_OK)
+		return EXIT_FAILURE;
+	r = srunner_create(audit_suite());
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
