@@ -66,6 +66,12 @@ void cache_forget(struct cache *c, const char *tenant, const char *uid);
 /* The same for all keys of a tenant, or of all (NULL).  Returns how many were in memory. */
 size_t cache_flush(struct cache *c, const char *tenant);
 
+/*
+ * A tenant uses a custody no more that others still use: its keys leave the memory, and who waits
+ * for one waits on.
+ */
+void cache_withdraw(struct custody *cu, const char *tenant);
+
 struct cache_info {
 	const char *tenant, *uid;
 	const struct custody *custody;

@@ -77,13 +77,16 @@ void custody_confirmed(struct custody *cu, const struct stamp *began);
 
 const char *custody_name(const struct custody *cu);
 enum custody_state custody_state(const struct custody *cu);
+/* The same for a tenant whose own riding out may be over earlier. */
+enum custody_state custody_state_for(const struct custody *cu, int64_t ride_out_ns);
 const char *custody_state_name(enum custody_state s); /* "riding out" */
 /* Milliseconds since 1970; riding out and cut off: when the last good call began, if any did. */
 int64_t custody_since(const struct custody *cu);
-int64_t custody_until(const struct custody *cu); /* the end of riding out; otherwise 0 */
+/* The end of that tenant's riding out; otherwise 0. */
+int64_t custody_until(const struct custody *cu, int64_t ride_out_ns);
 
 #define CUSTODY_TEXT_MAX 160
-/* "riding out since 2026-… until 2026-…", for people. */
-void custody_text(const struct custody *cu, char out[CUSTODY_TEXT_MAX]);
+/* "riding out since 2026-… until 2026-…", for people, as the tenant sees it. */
+void custody_text(const struct custody *cu, int64_t ride_out_ns, char out[CUSTODY_TEXT_MAX]);
 
 #endif

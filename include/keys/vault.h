@@ -98,10 +98,10 @@ struct vault_find {
 
 /*
  * Proves that root key and right are there, then tells what has happened since: each record that
- * was made or deleted, and perhaps some that were told before.
+ * was made or deleted, and perhaps some that were told before, and some of others than us.
  */
 struct vault_record {
-	const char *uid;
+	const char *name; /* whose it is, and of which uid: see uid_in */
 	const char *record_id;
 	enum vault_gone gone; /* GONE_UNKNOWN: it is there */
 };
@@ -115,6 +115,10 @@ struct vault_news {
 	struct vault_terms terms; /* in */
 	void *op;		  /* the provider's */
 };
+/* Who has news for all vaults on one connection and root key. */
+struct vault_source {
+	void (*news)(struct vault_source *, struct vault_news *);
+};
 
 struct vault_ops {
 	const char *name;
@@ -126,7 +130,8 @@ struct vault_ops {
 	/* These are NULL when nobody else uses the vault. */
 	void (*retire)(struct vault *, struct vault_change *);
 	void (*find)(struct vault *, struct vault_find *);
-	void (*news)(struct vault *, struct vault_news *);
+	/* The uid in the name of a record, if that is one of this vault; else NULL. */
+	const char *(*uid_in)(const struct vault *, const char *name);
 	/* What an administrator should see to, in static storage, or NULL. */
 	const char *(*complaint)(const struct vault *);
 	/* Where the object's record is, as lists show it; empty: not known. */

@@ -13,8 +13,19 @@
 #include "keys/vault.h"
 #include "net/http.h"
 
+/*
+ * Vaults of one set share what they have in common:
+ *
+ *	instance, way to it, credential, ceilings	rate, places among the calls, breaker
+ *	that, root key and key ring			proof of root key and right, news, complaints
+ */
+struct vault_kp_set;
+struct vault_kp_set *vault_kp_set_new(void); /* NULL without memory */
+void vault_kp_set_free(struct vault_kp_set *s); /* every vault was freed; NULL is allowed */
+
 /* All texts are copied. */
 struct vault_kp_params {
+	struct vault_kp_set *set; /* stays as long as the vault */
 	struct loop *loop;
 	struct http *http;
 	struct iam *iam; /* one more reference is taken */
@@ -39,6 +50,9 @@ void vault_kp_defaults(struct vault_kp_params *p);
  */
 CHECKED enum err vault_kp_new(
     struct vault **out, const struct vault_kp_params *p, const char **why);
+
+/* One for all vaults of the set that have the same; it stays as long as one of them. */
+struct vault_source *vault_kp_source(struct vault *v);
 
 /* Gives up what is under way, with ERR_VAULT_DOWN; so ends at once what begins later. */
 void vault_kp_shut(struct vault *v);

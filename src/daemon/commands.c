@@ -100,7 +100,7 @@ health_vaults(struct json *j, const struct keyferryd *d)
 		if (t->custody == NULL)
 			continue;
 		snprintf(what, sizeof(what), "key manager of %s", t->id);
-		custody_text(t->custody, text);
+		custody_text(t->custody, t->cache_terms.ride_out_ns, text);
 		health_say(j, what,
 		    custody_state(t->custody) == CUSTODY_FRESH	       ? "good"
 			: custody_state(t->custody) == CUSTODY_UNTRIED ? "warning"

@@ -19,7 +19,7 @@ struct walk {
 	const char *only;	 /* a tenant's id, or NULL */
 	size_t next;
 	const struct tenant *tenant;
-	void (*start)(struct walk *k, struct watch *watch);
+	void (*start)(struct walk *k, struct watch_tenant *watch);
 	struct watch_rebuild rebuild;
 	struct rewrap rewrap;
 };
@@ -52,7 +52,7 @@ static void
 next_tenant(struct walk *k)
 {
 	struct keyferryd *d = k->call->user;
-	struct watch *watch = NULL;
+	struct watch_tenant *watch = NULL;
 
 	while (watch == NULL && (k->tenant = tenants_at(k->tenants, k->next++)) != NULL)
 		if (k->tenant->custody != NULL &&
@@ -74,7 +74,7 @@ walked(struct walk *k, enum err e)
 }
 
 static void
-begin(struct control_call *call, void (*start)(struct walk *k, struct watch *watch))
+begin(struct control_call *call, void (*start)(struct walk *k, struct watch_tenant *watch))
 {
 	struct keyferryd *d = call->user;
 	const char *only = control_arg(call, "tenant");
@@ -140,7 +140,7 @@ rebuilt(struct wait *w, enum err e)
 }
 
 static void
-start_rebuild(struct walk *k, struct watch *watch)
+start_rebuild(struct walk *k, struct watch_tenant *watch)
 {
 	k->rebuild.wait.done = rebuilt;
 	k->rebuild.progress = on_rebuild_progress;
@@ -192,7 +192,7 @@ rewrapped(struct wait *w, enum err e)
 }
 
 static void
-start_rewrap(struct walk *k, struct watch *watch)
+start_rewrap(struct walk *k, struct watch_tenant *watch)
 {
 	struct keyferryd *d = k->call->user;
 

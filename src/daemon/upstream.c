@@ -11,23 +11,36 @@
 #include "base/log.h"
 #include "keys/vault_kp.h"
 
-enum { CONNECTIONS_MAX = 64, PER_HOST_MAX = 32, SETTINGS_MAX = 32 * 1024, WHY_MAX = 4096 };
+enum { CONNECTIONS_MAX = 64, PER_HOST_MAX = 32, SETTINGS_MAX = 32 * 1024, WHY_MAX = 4096, CONNECTION_NAME_MAX = 160 };
 #define CONNECT_TIMEOUT (3 * NS_PER_S)
 
 struct upstream {
 	struct upstream_params p;
 	struct http *http;
 	struct iam_set *tokens;
-	struct list vaults;
+	struct vault_kp_set *set;
+	struct list connections, vaults;
 };
 
-struct shared_vault {
+/* What the vaults with one source of news have in common. */
+struct connection {
 	struct list link;
-	unsigned refs;
-	struct buf settings; /* what it was made from */
-	struct vault *vault;
+	struct vault_source *source;
 	struct custody *custody;
 	struct watch *watch; /* NULL when settings are only tested */
+	struct list vaults;  /* by their kin */
+};
+
+/* A tenant's, through every configuration in which its settings are the same. */
+struct shared_vault {
+	struct list link, kin;
+	unsigned refs;
+	struct buf settings; /* what it was made from */
+	char tenant[TENANT_ID_MAX + 1];
+	struct vault *vault;
+	struct connection *connection;
+	struct watch_tenant *watched; /* NULL when there is no watch */
+	struct cache_terms terms;
 };
 
 enum err
@@ -46,6 +59,7 @@ upstream_new(struct upstream **out, const struct upstream_params *p, const char 
 		return ERR_NO_MEMORY;
 	u->p = *p;
 	list_init(&u->vaults);
+	list_init(&u->connections);
 	e = http_init(why);
 	if (e != ERR_OK) {
 		alloc_free(u);
@@ -54,7 +68,9 @@ upstream_new(struct upstream **out, const struct upstream_params *p, const char 
 	u->http = http_new(p->loop, &hp);
 	if (u->http != NULL)
 		u->tokens = iam_set_new(p->loop, u->http);
-	if (u->tokens == NULL) {
+	if (u->tokens != NULL)
+		u->set = vault_kp_set_new();
+	if (u->set == NULL) {
 		upstream_free(u);
 		return ERR_NO_MEMORY;
 	}
@@ -62,21 +78,24 @@ upstream_new(struct upstream **out, const struct upstream_params *p, const char 
 	return ERR_OK;
 }
 
-static void
-shut_vault(struct shared_vault *s)
-{
-	watch_free(s->watch);
-	s->watch = NULL;
-	vault_kp_shut(s->vault);
-}
-
 void
 upstream_shut(struct upstream *u)
 {
 	if (u == NULL)
 		return;
-	LIST_FOREACH(it, &u->vaults)
-		shut_vault(CONTAINER_OF(it, struct shared_vault, link));
+	LIST_FOREACH(it, &u->vaults) {
+		struct shared_vault *s = CONTAINER_OF(it, struct shared_vault, link);
+
+		watch_remove(s->watched);
+		s->watched = NULL;
+		vault_kp_shut(s->vault);
+	}
+	LIST_FOREACH(it, &u->connections) {
+		struct connection *n = CONTAINER_OF(it, struct connection, link);
+
+		watch_free(n->watch);
+		n->watch = NULL;
+	}
 }
 
 void
@@ -84,6 +103,7 @@ upstream_free(struct upstream *u)
 {
 	if (u == NULL)
 		return;
+	vault_kp_set_free(u->set);
 	if (u->tokens != NULL)
 		iam_set_free(u->tokens);
 	if (u->http != NULL) {
@@ -167,6 +187,7 @@ make_vault(struct upstream *u, const struct config_keyprotect *c, struct vault *
 		return e;
 	}
 	vault_kp_defaults(&p);
+	p.set = u->set;
 	p.loop = u->p.loop;
 	p.http = u->http;
 	p.iam = iam;
@@ -201,35 +222,134 @@ same_settings(struct upstream *u, const struct buf *settings)
 	return NULL;
 }
 
-/* The custody, and who keeps asking. */
-static enum err
-begin_watch(struct upstream *u, struct shared_vault *s, const struct config_tenant *c)
+/* --- connections --- */
+
+static void
+connection_free(struct connection *n)
 {
+	list_remove(&n->link);
+	watch_free(n->watch);
+	if (n->custody != NULL)
+		custody_unref(n->custody);
+	alloc_free(n);
+}
+
+/* NULL without memory. */
+static struct connection *
+connection_new(struct upstream *u, struct vault_source *source, const struct config_tenant *c)
+{
+	char name[CONNECTION_NAME_MAX];
 	const struct custody_params cp = {
-	    .name = c->id, .bound_ns = c->revocation_bound_ns, .ride_out_ns = c->ride_out_max_ns};
+	    .name = name, .bound_ns = c->revocation_bound_ns, .ride_out_ns = c->ride_out_max_ns};
 	struct watch_params wp = {
 	    .loop = u->p.loop,
-	    .vault = s->vault,
+	    .source = source,
 	    .ledger = u->p.ledger,
 	    .lookups = u->p.lookups,
 	    .cache = u->p.cache,
-	    .tenant = c->id,
 	    .bound_ns = c->revocation_bound_ns,
 	};
+	struct connection *n = alloc_zero(sizeof(*n));
 
-	s->custody = wp.custody = custody_new(&cp);
-	if (s->custody == NULL || u->p.ledger == NULL)
-		return s->custody != NULL ? ERR_OK : ERR_NO_MEMORY;
-	s->watch = watch_new(&wp);
-	return s->watch != NULL ? ERR_OK : ERR_NO_MEMORY;
+	if (n == NULL)
+		return NULL;
+	n->source = source;
+	list_init(&n->vaults);
+	snprintf(name, sizeof(name), "%s/%s", c->vault.keyprotect.instance,
+	    c->vault.keyprotect.root_key);
+	n->custody = wp.custody = custody_new(&cp);
+	if (n->custody != NULL && u->p.ledger != NULL)
+		n->watch = watch_new(&wp);
+	if (n->custody == NULL || (u->p.ledger != NULL && n->watch == NULL)) {
+		connection_free(n);
+		return NULL;
+	}
+	list_append(&u->connections, &n->link);
+	return n;
 }
+
+static struct connection *
+connection_for(struct upstream *u, struct vault_source *source, const struct config_tenant *c)
+{
+	LIST_FOREACH(it, &u->connections) {
+		struct connection *n = CONTAINER_OF(it, struct connection, link);
+
+		if (n->source == source)
+			return n;
+	}
+	return connection_new(u, source, c);
+}
+
+/* The shortest bound and the longest ride-out; each get has its tenant's own. */
+static void
+set_terms(struct connection *n)
+{
+	struct cache_terms all = {INT64_MAX, 0};
+
+	LIST_FOREACH(it, &n->vaults) {
+		const struct cache_terms *t = &CONTAINER_OF(it, struct shared_vault, kin)->terms;
+
+		if (t->bound_ns < all.bound_ns)
+			all.bound_ns = t->bound_ns;
+		if (t->ride_out_ns > all.ride_out_ns)
+			all.ride_out_ns = t->ride_out_ns;
+	}
+	custody_set(n->custody, all.bound_ns, all.ride_out_ns);
+	if (n->watch != NULL)
+		watch_set_bound(n->watch, all.bound_ns);
+}
+
+static enum err
+connect_vault(struct upstream *u, struct shared_vault *s, const struct config_tenant *c)
+{
+	struct connection *n = connection_for(u, vault_kp_source(s->vault), c);
+
+	if (n == NULL)
+		return ERR_NO_MEMORY;
+	s->connection = n;
+	snprintf(s->tenant, sizeof(s->tenant), "%s", c->id);
+	s->terms = (struct cache_terms){c->revocation_bound_ns, c->ride_out_max_ns};
+	list_append(&n->vaults, &s->kin);
+	set_terms(n);
+	if (n->watch != NULL)
+		s->watched = watch_add(n->watch, s->tenant, s->vault);
+	return n->watch == NULL || s->watched != NULL ? ERR_OK : ERR_NO_MEMORY;
+}
+
+/* In a reload the same tenant may have two vaults for some time. */
+static bool
+has_tenant(const struct connection *n, const char *tenant)
+{
+	LIST_FOREACH(it, &n->vaults)
+		if (strcmp(CONTAINER_OF(it, struct shared_vault, kin)->tenant, tenant) == 0)
+			return true;
+	return false;
+}
+
+static void
+disconnect_vault(struct shared_vault *s)
+{
+	struct connection *n = s->connection;
+
+	if (n == NULL)
+		return;
+	watch_remove(s->watched);
+	list_remove(&s->kin);
+	if (list_empty(&n->vaults)) {
+		connection_free(n);
+		return;
+	}
+	if (!has_tenant(n, s->tenant))
+		cache_withdraw(n->custody, s->tenant);
+	set_terms(n);
+}
+
+/* --- vaults --- */
 
 static void
 shared_free(struct shared_vault *s)
 {
-	watch_free(s->watch);
-	if (s->custody != NULL)
-		custody_unref(s->custody);
+	disconnect_vault(s);
 	if (s->vault != NULL)
 		s->vault->ops->free(s->vault);
 	buf_fini(&s->settings);
@@ -257,7 +377,7 @@ upstream_vault(struct upstream *u, const struct config_tenant *c, struct vault *
 		if (e == ERR_OK)
 			e = make_vault(u, &c->vault.keyprotect, &s->vault, why);
 		if (e == ERR_OK)
-			e = begin_watch(u, s, c);
+			e = connect_vault(u, s, c);
 		if (e != ERR_OK) {
 			shared_free(s);
 			return e;
@@ -286,15 +406,15 @@ upstream_custody(struct upstream *u, const struct vault *v)
 {
 	struct shared_vault *s = find_shared(u, v);
 
-	return s != NULL ? s->custody : NULL;
+	return s != NULL ? s->connection->custody : NULL;
 }
 
-struct watch *
+struct watch_tenant *
 upstream_watch(struct upstream *u, const struct vault *v)
 {
 	struct shared_vault *s = find_shared(u, v);
 
-	return s != NULL ? s->watch : NULL;
+	return s != NULL ? s->watched : NULL;
 }
 
 void
@@ -304,9 +424,8 @@ upstream_set(struct upstream *u, const struct vault *v, const struct cache_terms
 
 	if (s == NULL)
 		return;
-	custody_set(s->custody, terms->bound_ns, terms->ride_out_ns);
-	if (s->watch != NULL)
-		watch_set_bound(s->watch, terms->bound_ns);
+	s->terms = *terms;
+	set_terms(s->connection);
 }
 
 void

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The way to key managers elsewhere: the HTTP client, access tokens, and the vaults that use them.
- * Tenants, and configurations that follow each other, share a vault as long as its settings are
- * the same, so that a reload drops no call, no connection and nothing that was learned.
+ * Configurations that follow each other share a tenant's vault as long as its settings are the
+ * same, so that a reload drops no call, no connection and nothing that was learned.  Tenants share
+ * custody and watch of a connection, which is an instance, the way to it, a credential, a root key
+ * and a key ring.
  */
 #ifndef DAEMON_UPSTREAM_H
 #define DAEMON_UPSTREAM_H
@@ -38,9 +40,9 @@ void upstream_free(struct upstream *u);
  */
 CHECKED enum err upstream_vault(struct upstream *u, const struct config_tenant *c,
     struct vault **out, const char **why);
-/* What is known of the vault's key manager.  Borrowed. */
+/* What is known of the vault's key manager, and who asks it for the tenant.  Borrowed. */
 struct custody *upstream_custody(struct upstream *u, const struct vault *v);
-struct watch *upstream_watch(struct upstream *u, const struct vault *v);
+struct watch_tenant *upstream_watch(struct upstream *u, const struct vault *v);
 /* Takes the tenant's times into use. */
 void upstream_set(struct upstream *u, const struct vault *v, const struct cache_terms *terms);
 void upstream_release(struct upstream *u, struct vault *v);

@@ -144,6 +144,23 @@ cache_abandon(struct custody *cu)
 	drop_entries(cu);
 }
 
+void
+cache_withdraw(struct custody *cu, const char *tenant)
+{
+	LIST_FOREACH (link, &cu->flights) {
+		struct flight *f = CONTAINER_OF(link, struct flight, kin);
+
+		if (strcmp(f->object->tenant, tenant) == 0)
+			flight_detach(f);
+	}
+	LIST_FOREACH_SAFE (link, next, &cu->entries) {
+		struct entry *en = CONTAINER_OF(link, struct entry, kin);
+
+		if (strcmp(en->tenant, tenant) == 0)
+			entry_drop(en);
+	}
+}
+
 /* --- serving --- */
 
 enum memory { MEMORY_NOTHING, MEMORY_FRESH, MEMORY_RIDES };

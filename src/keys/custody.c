@@ -255,24 +255,34 @@ custody_since(const struct custody *cu)
 	return away && cu->heard.order != 0 ? cu->heard.wall_ms : cu->since_ms;
 }
 
-int64_t
-custody_until(const struct custody *cu)
+enum custody_state
+custody_state_for(const struct custody *cu, int64_t ride_out_ns)
 {
-	if (cu->state != CUSTODY_RIDING_OUT)
+	if (cu->state == CUSTODY_RIDING_OUT && stamp_age(&cu->heard, cu->bound_ns) >= ride_out_ns)
+		return CUSTODY_CUT_OFF;
+	return cu->state;
+}
+
+int64_t
+custody_until(const struct custody *cu, int64_t ride_out_ns)
+{
+	if (custody_state_for(cu, ride_out_ns) != CUSTODY_RIDING_OUT)
 		return 0;
-	return cu->heard.wall_ms + cu->ride_out_ns / NS_PER_MS;
+	return cu->heard.wall_ms + ride_out_ns / NS_PER_MS;
 }
 
 void
-custody_text(const struct custody *cu, char out[CUSTODY_TEXT_MAX])
+custody_text(const struct custody *cu, int64_t ride_out_ns, char out[CUSTODY_TEXT_MAX])
 {
 	char since[TIME_TEXT], until[TIME_TEXT] = "", refusals[40] = "";
+	int64_t end = custody_until(cu, ride_out_ns);
 
 	text_time(since, custody_since(cu));
-	if (custody_until(cu) != 0)
-		text_time(until, custody_until(cu));
+	if (end != 0)
+		text_time(until, end);
 	if (cu->denials > 0 && !is_refused(cu))
 		snprintf(refusals, sizeof(refusals), ", %u refusals of access", cu->denials);
-	snprintf(out, CUSTODY_TEXT_MAX, "%s since %s%s%s%s", states[cu->state].name, since,
+	snprintf(out, CUSTODY_TEXT_MAX, "%s since %s%s%s%s",
+	    states[custody_state_for(cu, ride_out_ns)].name, since,
 	    until[0] != '\0' ? " until " : "", until, refusals);
 }

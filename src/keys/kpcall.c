@@ -63,7 +63,7 @@ release(struct kpcall *c, enum kplimit_outcome outcome)
 	wait_cancel(&c->want.wait);
 	wait_cancel(&c->slot.wait);
 	wait_cancel(&c->http.wait);
-	kplimit_leave(&c->link->limit, &c->slot, outcome, -1);
+	kplimit_leave(c->link->limit, &c->slot, outcome, -1);
 	timer_clear(c->link->loop, &c->deadline_timer);
 	timer_clear(c->link->loop, &c->pause);
 	secret_unref(c->header);
@@ -167,7 +167,7 @@ judge(struct kpcall *c)
 
 	c->class = kp_classify(c->http.status, c->answer_wanted, b->data, b->len, &c->error);
 	outage = c->class == KP_DOWN;
-	kplimit_leave(&c->link->limit, &c->slot,
+	kplimit_leave(c->link->limit, &c->slot,
 	    outage		       ? KPLIMIT_OUTAGE
 	    : c->class == KP_THROTTLED ? KPLIMIT_THROTTLED
 				       : KPLIMIT_GOOD,
@@ -193,7 +193,7 @@ unanswered(struct kpcall *c)
 
 	c->class = KP_DOWN;
 	snprintf(c->error.text, sizeof(c->error.text), "%s", http_fail_name(f));
-	kplimit_leave(&c->link->limit, &c->slot,
+	kplimit_leave(c->link->limit, &c->slot,
 	    f == HTTP_LOCAL || f == HTTP_TOO_LARGE ? KPLIMIT_UNKNOWN : KPLIMIT_OUTAGE, -1);
 	c->lost = c->once && c->http.sent;
 	if (f == HTTP_LOCAL)
@@ -283,7 +283,7 @@ got_token(struct wait *w, enum err e)
 	c->slot.wait.done = placed;
 	c->slot.background = c->background;
 	c->slot.deadline = c->deadline;
-	kplimit_enter(&c->link->limit, &c->slot);
+	kplimit_enter(c->link->limit, &c->slot);
 }
 
 static void
@@ -302,7 +302,7 @@ on_deadline(struct timer *t)
 		c->class = KP_DOWN;
 		c->lost = c->once && c->http.sent;
 		wait_cancel(&c->http.wait);
-		kplimit_leave(&c->link->limit, &c->slot, KPLIMIT_OUTAGE, -1);
+		kplimit_leave(c->link->limit, &c->slot, KPLIMIT_OUTAGE, -1);
 	}
 	finish(c, ERR_DEADLINE);
 }

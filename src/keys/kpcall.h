@@ -13,7 +13,7 @@
 #include "kpwire.h"
 #include "net/http.h"
 
-/* An instance and the way to it.  Texts are borrowed. */
+/* An instance and the way to it.  All is borrowed. */
 struct kplink {
 	struct loop *loop;
 	struct http *http;
@@ -22,7 +22,7 @@ struct kplink {
 	const char *url;	     /* without "/api/v2" */
 	const char *instance, *ring; /* whole header lines; ring may be NULL */
 	int64_t attempt_ns;
-	struct kplimit limit;
+	struct kplimit *limit;
 };
 
 struct kpcall {

@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "kprecord.h"
+#include "kproot.h"
 
 enum { POSTS_MAX = 2 };
 #define AGAIN_NS (500 * NS_PER_MS)
@@ -38,7 +39,7 @@ change_fini(struct kpop *o)
 {
 	struct change_op *c = (struct change_op *)o;
 
-	timer_clear(o->v->link.loop, &c->pause);
+	timer_clear(o->home->link.loop, &c->pause);
 	buf_fini(&c->envelope);
 }
 
@@ -59,7 +60,7 @@ static struct change_op *
 change_new(struct vault *vault, struct vault_change *change)
 {
 	struct change_op *c =
-	    kpop_new(vault, &change_type, &change->wait, &change->terms, change->object->uid);
+	    kpop_new_for(vault, &change_type, &change->wait, &change->terms, change->object->uid);
 
 	if (c == NULL)
 		return NULL;
@@ -95,7 +96,7 @@ store_read_all(struct change_op *c)
 	if (c->stored[0] != '\0') {
 		store_done(c, c->stored);
 	} else if (again < c->look_until && again < c->op.deadline &&
-	    timer_set(c->op.v->link.loop, &c->pause, again) == ERR_OK) {
+	    timer_set(c->op.home->link.loop, &c->pause, again) == ERR_OK) {
 		return; /* a list may lag */
 	} else if (c->posts < POSTS_MAX) {
 		store_post(c);
@@ -245,12 +246,12 @@ static enum err
 destroy_error(struct kpop *o, enum err e)
 {
 	if (e == ERR_OK)
-		o->v->no_delete = false;
+		o->v->root->no_delete = false;
 	if (e == ERR_NO_OBJECT)
 		return ERR_OK;
 	if (e != ERR_VAULT_DENIED)
 		return e;
-	o->v->no_delete = true;
+	o->v->root->no_delete = true;
 	LOG(LOG_WARN, "keyprotect", "service role Manager is needed to destroy keys",
 	    kv_text("record", o->name));
 	return ERR_DENIED;
@@ -314,7 +315,7 @@ retired(struct wait *w, enum err e)
 	struct change_op *c = w->owner;
 
 	if (e == ERR_OK || e == ERR_VAULT_DENIED)
-		c->op.v->no_delete = e != ERR_OK;
+		c->op.v->root->no_delete = e != ERR_OK;
 	kpop_end(&c->op, e == ERR_NO_OBJECT ? ERR_OK : e == ERR_VAULT_DENIED ? ERR_DENIED : e);
 }
 
@@ -339,7 +340,7 @@ retire_looked(struct wait *w, enum err e)
 	if (e == ERR_OK && i == f->count)
 		e = ERR_DEADLINE;
 	if (e == ERR_OK)
-		e = timer_set(c->op.v->link.loop, &c->pause, clock_now() + KPOP_LAG_NS);
+		e = timer_set(c->op.home->link.loop, &c->pause, clock_now() + KPOP_LAG_NS);
 	if (e != ERR_OK)
 		kpop_end(&c->op, e);
 }

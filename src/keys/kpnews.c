@@ -3,7 +3,7 @@
  * News of the vault `keyprotect`: the canary, which is a wrap of nothing that proves root key and
  * right when it is unwrapped; then the list of deletions and that of creations, page by page.
  */
-#include "kpop.h"
+#include "kproot.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +24,7 @@ enum news_list { LIST_DELETED, LIST_CREATED, LISTS };
 
 struct news_op {
 	struct kpop op;
+	struct kproot *root;
 	struct vault_news *news;
 	enum news_list list;
 	unsigned page;
@@ -55,18 +56,12 @@ news_cancel(struct wait *w)
 
 /* --- lists --- */
 
-/* Only what bears our prefix and then a uid: there may be other keys in the instance. */
 static void
 take_row(void *arg, const struct kp_key *k)
 {
 	struct news_op *n = arg;
-	size_t len = strlen(n->op.v->prefix);
-	struct vault_record r = {.record_id = k->id};
+	struct vault_record r = {.name = k->name, .record_id = k->id};
 
-	if (strncmp(k->name, n->op.v->prefix, len) != 0 || k->name[len] != '_' ||
-	    strlen(k->name + len + 1) != UID_TEXT_LEN)
-		return;
-	r.uid = k->name + len + 1;
 	if (kp_key_is_gone(k))
 		r.gone = kpop_how_gone(k, n->news->now);
 	n->news->each(n->news->arg, &r);
@@ -112,6 +107,7 @@ list_page(struct news_op *n)
 		kpop_end(&n->op, buf_error(&n->path));
 		return;
 	}
+	n->op.deadline = clock_now() + n->root->home.timeout_ns; /* each page has its own */
 	kpop_call(&n->op, &n->op.call, "GET", (const char *)n->path.data, NULL, listed);
 }
 
@@ -135,8 +131,8 @@ canary_opened(struct wait *w, enum err e)
 	n->news->now = c->http.date;
 	n->news->suspended = c->class == KP_STATE || c->class == KP_SEALED;
 	if (e == ERR_INTEGRITY) { /* another root key bears the alias now */
-		alloc_free(n->op.v->canary);
-		n->op.v->canary = NULL;
+		alloc_free(n->root->canary);
+		n->root->canary = NULL;
 		make_canary(n);
 		return;
 	}
@@ -157,7 +153,7 @@ root_key_seen(struct wait *w, enum err e)
 		e = ERR_VAULT_DOWN;
 	if (e == ERR_OK && k.state != STATE_DEACTIVATED)
 		e = ERR_NO_ROOT_KEY;
-	n->op.v->no_wrap = e == ERR_OK;
+	n->root->no_wrap = e == ERR_OK;
 	n->news->suspended = !kp_key_is_gone(&k);
 	proved(n, kpop_root_key_error(e));
 }
@@ -172,7 +168,7 @@ canary_made(struct wait *w, enum err e)
 	n->news->now = c->http.date;
 	n->news->suspended = c->class == KP_SEALED;
 	if (c->class == KP_STATE) {
-		snprintf(n->op.path, KPOP_PATH_LEN, "/keys/%s/metadata", n->op.v->root_key);
+		snprintf(n->op.path, KPOP_PATH_LEN, "/keys/%s/metadata", n->root->root_key);
 		kpop_call(&n->op, &n->op.call, "GET", n->op.path, NULL, root_key_seen);
 		return;
 	}
@@ -181,8 +177,8 @@ canary_made(struct wait *w, enum err e)
 		a.ciphertext[0] == '\0'))
 		e = ERR_VAULT_DOWN;
 	if (e == ERR_OK) {
-		n->op.v->canary = alloc_text(a.ciphertext);
-		n->op.v->no_wrap = false;
+		n->root->canary = alloc_text(a.ciphertext);
+		n->root->no_wrap = false;
 	}
 	kp_action_fini(&a);
 	proved(n, kpop_root_key_error(e));
@@ -200,17 +196,17 @@ make_canary(struct news_op *n)
 	buf_reset(&n->op.body);
 	kp_put_wrap(&n->op.body, nothing, canary_aad);
 	secret_unref(nothing);
-	snprintf(n->op.path, KPOP_PATH_LEN, "/keys/%s/actions/wrap", n->op.v->root_key);
+	snprintf(n->op.path, KPOP_PATH_LEN, "/keys/%s/actions/wrap", n->root->root_key);
 	kpop_call(&n->op, &n->op.call, "POST", n->op.path, &n->op.body, canary_made);
 }
 
 static void
 open_canary(struct news_op *n)
 {
-	const char *canary = n->op.v->canary;
+	const char *canary = n->root->canary;
 
 	kp_put_unwrap(&n->op.body, canary, strlen(canary), canary_aad);
-	snprintf(n->op.path, KPOP_PATH_LEN, "/keys/%s/actions/unwrap", n->op.v->root_key);
+	snprintf(n->op.path, KPOP_PATH_LEN, "/keys/%s/actions/unwrap", n->root->root_key);
 	kpop_call(&n->op, &n->op.call, "POST", n->op.path, &n->op.body, canary_opened);
 }
 
@@ -220,19 +216,21 @@ on_begin(struct defer *d)
 {
 	struct news_op *n = CONTAINER_OF(d, struct news_op, begin);
 
-	if (n->op.v->canary != NULL)
+	if (n->root->canary != NULL)
 		open_canary(n);
 	else
 		make_canary(n);
 }
 
 void
-kpnews_start(struct vault *vault, struct vault_news *news)
+kpnews_start(struct vault_source *source, struct vault_news *news)
 {
-	struct news_op *n = kpop_new(vault, &news_type, &news->wait, &news->terms, "");
+	struct kproot *r = CONTAINER_OF(source, struct kproot, source);
+	struct news_op *n = kpop_new(&r->home, &news_type, &news->wait, &news->terms);
 
 	if (n == NULL)
 		return;
+	n->root = r;
 	n->news = news;
 	n->op.answer_max = ANSWER_MAX;
 	n->begin.fn = on_begin;
@@ -241,5 +239,5 @@ kpnews_start(struct vault *vault, struct vault_news *news)
 	news->suspended = false;
 	news->op = n;
 	news->wait.cancel = news_cancel;
-	loop_defer(n->op.v->link.loop, &n->begin);
+	loop_defer(r->home.link.loop, &n->begin);
 }

@@ -23,7 +23,22 @@ kpop_free(struct kpop *o)
 	buf_fini(&o->body);
 	if (o->type->fini != NULL)
 		o->type->fini(o);
-	loop_free_later(o->v->link.loop, o);
+	loop_free_later(o->home->link.loop, o);
+}
+
+void
+kpop_free_all(struct kphome *h, enum err e)
+{
+	struct list *link;
+
+	while ((link = h->ops.next) != &h->ops) {
+		struct kpop *o = CONTAINER_OF(link, struct kpop, link);
+		struct wait *w = o->waiter;
+
+		kpop_free(o);
+		if (w != NULL)
+			wait_finish_soon(h->link.loop, w, e);
+	}
 }
 
 static void
@@ -67,26 +82,38 @@ kpop_lag_until(const struct kpop *o)
 }
 
 void *
-kpop_new(struct vault *vault, const struct kpop_type *type, struct wait *w,
-    const struct vault_terms *t, const char *uid)
+kpop_new(struct kphome *h, const struct kpop_type *type, struct wait *w,
+    const struct vault_terms *t)
 {
-	struct vault_kp *v = CONTAINER_OF(vault, struct vault_kp, vault);
-	struct kpop *o = v->shut ? NULL : alloc_zero(type->size);
-	int64_t latest = clock_now() + v->timeout_ns;
+	struct kpop *o = h->shut ? NULL : alloc_zero(type->size);
+	int64_t latest = clock_now() + h->timeout_ns;
 
 	if (o == NULL) {
-		wait_finish_soon(v->link.loop, w, v->shut ? ERR_VAULT_DOWN : ERR_NO_MEMORY);
+		wait_finish_soon(h->link.loop, w, h->shut ? ERR_VAULT_DOWN : ERR_NO_MEMORY);
 		return NULL;
 	}
-	o->v = v;
+	o->home = h;
 	o->type = type;
 	o->waiter = w;
 	o->deadline = t->deadline != 0 && t->deadline < latest ? t->deadline : latest;
 	o->background = t->background;
+	buf_init(&o->body, BODY_MAX);
+	list_append(&h->ops, &o->link);
+	return o;
+}
+
+void *
+kpop_new_for(struct vault *vault, const struct kpop_type *type, struct wait *w,
+    const struct vault_terms *t, const char *uid)
+{
+	struct vault_kp *v = CONTAINER_OF(vault, struct vault_kp, vault);
+	struct kpop *o = kpop_new(&v->home, type, w, t);
+
+	if (o == NULL)
+		return NULL;
+	o->v = v;
 	o->made_ms = text_uuid7_ms(uid);
 	snprintf(o->name, sizeof(o->name), "%s_%s", v->prefix, uid);
-	buf_init(&o->body, BODY_MAX);
-	list_append(&v->ops, &o->link);
 	return o;
 }
 
@@ -94,7 +121,7 @@ void
 kpop_refuse(struct kpop *o, enum err e)
 {
 	struct wait *w = o->waiter;
-	struct loop *l = o->v->link.loop;
+	struct loop *l = o->home->link.loop;
 
 	raise_alarm(o, e);
 	kpop_free(o);
@@ -114,7 +141,7 @@ kpop_call(struct kpop *o, struct kpcall *c, const char *method, const char *path
 	c->background = o->background;
 	c->answer_max = o->answer_max != 0 ? o->answer_max : ANSWER_MAX;
 	c->deadline = o->deadline;
-	kpcall_start(&o->v->link, c);
+	kpcall_start(&o->home->link, c);
 }
 
 void
@@ -127,7 +154,7 @@ kpop_find(struct kpop *o, int64_t look_until, void (*done)(struct wait *, enum e
 	o->find.background = o->background;
 	o->find.deadline = o->deadline;
 	o->find.look_until = look_until;
-	kpfind_start(&o->v->link, &o->find);
+	kpfind_start(&o->home->link, &o->find);
 }
 
 enum vault_gone

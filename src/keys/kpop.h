@@ -9,21 +9,28 @@
 #include "kpcall.h"
 #include "kpfind.h"
 
-enum { KPOP_PATH_LEN = sizeof("/keys//actions/unwrap") + KP_NAME_MAX, KPOP_HEADER_MAX = 160 };
+enum { KPOP_PATH_LEN = sizeof("/keys//actions/unwrap") + KP_NAME_MAX };
 #define KPOP_LAG_NS (5 * NS_PER_S)	 /* how long a list may not show what was just made */
 #define KPOP_RETIRE_NS (60 * NS_PER_S) /* for what is retired without haste */
 
-struct vault_kp {
-	struct vault vault;
+/* Whose the operations are. */
+struct kphome {
 	struct kplink link;
-	struct envelope_crypto *crypto;
-	char *url, *ca_file, *proxy, *root_key, *prefix;
-	char *canary; /* ciphertext that proves root key and right; NULL until it was made */
-	char instance[KPOP_HEADER_MAX], ring[KPOP_HEADER_MAX];
-	bool own_generator, shut;
-	bool no_wrap, no_delete; /* what was refused when it was last tried */
 	int64_t timeout_ns;
 	struct list ops;
+	bool shut;
+};
+
+struct kproot;
+
+struct vault_kp {
+	struct vault vault;
+	struct kphome home;
+	struct kproot *root; /* kproot.h */
+	struct list kin;     /* vaults of that root */
+	struct envelope_crypto *crypto;
+	char *prefix;
+	bool own_generator;
 };
 
 struct kpop;
@@ -37,7 +44,8 @@ struct kpop_type {
 struct kpop {
 	struct list link; /* first: see loop_free_later() */
 	const struct kpop_type *type;
-	struct vault_kp *v;
+	struct kphome *home;
+	struct vault_kp *v; /* NULL: not a vault's */
 	struct wait *waiter; /* NULL: has left */
 	int64_t deadline;
 	bool background;
@@ -50,8 +58,11 @@ struct kpop {
 	struct buf body;
 };
 
-/* NULL without memory or when the vault is shut; then the waiter is told. */
-void *kpop_new(struct vault *v, const struct kpop_type *type, struct wait *w,
+/* NULL without memory or when the home is shut; then the waiter is told. */
+void *kpop_new(struct kphome *h, const struct kpop_type *type, struct wait *w,
+    const struct vault_terms *t);
+/* The same for an object of a vault. */
+void *kpop_new_for(struct vault *v, const struct kpop_type *type, struct wait *w,
     const struct vault_terms *t, const char *uid);
 /* For what fails before it began: its waiter is told in the next turn. */
 void kpop_refuse(struct kpop *o, enum err e);
@@ -61,6 +72,8 @@ void kpop_end(struct kpop *o, enum err e);
 void kpop_leave(struct kpop *o);
 /* Gives it up; nobody is told. */
 void kpop_free(struct kpop *o);
+/* All of them; those who wait are told. */
+void kpop_free_all(struct kphome *h, enum err e);
 
 /* Both hand the operation to done as the wait's owner. */
 void kpop_call(struct kpop *o, struct kpcall *c, const char *method, const char *path,
@@ -84,8 +97,6 @@ CHECKED enum err kpop_read_key(struct kpop *o, struct kpcall *c, const struct ob
 void kpchange_store(struct vault *v, struct vault_change *change);
 void kpchange_destroy(struct vault *v, struct vault_change *change);
 void kpchange_retire(struct vault *v, struct vault_change *change);
-/* In kpnews.c. */
-void kpnews_start(struct vault *v, struct vault_news *news);
 /* In kpseek.c. */
 void kpseek_find(struct vault *v, struct vault_find *find);
 

@@ -189,7 +189,7 @@ looked(struct wait *w, enum err e)
 void
 kpseek_find(struct vault *vault, struct vault_find *find)
 {
-	struct seek_op *s = kpop_new(vault, &seek_type, &find->wait, &find->terms, find->uid);
+	struct seek_op *s = kpop_new_for(vault, &seek_type, &find->wait, &find->terms, find->uid);
 
 	if (s == NULL)
 		return;

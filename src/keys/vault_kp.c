@@ -6,7 +6,8 @@
  *	unwrap    unwrap, and the metadata of the record beside it, which may be deleted
  *	probe     look for the name
  *
- * Changes (store, destroy, retire) are in kpchange.c, find is in kpseek.c, news in kpnews.c.
+ * Changes (store, destroy, retire) are in kpchange.c, find is in kpseek.c, news in kpnews.c;
+ * what vaults share is in kproot.c.
  */
 #include "keys/vault_kp.h"
 
@@ -18,6 +19,7 @@
 #include "base/alloc.h"
 #include "kpop.h"
 #include "kprecord.h"
+#include "kproot.h"
 
 enum { HSM_KEY_LEN = 32 };
 
@@ -64,7 +66,7 @@ take_wrap(struct make_op *m, struct kp_action *a)
 	}
 	e = envelope_digest(m->op.v->crypto, m->key, digest);
 	if (e == ERR_OK)
-		e = kprecord_make(o, m->make->arena, &m->clear, m->op.v->root_key, a->ciphertext);
+		e = kprecord_make(o, m->make->arena, &m->clear, m->op.v->root->root_key, a->ciphertext);
 	if (e == ERR_OK)
 		memcpy(o->digest, digest, sizeof(digest));
 	return e;
@@ -109,7 +111,7 @@ static void
 kp_make(struct vault *vault, struct vault_make *make)
 {
 	struct make_op *m =
-	    kpop_new(vault, &make_type, &make->wait, &make->terms, make->object->uid);
+	    kpop_new_for(vault, &make_type, &make->wait, &make->terms, make->object->uid);
 	struct kprecord_aad aad;
 	enum err e;
 
@@ -134,7 +136,7 @@ kp_make(struct vault *vault, struct vault_make *make)
 	}
 	make->op = m;
 	make->wait.cancel = make_cancel;
-	snprintf(m->op.path, KPOP_PATH_LEN, "/keys/%s/actions/wrap", m->op.v->root_key);
+	snprintf(m->op.path, KPOP_PATH_LEN, "/keys/%s/actions/wrap", m->op.v->root->root_key);
 	kpop_call(&m->op, &m->op.call, "POST", m->op.path, &m->op.body, make_wrapped);
 }
 
@@ -259,7 +261,7 @@ static void
 kp_unwrap(struct vault *vault, struct vault_unwrap *unwrap)
 {
 	const struct object *o = unwrap->object;
-	struct unwrap_op *u = kpop_new(vault, &unwrap_type, &unwrap->wait, &unwrap->terms, o->uid);
+	struct unwrap_op *u = kpop_new_for(vault, &unwrap_type, &unwrap->wait, &unwrap->terms, o->uid);
 	struct kprecord r;
 	struct kprecord_aad aad;
 	enum err e;
@@ -280,7 +282,7 @@ kp_unwrap(struct vault *vault, struct vault_unwrap *unwrap)
 	}
 	unwrap->op = u;
 	unwrap->wait.cancel = unwrap_cancel;
-	u->stale = strcmp(r.root_key, u->op.v->root_key) != 0;
+	u->stale = strcmp(r.root_key, u->op.v->root->root_key) != 0;
 	snprintf(u->root_path, KPOP_PATH_LEN, "/keys/%s/actions/unwrap", r.root_key);
 	kpop_call(&u->op, &u->root, "POST", u->root_path, &u->op.body, unwrap_opened);
 	if (r.id[0] == '\0') { /* an answer was lost when it was stored, and its commit, too */
@@ -320,7 +322,7 @@ probe_looked(struct wait *w, enum err e)
 static void
 kp_probe(struct vault *vault, struct vault_probe *probe)
 {
-	struct probe_op *p = kpop_new(vault, &probe_type, &probe->wait, &probe->terms, probe->uid);
+	struct probe_op *p = kpop_new_for(vault, &probe_type, &probe->wait, &probe->terms, probe->uid);
 
 	if (p == NULL)
 		return;
@@ -335,26 +337,30 @@ kp_probe(struct vault *vault, struct vault_probe *probe)
 static const char *
 kp_complaint(const struct vault *vault)
 {
-	const struct vault_kp *v = CONTAINER_OF(vault, const struct vault_kp, vault);
+	const struct kproot *r = CONTAINER_OF(vault, const struct vault_kp, vault)->root;
 
-	if (v->no_wrap)
+	if (r->no_wrap)
 		return "the root key is deactivated: keys are served, but no new ones can be made";
-	return v->no_delete ? "service role Manager is needed to destroy keys" : NULL;
+	return r->no_delete ? "service role Manager is needed to destroy keys" : NULL;
 }
 
-static void
-give_up(struct vault_kp *v, enum err e)
+/* There may be other keys in the instance, other tenants' too. */
+static const char *
+kp_uid_in(const struct vault *vault, const char *name)
 {
-	struct list *link;
+	const char *prefix = CONTAINER_OF(vault, const struct vault_kp, vault)->prefix;
+	size_t len = strlen(prefix);
 
-	while ((link = v->ops.next) != &v->ops) {
-		struct kpop *o = CONTAINER_OF(link, struct kpop, link);
-		struct wait *w = o->waiter;
+	if (strncmp(name, prefix, len) != 0 || name[len] != '_' ||
+	    strlen(name + len + 1) != UID_TEXT_LEN)
+		return NULL;
+	return name + len + 1;
+}
 
-		kpop_free(o);
-		if (w != NULL)
-			wait_finish_soon(v->link.loop, w, e);
-	}
+struct vault_source *
+vault_kp_source(struct vault *vault)
+{
+	return &CONTAINER_OF(vault, struct vault_kp, vault)->root->source;
 }
 
 void
@@ -362,8 +368,8 @@ vault_kp_shut(struct vault *vault)
 {
 	struct vault_kp *v = CONTAINER_OF(vault, struct vault_kp, vault);
 
-	v->shut = true;
-	give_up(v, ERR_VAULT_DOWN);
+	v->home.shut = true;
+	kpop_free_all(&v->home, ERR_VAULT_DOWN);
 }
 
 static void
@@ -371,16 +377,10 @@ kp_free(struct vault *vault)
 {
 	struct vault_kp *v = CONTAINER_OF(vault, struct vault_kp, vault);
 
-	give_up(v, ERR_CANCELLED);
-	kplimit_fini(&v->link.limit);
-	iam_unref(v->link.iam);
+	kpop_free_all(&v->home, ERR_CANCELLED);
+	kproot_leave(v);
 	envelope_crypto_free(v->crypto);
-	alloc_free(v->url);
-	alloc_free(v->ca_file);
-	alloc_free(v->proxy);
-	alloc_free(v->root_key);
 	alloc_free(v->prefix);
-	alloc_free(v->canary);
 	alloc_free(v);
 }
 
@@ -418,47 +418,6 @@ what_is_wrong(const struct vault_kp_params *p)
 	return NULL;
 }
 
-static bool
-copy_text(char **out, const char *s)
-{
-	*out = s != NULL ? alloc_text(s) : NULL;
-	return s == NULL || *out != NULL;
-}
-
-/* The URL without the slashes that people put at its end. */
-static bool
-copy_url(char **out, const char *s)
-{
-	size_t len = strlen(s);
-
-	if (!copy_text(out, s))
-		return false;
-	while (len > 0 && (*out)[len - 1] == '/')
-		(*out)[--len] = '\0';
-	return true;
-}
-
-static bool
-set_up(struct vault_kp *v, const struct vault_kp_params *p)
-{
-	if (!copy_url(&v->url, p->url) || !copy_text(&v->ca_file, p->route.ca_file) ||
-	    !copy_text(&v->proxy, p->route.proxy) || !copy_text(&v->root_key, p->root_key) ||
-	    !copy_text(&v->prefix, p->name_prefix))
-		return false;
-	snprintf(v->instance, sizeof(v->instance), "Bluemix-Instance: %s", p->instance);
-	snprintf(v->ring, sizeof(v->ring), "X-Kms-Key-Ring: %s", p->key_ring ? p->key_ring : "");
-	v->link.http = p->http;
-	v->link.route = (struct http_route){v->ca_file, v->proxy, p->route.allow_plain};
-	v->link.url = v->url;
-	v->link.instance = v->instance;
-	v->link.ring = p->key_ring != NULL ? v->ring : NULL;
-	v->link.attempt_ns = p->attempt_ns;
-	v->own_generator = p->own_generator;
-	v->timeout_ns = p->timeout_ns;
-	v->crypto = envelope_crypto_new();
-	return v->crypto != NULL;
-}
-
 enum err
 vault_kp_new(struct vault **out, const struct vault_kp_params *p, const char **why)
 {
@@ -471,7 +430,7 @@ vault_kp_new(struct vault **out, const struct vault_kp_params *p, const char **w
 	    .probe = kp_probe,
 	    .retire = kpchange_retire,
 	    .find = kpseek_find,
-	    .news = kpnews_start,
+	    .uid_in = kp_uid_in,
 	    .complaint = kp_complaint,
 	    .record_id = kprecord_id,
 	    .sequence = kprecord_sequence,
@@ -487,13 +446,11 @@ vault_kp_new(struct vault **out, const struct vault_kp_params *p, const char **w
 	if (v == NULL)
 		return ERR_NO_MEMORY;
 	v->vault.ops = &ops;
-	list_init(&v->ops);
-	v->link.loop = v->link.limit.loop = p->loop;
-	v->link.limit.rate_max = p->rate_max;
-	v->link.limit.in_flight_max = p->in_flight_max;
-	kplimit_init(&v->link.limit);
-	v->link.iam = iam_ref(p->iam);
-	if (!set_up(v, p)) {
+	list_init(&v->home.ops);
+	v->own_generator = p->own_generator;
+	v->prefix = alloc_text(p->name_prefix);
+	v->crypto = envelope_crypto_new();
+	if (v->prefix == NULL || v->crypto == NULL || kproot_join(v, p) != ERR_OK) {
 		kp_free(&v->vault);
 		return ERR_NO_MEMORY;
 	}

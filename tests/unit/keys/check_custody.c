@@ -193,8 +193,8 @@ START_TEST(test_ride_out)
 	ck_assert(get_rides(&rig, key1, outages[_i]));
 	ck_assert_int_eq(state(), CUSTODY_RIDING_OUT);
 	ck_assert_int_eq(custody_since(rig.custody), since);
-	ck_assert_int_eq(custody_until(rig.custody), since + RIDE_OUT / NS_PER_MS);
-	custody_text(rig.custody, text);
+	ck_assert_int_eq(custody_until(rig.custody, RIDE_OUT), since + RIDE_OUT / NS_PER_MS);
+	custody_text(rig.custody, RIDE_OUT, text);
 	ck_assert_str_eq(text,
 	    "riding out since 2025-10-09T08:53:20.000Z until 2025-10-09T09:53:20.000Z");
 	ck_assert_int_eq(metric_get(METRIC_CUSTODY_RIDING_OUT_TOTAL) - times, 1);
@@ -205,7 +205,7 @@ START_TEST(test_ride_out)
 	cacherig_advance(&rig, 1);
 	ck_assert(!get_rides(&rig, key1, outages[_i]));
 	ck_assert_int_eq(state(), CUSTODY_CUT_OFF);
-	ck_assert_int_eq(custody_until(rig.custody), 0);
+	ck_assert_int_eq(custody_until(rig.custody, RIDE_OUT), 0);
 	ck_assert_uint_eq(cacherig_kept(&rig), 0);
 	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK); /* back */
 	ck_assert_int_eq(state(), CUSTODY_FRESH);
@@ -259,7 +259,7 @@ START_TEST(test_cold_outage)
 {
 	char text[CUSTODY_TEXT_MAX];
 
-	custody_text(rig.custody, text);
+	custody_text(rig.custody, RIDE_OUT, text);
 	ck_assert_str_eq(text, "not asked yet since 2025-10-09T08:53:20.000Z");
 	ck_assert(!get_rides(&rig, key1, ERR_VAULT_DOWN));
 	ck_assert_int_eq(state(), CUSTODY_CUT_OFF);
@@ -469,7 +469,7 @@ START_TEST(test_success_between_denials)
 		verdict(ERR_VAULT_DENIED);
 		cacherig_advance(&rig, 25 * NS_PER_S);
 		verdict(ERR_VAULT_DENIED);
-		custody_text(rig.custody, text);
+		custody_text(rig.custody, RIDE_OUT, text);
 		ck_assert_ptr_nonnull(strstr(text, ", 2 refusals of access"));
 		verdict(ERR_OK);
 		ck_assert_int_eq(state(), CUSTODY_FRESH);

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/text.h"
 
+enum { BACKGROUND = 40 };
 #define INSTANCE "11111111-2222-4333-8444-555555555555"
 #define ROOT "99999999-2222-4333-8444-555555555555"
 
@@ -174,6 +175,7 @@ static void
 do_list(struct kprig *r, const struct httpd_request *q)
 {
 	const char *name = strstr(q->path, "search=exact%3Aname%3A");
+	bool deleted = strstr(q->path, "&filter=deletionDate%3Dgte%3A%22") != NULL;
 	char text[4096] = "{\"metadata\":{},\"resources\":[";
 	unsigned shown = 0;
 
@@ -182,13 +184,13 @@ do_list(struct kprig *r, const struct httpd_request *q)
 		refuse(400, "KEY_SEARCH_TOO_BROAD");
 		return;
 	}
-	if (name == NULL)
+	if (name == NULL && !deleted)
 		ck_assert_ptr_nonnull(strstr(q->path, "&filter=creationDate%3Dgte%3A%22"));
 	if (r->lag > 0) {
 		r->lag--;
 	} else {
 		for (unsigned i = 0; i < r->keys_count; i++)
-			if (r->keys[i].state != 5 &&
+			if ((r->keys[i].state == 5) == deleted &&
 			    (name == NULL || strcasecmp(r->keys[i].name, name + 22) == 0)) {
 				put_key(text, sizeof(text), &r->keys[i]);
 				shown++;
@@ -469,6 +471,7 @@ kprig_new(void)
 	r->root_state = 1;
 	r->arena = arena_new(4 << 20);
 	vault_kp_defaults(&r->params);
+	r->params.set = r->vaults = vault_kp_set_new();
 	r->params.loop = r->loop;
 	r->params.http = r->http;
 	r->params.iam = r->iam;
@@ -485,6 +488,7 @@ kprig_free(struct kprig *r)
 {
 	if (r->vault != NULL)
 		r->vault->ops->free(r->vault);
+	vault_kp_set_free(r->vaults);
 	iam_unref(r->iam);
 	iam_set_free(r->set);
 	kprig_settle(r);
@@ -616,4 +620,31 @@ kprig_probe(struct kprig *r, const struct object *o, bool *found)
 	kprig_run(r, &j);
 	*found = p.found;
 	return j.e;
+}
+
+unsigned
+kprig_ahead(struct kprig *r, struct vault *busy, struct vault *asked, const struct object *o)
+{
+	struct kpjob j[BACKGROUND] = {{false}}, mine = {false};
+	struct vault_unwrap u[BACKGROUND],
+	    now = {.wait = {.done = kpjob_done, .owner = &mine}, .object = o};
+	unsigned done = 0;
+
+	for (int i = 0; i < BACKGROUND; i++) {
+		u[i] = (struct vault_unwrap){.wait = {.done = kpjob_done, .owner = &j[i]},
+		    .object = o,
+		    .terms.background = true};
+		busy->ops->unwrap(busy, &u[i]);
+	}
+	kprig_settle(r);
+	asked->ops->unwrap(asked, &now);
+	kprig_run(r, &mine);
+	ck_assert_int_eq(mine.e, ERR_OK);
+	secret_unref(now.key);
+	for (int i = 0; i < BACKGROUND; i++) {
+		done += j[i].done;
+		wait_cancel(&u[i].wait);
+		secret_unref(u[i].key);
+	}
+	return done;
 }

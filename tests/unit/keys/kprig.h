@@ -40,6 +40,7 @@ struct kprig {
 	struct http *http;
 	struct httpd kp, iam_server;
 	struct iam_set *set;
+	struct vault_kp_set *vaults;
 	struct iam *iam;
 	struct vault *vault;
 	struct vault_kp_params params;
@@ -85,6 +86,12 @@ enum err kprig_make(struct kprig *r, struct object *o, struct secret **key);
 enum err kprig_store(struct kprig *r, struct object *o);
 enum err kprig_destroy(struct kprig *r, const struct object *o);
 enum err kprig_unwrap(struct kprig *r, const struct object *o, struct secret **key);
+/*
+ * Asks one vault for much in the background, then the other for the object: how much of the former
+ * was done when the latter was.
+ */
+unsigned kprig_ahead(
+    struct kprig *r, struct vault *busy, struct vault *asked, const struct object *o);
 enum err kprig_probe(struct kprig *r, const struct object *o, bool *found);
 
 #endif

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Instances and root keys that vaults share. */
+#include "kproot.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/alloc.h"
+
+struct vault_kp_set {
+	struct list instances, roots;
+};
+
+struct vault_kp_set *
+vault_kp_set_new(void)
+{
+	struct vault_kp_set *s = alloc_zero(sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	list_init(&s->instances);
+	list_init(&s->roots);
+	return s;
+}
+
+void
+vault_kp_set_free(struct vault_kp_set *s)
+{
+	alloc_free(s);
+}
+
+static bool
+same(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool
+copy_text(char **out, const char *s)
+{
+	*out = s != NULL ? alloc_text(s) : NULL;
+	return s == NULL || *out != NULL;
+}
+
+/* --- instances --- */
+
+/* Without the slashes that people put at the end of a URL. */
+static size_t
+url_len(const char *url)
+{
+	size_t len = strlen(url);
+
+	while (len > 0 && url[len - 1] == '/')
+		len--;
+	return len;
+}
+
+static void
+put_instance(char header[KPROOT_HEADER_MAX], const char *instance)
+{
+	snprintf(header, KPROOT_HEADER_MAX, "Bluemix-Instance: %s", instance);
+}
+
+static bool
+is_instance(const struct kpinstance *i, const struct vault_kp_params *p)
+{
+	char header[KPROOT_HEADER_MAX];
+
+	put_instance(header, p->instance);
+	return i->http == p->http && i->iam == p->iam && strcasecmp(i->header, header) == 0 &&
+	    strlen(i->url) == url_len(p->url) && strncmp(i->url, p->url, url_len(p->url)) == 0 &&
+	    same(i->ca_file, p->route.ca_file) && same(i->proxy, p->route.proxy) &&
+	    i->allow_plain == p->route.allow_plain && i->limit.rate_max == p->rate_max &&
+	    i->limit.in_flight_max == p->in_flight_max;
+}
+
+static void
+instance_unref(struct kpinstance *i)
+{
+	if (--i->refs > 0)
+		return;
+	list_remove(&i->link);
+	kplimit_fini(&i->limit);
+	iam_unref(i->iam);
+	alloc_free(i->url);
+	alloc_free(i->ca_file);
+	alloc_free(i->proxy);
+	loop_free_later(i->loop, i); /* it may be one that it let in who leaves */
+}
+
+static struct kpinstance *
+instance_new(const struct vault_kp_params *p)
+{
+	struct kpinstance *i = alloc_zero(sizeof(*i));
+
+	if (i == NULL)
+		return NULL;
+	i->refs = 1;
+	i->loop = i->limit.loop = p->loop;
+	i->http = p->http;
+	i->iam = iam_ref(p->iam);
+	i->allow_plain = p->route.allow_plain;
+	i->limit.rate_max = p->rate_max;
+	i->limit.in_flight_max = p->in_flight_max;
+	kplimit_init(&i->limit);
+	put_instance(i->header, p->instance);
+	if (copy_text(&i->url, p->url) && copy_text(&i->ca_file, p->route.ca_file) &&
+	    copy_text(&i->proxy, p->route.proxy)) {
+		i->url[url_len(p->url)] = '\0';
+		return i;
+	}
+	instance_unref(i);
+	return NULL;
+}
+
+static struct kpinstance *
+instance_get(const struct vault_kp_params *p)
+{
+	struct kpinstance *i;
+
+	LIST_FOREACH (link, &p->set->instances) {
+		i = CONTAINER_OF(link, struct kpinstance, link);
+		if (is_instance(i, p)) {
+			i->refs++;
+			return i;
+		}
+	}
+	i = instance_new(p);
+	if (i != NULL)
+		list_append(&p->set->instances, &i->link);
+	return i;
+}
+
+/* --- root keys --- */
+
+static void
+set_link(struct kphome *h, const struct kproot *r, int64_t attempt_ns, int64_t timeout_ns)
+{
+	struct kpinstance *i = r->instance;
+
+	h->link = (struct kplink){
+	    .loop = i->loop,
+	    .http = i->http,
+	    .iam = i->iam,
+	    .route = {i->ca_file, i->proxy, i->allow_plain},
+	    .url = i->url,
+	    .instance = i->header,
+	    .ring = r->key_ring != NULL ? r->ring : NULL,
+	    .attempt_ns = attempt_ns,
+	    .limit = &i->limit,
+	};
+	h->timeout_ns = timeout_ns;
+}
+
+/* It waits as long as the most patient of its vaults. */
+static void
+set_times(struct kproot *r)
+{
+	r->home.link.attempt_ns = r->home.timeout_ns = 0;
+	LIST_FOREACH (link, &r->vaults) {
+		const struct kphome *h = &CONTAINER_OF(link, struct vault_kp, kin)->home;
+
+		if (h->link.attempt_ns > r->home.link.attempt_ns)
+			r->home.link.attempt_ns = h->link.attempt_ns;
+		if (h->timeout_ns > r->home.timeout_ns)
+			r->home.timeout_ns = h->timeout_ns;
+	}
+}
+
+static void
+root_free(struct kproot *r)
+{
+	list_remove(&r->link);
+	kpop_free_all(&r->home, ERR_CANCELLED);
+	instance_unref(r->instance);
+	alloc_free(r->root_key);
+	alloc_free(r->key_ring);
+	alloc_free(r->canary);
+	alloc_free(r);
+}
+
+/* Takes over the reference of the instance, in any case. */
+static struct kproot *
+root_new(const struct vault_kp_params *p, struct kpinstance *i)
+{
+	struct kproot *r = alloc_zero(sizeof(*r));
+
+	if (r == NULL) {
+		instance_unref(i);
+		return NULL;
+	}
+	r->source.news = kpnews_start;
+	r->instance = i;
+	list_init(&r->vaults);
+	list_init(&r->home.ops);
+	if (!copy_text(&r->root_key, p->root_key) || !copy_text(&r->key_ring, p->key_ring)) {
+		root_free(r);
+		return NULL;
+	}
+	snprintf(r->ring, sizeof(r->ring), "X-Kms-Key-Ring: %s", p->key_ring ? p->key_ring : "");
+	set_link(&r->home, r, 0, 0);
+	list_append(&p->set->roots, &r->link);
+	return r;
+}
+
+static struct kproot *
+root_get(const struct vault_kp_params *p)
+{
+	struct kpinstance *i = instance_get(p);
+
+	if (i == NULL)
+		return NULL;
+	LIST_FOREACH (link, &p->set->roots) {
+		struct kproot *r = CONTAINER_OF(link, struct kproot, link);
+
+		if (r->instance == i && same(r->root_key, p->root_key) &&
+		    same(r->key_ring, p->key_ring)) {
+			instance_unref(i); /* the root has its own */
+			return r;
+		}
+	}
+	return root_new(p, i);
+}
+
+enum err
+kproot_join(struct vault_kp *v, const struct vault_kp_params *p)
+{
+	struct kproot *r = root_get(p);
+
+	if (r == NULL)
+		return ERR_NO_MEMORY;
+	v->root = r;
+	set_link(&v->home, r, p->attempt_ns, p->timeout_ns);
+	list_append(&r->vaults, &v->kin);
+	set_times(r);
+	return ERR_OK;
+}
+
+void
+kproot_leave(struct vault_kp *v)
+{
+	struct kproot *r = v->root;
+
+	if (r == NULL)
+		return;
+	v->root = NULL;
+	list_remove(&v->kin);
+	if (list_empty(&r->vaults))
+		root_free(r);
+	else
+		set_times(r);
+}

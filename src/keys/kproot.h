@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What vaults `keyprotect` have in common.  An instance: the way to it, how many calls it is sent.
+ * A root key in it: what is known of the root key and of our rights.
+ */
+#ifndef KPROOT_H
+#define KPROOT_H
+
+#include "keys/vault_kp.h"
+#include "kpop.h"
+
+enum { KPROOT_HEADER_MAX = 160 };
+
+/* Instance, the way to it, credential and ceilings are the same. */
+struct kpinstance {
+	struct list link; /* first: see loop_free_later() */
+	unsigned refs;
+	struct loop *loop;
+	struct http *http;
+	struct iam *iam;
+	char *url, *ca_file, *proxy;
+	bool allow_plain;
+	char header[KPROOT_HEADER_MAX];
+	struct kplimit limit;
+};
+
+/* Instance, root key and key ring are the same. */
+struct kproot {
+	struct list link;
+	struct vault_source source;
+	struct kphome home; /* of its own operations */
+	struct kpinstance *instance;
+	char *root_key;
+	char *key_ring;	    /* NULL: all rings are searched */
+	char ring[KPROOT_HEADER_MAX];
+	struct list vaults; /* by their kin: those who hold it */
+	char *canary; /* ciphertext that proves root key and right; NULL until it was made */
+	bool no_wrap, no_delete; /* what was refused when it was last tried */
+};
+
+/* Joins the vault to the root that it wants, and sets its root and link.  ERR_NO_MEMORY. */
+CHECKED enum err kproot_join(struct vault_kp *v, const struct vault_kp_params *p);
+/* With the last vault the root goes.  Harmless when it never joined. */
+void kproot_leave(struct vault_kp *v);
+
+/* In kpnews.c. */
+void kpnews_start(struct vault_source *source, struct vault_news *news);
+
+#endif

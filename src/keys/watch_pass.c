@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A pass: reads the lists, then goes through what they show of the tenants, one after the other.
+ *
+ *	gone			    dropped from the cache at once: who wants it proves it anew
+ *	  for good, and known	    a successor is looked for; without one it is Destroyed
+ *	there, not in the ledger    nothing, but that it was absent is forgotten; a rebuild looks it up
+ *	there, another record	    perhaps a successor: looked up
+ *
+ * Lists overlap, so what was settled once is remembered for some time.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "watch_parts.h"
+
+enum { ARENA_MAX = 2 * OBJECT_SIZE_MAX, EVENTS_MAX = 200000, PROGRESS_EVERY = 50 };
+
+static void next_event(struct pass *p);
+
+/* --- what was settled before --- */
+
+static uint64_t
+hash_text(uint64_t h, const char *s)
+{
+	for (; *s != '\0'; s++)
+		h = (h ^ (uint8_t)*s) * UINT64_C(1099511628211);
+	return h;
+}
+
+static uint64_t
+event_hash(const struct event *ev)
+{
+	uint64_t h = UINT64_C(14695981039346656037) + ev->gone;
+
+	return hash_text(hash_text(h, ev->record_id), ev->tenant->id);
+}
+
+static bool
+is_settled(const struct watch *w, const struct event *ev)
+{
+	uint64_t h = event_hash(ev);
+
+	for (size_t i = 0; i < SETTLED_MAX; i++)
+		if (w->settled[i] == h)
+			return true;
+	return false;
+}
+
+/* --- the end --- */
+
+/* Harmless twice. */
+static void
+clean(struct pass *p)
+{
+	loop_undefer(&p->turn);
+	alloc_free(p->events);
+	p->events = NULL;
+	p->count = p->room = p->at = 0;
+	arena_free(p->arena);
+	p->arena = NULL;
+}
+
+static void
+end(struct pass *p, enum err e)
+{
+	clean(p);
+	watch_passed(p, e);
+}
+
+void
+pass_stop(struct pass *p)
+{
+	wait_cancel(&p->news.wait);
+	wait_cancel(&p->load.wait);
+	wait_cancel(&p->lookup.wait);
+	clean(p);
+}
+
+/* --- one event --- */
+
+static struct watch_rebuild *
+rebuild_of(const struct pass *p, const struct watch_tenant *t)
+{
+	return p->full && t->rebuilding ? t->rebuild : NULL;
+}
+
+static void
+advance(struct pass *p)
+{
+	struct watch_rebuild *r = rebuild_of(p, p->events[p->at].tenant);
+
+	if (r != NULL && ++r->done % PROGRESS_EVERY == 0 && r->progress != NULL)
+		r->progress(r);
+	p->at++;
+	next_event(p);
+}
+
+static void
+settle(struct pass *p)
+{
+	struct watch *w = p->watch;
+
+	if (!p->full) /* which has far more than is remembered */
+		w->settled[w->next_settled++ % SETTLED_MAX] = event_hash(&p->events[p->at]);
+	advance(p);
+}
+
+/* A later round meets it again. */
+static void
+put_off(struct pass *p, bool failed)
+{
+	struct watch_tenant *t = p->events[p->at].tenant;
+	struct watch_rebuild *r = rebuild_of(p, t);
+
+	if (failed && r != NULL)
+		r->left++;
+	if (failed && !p->full)
+		t->behind = true;
+	advance(p);
+}
+
+static void
+looked_up(struct wait *wait, enum err e)
+{
+	struct pass *p = CONTAINER_OF(wait, struct pass, lookup.wait);
+	const struct event *ev = &p->events[p->at];
+	struct watch_rebuild *r = rebuild_of(p, ev->tenant);
+
+	if (r != NULL) {
+		r->adopted += e == ERR_OK;
+		r->foreign += e == ERR_NO_OBJECT || e == ERR_INTEGRITY;
+	}
+	if (e == ERR_OK || e == ERR_INTEGRITY || (e == ERR_NO_OBJECT && ev->gone != GONE_UNKNOWN))
+		settle(p);
+	else
+		put_off(p, e != ERR_NO_OBJECT);
+}
+
+static void
+look_up(struct pass *p)
+{
+	const struct event *ev = &p->events[p->at];
+
+	p->lookup = (struct lookup){
+	    .wait.done = looked_up,
+	    .vault = ev->tenant->vault,
+	    .ledger = p->watch->p.ledger,
+	    .tenant = ev->tenant->id,
+	    .uid = ev->uid,
+	    .record_id = ev->gone == GONE_UNKNOWN ? ev->record_id : NULL,
+	    .gone = ev->gone,
+	    .terms.background = true,
+	};
+	lookup_start(p->watch->p.lookups, &p->lookup);
+}
+
+static void
+absent(struct pass *p)
+{
+	const struct event *ev = &p->events[p->at];
+
+	if (p->full && ev->tenant->rebuilding && ev->gone == GONE_UNKNOWN) {
+		look_up(p);
+		return;
+	}
+	lookups_seen(p->watch->p.lookups, ev->tenant->id, ev->uid);
+	put_off(p, false); /* not settled: it may become known, by an older record */
+}
+
+static void
+loaded(struct wait *wait, enum err e)
+{
+	struct pass *p = CONTAINER_OF(wait, struct pass, load.wait);
+	const struct event *ev = &p->events[p->at];
+	char known[UID_TEXT_LEN + 1] = "";
+
+	if (e == ERR_NO_OBJECT) {
+		absent(p);
+		return;
+	}
+	if (e != ERR_OK) {
+		put_off(p, true);
+		return;
+	}
+	ev->tenant->vault->ops->record_id(known, p->load.object);
+	if (object_is_destroyed(p->load.object) ||
+	    (strcmp(known, ev->record_id) == 0) == (ev->gone == GONE_UNKNOWN)) {
+		settle(p); /* known and there, or a predecessor that was retired */
+		return;
+	}
+	if (ev->gone != GONE_UNKNOWN)
+		cache_forget(p->watch->p.cache, ev->tenant->id, ev->uid);
+	look_up(p);
+}
+
+/* A round that takes so long would keep the next one from proving anything in time. */
+static void
+cut(struct pass *p)
+{
+	for (; p->at < p->count; p->at++)
+		if (p->events[p->at].tenant != NULL)
+			p->events[p->at].tenant->behind = true;
+}
+
+static void
+next_event(struct pass *p)
+{
+	const struct event *ev;
+
+	if (!p->full && clock_now() >= p->cut_at)
+		cut(p);
+	while (p->at < p->count && p->events[p->at].tenant == NULL)
+		p->at++;
+	if (p->at == p->count) {
+		end(p, ERR_OK);
+		return;
+	}
+	ev = &p->events[p->at];
+	arena_free(p->arena);
+	p->arena = arena_new(ARENA_MAX);
+	if (p->arena == NULL) {
+		end(p, ERR_NO_MEMORY);
+		return;
+	}
+	p->load = (struct ledger_load){
+	    .wait.done = loaded,
+	    .arena = p->arena,
+	    .tenant = ev->tenant->id,
+	    .uid = ev->uid,
+	};
+	p->watch->p.ledger->ops->load(p->watch->p.ledger, &p->load);
+}
+
+static void
+on_turn(struct defer *d)
+{
+	next_event(CONTAINER_OF(d, struct pass, turn));
+}
+
+void
+pass_drop(struct pass *p, const struct watch_tenant *t)
+{
+	if (p->at < p->count && p->events[p->at].tenant == t &&
+	    (wait_pending(&p->load.wait) || wait_pending(&p->lookup.wait))) {
+		wait_cancel(&p->load.wait);
+		wait_cancel(&p->lookup.wait);
+		loop_defer(p->watch->p.loop, &p->turn);
+	}
+	for (size_t i = p->at; i < p->count; i++)
+		if (p->events[i].tenant == t)
+			p->events[i].tenant = NULL;
+}
+
+/* --- the lists --- */
+
+static bool
+make_room(struct pass *p)
+{
+	size_t room = p->room > 0 ? 2 * p->room : 64;
+	struct event *grown;
+
+	if (p->count < p->room)
+		return true;
+	if (room > EVENTS_MAX)
+		room = EVENTS_MAX;
+	grown = p->count < EVENTS_MAX ? alloc_resize(p->events, room * sizeof(*grown)) : NULL;
+	if (grown == NULL)
+		return false;
+	p->events = grown;
+	p->room = room;
+	return true;
+}
+
+static void
+tell_crowded(struct pass *p)
+{
+	if (!p->crowded)
+		LOG(LOG_WARN, "watch", "more changes than are looked at in one pass",
+		    kv_text("name", custody_name(p->watch->p.custody)));
+	p->crowded = true;
+}
+
+/* One that does not fit is met again. */
+static void
+add_event(struct pass *p, const struct event *ev)
+{
+	struct watch_rebuild *r = rebuild_of(p, ev->tenant);
+
+	if (r != NULL)
+		r->records++;
+	if (make_room(p)) {
+		p->events[p->count++] = *ev;
+		return;
+	}
+	tell_crowded(p);
+	if (r != NULL)
+		r->left++;
+	if (!p->full)
+		ev->tenant->behind = true;
+}
+
+/* Rounds alone keep the cache right: a full pass meets what was retired long ago. */
+static void
+on_record_of(struct pass *p, struct watch_tenant *t, const char *uid, const struct vault_record *r)
+{
+	struct event ev = {.tenant = t, .gone = r->gone};
+
+	snprintf(ev.uid, sizeof(ev.uid), "%s", uid);
+	snprintf(ev.record_id, sizeof(ev.record_id), "%s", r->record_id);
+	if (!p->full && is_settled(p->watch, &ev))
+		return;
+	if (!p->full && ev.gone != GONE_UNKNOWN)
+		cache_forget(p->watch->p.cache, t->id, ev.uid);
+	if (ev.gone != GONE_LATELY && ev.gone != GONE_WITHDRAWN)
+		add_event(p, &ev);
+}
+
+static void
+on_record(void *arg, const struct vault_record *r)
+{
+	struct pass *p = arg;
+
+	LIST_FOREACH (link, &p->watch->tenants) {
+		struct watch_tenant *t = CONTAINER_OF(link, struct watch_tenant, link);
+		const char *uid = t->vault->ops->uid_in(t->vault, r->name);
+
+		if (uid != NULL)
+			on_record_of(p, t, uid, r);
+	}
+}
+
+static void
+told(struct wait *wait, enum err e)
+{
+	struct pass *p = CONTAINER_OF(wait, struct pass, news.wait);
+
+	p->cut_at = clock_now() + p->watch->p.bound_ns / 3;
+	watch_told(p, e);
+	if (e != ERR_OK)
+		end(p, e);
+	else
+		next_event(p);
+}
+
+void
+pass_init(struct pass *p, struct watch *w, bool full)
+{
+	*p = (struct pass){.watch = w, .full = full, .turn.fn = on_turn};
+}
+
+void
+pass_start(struct pass *p, int64_t since)
+{
+	p->crowded = false;
+	p->began = stamp_now();
+	p->news = (struct vault_news){
+	    .wait.done = told,
+	    .since = since,
+	    .each = on_record,
+	    .arg = p,
+	    .terms.background = true,
+	};
+	p->watch->p.source->news(p->watch->p.source, &p->news);
+}

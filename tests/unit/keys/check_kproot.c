@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What vaults of one instance, and of one root key in it, have in common. */
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/metric.h"
+#include "keys/lookup.h"
+#include "keys/watch.h"
+#include "kprig.h"
+
+enum { TENANTS = 2000, ROOTS = 20 };
+
+static struct kprig *rig;
+static struct vault *other;
+
+static void
+setup(void)
+{
+	rig = kprig_new();
+	other = NULL;
+}
+
+static void
+teardown(void)
+{
+	if (other != NULL)
+		other->ops->free(other);
+	kprig_free(rig);
+}
+
+static struct vault *
+vault_with(const struct vault_kp_params *p)
+{
+	struct vault *v;
+	const char *why;
+
+	ck_assert_msg(vault_kp_new(&v, p, &why) == ERR_OK, "%s", why);
+	return v;
+}
+
+/* Another tenant's, in the same instance: under the same root key, or under another. */
+static void
+add_tenant(const char *root_key)
+{
+	struct vault_kp_params p = rig->params;
+
+	p.name_prefix = "other";
+	if (root_key != NULL)
+		p.root_key = root_key;
+	other = vault_with(&p);
+}
+
+static struct object *
+stored_key(void)
+{
+	struct object *o = kprig_object(rig, 256);
+
+	ck_assert_int_eq(kprig_make(rig, o, NULL), ERR_OK);
+	ck_assert_int_eq(kprig_store(rig, o), ERR_OK);
+	return o;
+}
+
+/* --- who shares what --- */
+
+START_TEST(test_sources)
+{
+	struct vault_kp_params p = rig->params;
+	struct vault *v;
+
+#define SHARES(member, value, whether)                                                             \
+	p = rig->params;                                                                           \
+	p.member = value;                                                                          \
+	v = vault_with(&p);                                                                        \
+	ck_assert_int_eq(vault_kp_source(v) == vault_kp_source(rig->vault), whether);              \
+	v->ops->free(v)
+	char url[200];
+
+	snprintf(url, sizeof(url), "%s//", rig->params.url);
+	SHARES(name_prefix, "other", true);
+	SHARES(own_generator, true, true);
+	SHARES(timeout_ns, NS_PER_S, true);
+	SHARES(attempt_ns, NS_PER_S, true);
+	SHARES(url, url, true);
+	SHARES(instance, "11111111-2222-4333-8444-555555555555", true);
+	SHARES(url, "https://elsewhere", false);
+	SHARES(instance, "11111111-2222-4333-8444-555555555556", false);
+	SHARES(root_key, "another", false);
+	SHARES(key_ring, "ring", false);
+	SHARES(route.proxy, "http://proxy", false);
+	SHARES(route.ca_file, "/ca.pem", false);
+	SHARES(rate_max, 7, false);
+	SHARES(in_flight_max, 7, false);
+	p = rig->params;
+	p.key_ring = "ring";
+	v = vault_with(&p);
+	other = vault_with(&p);
+	ck_assert_ptr_eq(vault_kp_source(v), vault_kp_source(other));
+	v->ops->free(v);
+}
+END_TEST
+
+START_TEST(test_credentials)
+{
+	struct iam_params ip = {
+	    .url = rig->iam_url, .profile_name = "p", .route.allow_plain = true};
+	struct vault_kp_params p = rig->params;
+
+	ck_assert_int_eq(iam_get(rig->set, &ip, &p.iam), ERR_OK);
+	other = vault_with(&p);
+	ck_assert_ptr_ne(vault_kp_source(other), vault_kp_source(rig->vault));
+	iam_unref(p.iam);
+}
+END_TEST
+
+START_TEST(test_uid_in)
+{
+	static const char uid[] = "0199a0b0-0000-7000-8000-000000000001";
+	const struct vault_ops *ops = rig->vault->ops;
+	char name[100];
+
+	add_tenant(NULL);
+	snprintf(name, sizeof(name), "vmware_kmip_%s", uid);
+	ck_assert_str_eq(ops->uid_in(rig->vault, name), uid);
+	ck_assert_ptr_null(ops->uid_in(other, name));
+	name[strlen(name) - 1] = '\0';
+	ck_assert_ptr_null(ops->uid_in(rig->vault, name));
+	snprintf(name, sizeof(name), "vmware_kmip_x_%s", uid);
+	ck_assert_ptr_null(ops->uid_in(rig->vault, name));
+	ck_assert_ptr_null(ops->uid_in(rig->vault, "vmware_kmip"));
+	ck_assert_ptr_null(ops->uid_in(rig->vault, ""));
+	ck_assert_ptr_null(ops->uid_in(rig->vault, uid));
+}
+END_TEST
+
+/* --- many tenants, few watchers --- */
+
+/* What the watches need beside the source; no record of the tenants is there to be looked up. */
+struct watcher {
+	struct vault_source *source;
+	struct custody *custody;
+	struct watch *watch;
+};
+
+static struct watcher *
+watcher_of(struct watcher *all, unsigned *count, struct vault *v, const struct watch_params *with)
+{
+	struct custody_params cp = {.name = "x", .bound_ns = with->bound_ns};
+	struct watch_params p = *with;
+
+	for (unsigned i = 0; i < *count; i++)
+		if (all[i].source == vault_kp_source(v))
+			return &all[i];
+	ck_assert_uint_lt(*count, ROOTS);
+	p.source = all[*count].source = vault_kp_source(v);
+	p.custody = all[*count].custody = custody_new(&cp);
+	all[*count].watch = watch_new(&p);
+	ck_assert_ptr_nonnull(all[*count].watch);
+	return &all[(*count)++];
+}
+
+/* Two thousand tenants on twenty root keys cost twenty canaries and forty lists a round. */
+START_TEST(test_many_tenants)
+{
+	static struct vault *vaults[TENANTS];
+	static struct watch_tenant *tenants[TENANTS];
+	struct watch_params wp = {.loop = rig->loop, .bound_ns = 60 * NS_PER_S};
+	struct vault_kp_params p = rig->params;
+	struct watcher watchers[ROOTS];
+	char prefix[32], root[32];
+	unsigned count = 0, unwraps, lists;
+
+	wp.cache = cache_new(rig->loop, 1000);
+	wp.lookups = lookups_new(rig->loop);
+	for (int i = 0; i < TENANTS; i++) {
+		snprintf(prefix, sizeof(prefix), "tenant%d", i);
+		snprintf(root, sizeof(root), "root-%d", i % ROOTS);
+		p.name_prefix = prefix;
+		p.root_key = root;
+		vaults[i] = vault_with(&p);
+		tenants[i] = watch_add(
+		    watcher_of(watchers, &count, vaults[i], &wp)->watch, prefix, vaults[i]);
+		ck_assert_ptr_nonnull(tenants[i]);
+	}
+	ck_assert_uint_eq(count, ROOTS);
+	for (int i = 0; i < 200; i++) {
+		kprig_settle(rig);
+		clock_test_advance(50 * NS_PER_MS);
+	}
+	ck_assert_uint_eq(rig->wraps, ROOTS); /* each made its canary */
+	ck_assert_uint_eq(rig->unwraps, ROOTS); /* and has opened it, when it asked for news */
+	ck_assert_uint_eq(rig->lists, 2 * ROOTS);
+	for (int i = 0; i < ROOTS; i++)
+		ck_assert_int_eq(custody_state(watchers[i].custody), CUSTODY_FRESH);
+	unwraps = rig->unwraps;
+	lists = rig->lists;
+	clock_test_advance(8 * NS_PER_S); /* 18 of the 20 seconds: nobody before that */
+	for (int i = 0; i < 200; i++) {
+		kprig_settle(rig);
+		clock_test_advance(50 * NS_PER_MS);
+	}
+	ck_assert_uint_eq(rig->unwraps - unwraps, ROOTS);
+	ck_assert_uint_eq(rig->lists - lists, 2 * ROOTS);
+	ck_assert_uint_eq(rig->tokens, 1);
+	for (int i = 0; i < TENANTS; i++)
+		watch_remove(tenants[i]);
+	for (int i = 0; i < ROOTS; i++)
+		watch_free(watchers[i].watch);
+	for (int i = 0; i < TENANTS; i++)
+		vaults[i]->ops->free(vaults[i]);
+	for (int i = 0; i < ROOTS; i++)
+		custody_unref(watchers[i].custody);
+	lookups_free(wp.lookups);
+	cache_free(wp.cache);
+}
+END_TEST
+
+/* --- the limit of an instance --- */
+
+/* Told to come again in two seconds: the other tenant, under another root key, waits as well. */
+START_TEST(test_throttled_together)
+{
+	struct object *o = stored_key();
+	struct kpjob j[2] = {{false}};
+	struct vault_make m = {.wait = {.done = kpjob_done, .owner = &j[0]},
+	    .arena = rig->arena,
+	    .object = kprig_object(rig, 256)};
+	struct vault_unwrap u = {.wait = {.done = kpjob_done, .owner = &j[1]}, .object = o};
+	unsigned wraps;
+
+	add_tenant(_i == 0 ? NULL : "another-root");
+	rig->fault = (struct spoiled){
+	    "POST", "/unwrap", 1, SPOIL_STATUS, 429, "Retry-After: 2\r\n", ""};
+	rig->vault->ops->unwrap(rig->vault, &u);
+	kprig_settle(rig);
+	ck_assert_uint_eq(rig->fault.times, 0);
+	wraps = rig->wraps;
+	other->ops->make(other, &m);
+	kprig_settle(rig);
+	clock_test_advance(1900 * NS_PER_MS);
+	kprig_settle(rig);
+	ck_assert_uint_eq(rig->wraps, wraps);
+	kprig_run(rig, &j[0]);
+	kprig_run(rig, &j[1]);
+	ck_assert_int_eq(j[0].e, ERR_OK);
+	ck_assert_int_eq(j[1].e, ERR_OK);
+	secret_unref(m.key);
+	secret_unref(u.key);
+}
+END_TEST
+
+/* Who waits at one tenant is ahead of what the other does in the background. */
+START_TEST(test_interactive_first)
+{
+	struct object *o = stored_key();
+
+	rig->params.rate_max = 4;
+	kprig_vault(rig);
+	add_tenant("another-root");
+	ck_assert_uint_lt(kprig_ahead(rig, other, rig->vault, o), 5);
+}
+END_TEST
+
+/* What the breaker learned from one tenant's calls spares the other's. */
+START_TEST(test_breaker)
+{
+	struct kpjob j = {false};
+	struct vault_make m = {.wait = {.done = kpjob_done, .owner = &j}, .arena = rig->arena};
+	unsigned calls;
+
+	rig->params.rate_max = 1000;
+	kprig_vault(rig);
+	add_tenant("another-root");
+	rig->fault = (struct spoiled){"POST", "/", 999, SPOIL_STATUS, 503, NULL, ""};
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(kprig_make(rig, kprig_object(rig, 256), NULL), ERR_VAULT_DOWN);
+	calls = rig->kp.requests;
+	m.object = kprig_object(rig, 256);
+	other->ops->make(other, &m);
+	kprig_run(rig, &j);
+	ck_assert_int_eq(j.e, ERR_VAULT_DOWN);
+	ck_assert_uint_eq(rig->kp.requests, calls);
+}
+END_TEST
+
+/* --- what is known of a root key --- */
+
+START_TEST(test_complaints)
+{
+	struct object *o = stored_key();
+	struct vault_kp_params p = rig->params;
+	struct vault *third;
+
+	add_tenant(NULL);
+	p.root_key = "another-root";
+	third = vault_with(&p);
+	rig->writer_only = true;
+	ck_assert_int_eq(kprig_destroy(rig, o), ERR_DENIED);
+	ck_assert_ptr_nonnull(rig->vault->ops->complaint(rig->vault));
+	ck_assert_ptr_nonnull(other->ops->complaint(other));
+	ck_assert_ptr_null(third->ops->complaint(third));
+	third->ops->free(third);
+	rig->writer_only = false;
+	ck_assert_int_eq(kprig_destroy(rig, o), ERR_OK);
+	ck_assert_ptr_null(other->ops->complaint(other));
+}
+END_TEST
+
+/* The canary and what was learned stay while one vault does; news under way ends with the last. */
+START_TEST(test_life)
+{
+	struct kpjob j = {false}, again = {false}, last = {false};
+	struct vault_news n = {.wait = {.done = kpjob_done, .owner = &j}};
+	struct vault_source *s = vault_kp_source(rig->vault);
+
+	s->news(s, &n);
+	kprig_run(rig, &j);
+	ck_assert_int_eq(j.e, ERR_OK);
+	ck_assert_uint_eq(rig->wraps, 1);
+	add_tenant(NULL);
+	n.wait.owner = &again;
+	s->news(s, &n);
+	rig->vault->ops->free(rig->vault); /* its news go on for the other */
+	rig->vault = NULL;
+	kprig_run(rig, &again);
+	ck_assert_int_eq(again.e, ERR_OK);
+	ck_assert_uint_eq(rig->wraps, 1);
+	ck_assert_uint_eq(rig->unwraps, 1);
+	n.wait.owner = &last;
+	s->news(s, &n);
+	other->ops->free(other);
+	other = NULL;
+	kprig_run(rig, &last);
+	ck_assert_int_eq(last.e, ERR_CANCELLED);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("kproot");
+	TCase *t = tcase_create("kproot");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_set_timeout(t, 120);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_sources);
+	tcase_add_test(t, test_credentials);
+	tcase_add_test(t, test_uid_in);
+	tcase_add_test(t, test_many_tenants);
+	tcase_add_loop_test(t, test_throttled_together, 0, 2);
+	tcase_add_test(t, test_interactive_first);
+	tcase_add_test(t, test_breaker);
+	tcase_add_test(t, test_complaints);
+	tcase_add_test(t, test_life);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}

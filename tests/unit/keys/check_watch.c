@@ -1,0 +1,880 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The watch on virtual time: rounds, what they settle, full passes, tenants that come and go. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/metric.h"
+#include "fakes.h"
+#include "keys/cache.h"
+#include "keys/lookup.h"
+#include "watch_parts.h"
+
+#define BOUND (60 * NS_PER_S)
+#define THIRD (BOUND / 3)
+#define HOUR (3600 * NS_PER_S)
+enum { OVERLAP_S = 2 * 60 + 15, EVENTS = 200000 };
+
+static struct fake fake;
+static struct cache *cache;
+static struct custody *custody;
+static struct lookups *lookups;
+static struct watch *watch;
+static struct watch_tenant *east, *west;
+static struct vault *vault_east, *vault_west;
+
+static void
+begin(void)
+{
+	struct custody_params cp = {.name = "i/k", .bound_ns = BOUND, .ride_out_ns = HOUR};
+	struct watch_params p = {.loop = fake.loop, .source = &fake.source, .ledger = &fake.ledger,
+	    .bound_ns = BOUND};
+
+	p.cache = cache = cache_new(fake.loop, 64 * 1024);
+	p.custody = custody = custody_new(&cp);
+	p.lookups = lookups = lookups_new(fake.loop);
+	watch = watch_new(&p);
+	ck_assert_ptr_nonnull(watch);
+}
+
+/* Two tenants, and a round that found nothing. */
+static void
+setup(void)
+{
+	fake_init(&fake);
+	vault_east = fake_vault(&fake, "east", "kmip");
+	vault_west = fake_vault(&fake, "west", "kmip_west");
+	begin();
+	east = watch_add(watch, "east", vault_east);
+	west = watch_add(watch, "west", vault_west);
+	fake_settle(&fake);
+}
+
+static void
+teardown(void)
+{
+	watch_remove(east);
+	watch_remove(west);
+	watch_free(watch);
+	lookups_free(lookups);
+	cache_free(cache);
+	custody_unref(custody);
+	fake_fini(&fake);
+}
+
+/* Up to the end of the next round. */
+static void
+round_of(void)
+{
+	unsigned calls = fake.news.calls;
+
+	for (int i = 0; i < 1000 && fake.news.calls == calls; i++)
+		fake_advance(&fake, NS_PER_S / 4);
+	ck_assert_uint_eq(fake.news.calls, calls + 1);
+}
+
+static void
+remember(const struct object *o)
+{
+	struct cache_terms terms = {BOUND, HOUR};
+	struct secret *key = secret_new(32, SECRET_TRANSIENT);
+	struct stamp now = stamp_now();
+
+	memcpy(secret_bytes(key), o->digest, 32);
+	cache_put(cache, custody, o, key, &terms, &now);
+	secret_unref(key);
+}
+
+static void
+count_one(const struct cache_info *info, void *count)
+{
+	(void)info;
+	++*(unsigned *)count;
+}
+
+static unsigned
+cached(const char *tenant)
+{
+	unsigned n = 0;
+
+	cache_each(cache, tenant, count_one, &n);
+	return n;
+}
+
+/* An object that ledger, vault and cache have. */
+static struct object *
+known(struct vault *v, const char *tenant, unsigned number)
+{
+	struct object *o = fake_object(&fake, tenant, number);
+
+	fake_know(&fake, o, fake_record(&fake, v, o, 1));
+	remember(o);
+	return o;
+}
+
+static struct fake_record *
+record_of(const struct object *o)
+{
+	for (size_t i = 0; i < fake.count; i++)
+		if (strstr(fake.records[i].name, o->uid) != NULL)
+			return &fake.records[i];
+	ck_abort();
+}
+
+static uint64_t
+sequence_known(const struct object *o)
+{
+	return fake_sequence_of(fake_known(&fake, o->tenant, o->uid));
+}
+
+/* --- rounds --- */
+
+/* The vault's clock first, then what happened lately, then what happens. */
+START_TEST(test_start)
+{
+	ck_assert_uint_eq(fake.news.calls, 2);
+	ck_assert_int_eq(fake.asked_since, clock_wall() - 3600);
+	ck_assert_int_eq(custody_state(custody), CUSTODY_FRESH);
+	round_of();
+	ck_assert_int_ge(fake.asked_since, clock_wall() - OVERLAP_S - 23);
+	ck_assert_int_lt(fake.asked_since, clock_wall() - OVERLAP_S);
+}
+END_TEST
+
+/* Each third of the bound, give or take a tenth of that, and not all alike. */
+START_TEST(test_jitter)
+{
+	int64_t last, gap, least = INT64_MAX, most = 0;
+
+	round_of();
+	for (int i = 0; i < 60; i++) {
+		last = fake.asked_at;
+		round_of();
+		gap = fake.asked_at - last;
+		ck_assert_int_ge(gap, THIRD * 9 / 10);
+		ck_assert_int_le(gap, THIRD * 11 / 10 + NS_PER_S / 4);
+		least = gap < least ? gap : least;
+		most = gap > most ? gap : most;
+		ck_assert_int_lt(stamp_age(&watch->round.began, BOUND), BOUND);
+	}
+	ck_assert_int_gt(most - least, THIRD / 20);
+}
+END_TEST
+
+START_TEST(test_bound_changes)
+{
+	unsigned calls = fake.news.calls;
+	int64_t last;
+
+	watch_set_bound(watch, BOUND); /* no change */
+	fake_settle(&fake);
+	ck_assert_uint_eq(fake.news.calls, calls);
+	watch_set_bound(watch, BOUND / 4);
+	fake_settle(&fake);
+	ck_assert_uint_eq(fake.news.calls, calls + 1); /* at once, as the new bound may be over */
+	for (int i = 0; i < 10; i++) {
+		last = fake.asked_at;
+		round_of();
+		ck_assert_int_le(fake.asked_at - last, THIRD / 4 * 11 / 10 + NS_PER_S / 4);
+	}
+	fake.news.holds = true;
+	round_of();
+	watch_set_bound(watch, BOUND * 10); /* while one is under way */
+	fake.news.holds = false;
+	fake_release(&fake);
+	fake_settle(&fake);
+	last = fake.asked_at;
+	round_of();
+	ck_assert_int_ge(fake.asked_at - last, THIRD * 9);
+}
+END_TEST
+
+/* What is gone leaves the cache before the rest is taken for proved. */
+START_TEST(test_gone)
+{
+	struct object *o = known(vault_east, "east", 1), *kept = known(vault_east, "east", 2),
+		      *other = known(vault_west, "west", 3);
+
+	fake_delete(record_of(o), GONE_WITHDRAWN);
+	round_of();
+	ck_assert_uint_eq(cached("east"), 1);
+	ck_assert_uint_eq(cached("west"), 1);
+	ck_assert_int_eq(fake_known(&fake, "east", o->uid)->state, OBJECT_ACTIVE);
+	fake_delete(record_of(other), GONE_DESTROYED);
+	round_of();
+	ck_assert_uint_eq(cached("west"), 0);
+	ck_assert_int_eq(fake_known(&fake, "west", other->uid)->state, OBJECT_DESTROYED);
+	ck_assert_int_eq(fake_known(&fake, "east", kept->uid)->state, OBJECT_ACTIVE);
+	ck_assert_uint_eq(cached(NULL), 1);
+}
+END_TEST
+
+/* A deletion of a moment ago may have a successor that no list shows yet: later. */
+START_TEST(test_lag)
+{
+	struct object *o = known(vault_east, "east", 1);
+	struct fake_record *r = record_of(o);
+
+	fake_delete(r, GONE_LATELY);
+	round_of();
+	round_of();
+	ck_assert_uint_eq(cached("east"), 0);
+	ck_assert_uint_eq(fake.find.calls, 0);
+	ck_assert_int_eq(fake_known(&fake, "east", o->uid)->state, OBJECT_ACTIVE);
+	r->gone = GONE_DESTROYED;
+	round_of();
+	ck_assert_int_eq(fake_known(&fake, "east", o->uid)->state, OBJECT_DESTROYED);
+}
+END_TEST
+
+/* A record that a list shows late is met all the same, since rounds overlap. */
+START_TEST(test_late_record)
+{
+	struct object *o = known(vault_east, "east", 1);
+
+	round_of();
+	fake_advance(&fake, 5 * NS_PER_S);
+	fake_record(&fake, vault_east, o, 2)->when = clock_wall() - OVERLAP_S + 30;
+	round_of();
+	ck_assert_uint_eq(sequence_known(o), 2);
+}
+END_TEST
+
+START_TEST(test_successor)
+{
+	struct object *o = known(vault_east, "east", 1), *newer = fake_object(&fake, "east", 1);
+
+	newer->state = OBJECT_COMPROMISED;
+	fake_record(&fake, vault_east, newer, 2);
+	fake_delete(record_of(o), GONE_DESTROYED);
+	round_of();
+	ck_assert_uint_eq(sequence_known(o), 2);
+	ck_assert_int_eq(fake_known(&fake, "east", o->uid)->state, OBJECT_COMPROMISED);
+}
+END_TEST
+
+/* What was looked at once is not looked at again, however often lists show it. */
+START_TEST(test_settled)
+{
+	struct object *o = known(vault_east, "east", 1);
+	unsigned finds, loads;
+
+	fake_record(&fake, vault_east, o, 2);
+	fake_record(&fake, vault_east, o, 3)->tenant = "somebody";
+	round_of();
+	finds = fake.find.calls;
+	loads = fake.load.calls;
+	ck_assert_uint_ge(finds, 1);
+	for (int i = 0; i < 4; i++) {
+		round_of();
+		if (i == 0) /* not settled: "nothing to be found" may be a lag */
+			ck_assert_uint_eq(fake.find.calls, finds + 1);
+	}
+	ck_assert_uint_le(fake.load.calls - loads, 4 * 2);
+	ck_assert_uint_eq(sequence_known(o), 2);
+}
+END_TEST
+
+static void
+ended(struct wait *w, enum err e)
+{
+	*(enum err *)w->owner = e;
+}
+
+static enum err
+look_up(const struct object *o)
+{
+	static const uint8_t client[LOOKUP_CLIENT_LEN] = "c";
+	enum err e = ERR_INTERNAL;
+	struct lookup l = {.wait = {.done = ended, .owner = &e}, .vault = vault_east,
+	    .ledger = &fake.ledger, .tenant = "east", .uid = o->uid, .client = client};
+
+	lookup_start(lookups, &l);
+	fake_settle(&fake);
+	return e;
+}
+
+/* An unknown record is nobody's business yet, but that there was none is no longer true. */
+START_TEST(test_unknown)
+{
+	struct object *o = fake_object(&fake, "east", 7);
+
+	ck_assert_int_eq(look_up(o), ERR_NO_OBJECT);
+	fake_record(&fake, vault_east, o, 1);
+	ck_assert_int_eq(look_up(o), ERR_NO_OBJECT); /* remembered */
+	ck_assert_uint_eq(fake.find.calls, 1);
+	round_of();
+	ck_assert_uint_eq(fake.find.calls, 1);
+	ck_assert_ptr_null(fake_known(&fake, "east", o->uid));
+	ck_assert_int_eq(look_up(o), ERR_OK);
+	ck_assert_ptr_nonnull(fake_known(&fake, "east", o->uid));
+}
+END_TEST
+
+/* --- failure --- */
+
+START_TEST(test_outage)
+{
+	struct object *o = known(vault_east, "east", 1);
+	int64_t from, failures = metric_get(METRIC_WATCH_FAILURES_TOTAL);
+
+	round_of();
+	from = east->since;
+	fake.news.e = ERR_VAULT_DOWN;
+	fake.news.times = 1000;
+	round_of();
+	ck_assert_int_eq(custody_state(custody), CUSTODY_FRESH); /* a blip */
+	for (int i = 0; i < 6; i++)
+		round_of();
+	ck_assert_int_eq(custody_state(custody), CUSTODY_RIDING_OUT);
+	ck_assert_int_eq(metric_get(METRIC_WATCH_FAILURES_TOTAL), failures + 7);
+	ck_assert_uint_eq(cached("east"), 1);
+	fake_delete(record_of(o), GONE_DESTROYED); /* early in the outage */
+	record_of(o)->when = from + 60;
+	for (int i = 0; i < 60; i++)
+		round_of();
+	ck_assert_int_eq(fake.asked_since, from);
+	fake.news.times = 0;
+	round_of();
+	ck_assert_int_eq(custody_state(custody), CUSTODY_FRESH);
+	ck_assert_int_eq(fake.asked_since, from);
+	ck_assert_int_eq(fake_known(&fake, "east", o->uid)->state, OBJECT_DESTROYED);
+	round_of();
+	ck_assert_int_gt(fake.asked_since, from);
+}
+END_TEST
+
+START_TEST(test_refusals)
+{
+	known(vault_east, "east", 1);
+	known(vault_west, "west", 1);
+	fake.news.e = ERR_VAULT_DENIED;
+	fake.news.times = 2;
+	round_of();
+	round_of();
+	ck_assert_uint_eq(cached(NULL), 2);
+	round_of();
+	ck_assert_int_eq(custody_state(custody), CUSTODY_FRESH);
+	fake.news.times = 3;
+	for (int i = 0; i < 3; i++)
+		round_of();
+	ck_assert_int_eq(custody_state(custody), CUSTODY_WITHDRAWN);
+	ck_assert_uint_eq(cached(NULL), 0); /* of every tenant */
+	round_of();
+	ck_assert_int_eq(custody_state(custody), CUSTODY_FRESH);
+}
+END_TEST
+
+START_TEST(test_root_key)
+{
+	known(vault_east, "east", 1);
+	known(vault_west, "west", 1);
+	fake.news.e = ERR_NO_ROOT_KEY;
+	fake.news.times = 1;
+	fake.suspended = _i != 0;
+	round_of();
+	ck_assert_int_eq(custody_state(custody), _i != 0 ? CUSTODY_SUSPENDED : CUSTODY_REVOKED);
+	ck_assert_uint_eq(cached(NULL), 0);
+}
+END_TEST
+
+/* What one tenant could not settle is asked for again, and holds up neither proof nor the other. */
+START_TEST(test_one_fails)
+{
+	struct object *o = known(vault_east, "east", 1), *w = known(vault_west, "west", 1);
+	int64_t from;
+
+	round_of();
+	fake_record(&fake, vault_east, o, 2);
+	fake_record(&fake, vault_west, w, 2);
+	fake.find.e = ERR_VAULT_DOWN;
+	fake.find.times = 1; /* the first one's */
+	from = east->since;
+	round_of();
+	ck_assert_uint_eq(sequence_known(o), 1);
+	ck_assert_uint_eq(sequence_known(w), 2);
+	ck_assert_int_eq(east->since, from);
+	ck_assert_int_gt(west->since, from);
+	ck_assert_int_lt(stamp_age(&watch->round.began, BOUND), THIRD);
+	ck_assert_int_eq(custody_state(custody), CUSTODY_FRESH);
+	round_of();
+	ck_assert_int_eq(fake.asked_since, from);
+	ck_assert_uint_eq(sequence_known(o), 2);
+	ck_assert_int_gt(east->since, from);
+	fake_record(&fake, vault_east, o, 3);
+	fake.load.e = ERR_STORAGE_DOWN;
+	fake.load.times = 1;
+	from = east->since;
+	round_of();
+	ck_assert_int_eq(east->since, from);
+	round_of();
+	ck_assert_uint_eq(sequence_known(o), 3);
+}
+END_TEST
+
+static void
+got(struct wait *w, enum err e)
+{
+	ck_assert_int_eq(e, ERR_OK);
+	*(bool *)w->owner = true;
+}
+
+/* Proof does not wait for what is slow to be taken over; and a round that drags on is cut. */
+START_TEST(test_slow)
+{
+	struct object *o = known(vault_east, "east", 1), *second = known(vault_east, "east", 2);
+	bool done = false;
+	struct cache_get g = {.wait = {.done = got, .owner = &done},
+	    .custody = custody,
+	    .vault = vault_east,
+	    .object = second,
+	    .terms = {BOUND, 0}};
+	unsigned calls;
+
+	fake_advance(&fake, 30 * NS_PER_S);
+	fake_record(&fake, vault_east, o, 2);
+	fake_record(&fake, vault_east, second, 2);
+	fake.find.holds = true;
+	round_of();
+	ck_assert_uint_eq(fake_held(&fake), 1);
+	fake_advance(&fake, BOUND * 3 / 4); /* longer than the bound since it was put there */
+	cache_get(cache, &g);
+	fake_settle(&fake);
+	ck_assert(done);
+	ck_assert(g.from_memory && !g.ridden_out);
+	secret_unref(g.key);
+	calls = fake.news.calls;
+	fake.find.holds = false;
+	fake_release(&fake);
+	fake_settle(&fake);
+	ck_assert_uint_eq(sequence_known(o), 2);
+	ck_assert_uint_eq(sequence_known(second), 1); /* left to the next */
+	ck_assert_uint_eq(fake.news.calls, calls);
+	round_of();
+	ck_assert_uint_eq(sequence_known(second), 2);
+}
+END_TEST
+
+/* More than is kept in mind at once: nothing is lost, and a rebuild says that it is not whole. */
+START_TEST(test_crowded)
+{
+	struct object *last;
+	int64_t from;
+
+	round_of();
+	from = east->since;
+	for (unsigned i = 0; i < EVENTS; i++)
+		fake_record(&fake, vault_east, fake_object(&fake, "east", i), 1);
+	last = known(vault_east, "east", EVENTS);
+	fake_record(&fake, vault_east, last, 2);
+	while (watch->round.count < EVENTS)
+		fake_advance(&fake, NS_PER_S / 4);
+	ck_assert_uint_eq(watch->round.count, EVENTS);
+	ck_assert(east->behind && !west->behind);
+	while (!timer_armed(&watch->timer))
+		fake_settle(&fake);
+	ck_assert_int_eq(east->since, from);
+	ck_assert_int_gt(west->since, from);
+	fake.count = 0; /* most were somebody's passing fancy */
+	fake_record(&fake, vault_east, last, 3);
+	round_of();
+	ck_assert_int_eq(fake.asked_since, from);
+	ck_assert_uint_eq(sequence_known(last), 3);
+	ck_assert_int_gt(east->since, from);
+}
+END_TEST
+
+/* --- rebuild --- */
+
+struct job {
+	struct watch_rebuild r;
+	unsigned ended, told;
+	enum err e;
+};
+
+static void
+rebuilt(struct wait *w, enum err e)
+{
+	struct job *j = CONTAINER_OF(w, struct job, r.wait);
+
+	j->ended++;
+	j->e = e;
+}
+
+static void
+on_progress(struct watch_rebuild *r)
+{
+	CONTAINER_OF(r, struct job, r)->told++;
+}
+
+static void
+rebuild(struct watch_tenant *t, struct job *j)
+{
+	*j = (struct job){.r = {.wait.done = rebuilt, .progress = on_progress}};
+	watch_rebuild(t, &j->r);
+	ck_assert_uint_eq(j->ended, 0);
+}
+
+static void
+finish(struct job *j)
+{
+	for (int i = 0; i < 1000 && j->ended == 0; i++)
+		fake_settle(&fake);
+	ck_assert_uint_eq(j->ended, 1);
+}
+
+START_TEST(test_rebuild)
+{
+	struct object *o;
+	struct job j;
+
+	fake_advance(&fake, 48 * HOUR); /* long ago */
+	for (unsigned i = 0; i < 120; i++)
+		fake_record(&fake, vault_east, fake_object(&fake, "east", i), 1);
+	o = known(vault_east, "east", 500);
+	fake_record(&fake, vault_east, fake_object(&fake, "east", 501), 1)->tenant = "IBM";
+	fake_delete(fake_record(&fake, vault_east, fake_object(&fake, "east", 502), 1),
+	    GONE_DESTROYED);
+	fake_delete(fake_record(&fake, vault_east, fake_object(&fake, "east", 503), 1),
+	    GONE_WITHDRAWN);
+	fake_record(&fake, vault_west, fake_object(&fake, "west", 1), 1);
+	for (size_t i = 0; i < fake.count; i++)
+		fake.records[i].when = 1000;
+	rebuild(east, &j);
+	finish(&j);
+	ck_assert_int_eq(j.e, ERR_OK);
+	ck_assert_uint_eq(j.r.records, 123);
+	ck_assert_uint_eq(j.r.done, 123);
+	ck_assert_uint_eq(j.r.adopted, 120);
+	ck_assert_uint_eq(j.r.foreign, 1);
+	ck_assert_uint_eq(j.r.left, 0);
+	ck_assert_uint_eq(j.told, 2);
+	for (unsigned i = 0; i < 120; i++)
+		ck_assert_ptr_nonnull(
+		    fake_known(&fake, "east", fake_object(&fake, "east", i)->uid));
+	ck_assert_uint_eq(sequence_known(o), 1);
+	ck_assert_uint_eq(cached("east"), 1); /* nothing leaves the cache for it */
+	ck_assert_ptr_null(fake_known(&fake, "west", fake_object(&fake, "west", 1)->uid));
+	rebuild(east, &j); /* again: nothing to be done */
+	finish(&j);
+	ck_assert_int_eq(j.e, ERR_OK);
+	ck_assert_uint_eq(j.r.adopted, 0);
+}
+END_TEST
+
+/* Rounds prove while it walks, and each tenant has its own. */
+START_TEST(test_rebuild_beside)
+{
+	struct job a, b, again;
+	unsigned rounds;
+
+	fake_record(&fake, vault_east, fake_object(&fake, "east", 1), 1);
+	fake_record(&fake, vault_west, fake_object(&fake, "west", 1), 1);
+	round_of();
+	fake.find.holds = true;
+	rebuild(east, &a);
+	rebuild(east, &again);
+	fake_settle(&fake);
+	ck_assert_uint_eq(again.ended, 1);
+	ck_assert_int_eq(again.e, ERR_BUSY);
+	rebuild(west, &b); /* comes too late for the pass under way */
+	ck_assert_uint_eq(fake_held(&fake), 1);
+	rounds = fake.news.calls;
+	for (int i = 0; i < 50; i++)
+		fake_advance(&fake, THIRD / 5);
+	ck_assert_uint_ge(fake.news.calls, rounds + 7);
+	ck_assert_int_eq(custody_state(custody), CUSTODY_FRESH);
+	ck_assert_uint_eq(a.ended + b.ended, 0);
+	fake.find.holds = false;
+	fake_release(&fake);
+	finish(&a);
+	ck_assert_int_eq(a.e, ERR_OK);
+	ck_assert_uint_eq(a.r.adopted, 1);
+	finish(&b);
+	ck_assert_int_eq(b.e, ERR_OK);
+	ck_assert_uint_eq(b.r.records, 1);
+	ck_assert_uint_eq(b.r.adopted, 1);
+}
+END_TEST
+
+START_TEST(test_rebuild_fails)
+{
+	struct job j;
+
+	for (unsigned i = 0; i < 3; i++)
+		fake_record(&fake, vault_east, fake_object(&fake, "east", i), 1);
+	round_of();
+	fake.news.e = ERR_VAULT_DENIED;
+	fake.news.times = 1;
+	rebuild(east, &j);
+	finish(&j);
+	ck_assert_int_eq(j.e, ERR_VAULT_DENIED);
+	fake.find.e = ERR_DEADLINE;
+	fake.find.times = 1;
+	rebuild(east, &j);
+	finish(&j);
+	ck_assert_int_eq(j.e, ERR_VAULT_DOWN);
+	ck_assert_uint_eq(j.r.left, 1);
+	ck_assert_uint_eq(j.r.adopted, 2);
+	rebuild(east, &j);
+	finish(&j);
+	ck_assert_int_eq(j.e, ERR_OK);
+	ck_assert_uint_eq(j.r.adopted, 1);
+}
+END_TEST
+
+/* Cancelled: it looks up no more, and another may begin. */
+START_TEST(test_rebuild_cancelled)
+{
+	struct job j, next;
+	unsigned finds;
+
+	for (unsigned i = 0; i < 5; i++)
+		fake_record(&fake, vault_east, fake_object(&fake, "east", i), 1);
+	round_of();
+	rebuild(east, &j);
+	wait_cancel(&j.r.wait); /* before it began */
+	fake_settle(&fake);
+	ck_assert_uint_eq(fake.find.calls, 0);
+	fake.find.holds = true;
+	rebuild(east, &j);
+	fake_settle(&fake);
+	ck_assert_uint_eq(fake_held(&fake), 1);
+	wait_cancel(&j.r.wait);
+	rebuild(east, &next);
+	finds = fake.find.calls;
+	fake.find.holds = false;
+	fake_release(&fake);
+	finish(&next);
+	ck_assert_uint_eq(j.ended, 0);
+	ck_assert_int_eq(next.e, ERR_OK);
+	ck_assert_uint_eq(next.r.adopted, 4); /* the first was under way, and came through */
+	ck_assert_uint_eq(fake.find.calls, finds + 4);
+}
+END_TEST
+
+/* Every few hours all is gone through; what a list never showed is found then. */
+START_TEST(test_reconciliation)
+{
+	struct object *o = known(vault_east, "east", 1), *n = fake_object(&fake, "east", 2);
+
+	round_of();
+	fake_record(&fake, vault_east, o, 2)->when = 1000;
+	fake_record(&fake, vault_east, n, 1)->when = 1000;
+	round_of();
+	ck_assert_uint_eq(sequence_known(o), 1);
+	for (int i = 0; i < 7 * 180; i++)
+		fake_advance(&fake, THIRD);
+	ck_assert_uint_eq(sequence_known(o), 2);
+	ck_assert_ptr_null(fake_known(&fake, "east", n->uid));
+}
+END_TEST
+
+/* --- tenants --- */
+
+/* The prefix is exact: one that begins with another's is not the other's. */
+START_TEST(test_prefixes)
+{
+	struct object *o = known(vault_east, "east", 1), *w = known(vault_west, "west", 1);
+
+	fake_record(&fake, vault_west, w, 2);
+	fake_record(&fake, vault_east, o, 2);
+	snprintf(fake_record(&fake, vault_east, o, 3)->name, 100, "kmip_%s_x", o->uid);
+	snprintf(fake_record(&fake, vault_east, o, 3)->name, 100, "kmip");
+	round_of();
+	ck_assert_uint_eq(fake.find.calls, 2);
+	ck_assert_uint_eq(sequence_known(o), 2);
+	ck_assert_uint_eq(sequence_known(w), 2);
+}
+END_TEST
+
+/* In whatever state the pass is, the other tenant's part is done. */
+START_TEST(test_remove)
+{
+	struct fake_fault *held[] = {&fake.news, &fake.load, &fake.find};
+	struct object *o = known(vault_east, "east", 1), *w = known(vault_west, "west", 1);
+
+	fake_record(&fake, vault_east, o, 2);
+	fake_record(&fake, vault_west, w, 2);
+	held[_i]->holds = true;
+	round_of();
+	ck_assert_uint_eq(fake_held(&fake), 1);
+	watch_remove(east);
+	east = NULL;
+	held[_i]->holds = false;
+	while (fake_held(&fake) > 0)
+		fake_release(&fake);
+	fake_settle(&fake);
+	ck_assert_uint_eq(sequence_known(w), 2);
+	ck_assert(timer_armed(&watch->timer));
+	round_of();
+}
+END_TEST
+
+/* The last one's part ends the round; the watch may stay or go. */
+START_TEST(test_remove_all)
+{
+	struct object *o = known(vault_east, "east", 1);
+
+	fake_record(&fake, vault_east, o, 2);
+	fake.find.holds = true;
+	round_of();
+	watch_remove(west);
+	watch_remove(east);
+	east = west = NULL;
+	if (_i == 0) {
+		fake_settle(&fake);
+		ck_assert(timer_armed(&watch->timer));
+		round_of();
+	}
+	fake.find.holds = false;
+	fake_release(&fake);
+}
+END_TEST
+
+START_TEST(test_remove_rebuilding)
+{
+	struct job j, waits;
+
+	fake_record(&fake, vault_east, fake_object(&fake, "east", 1), 1);
+	fake_record(&fake, vault_west, fake_object(&fake, "west", 1), 1);
+	round_of();
+	fake.find.holds = true;
+	rebuild(east, &j);
+	fake_settle(&fake);
+	rebuild(west, &waits);
+	watch_remove(east);
+	east = NULL;
+	fake_settle(&fake);
+	ck_assert_uint_eq(j.ended, 1);
+	ck_assert_int_eq(j.e, ERR_CANCELLED);
+	fake.find.holds = false;
+	while (fake_held(&fake) > 0)
+		fake_release(&fake);
+	finish(&waits);
+	ck_assert_int_eq(waits.e, ERR_OK);
+	ck_assert_uint_eq(waits.r.adopted, 1);
+}
+END_TEST
+
+/* Who comes later is looked back for, at once; who was there is not asked for again. */
+START_TEST(test_add)
+{
+	struct vault *v = fake_vault(&fake, "north", "kmip_north");
+	struct object *o = known(v, "north", 1);
+	struct watch_tenant *north;
+	unsigned calls;
+	int64_t from;
+
+	for (int i = 0; i < 60; i++)
+		round_of(); /* out of the overlap */
+	fake_delete(record_of(o), GONE_DESTROYED);
+	record_of(o)->when = clock_wall() - 1200;
+	calls = fake.news.calls;
+	if (_i == 1) { /* while a round is under way */
+		fake.news.holds = true;
+		round_of();
+	}
+	north = watch_add(watch, "north", v);
+	fake.news.holds = false;
+	if (_i == 1)
+		fake_release(&fake);
+	fake_settle(&fake);
+	ck_assert_uint_eq(fake.news.calls, calls + 1 + (unsigned)_i);
+	ck_assert_int_le(fake.asked_since, clock_wall() - 3600);
+	ck_assert_int_eq(fake_known(&fake, "north", o->uid)->state, OBJECT_DESTROYED);
+	from = fake.asked_since;
+	round_of();
+	ck_assert_int_gt(fake.asked_since, from + 3000);
+	watch_remove(north);
+}
+END_TEST
+
+/* In a reload the old and the new vault of a tenant are there together; either may go. */
+START_TEST(test_two_of_one)
+{
+	struct vault *v = fake_vault(&fake, "east", "kmip");
+	struct object *o = known(vault_east, "east", 1);
+	struct watch_tenant *again = watch_add(watch, "east", v);
+
+	fake_settle(&fake);
+	fake_record(&fake, vault_east, o, 2);
+	fake.load.holds = true;
+	round_of();
+	watch_remove(_i == 0 ? east : again);
+	if (_i == 0)
+		east = again;
+	fake.load.holds = false;
+	while (fake_held(&fake) > 0)
+		fake_release(&fake);
+	fake_settle(&fake);
+	ck_assert_uint_eq(sequence_known(o), 2);
+}
+END_TEST
+
+/* Freed in any state. */
+START_TEST(test_free)
+{
+	struct fake_fault *held[] = {&fake.news, &fake.load, &fake.find};
+	struct job j;
+	struct object *o = known(vault_east, "east", 1);
+
+	fake_record(&fake, vault_east, o, 2);
+	held[_i]->holds = true;
+	rebuild(east, &j);
+	round_of();
+	watch_remove(east);
+	watch_remove(west);
+	watch_free(watch);
+	watch = NULL;
+	east = west = NULL;
+	fake_settle(&fake);
+	ck_assert_int_eq(j.e, ERR_CANCELLED);
+	held[_i]->holds = false;
+	while (fake_held(&fake) > 0)
+		fake_release(&fake);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("watch");
+	TCase *t = tcase_create("watch");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_set_timeout(t, 120);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_start);
+	tcase_add_test(t, test_jitter);
+	tcase_add_test(t, test_bound_changes);
+	tcase_add_test(t, test_gone);
+	tcase_add_test(t, test_lag);
+	tcase_add_test(t, test_late_record);
+	tcase_add_test(t, test_successor);
+	tcase_add_test(t, test_settled);
+	tcase_add_test(t, test_unknown);
+	tcase_add_test(t, test_outage);
+	tcase_add_test(t, test_refusals);
+	tcase_add_loop_test(t, test_root_key, 0, 2);
+	tcase_add_test(t, test_one_fails);
+	tcase_add_test(t, test_slow);
+	tcase_add_test(t, test_crowded);
+	tcase_add_test(t, test_rebuild);
+	tcase_add_test(t, test_rebuild_beside);
+	tcase_add_test(t, test_rebuild_fails);
+	tcase_add_test(t, test_rebuild_cancelled);
+	tcase_add_test(t, test_reconciliation);
+	tcase_add_test(t, test_prefixes);
+	tcase_add_loop_test(t, test_remove, 0, 3);
+	tcase_add_loop_test(t, test_remove_all, 0, 2);
+	tcase_add_test(t, test_remove_rebuilding);
+	tcase_add_loop_test(t, test_add, 0, 2);
+	tcase_add_loop_test(t, test_two_of_one, 0, 2);
+	tcase_add_loop_test(t, test_free, 0, 3);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
