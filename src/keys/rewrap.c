@@ -140,6 +140,8 @@ read_back(struct wait *w, enum err e)
 
 	if (s->job == NULL)
 		e = ERR_CANCELLED;
+	if (e == ERR_NO_OBJECT)
+		e = ERR_BUSY; /* it does not show yet, and is left as it is */
 	if (e == ERR_OK &&
 	    (memcmp(s->back.object->digest, s->load.object->digest, sizeof(s->load.object->digest)) !=
 		    0 ||

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rewrap on virtual time: its pace, its order, what fails, what is cancelled, and going on. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/metric.h"
+#include "fakes.h"
+#include "keys/rewrap.h"
+
+#define PACE (200 * NS_PER_MS)
+enum { OBJECTS = 5 };
+
+static struct fake fake;
+static struct vault *vault;
+static struct object *objects[OBJECTS];
+static size_t heap_used;
+
+static struct {
+	struct rewrap r;
+	unsigned ended, told;
+	enum err e;
+} job;
+
+static void
+setup(void)
+{
+	fake_init(&fake);
+	heap_used = secret_heap_used();
+	vault = fake_vault(&fake, "east", "kmip");
+	fake.stale = true;
+	for (unsigned i = 0; i < OBJECTS; i++) {
+		objects[i] = fake_object(&fake, "east", i);
+		fake_know(&fake, objects[i], fake_record(&fake, vault, objects[i], 1));
+	}
+}
+
+static void
+teardown(void)
+{
+	fake_fini(&fake);
+	ck_assert_uint_eq(secret_heap_used(), heap_used);
+}
+
+static void
+done(struct wait *w, enum err e)
+{
+	(void)w;
+	job.ended++;
+	job.e = e;
+}
+
+static void
+on_progress(struct rewrap *r)
+{
+	ck_assert_ptr_eq(r, &job.r);
+	job.told++;
+}
+
+static void
+start(void)
+{
+	memset(&job, 0, sizeof(job));
+	job.r = (struct rewrap){.wait.done = done,
+	    .progress = on_progress,
+	    .loop = fake.loop,
+	    .vault = vault,
+	    .ledger = &fake.ledger,
+	    .tenant = "east"};
+	rewrap_start(&job.r);
+	ck_assert_uint_eq(job.ended, 0);
+	fake_settle(&fake);
+}
+
+static enum err
+run(void)
+{
+	start();
+	for (int i = 0; i < 100 && job.ended == 0; i++)
+		fake_advance(&fake, PACE);
+	ck_assert_uint_eq(job.ended, 1);
+	return job.e;
+}
+
+static uint64_t
+sequence(unsigned i)
+{
+	return fake_sequence_of(fake_known(&fake, "east", objects[i]->uid));
+}
+
+/* Records that are there, of that object. */
+static unsigned
+live(unsigned i)
+{
+	unsigned n = 0;
+
+	for (size_t k = 0; k < fake.count; k++)
+		n += fake.records[k].gone == GONE_UNKNOWN &&
+		    strstr(fake.records[k].name, objects[i]->uid) != NULL;
+	return n;
+}
+
+/* Make, intent, store, read back, commit; only then the old record goes. */
+START_TEST(test_order)
+{
+	int64_t rewrapped = metric_get(METRIC_REWRAPPED_TOTAL);
+
+	fake.objects_count = 1;
+	ck_assert_int_eq(run(), ERR_OK);
+	ck_assert_str_eq(fake.order, "umPsfCr");
+	ck_assert_uint_eq(job.r.objects, 1);
+	ck_assert_uint_eq(job.r.done, 1);
+	ck_assert_uint_eq(job.r.rewrapped, 1);
+	ck_assert_uint_eq(job.r.left, 0);
+	ck_assert_int_eq(metric_get(METRIC_REWRAPPED_TOTAL), rewrapped + 1);
+	ck_assert_uint_eq(sequence(0), 2);
+	ck_assert_uint_eq(live(0), 1);
+}
+END_TEST
+
+/* One after the other, a pause after each that was rewrapped, none after the others. */
+START_TEST(test_pace)
+{
+	fake_know(&fake, objects[1], fake_record(&fake, vault, objects[1], 2)); /* new enough */
+	start();
+	for (unsigned i = 1; i <= OBJECTS - 1; i++) {
+		ck_assert_uint_eq(job.r.rewrapped, i);
+		if (i == OBJECTS - 1)
+			break;
+		fake_advance(&fake, PACE - NS_PER_MS);
+		ck_assert_uint_eq(job.r.rewrapped, i);
+		fake_advance(&fake, NS_PER_MS);
+	}
+	fake_advance(&fake, PACE);
+	ck_assert_uint_eq(job.ended, 1);
+	ck_assert_int_eq(job.e, ERR_OK);
+	ck_assert_uint_eq(job.told, OBJECTS);
+	ck_assert_uint_eq(sequence(1), 2);
+	ck_assert_uint_eq(fake.make.calls, OBJECTS - 1);
+}
+END_TEST
+
+/* Nothing is stale: nothing is done, and no time passes. */
+START_TEST(test_nothing)
+{
+	fake.stale = false;
+	start();
+	fake_settle(&fake);
+	ck_assert_uint_eq(job.ended, 1);
+	ck_assert_int_eq(job.e, ERR_OK);
+	ck_assert_uint_eq(job.r.done, OBJECTS);
+	ck_assert_uint_eq(job.r.rewrapped, 0);
+	ck_assert_str_eq(fake.order, "uuuuu");
+	fake.objects_count = 0;
+	ck_assert_int_eq(run(), ERR_OK);
+	ck_assert_uint_eq(job.r.objects, 0);
+}
+END_TEST
+
+START_TEST(test_destroyed)
+{
+	fake_known(&fake, "east", objects[0]->uid)->state = OBJECT_DESTROYED;
+	fake_known(&fake, "east", objects[1]->uid)->state = OBJECT_DESTROYED_COMPROMISED;
+	ck_assert_int_eq(run(), ERR_OK);
+	ck_assert_uint_eq(job.r.rewrapped, OBJECTS - 2);
+	ck_assert_uint_eq(fake.unwrap.calls, OBJECTS - 2);
+	ck_assert_uint_eq(sequence(0), 1);
+}
+END_TEST
+
+/* The old record stays when its successor is not what it has to be; the intent is left behind. */
+START_TEST(test_read_back)
+{
+	static const enum err all[] = {
+	    ERR_OK, ERR_INTEGRITY, ERR_NO_OBJECT, ERR_NO_SECURE_MEMORY};
+
+	fake.objects_count = 1;
+	fake.wrong_back = _i == 0; /* it opens, but holds another key */
+	fake.find.e = all[_i];
+	fake.find.times = 1;
+	ck_assert_int_eq(run(), ERR_BUSY);
+	ck_assert_uint_eq(job.r.left, 1);
+	ck_assert_str_eq(fake.order, "umPsfD");
+	ck_assert_uint_eq(job.r.rewrapped, 0);
+	ck_assert_uint_eq(sequence(0), 1);
+	ck_assert_uint_eq(live(0), 2);
+	ck_assert_uint_eq(fake.retire.calls, 0);
+}
+END_TEST
+
+/* What concerns one object is left; what will meet the next one as well ends it all. */
+static const struct {
+	struct fake_fault *at;
+	enum err e;
+	bool general;
+	const char *order; /* of the first object */
+} faults[] = {
+    {&fake.load, ERR_STORAGE_DOWN, true, ""},
+    {&fake.load, ERR_NO_MEMORY, false, ""},
+    {&fake.unwrap, ERR_INTEGRITY, false, "u"},
+    {&fake.unwrap, ERR_NO_OBJECT, false, "u"},
+    {&fake.unwrap, ERR_VAULT_DOWN, true, "u"},
+    {&fake.unwrap, ERR_VAULT_DENIED, true, "u"},
+    {&fake.unwrap, ERR_NO_ROOT_KEY, true, "u"},
+    {&fake.make, ERR_NO_ROOT_KEY, true, "um"},
+    {&fake.make, ERR_CRYPTO, false, "um"},
+    {&fake.prepare, ERR_CONFLICT, false, "umP"},
+    {&fake.prepare, ERR_BUSY, false, "umP"},
+    {&fake.prepare, ERR_STORAGE_FULL, true, "umP"},
+    {&fake.store, ERR_VAULT_DOWN, true, "umPsD"},
+    {&fake.store, ERR_DEADLINE, true, "umPsD"},
+    {&fake.store, ERR_DENIED, false, "umPsD"},
+    {&fake.find, ERR_VAULT_DOWN, true, "umPsfD"},
+    {&fake.commit, ERR_STORAGE_DOWN, true, "umPsfCD"},
+    {&fake.commit, ERR_CONFLICT, false, "umPsfCD"},
+};
+
+START_TEST(test_faults)
+{
+	const char *order = faults[_i].order;
+	bool gone = faults[_i].e == ERR_NO_OBJECT; /* since it was listed: no failure */
+	enum err e;
+
+	faults[_i].at->e = faults[_i].e;
+	faults[_i].at->times = 1;
+	e = run();
+	ck_assert_int_eq(e, faults[_i].general ? faults[_i].e : gone ? ERR_OK : ERR_BUSY);
+	ck_assert_uint_eq(job.r.left, !gone);
+	ck_assert_uint_eq(job.r.rewrapped, faults[_i].general ? 0 : OBJECTS - 1);
+	ck_assert_uint_eq(job.r.done, faults[_i].general ? 1 : OBJECTS);
+	ck_assert_int_eq(strncmp(fake.order, order, strlen(order)), 0);
+	ck_assert(fake.order[strlen(order)] != 'r');
+	ck_assert_uint_eq(sequence(0), 1);
+	ck_assert_uint_ge(live(0), 1);
+	ck_assert_int_eq(run(), ERR_OK); /* again: what is done is skipped */
+	ck_assert_uint_eq(job.r.rewrapped, faults[_i].general ? OBJECTS : 1);
+	for (unsigned i = 0; i < OBJECTS; i++)
+		ck_assert_uint_eq(sequence(i), 2);
+}
+END_TEST
+
+START_TEST(test_list_fails)
+{
+	fake.list.e = ERR_STORAGE_DOWN;
+	fake.list.times = 1;
+	ck_assert_int_eq(run(), ERR_STORAGE_DOWN);
+	ck_assert_uint_eq(job.r.done, 0);
+	ck_assert_str_eq(fake.order, "");
+}
+END_TEST
+
+/*
+ * Cancelled at each step of the first object.  Before the intent nothing was done; from then on the
+ * change ends by itself, without the old record going, and the vault may be gone by then.
+ */
+START_TEST(test_cancel)
+{
+	static const struct {
+		struct fake_fault *at;
+		const char *order;
+	} all[] = {
+	    {&fake.list, ""},
+	    {&fake.load, ""},
+	    {&fake.unwrap, "u"},
+	    {&fake.make, "um"},
+	    {&fake.prepare, "umPD"},
+	    {&fake.store, "umPsD"},
+	    {&fake.find, "umPsfD"},
+	    {&fake.commit, "umPsfC"},
+	};
+
+	all[_i].at->holds = true;
+	start();
+	ck_assert_uint_eq(fake_held(&fake), 1);
+	wait_cancel(&job.r.wait);
+	all[_i].at->holds = false;
+	memset(&job.r, 0xee, sizeof(job.r)); /* the caller's memory is its own again */
+	while (fake_held(&fake) > 0)
+		fake_release(&fake);
+	fake_settle(&fake);
+	fake_advance(&fake, 10 * PACE);
+	ck_assert_uint_eq(job.ended, 0);
+	ck_assert_str_eq(fake.order, all[_i].order);
+	ck_assert_uint_eq(fake.retire.calls, 0);
+	ck_assert_uint_ge(live(0), 1);
+	ck_assert_int_eq(run(), ERR_OK);
+	for (unsigned i = 0; i < OBJECTS; i++)
+		ck_assert_uint_eq(sequence(i), 2);
+}
+END_TEST
+
+/* Between two objects, and before it began at all. */
+START_TEST(test_cancel_between)
+{
+	start();
+	ck_assert_uint_eq(job.r.rewrapped, 1);
+	wait_cancel(&job.r.wait);
+	fake_advance(&fake, 10 * PACE);
+	ck_assert_uint_eq(job.ended, 0);
+	ck_assert_uint_eq(fake.make.calls, 1);
+	rewrap_start(&job.r);
+	wait_cancel(&job.r.wait);
+	fake_settle(&fake);
+	ck_assert_uint_eq(job.ended, 0);
+	ck_assert_int_eq(run(), ERR_OK);
+	ck_assert_uint_eq(job.r.rewrapped, OBJECTS - 1);
+}
+END_TEST
+
+/* That the old record may not be deleted is no failure: its successor counts. */
+START_TEST(test_writer)
+{
+	fake.retire.e = ERR_DENIED;
+	fake.retire.times = 99;
+	ck_assert_int_eq(run(), ERR_OK);
+	ck_assert_uint_eq(job.r.rewrapped, OBJECTS);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("rewrap");
+	TCase *t = tcase_create("rewrap");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_order);
+	tcase_add_test(t, test_pace);
+	tcase_add_test(t, test_nothing);
+	tcase_add_test(t, test_destroyed);
+	tcase_add_loop_test(t, test_read_back, 0, 4);
+	tcase_add_loop_test(t, test_faults, 0, (int)(sizeof(faults) / sizeof(*faults)));
+	tcase_add_test(t, test_list_fails);
+	tcase_add_loop_test(t, test_cancel, 0, 8);
+	tcase_add_test(t, test_cancel_between);
+	tcase_add_test(t, test_writer);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
