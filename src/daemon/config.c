@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <confuse.h>
 
@@ -399,14 +400,26 @@ same_text(const char *a, const char *b)
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-/* Records are known by name: two tenants that share names would take each other's for theirs. */
+/* Without a ring all are searched. */
+static bool
+share_ring(const char *a, const char *b)
+{
+	return a == NULL || b == NULL || strcmp(a, b) == 0;
+}
+
+/*
+ * Records are known by name: two tenants that share names would take each other's for theirs.  An
+ * instance is the same by whatever URL.
+ */
 static bool
 same_records(const struct config_vault *a, const struct config_vault *b)
 {
+	const struct config_keyprotect *p = &a->keyprotect, *q = &b->keyprotect;
+
 	return a->kind == CONFIG_VAULT_KEYPROTECT && b->kind == CONFIG_VAULT_KEYPROTECT &&
-	    same_text(a->keyprotect.instance, b->keyprotect.instance) &&
-	    same_text(a->keyprotect.key_ring, b->keyprotect.key_ring) &&
-	    same_text(a->keyprotect.name_prefix, b->keyprotect.name_prefix);
+	    p->instance != NULL && q->instance != NULL &&
+	    strcasecmp(p->instance, q->instance) == 0 && share_ring(p->key_ring, q->key_ring) &&
+	    same_text(p->name_prefix, q->name_prefix);
 }
 
 static void
@@ -420,8 +433,8 @@ check_apart(struct load *ld, cfg_t *section, const struct config_tenant *t,
 		    t->id, other->title);
 	if (same_records(&t->vault, &other->vault))
 		report(ld, section->line,
-		    "option \"name-prefix\": instance, key ring and prefix above are those of tenant "
-		    "\"%.64s\" as well; give every tenant a prefix of its own",
+		    "option \"name-prefix\": instance, prefix and key ring (if none: all) above are "
+		    "those of tenant \"%.64s\" as well; give every tenant a prefix of its own",
 		    other->title);
 }
 

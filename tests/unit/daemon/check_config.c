@@ -90,6 +90,13 @@ load_good(const char *text)
 	TLS "tenant t { id = t client-certificates = a.pem vault keyprotect { " first rest "} }\n"
 #define KP_URL "url = \"https://k\"\n"
 #define KP_REST "instance = i root-key = r api-key-file = k\n"
+#define OTHER(rest)                                                                                \
+	"tenant u { id = u client-certificates = a.pem\n"                                          \
+	"vault keyprotect { url = \"https://other\" " rest "} }\n"
+#define SAME_RECORDS_AT(line)                                                                      \
+	":" line ": option \"name-prefix\": instance, prefix and key ring (if none: all) above "    \
+	"are those of tenant \"t\" as well; give every tenant a prefix of its own"
+#define SAME_RECORDS SAME_RECORDS_AT("7")
 #define CREDENTIAL(line)                                                                           \
 	":" line ": option \"api-key-file\": is not the one credential in the vault above; give "           \
 	"api-key-file, or one of profile-id and profile-name with the token-file of a compute "    \
@@ -311,10 +318,11 @@ static const struct {
 	":3: option \"call-rate-max\": \"0\" is out of range; from 1 to 10000"},
     {KEYPROTECT(KP_URL "name-prefix = \"\"\n", KP_REST),
 	":5: option \"name-prefix\": is empty in the vault above; records are known by it"},
-    {KEYPROTECT(KP_URL, KP_REST) "tenant u { id = u client-certificates = a.pem\n"
-				 "vault keyprotect { url = \"https://other\" " KP_REST "} }\n",
-	":7: option \"name-prefix\": instance, key ring and prefix above are those of tenant "
-	"\"t\" as well; give every tenant a prefix of its own"},
+    {KEYPROTECT(KP_URL, KP_REST) OTHER(KP_REST), SAME_RECORDS},
+    {KEYPROTECT(KP_URL, KP_REST) OTHER("instance = I root-key = x api-key-file = k\n"),
+	SAME_RECORDS},
+    {KEYPROTECT(KP_URL, KP_REST) OTHER(KP_REST "key-ring = \"\"\n"), SAME_RECORDS_AT("8")},
+    {KEYPROTECT(KP_URL "key-ring = \"\"\n", KP_REST) OTHER(KP_REST), SAME_RECORDS_AT("8")},
     {TLS "tenant u { id = u client-certificates = a.pem born-active = perhaps\n" VAULT "}\n",
 	":2: option \"born-active\": \"perhaps\" is none of auto, true and false; write one of "
 	"them"},
@@ -359,6 +367,22 @@ START_TEST(keyprotect)
 	ck_assert(!kp->own_generator);
 	ck_assert_int_eq(kp->call_timeout_ns, INT64_C(5000000000));
 	ck_assert_uint_eq(kp->call_rate_max, 50);
+	config_unref(c);
+}
+END_TEST
+
+/* One instance for several: what is apart by key ring or prefix. */
+START_TEST(keyprotect_shared)
+{
+	const struct config *c =
+	    load_good(KEYPROTECT(KP_URL, KP_REST) OTHER(KP_REST "key-ring = another\n"));
+
+	ck_assert_uint_eq(c->tenants_count, 2);
+	config_unref(c);
+	c = load_good(KEYPROTECT(KP_URL, KP_REST) OTHER(KP_REST "name-prefix = VMware_kmip\n"));
+	config_unref(c);
+	c = load_good(KEYPROTECT(KP_URL, KP_REST)
+		OTHER("instance = j root-key = r key-ring = \"\" api-key-file = k\n"));
 	config_unref(c);
 }
 END_TEST
@@ -466,6 +490,7 @@ main(void)
 	tcase_add_test(tc, defaults);
 	tcase_add_test(tc, every_value);
 	tcase_add_test(tc, keyprotect);
+	tcase_add_test(tc, keyprotect_shared);
 	tcase_add_loop_test(tc, complaint, 0, (int)(sizeof(bad) / sizeof(bad[0])));
 	tcase_add_test(tc, many_complaints_at_once);
 	tcase_add_test(tc, recovers_from_open_strings);
