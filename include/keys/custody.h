@@ -71,7 +71,7 @@ struct custody_evidence {
 void custody_verdict(struct custody *cu, const struct custody_evidence *ev);
 /*
  * A check that proves every key in the custody that was not forgotten (root key, right, list of
- * deletions) succeeded, and this is when it began.
+ * deletions) succeeded, and this is when it began.  Keys under another root key are not meant.
  */
 void custody_confirmed(struct custody *cu, const struct stamp *began);
 

@@ -51,6 +51,7 @@ struct vault_unwrap {
 	struct secret *key;	     /* out: one reference, the caller's */
 	enum vault_gone gone;	     /* out, with ERR_NO_OBJECT: how */
 	bool stale; /* out: wrapped under an older version of the root key, or another */
+	bool apart; /* out, in any case: under another than the vault's, whose proof is not its */
 	struct vault_terms terms;    /* in */
 	void *op;		     /* the provider's */
 };

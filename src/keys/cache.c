@@ -147,7 +147,7 @@ entry_age(const struct entry *en, int64_t bound_ns)
 	int64_t own = stamp_age(&en->proved, bound_ns);
 	int64_t all = stamp_age(&en->custody->confirmed, bound_ns);
 
-	return own < all ? own : all;
+	return own < all || en->apart ? own : all;
 }
 
 /* How long it can be of use yet: fresh or ridden out. */
@@ -322,6 +322,7 @@ cache_put(struct cache *c, struct custody *cu, const struct object *o, struct se
 
 	if (en == NULL)
 		return;
+	en->apart = false;
 	/* other bytes than before: that was told, and the next get asks the vault */
 	(void)!entry_keep(en, cu, o->digest, key, terms, began);
 	entry_release(en);

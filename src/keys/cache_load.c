@@ -250,6 +250,8 @@ settle_entry(struct flight *f, struct secret *key, enum err e)
 	if (en == NULL)
 		return e;
 	if (e == ERR_OK)
+		en->apart = f->load.apart;
+	if (e == ERR_OK)
 		return entry_keep(en, f->custody, f->object->digest, key, &f->terms, &f->began);
 	if (e == ERR_NO_OBJECT || e == ERR_INTEGRITY || e == ERR_NO_ROOT_KEY) {
 		f->entry = NULL;
@@ -267,7 +269,10 @@ loaded(struct wait *w, enum err e)
 	struct list *link;
 
 	f->load.key = NULL;
-	custody_verdict(f->custody, &(struct custody_evidence){.e = e, .began = f->began});
+	/* whether another root key is there says nothing about the custody's own */
+	if (!f->load.apart || (e != ERR_OK && e != ERR_NO_ROOT_KEY))
+		custody_verdict(
+		    f->custody, &(struct custody_evidence){.e = e, .began = f->began});
 	e = settle_entry(f, key, e);
 	if (e == ERR_OK && f->entry != NULL && f->entry->key != NULL) {
 		secret_unref(key); /* all share the copy that is kept */

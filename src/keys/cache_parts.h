@@ -35,6 +35,7 @@ struct entry {
 	struct custody *custody;
 	uint8_t digest[32];
 	struct stamp proved; /* when its own last proof began */
+	bool apart;	     /* the custody's checks do not prove it */
 	struct cache_terms terms;
 	int64_t used;
 	uint64_t hits;

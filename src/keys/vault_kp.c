@@ -282,7 +282,7 @@ kp_unwrap(struct vault *vault, struct vault_unwrap *unwrap)
 	}
 	unwrap->op = u;
 	unwrap->wait.cancel = unwrap_cancel;
-	u->stale = strcmp(r.root_key, u->op.v->root->root_key) != 0;
+	u->stale = unwrap->apart = strcmp(r.root_key, u->op.v->root->root_key) != 0;
 	snprintf(u->root_path, KPOP_PATH_LEN, "/keys/%s/actions/unwrap", r.root_key);
 	kpop_call(&u->op, &u->root, "POST", u->root_path, &u->op.body, unwrap_opened);
 	if (r.id[0] == '\0') { /* an answer was lost when it was stored, and its commit, too */

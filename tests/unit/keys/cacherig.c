@@ -108,6 +108,7 @@ key_of(const struct object *o)
 void
 cacherig_finish(struct cacherig *r, struct vault_unwrap *u, enum err e)
 {
+	u->apart = r->apart;
 	if (e == ERR_OK) {
 		u->key = key_of(u->object);
 		secret_bytes(u->key)[KEY_LEN - 1] ^= r->other_bytes;

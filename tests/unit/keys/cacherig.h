@@ -21,6 +21,7 @@ struct cacherig {
 	struct list pending; /* unwraps under way, by their wait.link */
 	unsigned loads, cancelled;
 	bool other_bytes; /* the vault has other keys than before */
+	bool apart;	  /* they are under another root key */
 	unsigned served;  /* gets that ended, to number them */
 	size_t kept;	  /* bytes of kept secrets before */
 };

@@ -421,6 +421,41 @@ START_TEST(test_own_root_keys)
 }
 END_TEST
 
+/* A key under another root key is proved by its own loads, and tells of nobody else's. */
+START_TEST(test_another_root_key)
+{
+	struct stamp began;
+
+	warm_up();
+	rig.apart = true;
+	cacherig_advance(&rig, BOUND);
+	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+	cacherig_advance(&rig, BOUND - 1);
+	began = stamp_now();
+	custody_confirmed(rig.custody, &began);
+	ck_assert_int_eq(get_warm(&rig, key1), ERR_OK);
+	cacherig_advance(&rig, 1);
+	ck_assert_int_eq(get_warm(&rig, key2), ERR_OK);
+	ck_assert_uint_eq(rig.loads, 1);
+	ck_assert(!get_rides(&rig, key1, ERR_NO_ROOT_KEY)); /* it was asked for */
+	ck_assert_uint_eq(rig.loads, 2);
+	ck_assert_int_eq(state(), CUSTODY_FRESH);
+	ck_assert_uint_eq(cacherig_kept(&rig), 32);
+	ck_assert_int_eq(get_warm(&rig, key2), ERR_OK);
+	verdict(ERR_NO_ROOT_KEY);
+	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+	ck_assert_int_eq(state(), CUSTODY_REVOKED); /* that the other is there is no news of it */
+	rig.apart = false; /* rewrapped */
+	cacherig_advance(&rig, BOUND);
+	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+	ck_assert_int_eq(state(), CUSTODY_FRESH);
+	cacherig_advance(&rig, BOUND);
+	began = stamp_now();
+	custody_confirmed(rig.custody, &began);
+	ck_assert_int_eq(get_warm(&rig, key1), ERR_OK);
+}
+END_TEST
+
 /* Three refusals over a third of the bound. */
 static const struct {
 	int64_t at_s[4]; /* after the first */
@@ -600,6 +635,7 @@ main(void)
 	tcase_add_test(t, test_check_of_before);
 	tcase_add_test(t, test_load_finds_out);
 	tcase_add_test(t, test_own_root_keys);
+	tcase_add_test(t, test_another_root_key);
 	tcase_add_loop_test(t, test_denials, 0, (int)(sizeof(denials) / sizeof(denials[0])));
 	tcase_add_test(t, test_success_between_denials);
 	tcase_add_test(t, test_denial_is_not_ridden_out);

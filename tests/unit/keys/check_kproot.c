@@ -307,6 +307,33 @@ START_TEST(test_complaints)
 }
 END_TEST
 
+/* A key that another root key wrapped is told as such, also when that one is gone. */
+START_TEST(test_apart)
+{
+	struct object *o = stored_key();
+	struct kpjob j[2] = {{false}};
+	struct vault_unwrap u[2];
+
+	add_tenant("another-root");
+	for (int i = 0; i < 2; i++) {
+		u[i] = (struct vault_unwrap){
+		    .wait = {.done = kpjob_done, .owner = &j[i]}, .object = o};
+		rig->root_state = i == 0 ? 1 : 5;
+		other->ops->unwrap(other, &u[i]);
+		kprig_run(rig, &j[i]);
+		ck_assert_int_eq(j[i].e, i == 0 ? ERR_OK : ERR_NO_ROOT_KEY);
+		ck_assert(u[i].apart);
+		secret_unref(u[i].key);
+	}
+	rig->root_state = 1;
+	j[0].done = u[0].apart = false;
+	rig->vault->ops->unwrap(rig->vault, &u[0]);
+	kprig_run(rig, &j[0]);
+	ck_assert(!u[0].apart && !u[0].stale);
+	secret_unref(u[0].key);
+}
+END_TEST
+
 /* The canary and what was learned stay while one vault does; news under way ends with the last. */
 START_TEST(test_life)
 {
@@ -354,6 +381,7 @@ main(void)
 	tcase_add_test(t, test_interactive_first);
 	tcase_add_test(t, test_breaker);
 	tcase_add_test(t, test_complaints);
+	tcase_add_test(t, test_apart);
 	tcase_add_test(t, test_life);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
