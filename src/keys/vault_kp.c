@@ -257,6 +257,11 @@ unwrap_found(struct wait *w, enum err e)
 	unwrap_step(u, e);
 }
 
+/*
+ * The lists of the watch cannot stand for the look at the record, however fresh they are.  They tell
+ * what happened lately: not what happened while no gateway ran, or what was purged since; and the
+ * ledger does not know of what is only withdrawn.  Side by side, both cost one round trip.
+ */
 static void
 kp_unwrap(struct vault *vault, struct vault_unwrap *unwrap)
 {
