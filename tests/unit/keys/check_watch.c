@@ -137,6 +137,7 @@ START_TEST(test_start)
 	round_of();
 	ck_assert_int_ge(fake.asked_since, clock_wall() - OVERLAP_S - 23);
 	ck_assert_int_lt(fake.asked_since, clock_wall() - OVERLAP_S);
+	ck_assert_int_eq(east->since, watch->clock - OVERLAP_S);
 }
 END_TEST
 
@@ -536,14 +537,15 @@ START_TEST(test_rebuild)
 	    GONE_DESTROYED);
 	fake_delete(fake_record(&fake, vault_east, fake_object(&fake, "east", 503), 1),
 	    GONE_WITHDRAWN);
+	fake_delete(fake_record(&fake, vault_east, o, 0), GONE_DESTROYED); /* retired long ago */
 	fake_record(&fake, vault_west, fake_object(&fake, "west", 1), 1);
 	for (size_t i = 0; i < fake.count; i++)
 		fake.records[i].when = 1000;
 	rebuild(east, &j);
 	finish(&j);
 	ck_assert_int_eq(j.e, ERR_OK);
-	ck_assert_uint_eq(j.r.records, 123);
-	ck_assert_uint_eq(j.r.done, 123);
+	ck_assert_uint_eq(j.r.records, 124);
+	ck_assert_uint_eq(j.r.done, 124);
 	ck_assert_uint_eq(j.r.adopted, 120);
 	ck_assert_uint_eq(j.r.foreign, 1);
 	ck_assert_uint_eq(j.r.left, 0);
