@@ -30,6 +30,9 @@ class CloudCase(kf.Case):
         self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
         self.cloud = cloud.Cloud(directory)
         self.addCleanup(self.cloud.stop)
+        self.begin()
+
+    def begin(self):
         self.gw = self.gateway(tenants=[self.tenant()])
         kf.eventually(lambda: self.gw.metrics()["watch_rounds_total"] >= 2 or
                       self.gw.metrics()["watch_failures_total"] >= 1, "the first rounds", 20)
@@ -380,6 +383,82 @@ class Sealed(CloudCase):
             self.assert_reason(c.do(on("Get", uid)), "CryptographicFailure")
             self.cloud.settings(sealed=0)
             kf.eventually(lambda: c.do(on("Get", uid)).status == ttlv.SUCCESS, "the key again", 30)
+
+
+class Shared(CloudCase):
+    """Three tenants under one root key, each with a prefix of its own."""
+
+    def begin(self):
+        self.cloud.clear_journal()
+        self.tenants = {name: self.tenant_of(name) for name in "abc"}
+        self.gw = self.gateway(tenants=list(self.tenants.values()))
+        kf.eventually(lambda: self.gw.metrics()["watch_rounds_total"] >= 2, "the first rounds", 20)
+
+    def tenant_of(self, name, options=QUIET):
+        return kf.Tenant(name, kf.AUTHORITY.make("vcenter-" + name), options=options,
+                         vault=self.cloud.vault(prefix="kmip-" + name))
+
+    def reload(self, names, **options):
+        self.gw.tenants = [self.tenant_of(n, options[n]) if n in options else self.tenants[n]
+                           for n in names]
+        self.gw.configure()
+        self.gw.control("reload")
+
+    def client(self, name):
+        return self.gw.client(self.tenants[name].certificates[0])
+
+    def cached(self):
+        return sorted(key["tenant"] for key in self.gw.control("cache list")[0])
+
+    def test_one_watch(self):
+        self.assertEqual(self.gw.metrics()["watch_rounds_total"], 2)
+        self.assertEqual(self.calls(), {"iam.token": 1, "kms.secrets.wrap": 1,
+                                        "kms.secrets.unwrap": 1, "kms.secrets.list": 2})
+
+    def test_tenants_come_and_go(self):
+        keys = {}
+        for name in "abc":
+            with self.client(name) as c:
+                uid = c.create()
+                keys[name] = uid, c.key(uid)
+        self.assertEqual(self.cached(), ["a", "b", "c"])
+        self.reload("ac")
+        kf.eventually(lambda: self.cached() == ["a", "c"], "the keys of b out of memory")
+        self.cloud.clear_journal()
+        for name in "ac":
+            with self.client(name) as c:
+                self.assertEqual(c.key(keys[name][0]), keys[name][1])
+        self.assertEqual(self.calls(), {})
+        self.assertEqual(self.cloud.records(keys["b"][0], "kmip-b"), ["kmip-b_" + keys["b"][0]])
+        self.reload("abc")
+        with self.client("b") as c:
+            self.assertEqual(c.key(keys["b"][0]), keys["b"][1])
+        self.gw.assert_idle()
+
+    def test_a_shorter_bound_holds_after_a_reload(self):
+        with self.client("a") as a, self.client("c") as c:
+            kept, gone = a.create(), c.create()
+            key = a.key(kept)
+            c.key(gone)
+            self.reload("abc", c='revocation-bound = "5s"')
+        with self.client("a") as a, self.client("c") as c:
+            self.assertEqual(c.do(on("Get", gone)).status, ttlv.SUCCESS)
+            record = next(k["id"] for k in self.cloud.call(
+                "GET", "/keys?limit=5000&extractable=true").json["resources"]
+                          if k["name"] == "kmip-c_" + gone)
+            self.cloud.customer(record, "delete")
+            kf.eventually(lambda: c.do(on("Get", gone)).status != ttlv.SUCCESS,
+                          "the end of the key that was deleted", 30)
+            self.assert_reason(c.do(on("Get", gone)), "ItemNotFound")
+            self.assertEqual(a.key(kept), key)
+
+    def test_rebuild_of_one(self):
+        for name in "ab":
+            with self.client(name) as c:
+                c.create()
+        said = self.gw.control("keys rebuild", "tenant=a")
+        self.assertEqual(said[-1], {"tenant": "a", "records": 1, "done": 1, "adopted": 0,
+                                    "foreign": 0, "left": 0})
 
 
 if __name__ == "__main__":
