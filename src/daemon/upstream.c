@@ -11,7 +11,13 @@
 #include "base/log.h"
 #include "keys/vault_kp.h"
 
-enum { CONNECTIONS_MAX = 64, PER_HOST_MAX = 32, SETTINGS_MAX = 32 * 1024, WHY_MAX = 4096, CONNECTION_NAME_MAX = 160 };
+enum {
+	CONNECTIONS_MAX = 64,
+	PER_HOST_MAX = 32,
+	SETTINGS_MAX = 32 * 1024,
+	WHY_MAX = 4096,
+	CONNECTION_NAME_MAX = 160,
+};
 #define CONNECT_TIMEOUT (3 * NS_PER_S)
 
 struct upstream {

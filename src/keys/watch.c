@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The watch: when to ask, from when on, and what the answer says about the custody.  Rounds and full
- * passes go on side by side, so that a long one delays no proof.
+ * The watch: when to ask, from when on, and what the answer says about the custody.  Rounds and
+ * full passes go on side by side, so that a long one delays no proof.
  */
 #include "keys/watch.h"
 
