@@ -194,7 +194,10 @@ unanswered(struct kpcall *c)
 	c->class = KP_DOWN;
 	snprintf(c->error.text, sizeof(c->error.text), "%s", http_fail_name(f));
 	kplimit_leave(c->link->limit, &c->slot,
-	    f == HTTP_LOCAL || f == HTTP_TOO_LARGE ? KPLIMIT_UNKNOWN : KPLIMIT_OUTAGE, -1);
+	    f == HTTP_LOCAL || f == HTTP_TOO_LARGE || (f == HTTP_TIMEOUT && c->hurried)
+		? KPLIMIT_UNKNOWN
+		: KPLIMIT_OUTAGE,
+	    -1);
 	c->lost = c->once && c->http.sent;
 	if (f == HTTP_LOCAL)
 		finish(c, ERR_NO_MEMORY);
@@ -265,6 +268,7 @@ placed(struct wait *w, enum err e)
 	c->http.answer_max = c->answer_max;
 	c->http.once = c->once;
 	c->http.deadline = attempt_by < c->deadline ? attempt_by : c->deadline;
+	c->hurried = c->deadline - clock_now() < c->link->attempt_ns / 2;
 	http_start(c->link->http, &c->http);
 }
 
@@ -302,7 +306,8 @@ on_deadline(struct timer *t)
 		c->class = KP_DOWN;
 		c->lost = c->once && c->http.sent;
 		wait_cancel(&c->http.wait);
-		kplimit_leave(c->link->limit, &c->slot, KPLIMIT_OUTAGE, -1);
+		kplimit_leave(c->link->limit, &c->slot,
+		    c->hurried ? KPLIMIT_UNKNOWN : KPLIMIT_OUTAGE, -1);
 	}
 	finish(c, ERR_DEADLINE);
 }

@@ -60,6 +60,7 @@ struct kpcall {
 	struct buf url;
 	const char *headers[8];
 	bool renewed;
+	bool hurried; /* the attempt had so little time that its end says nothing of the instance */
 	int64_t began;
 };
 

@@ -10,12 +10,13 @@ enum {
 	OUTAGES_MAX = 5, /* in a row open the breaker */
 	CREEP_S = 60,	 /* from nothing back to the full rate */
 	PROBES_MAX = 2,	 /* a Get makes two calls at once */
-	BACKGROUND_PART =
-	    4, /* of the calls in flight, background work has at most one in so many */
+	BACKGROUND_PART = 4, /* of the calls in flight, background work has at most one in so many */
+	BACKGROUND_EVERY = 8, /* nor is it passed over more often: what revokes keys is among it */
 };
 #define OPEN_NS (1 * NS_PER_S)
 #define OPEN_MAX_NS (16 * NS_PER_S)
 #define HALVE_NS (1 * NS_PER_S)
+#define HOLD_MAX_NS (30 * NS_PER_S) /* then it is asked whether it still means that */
 
 static void pump(struct kplimit *l);
 
@@ -83,13 +84,14 @@ next_slot(struct kplimit *l)
 {
 	unsigned background_max = (l->in_flight_max + BACKGROUND_PART - 1) / BACKGROUND_PART;
 
-	if (l->in_flight >= l->in_flight_max)
+	bool wanted = !list_empty(&l->queue[0]);
+	bool may = !list_empty(&l->queue[1]) && l->background < background_max;
+
+	if (l->in_flight >= l->in_flight_max || (!wanted && !may))
 		return NULL;
-	if (!list_empty(&l->queue[0]))
-		return CONTAINER_OF(l->queue[0].next, struct kpslot, wait.link);
-	if (!list_empty(&l->queue[1]) && l->background < background_max)
+	if (may && (!wanted || l->passed_over >= BACKGROUND_EVERY))
 		return CONTAINER_OF(l->queue[1].next, struct kpslot, wait.link);
-	return NULL;
+	return CONTAINER_OF(l->queue[0].next, struct kpslot, wait.link);
 }
 
 static void
@@ -98,6 +100,7 @@ let_in(struct kplimit *l, struct kpslot *s)
 	l->tokens -= 1;
 	l->in_flight++;
 	l->background += s->background;
+	l->passed_over = s->background || list_empty(&l->queue[1]) ? 0 : l->passed_over + 1;
 	s->in = true;
 	s->probe = kplimit_is_open(l);
 	l->probing += s->probe;
@@ -172,6 +175,8 @@ halve(struct kplimit *l, int64_t hold_ns)
 		l->tokens = l->tokens < l->rate ? l->tokens : l->rate;
 		l->throttled = now;
 	}
+	if (hold_ns > HOLD_MAX_NS)
+		hold_ns = HOLD_MAX_NS;
 	if (hold_ns > 0 && now + hold_ns > l->held_until)
 		l->held_until = now + hold_ns;
 }

@@ -2,7 +2,7 @@
 /*
  * How many calls one Key Protect instance is sent, and whether any: a rate that halves when the
  * instance complains and creeps back, a ceiling on calls in flight, those that somebody waits for
- * ahead of background work; and a breaker that fails calls at once while nothing answers.
+ * ahead of background work, but for a small share; and a breaker that fails calls at once while nothing answers.
  */
 #ifndef KPLIMIT_H
 #define KPLIMIT_H
@@ -23,6 +23,7 @@ struct kplimit {
 	/* private */
 	struct list queue[2]; /* interactive, background */
 	unsigned in_flight, background;
+	unsigned passed_over; /* how often in a row background work was */
 	double rate, tokens;	     /* calls a second; calls that may go now */
 	int64_t counted;	     /* up to when tokens were added */
 	int64_t throttled;	     /* when the rate was last halved */

@@ -609,6 +609,28 @@ START_TEST(test_breaker)
 }
 END_TEST
 
+/* A call that was left with a moment only says nothing of the instance when the moment is over. */
+START_TEST(test_no_time_is_no_outage)
+{
+	struct kpjob j;
+	struct vault_make m;
+
+	rig->fault = (struct spoiled){"POST", "/wrap", 99, SPOIL_HANG_BEFORE, 0, NULL, NULL};
+	for (int i = 0; i < 12; i++) {
+		j = (struct kpjob){false};
+		m = (struct vault_make){.wait = {.done = kpjob_done, .owner = &j},
+		    .object = kprig_object(rig, 256),
+		    .arena = rig->arena,
+		    .terms.deadline = clock_now() + 300 * NS_PER_MS};
+		rig->vault->ops->make(rig->vault, &m);
+		kprig_run(rig, &j);
+		ck_assert_int_eq(j.e, ERR_DEADLINE);
+	}
+	rig->fault.times = 0;
+	ck_assert_int_eq(kprig_make(rig, kprig_object(rig, 256), NULL), ERR_OK);
+}
+END_TEST
+
 START_TEST(test_cancel_and_free)
 {
 	struct object *o = stored_key(), *fresh = kprig_object(rig, 256);
@@ -716,6 +738,7 @@ main(void)
 	tcase_add_test(t, test_interactive_first);
 	tcase_add_test(t, test_deadline);
 	tcase_add_test(t, test_breaker);
+	tcase_add_test(t, test_no_time_is_no_outage);
 	tcase_add_test(t, test_cancel_and_free);
 	tcase_add_test(t, test_no_secure_memory);
 	tcase_add_test(t, test_params);
