@@ -35,8 +35,8 @@ struct iam_set *iam_set_new(struct loop *l, struct http *h);
 void iam_set_free(struct iam_set *s);
 
 /*
- * The one for this credential and URL: a new one, or one that others use (then `event` and `route`
- * are theirs).  Nothing is fetched until somebody asks.  ERR_CONFIG: not one credential.
+ * The one for this credential, URL and way there: a new one, or one that others use (then `event`
+ * is theirs).  Nothing is fetched until somebody asks.  ERR_CONFIG: not one credential.
  */
 CHECKED enum err iam_get(struct iam_set *s, const struct iam_params *p, struct iam **out);
 struct iam *iam_ref(struct iam *i);

@@ -34,6 +34,8 @@ enum {
 #define BACKOFF_NS (1 * NS_PER_S)
 #define BACKOFF_MAX_NS (30 * NS_PER_S)
 #define DENIED_NS (60 * NS_PER_S)
+#define HOLD_MAX_NS (60 * NS_PER_S) /* however long IAM wants to be left alone */
+#define WAIT_MAX_NS (10 * NS_PER_S) /* nobody is kept waiting for an attempt that is further off */
 #define FORCED_NS (30 * NS_PER_S) /* a newer token than this old is not asked for twice */
 #define MARGIN_NS (10 * NS_PER_S) /* before its end a token is not used any more */
 
@@ -163,7 +165,9 @@ hopeless(const struct iam *i)
 {
 	if (i->renewing || clock_now() >= i->not_before)
 		return false;
-	return i->state == IAM_DENIED ? !replaced(i) : i->failures >= FAILURES_MAX;
+	if (i->state == IAM_DENIED)
+		return !replaced(i);
+	return i->failures >= FAILURES_MAX || i->not_before - clock_now() > WAIT_MAX_NS;
 }
 
 static void
@@ -253,7 +257,7 @@ failed(struct iam *i, enum iam_state state, int64_t delay, const char *what, con
 	if (timer_set(i->set->loop, &i->timer, i->not_before) != ERR_OK)
 		i->not_before = 0; /* whoever asks next starts it */
 	set_state(i, state, what, detail);
-	if (state == IAM_DENIED || i->failures >= FAILURES_MAX)
+	if (state == IAM_DENIED || i->failures >= FAILURES_MAX || delay > WAIT_MAX_NS)
 		serve(i, error_of(i), false);
 	else
 		serve(i, error_of(i), true);
@@ -266,7 +270,7 @@ failed_for_now(struct iam *i, const char *detail)
 
 	delay = jitter(delay < BACKOFF_MAX_NS ? delay : BACKOFF_MAX_NS);
 	if (i->call.retry_after_ns > delay)
-		delay = i->call.retry_after_ns;
+		delay = i->call.retry_after_ns < HOLD_MAX_NS ? i->call.retry_after_ns : HOLD_MAX_NS;
 	failed(i, IAM_DOWN, delay, "unavailable", detail);
 }
 
@@ -471,7 +475,8 @@ same_credential(const struct iam *i, const struct iam_params *p)
 {
 	return same(i->url, p->url) && same(i->api_key_file, p->api_key_file) &&
 	       same(i->token_file, p->token_file) && same(i->profile_id, p->profile_id) &&
-	       same(i->profile_name, p->profile_name);
+	       same(i->profile_name, p->profile_name) && same(i->ca_file, p->route.ca_file) &&
+	       same(i->proxy, p->route.proxy);
 }
 
 static bool

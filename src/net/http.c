@@ -18,7 +18,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
-enum { IDLE_MAX_S = 60, LIFETIME_MAX_S = 3600, HEADERS_MAX = 32, RETRY_AFTER_MAX = 64 };
+enum { IDLE_MAX_S = 60, LIFETIME_MAX_S = 3600, HEADERS_MAX = 32, RETRY_AFTER_MAX = 64, RETRY_AFTER_MAX_S = 86400 };
 
 struct http {
 	struct loop *loop;
@@ -173,25 +173,23 @@ fail_of(const struct http_call *c, CURLcode rc)
 	}
 }
 
-/* Retry-After in seconds, or as a date by the server's own clock. */
+/* Retry-After in seconds, or as a date by the server's own clock; at most a day. */
 static int64_t
 retry_after(const struct http_call *c)
 {
-	int64_t when, now = c->date >= 0 ? c->date : clock_wall();
+	int64_t s, when;
 	char *end;
-	long s;
 
 	if (c->retry_after == NULL)
 		return -1;
-	s = strtol(c->retry_after, &end, 10);
-	if (end != c->retry_after && *end == '\0')
-		when = now + (s < 0 ? 0 : s);
-	else
+	s = strtoll(c->retry_after, &end, 10);
+	if (end == c->retry_after || *end != '\0') {
 		when = curl_getdate(c->retry_after, NULL);
-	if (when < 0)
-		return -1;
-	s = when > now ? (long)(when - now) : 0;
-	return (s > 86400 ? 86400 : s) * NS_PER_S;
+		if (when < 0)
+			return -1;
+		s = when - (c->date >= 0 ? c->date : clock_wall());
+	}
+	return (s < 0 ? 0 : s > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : s) * NS_PER_S;
 }
 
 static void

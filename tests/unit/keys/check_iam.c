@@ -242,6 +242,22 @@ START_TEST(test_retry_after)
 }
 END_TEST
 
+/* One answer may not shut the door for a day: who waits is told, and it is tried again. */
+START_TEST(test_huge_retry_after)
+{
+	struct asked a;
+
+	rig->iam_fault =
+	    (struct spoiled){"POST", "/", 1, SPOIL_STATUS, 429, "Retry-After: 86400\r\n", ""};
+	ask(&a, NULL);
+	pass(300);
+	ck_assert(a.job.done);
+	if (a.want.header != NULL)
+		secret_unref(a.want.header);
+	expect_token(1);
+}
+END_TEST
+
 /* A bad key that is replaced acts at once; a good one at the next renewal or refusal. */
 START_TEST(test_replaced_file)
 {
@@ -338,6 +354,11 @@ START_TEST(test_shared)
 	ck_assert_int_eq(iam_get(rig->set, &p, &other), ERR_OK);
 	ck_assert_ptr_ne(other, rig->iam);
 	iam_unref(other);
+	p.url = rig->iam_url; /* a reload with another way to IAM, while the old one is in use */
+	p.route.proxy = "http://proxy.example:3128";
+	ck_assert_int_eq(iam_get(rig->set, &p, &other), ERR_OK);
+	ck_assert_ptr_ne(other, rig->iam);
+	iam_unref(other);
 	p.profile_id = "Profile-1";
 	ck_assert_int_eq(iam_get(rig->set, &p, &profile), ERR_CONFIG);
 	p.api_key_file = p.profile_id = NULL;
@@ -398,6 +419,7 @@ main(void)
 	tcase_add_loop_test(t, test_failures, 0, (int)(sizeof(failures) / sizeof(*failures)));
 	tcase_add_test(t, test_passing_failure);
 	tcase_add_test(t, test_retry_after);
+	tcase_add_test(t, test_huge_retry_after);
 	tcase_add_test(t, test_replaced_file);
 	tcase_add_test(t, test_newer);
 	tcase_add_test(t, test_file_faults);

@@ -236,6 +236,7 @@ static const struct {
     {"Date: Thu, 09 Oct 2025 09:53:20 GMT\r\nRetry-After: Thu, 09 Oct 2025 09:53:50 GMT\r\n", 30},
     {"Retry-After: Thu, 09 Oct 2024 08:53:30 GMT\r\n", 0},
     {"Retry-After: 99999999999\r\n", 86400},
+    {"Retry-After: 99999999999999999999\r\n", 86400}, /* more than a long */
     {"Retry-After: soon\r\n", -1},
     {"", -1},
 };
