@@ -21,6 +21,8 @@
  */
 struct vault_kp_set;
 struct vault_kp_set *vault_kp_set_new(void); /* NULL without memory */
+/* The most calls that its vaults make at a time, all together. */
+unsigned vault_kp_set_calls_max(const struct vault_kp_set *s);
 void vault_kp_set_free(struct vault_kp_set *s); /* every vault was freed; NULL is allowed */
 
 /* All texts are copied. */

@@ -25,11 +25,14 @@ CHECKED enum err http_init(const char **why);
 void http_fini(void);
 
 struct http_params {
-	unsigned connections_max, per_host_max; /* further calls wait for a connection */
+	/* Further calls wait for a connection, and the time for that is the connection's. */
+	unsigned connections_max, per_host_max;
 	int64_t connect_timeout_ns;		/* name, TCP, proxy and TLS together */
 };
 /* NULL without memory. */
 struct http *http_new(struct loop *l, const struct http_params *p);
+/* For calls that begin from now on. */
+void http_allow(struct http *h, unsigned connections_max, unsigned per_host_max);
 /* No call may be under way. */
 void http_free(struct http *h);
 

@@ -201,10 +201,23 @@ tell_certificates(const struct tls_server *tls)
 	}
 }
 
+/* What descriptors allow, but for those of connections to key managers; wanted 0: all of that. */
+static size_t
+sessions_allowed(const struct keyferryd *d, size_t wanted)
+{
+	size_t upstream = d->upstream != NULL ? upstream_connections_max(d->upstream) : 0;
+	size_t allowed = d->sessions_ceiling;
+
+	allowed -= upstream < allowed / 2 ? upstream : allowed / 2;
+	if (wanted > allowed)
+		LOG(LOG_WARN, "daemon", "sessions-max is more than descriptors allow",
+		    kv_int("sessions-max", (int64_t)wanted), kv_int("allowed", (int64_t)allowed));
+	return wanted == 0 || wanted > allowed ? allowed : wanted;
+}
+
 enum err
 daemon_apply(struct keyferryd *d, const struct config *c, struct buf *why, size_t *closed)
 {
-	size_t sessions_max = c->sessions_max;
 	struct gate_limits limits = {
 	    .request_max = c->request_size_max,
 	    .response_max = c->response_size_max,
@@ -219,13 +232,7 @@ daemon_apply(struct keyferryd *d, const struct config *c, struct buf *why, size_
 
 	if (e != ERR_OK)
 		return e;
-	if (sessions_max > d->sessions_ceiling)
-		LOG(LOG_WARN, "daemon", "sessions-max is more than descriptors allow",
-		    kv_int("sessions-max", (int64_t)sessions_max),
-		    kv_int("allowed", (int64_t)d->sessions_ceiling));
-	if (sessions_max == 0 || sessions_max > d->sessions_ceiling)
-		sessions_max = d->sessions_ceiling;
-	limits.sessions_max = sessions_max;
+	limits.sessions_max = sessions_allowed(d, c->sessions_max);
 	log_set_level(c->log_level);
 	audit_use(d->audit, p.audit_file, c->audit_required);
 	p.audit_file = -1;

@@ -12,8 +12,8 @@
 #include "keys/vault_kp.h"
 
 enum {
-	CONNECTIONS_MAX = 64,
-	PER_HOST_MAX = 32,
+	CONNECTIONS_MAX = 1024,
+	TOKEN_CALLS = 8, /* beside those of vaults */
 	SETTINGS_MAX = 32 * 1024,
 	WHY_MAX = 4096,
 	CONNECTION_NAME_MAX = 160,
@@ -53,8 +53,8 @@ enum err
 upstream_new(struct upstream **out, const struct upstream_params *p, const char **why)
 {
 	const struct http_params hp = {
-	    .connections_max = CONNECTIONS_MAX,
-	    .per_host_max = PER_HOST_MAX,
+	    .connections_max = TOKEN_CALLS,
+	    .per_host_max = TOKEN_CALLS,
 	    .connect_timeout_ns = CONNECT_TIMEOUT,
 	};
 	struct upstream *u = alloc_zero(sizeof(*u));
@@ -228,6 +228,23 @@ same_settings(struct upstream *u, const struct buf *settings)
 	return NULL;
 }
 
+/* Calls are limited by instance; none of them shall wait for a connection besides. */
+static void
+allow_connections(struct upstream *u)
+{
+	unsigned max = upstream_connections_max(u);
+
+	http_allow(u->http, max, max);
+}
+
+unsigned
+upstream_connections_max(const struct upstream *u)
+{
+	unsigned max = vault_kp_set_calls_max(u->set) + TOKEN_CALLS;
+
+	return max < CONNECTIONS_MAX ? max : CONNECTIONS_MAX;
+}
+
 /* --- connections --- */
 
 static void
@@ -389,6 +406,7 @@ upstream_vault(struct upstream *u, const struct config_tenant *c, struct vault *
 			return e;
 		}
 		list_append(&u->vaults, &s->link);
+		allow_connections(u);
 	}
 	s->refs++;
 	*out = s->vault;
@@ -443,4 +461,5 @@ upstream_release(struct upstream *u, struct vault *v)
 		return;
 	list_remove(&s->link);
 	shared_free(s);
+	allow_connections(u);
 }

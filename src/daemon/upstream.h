@@ -45,6 +45,8 @@ struct custody *upstream_custody(struct upstream *u, const struct vault *v);
 struct watch_tenant *upstream_watch(struct upstream *u, const struct vault *v);
 /* Takes the tenant's times into use. */
 void upstream_set(struct upstream *u, const struct vault *v, const struct cache_terms *terms);
+/* The most connections that all of it has at a time. */
+unsigned upstream_connections_max(const struct upstream *u);
 void upstream_release(struct upstream *u, struct vault *v);
 
 #endif

@@ -30,6 +30,16 @@ vault_kp_set_free(struct vault_kp_set *s)
 	alloc_free(s);
 }
 
+unsigned
+vault_kp_set_calls_max(const struct vault_kp_set *s)
+{
+	unsigned calls = 0;
+
+	LIST_FOREACH (link, &s->instances)
+		calls += CONTAINER_OF(link, struct kpinstance, link)->limit.in_flight_max;
+	return calls;
+}
+
 static bool
 same(const char *a, const char *b)
 {

@@ -333,10 +333,16 @@ http_new(struct loop *l, const struct http_params *p)
 	curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, want_time);
 	curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
 	curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-	curl_multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)p->connections_max);
-	curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)p->per_host_max);
-	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)p->connections_max);
+	http_allow(h, p->connections_max, p->per_host_max);
 	return h;
+}
+
+void
+http_allow(struct http *h, unsigned connections_max, unsigned per_host_max)
+{
+	curl_multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)connections_max);
+	curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)per_host_max);
+	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)connections_max);
 }
 
 void

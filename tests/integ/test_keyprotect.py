@@ -8,6 +8,7 @@ import shutil
 import statistics
 import tempfile
 import time
+import uuid
 
 import cloud
 import kf
@@ -18,6 +19,43 @@ QUIET = 'revocation-bound = "1h"'  # after its first rounds the watch keeps stil
 KEY_COMPROMISE = 2
 GONE = (DESTROYED, DESTROYED_COMPROMISED)
 QUICK = 'call-timeout = "400ms"\n    operation-timeout = "1500ms"'
+
+
+class ManyCalls(kf.Case):
+    def test_busy_instances_on_one_host_are_no_outage(self):
+        """Each instance has its ceiling of calls, and no call waits for a connection besides."""
+        directory = tempfile.mkdtemp(prefix="keyferry-cloud-")
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        c = cloud.Cloud(directory)
+        self.addCleanup(c.stop)
+        ids = [c.instance, str(uuid.uuid4())]
+        c.admin("POST", "/setup", {"instances": [{"id": i, "root-keys": ["root"]} for i in ids]})
+        c.identity("Manager", [{"instance": i, "roles": ["Manager"]} for i in ids])
+        tenants = []
+        for n, instance in enumerate(ids):
+            c.instance = instance
+            tenants.append(kf.Tenant("t%d" % n, kf.AUTHORITY.make("client-%d" % n), options=QUIET,
+                                     vault=c.vault(root="root")))
+        gw = self.gateway(tenants=tenants)
+        uids = []
+        for t in tenants:
+            with gw.client(t.certificates[0]) as k:
+                uids.append([k.create() for _ in range(16)])
+        kf.eventually(lambda: gw.metrics()["watch_rounds_total"] >= 4, "the first rounds", 20)
+        gw.control("cache flush")
+        before = gw.metrics()["keyprotect_outages_total"]
+        c.fault(operation="kms.secrets.unwrap", delay_ms=3300)
+        failed = []
+
+        def fetch(i):
+            n, m = divmod(i, 16)
+            with gw.client(tenants[n].certificates[0]) as k:
+                result = k.do(on("Get", uids[n][m]))
+                if result.status != ttlv.SUCCESS:
+                    failed.append(repr(result))
+        kf.in_parallel(32, fetch)
+        self.assertEqual(failed, [])
+        self.assertEqual(gw.metrics()["keyprotect_outages_total"], before)
 
 
 class CloudCase(kf.Case):
