@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Look-ups in a shared vault of objects that the ledger does not know, or whose record is gone:
- * one at a time for each object however many ask, remembered for some time when there is nothing,
- * and those that find nothing are rationed for each client, so that nobody can hammer the key
- * manager through us.
+ * one at a time for each object however many ask, remembered for some time when there is nothing.
+ * Those for what nobody here has ever heard of are few at a time, the others waiting, and behind what
+ * others wait for unless the object can have been made a moment ago; and those that find nothing are
+ * rationed for each client.  So nobody can hammer the key manager through us.
  */
 #ifndef KEYS_LOOKUP_H
 #define KEYS_LOOKUP_H
@@ -22,8 +23,8 @@ void lookups_free(struct lookups *ls);
 
 struct lookup {
 	/*
-	 * ERR_OK: the ledger has all that the vault has.  ERR_NO_OBJECT: there is none.  ERR_BUSY: the
-	 * client has wanted too many.  ERR_INTEGRITY, and other errors of vault and ledger.
+	 * ERR_OK: the ledger has all that the vault has.  ERR_NO_OBJECT: there is none.  ERR_BUSY: too
+	 * many that this client wanted were not there, or too many wait.  ERR_INTEGRITY, and other errors of vault and ledger.
 	 */
 	struct wait wait;
 
@@ -33,6 +34,7 @@ struct lookup {
 	const char *tenant, *uid;
 	const uint8_t *client; /* LOOKUP_CLIENT_LEN bytes, or NULL: on our own account */
 	const char *record_id; /* where a list shows it, or NULL */
+	bool known;	       /* the ledger has it: neither rationed nor kept waiting */
 	enum vault_gone gone;  /* what became of the record that was known */
 	struct vault_terms terms;
 };

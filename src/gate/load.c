@@ -21,7 +21,7 @@ looked_up(struct request *rq, enum err e)
 }
 
 static void
-ask_vault(struct request *rq, enum vault_gone gone)
+ask_vault(struct request *rq, bool known, enum vault_gone gone)
 {
 	rq->lookup = (struct lookup){
 	    .vault = rq->p.tenant->vault,
@@ -29,6 +29,7 @@ ask_vault(struct request *rq, enum vault_gone gone)
 	    .tenant = rq->p.tenant->id,
 	    .uid = rq->load.uid,
 	    .client = rq->p.sha256,
+	    .known = known,
 	    .gone = gone,
 	    .terms.deadline = rq->p.deadline,
 	};
@@ -41,7 +42,7 @@ static void
 rq_loaded(struct request *rq, enum err e)
 {
 	if (e == ERR_NO_OBJECT && rq->p.tenant->lookups != NULL && !rq->looked_up) {
-		ask_vault(rq, GONE_UNKNOWN);
+		ask_vault(rq, false, GONE_UNKNOWN);
 		return;
 	}
 	if (e == ERR_OK && rq->object == NULL) {
@@ -89,7 +90,7 @@ rq_reload(struct request *rq, enum vault_gone gone, void (*next)(struct request 
 {
 	rq->load_next = next;
 	rq->object = NULL;
-	ask_vault(rq, gone);
+	ask_vault(rq, true, gone);
 }
 
 const struct object *

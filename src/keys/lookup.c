@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Look-ups: one flight for each object, a memory of what was not there, a ration for each client. */
+/*
+ * Look-ups: one flight for each object, a queue before it for strangers, a memory of what was not
+ * there, a ration for each client.
+ */
 #include "keys/lookup.h"
 
 #include <stdio.h>
@@ -12,7 +15,14 @@
 #include "base/metric.h"
 #include "keys/adopt.h"
 
-enum { ABSENT_MAX = 1024, CLIENTS_MAX = 256, BURST = 50, PER_SECOND = 2 };
+enum {
+	ABSENT_MAX = 1024,
+	CLIENTS_MAX = 256,
+	BURST = 50,
+	PER_SECOND = 2,
+	STRANGERS_MAX = 16,  /* under way at a time */
+	FLIGHTS_MAX = 4096,  /* those that wait included */
+};
 #define ABSENT_NS (60 * NS_PER_S)
 #define ABSENT_NEW_NS (2 * NS_PER_S) /* for an object that may be on its way */
 #define NEW_MS (60 * 1000)
@@ -22,7 +32,7 @@ struct absent {
 	int64_t until; /* clock_now() time */
 };
 
-/* A token bucket: what was found costs nothing in the end. */
+/* A token bucket: what was found costs nothing. */
 struct ration {
 	uint8_t client[LOOKUP_CLIENT_LEN];
 	double left;
@@ -31,7 +41,9 @@ struct ration {
 
 struct lookups {
 	struct loop *loop;
-	struct list flights;
+	struct list flights, waiting; /* waiting: strangers that are not under way yet */
+	size_t count, strangers;      /* flights; strangers under way */
+	struct defer turn;
 	uint64_t seed;
 	struct absent absent[ABSENT_MAX];
 	size_t next_absent;
@@ -43,10 +55,13 @@ struct flight {
 	struct lookups *ls;
 	struct list waiters;
 	struct adopt adopt;
-	bool rationed;
+	bool stranger; /* of an object that nobody here has heard of */
+	struct list queue;
 	uint8_t client[LOOKUP_CLIENT_LEN];
 	char tenant[TENANT_ID_MAX + 1], uid[UID_TEXT_LEN + 1], record_id[UID_TEXT_LEN + 1];
 };
+
+static void on_turn(struct defer *d);
 
 struct lookups *
 lookups_new(struct loop *l)
@@ -58,7 +73,9 @@ lookups_new(struct loop *l)
 		return NULL;
 	}
 	ls->loop = l;
+	ls->turn.fn = on_turn;
 	list_init(&ls->flights);
+	list_init(&ls->waiting);
 	return ls;
 }
 
@@ -134,7 +151,7 @@ ration_of(struct lookups *ls, const uint8_t *client)
 }
 
 static bool
-take_ration(struct lookups *ls, const uint8_t *client)
+has_ration(struct lookups *ls, const uint8_t *client)
 {
 	struct ration *r = ration_of(ls, client);
 	int64_t now = clock_now();
@@ -142,19 +159,13 @@ take_ration(struct lookups *ls, const uint8_t *client)
 	r->left += (double)(now - r->when) / (double)NS_PER_S * PER_SECOND;
 	r->left = r->left > BURST ? BURST : r->left;
 	r->when = now;
-	if (r->left < 1)
-		return false;
-	r->left -= 1;
-	return true;
+	return r->left >= 1;
 }
 
 static void
-give_back(struct lookups *ls, const uint8_t *client)
+take_ration(struct lookups *ls, const uint8_t *client)
 {
-	struct ration *r = ration_of(ls, client);
-
-	if (r->left < BURST)
-		r->left += 1;
+	ration_of(ls, client)->left -= 1;
 }
 
 /* --- flights --- */
@@ -167,8 +178,9 @@ land(struct flight *f, enum err e)
 
 	if (e == ERR_NO_OBJECT)
 		remember_absent(ls, f);
-	else if (f->rationed)
-		give_back(ls, f->client);
+	if (e == ERR_NO_OBJECT && f->stranger)
+		take_ration(ls, f->client);
+	ls->count--;
 	list_remove(&f->link);
 	list_init(&waiters);
 	list_move_all(&waiters, &f->waiters);
@@ -181,7 +193,45 @@ land(struct flight *f, enum err e)
 static void
 adopted(struct wait *w, enum err e)
 {
-	land(CONTAINER_OF(w, struct flight, adopt.wait), e);
+	struct flight *f = CONTAINER_OF(w, struct flight, adopt.wait);
+	struct lookups *ls = f->ls;
+
+	ls->strangers -= f->stranger;
+	if (!list_empty(&ls->waiting))
+		loop_defer(ls->loop, &ls->turn);
+	land(f, e);
+}
+
+static void
+fly(struct flight *f)
+{
+	f->ls->strangers += f->stranger;
+	metric_inc(METRIC_LOOKUPS_TOTAL);
+	adopt_start(&f->adopt);
+}
+
+static void
+refuse(struct flight *f)
+{
+	metric_inc(METRIC_LOOKUPS_REFUSED_TOTAL);
+	land(f, ERR_BUSY);
+}
+
+static void
+on_turn(struct defer *d)
+{
+	struct lookups *ls = CONTAINER_OF(d, struct lookups, turn);
+	struct flight *f;
+
+	while (ls->strangers < STRANGERS_MAX && !list_empty(&ls->waiting)) {
+		f = CONTAINER_OF(list_pop(&ls->waiting), struct flight, queue);
+		if (list_empty(&f->waiters))
+			land(f, ERR_CANCELLED); /* all have left */
+		else if (has_ration(ls, f->client))
+			fly(f);
+		else
+			refuse(f);
+	}
 }
 
 /* The flight goes on: what it brings is for the ledger. */
@@ -203,16 +253,23 @@ flight_of(struct lookups *ls, const struct lookup *w)
 	return NULL;
 }
 
+/* Who made it may be asking on another connection right now. */
+static bool
+is_recent(const char *uid)
+{
+	return clock_wall_ms() - text_uuid7_ms(uid) < NEW_MS;
+}
+
 static struct flight *
-take_off(struct lookups *ls, const struct lookup *w)
+flight_new(struct lookups *ls, const struct lookup *w)
 {
 	struct flight *f = alloc_zero(sizeof(*f));
 
 	if (f == NULL)
 		return NULL;
 	f->ls = ls;
-	f->rationed = w->client != NULL;
-	if (f->rationed)
+	f->stranger = w->client != NULL && !w->known;
+	if (f->stranger)
 		memcpy(f->client, w->client, sizeof(f->client));
 	list_init(&f->waiters);
 	snprintf(f->tenant, sizeof(f->tenant), "%s", w->tenant);
@@ -228,9 +285,28 @@ take_off(struct lookups *ls, const struct lookup *w)
 	f->adopt.record_id = w->record_id != NULL ? f->record_id : NULL;
 	f->adopt.gone = w->gone;
 	f->adopt.terms = w->terms;
+	f->adopt.terms.background |= f->stranger && !is_recent(f->uid);
 	list_append(&ls->flights, &f->link);
-	metric_inc(METRIC_LOOKUPS_TOTAL);
+	ls->count++;
 	return f;
+}
+
+/* What can be said without a look. */
+static enum err
+foresee(struct lookups *ls, const struct lookup *w)
+{
+	if (w->client == NULL)
+		return ERR_OK;
+	if (is_absent(ls, w->tenant, w->uid))
+		return ERR_NO_OBJECT;
+	if (w->known)
+		return ERR_OK;
+	if (text_uuid7_ms(w->uid) == 0)
+		return ERR_NO_OBJECT; /* none of ours is called so */
+	if (has_ration(ls, w->client) && ls->count < FLIGHTS_MAX)
+		return ERR_OK;
+	metric_inc(METRIC_LOOKUPS_REFUSED_TOTAL);
+	return ERR_BUSY;
 }
 
 void
@@ -238,26 +314,24 @@ lookup_start(struct lookups *ls, struct lookup *w)
 {
 	struct flight *f = flight_of(ls, w);
 	bool joins = f != NULL;
+	enum err e = joins ? ERR_OK : foresee(ls, w);
 
-	if (!joins && w->client != NULL && is_absent(ls, w->tenant, w->uid)) {
-		wait_finish_soon(ls->loop, &w->wait, ERR_NO_OBJECT);
-		return;
+	if (!joins && e == ERR_OK) {
+		f = flight_new(ls, w);
+		e = f != NULL ? ERR_OK : ERR_NO_MEMORY;
 	}
-	if (!joins && w->client != NULL && !take_ration(ls, w->client)) {
-		metric_inc(METRIC_LOOKUPS_REFUSED_TOTAL);
-		wait_finish_soon(ls->loop, &w->wait, ERR_BUSY);
-		return;
-	}
-	if (!joins)
-		f = take_off(ls, w);
-	if (f == NULL) {
-		wait_finish_soon(ls->loop, &w->wait, ERR_NO_MEMORY);
+	if (e != ERR_OK) {
+		wait_finish_soon(ls->loop, &w->wait, e);
 		return;
 	}
 	w->wait.cancel = leave;
 	list_append(&f->waiters, &w->wait.link);
-	if (!joins)
-		adopt_start(&f->adopt);
+	if (joins)
+		return;
+	if (f->stranger && ls->strangers >= STRANGERS_MAX)
+		list_append(&ls->waiting, &f->queue);
+	else
+		fly(f);
 }
 
 void
@@ -271,7 +345,9 @@ lookups_free(struct lookups *ls)
 		struct flight *f = CONTAINER_OF(link, struct flight, link);
 
 		wait_cancel(&f->adopt.wait);
+		list_remove(&f->queue);
 		land(f, ERR_CANCELLED);
 	}
+	loop_undefer(&ls->turn);
 	alloc_free(ls);
 }

@@ -209,6 +209,24 @@ class Manager(Pair):
         self.assertLess(self.first.metrics()["lookups_total"], 290)
         self.first.assert_idle()
 
+    def test_many_unknown_keys_at_once_by_one_certificate(self):
+        """vCenter's one certificate, and a gateway that has seen none of its keys."""
+        with self.first.client() as c:
+            uids = [c.create() for _ in range(90)]
+        self.cloud.fault(operation="kms.secrets.*", delay_ms=300)
+        failed = []
+
+        def fetch(n):
+            with self.second.client() as c:
+                result = c.do(on("Get", uids[n]))
+                if result.status != ttlv.SUCCESS:
+                    failed.append(repr(result))
+        try:
+            kf.in_parallel(len(uids), fetch)
+        finally:
+            self.cloud.admin("DELETE", "/faults")
+        self.assertEqual(failed, [])
+
     def test_record_under_another_name(self):
         """What Key Protect holds under a uid's name has to be that object's record."""
         uid = self.create(self.first)

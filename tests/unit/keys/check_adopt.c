@@ -10,7 +10,7 @@
 #include "keys/lookup.h"
 #include "rig.h"
 
-enum { SHARERS = 1000 };
+enum { SHARERS = 1000, AT_ONCE = 16 };
 
 /* A vault whose records are eight bytes: the sequence. */
 static struct {
@@ -18,8 +18,9 @@ static struct {
 	enum err e;	      /* what find ends with */
 	struct object *found; /* when that is ERR_OK */
 	unsigned finds;
-	bool expected, holds; /* holds: find ends only by release() */
-	struct vault_find *held;
+	bool expected, background, holds; /* holds: find ends only by release() */
+	unsigned held_count;
+	struct vault_find *held[2 * AT_ONCE];
 } fake;
 
 static struct rig rig;
@@ -37,8 +38,9 @@ answer(struct vault_find *f)
 static void
 fake_cancel(struct wait *w)
 {
-	(void)w;
-	fake.held = NULL;
+	for (unsigned i = 0; i < fake.held_count; i++)
+		if (w == &fake.held[i]->wait)
+			fake.held[i] = fake.held[--fake.held_count];
 }
 
 static void
@@ -47,20 +49,22 @@ fake_find(struct vault *v, struct vault_find *f)
 	ck_assert_ptr_eq(v, &fake.vault);
 	fake.finds++;
 	fake.expected = f->expected;
+	fake.background = f->terms.background;
 	if (!fake.holds) {
 		answer(f);
 		return;
 	}
 	f->wait.cancel = fake_cancel;
-	fake.held = f;
+	ck_assert_uint_lt(fake.held_count, 2 * AT_ONCE);
+	fake.held[fake.held_count++] = f;
 }
 
 static void
 release(void)
 {
-	ck_assert_ptr_nonnull(fake.held);
-	answer(fake.held);
-	fake.held = NULL;
+	ck_assert_uint_gt(fake.held_count, 0);
+	while (fake.held_count > 0)
+		answer(fake.held[--fake.held_count]);
 }
 
 static uint64_t
@@ -462,6 +466,97 @@ START_TEST(test_rations)
 }
 END_TEST
 
+/* Keys that are there: nobody is refused, though not all are looked for at once. */
+START_TEST(test_many_strangers)
+{
+	enum { MANY = 200 };
+	static struct lookup all[MANY];
+	static struct outcome outs[MANY];
+	static char uids[MANY][UID_TEXT_LEN + 1];
+	int64_t refused = metric_get(METRIC_LOOKUPS_REFUSED_TOTAL);
+
+	fake.e = ERR_VAULT_DOWN; /* neither found nor missed */
+	fake.holds = true;
+	for (size_t i = 0; i < MANY; i++) {
+		ck_assert_int_eq(text_uuid7(uids[i]), ERR_OK);
+		all[i] = of(uids[i], client);
+		rig_begin(&all[i].wait, &outs[i]);
+		lookup_start(lookups, &all[i]);
+	}
+	wait_cancel(&all[MANY - 2].wait); /* has left before its turn came */
+	ck_assert_uint_eq(fake.held_count, AT_ONCE);
+	for (int i = 0; i <= MANY / AT_ONCE && !outs[MANY - 1].done; i++) {
+		release();
+		loop_turn(rig.loop, false);
+		loop_turn(rig.loop, false);
+		ck_assert_uint_le(fake.held_count, AT_ONCE);
+	}
+	ck_assert(outs[MANY - 1].done);
+	ck_assert_uint_eq(fake.finds, MANY - 1);
+	ck_assert_int_eq(metric_get(METRIC_LOOKUPS_REFUSED_TOTAL), refused);
+}
+END_TEST
+
+/* Keys that never were cost the key manager only so much, and others hardly wait. */
+START_TEST(test_many_that_are_not)
+{
+	enum { MANY = 200 };
+	static struct lookup all[MANY];
+	static struct outcome outs[MANY];
+	static char uids[MANY][UID_TEXT_LEN + 1];
+	unsigned refused = 0;
+
+	fake.e = ERR_NO_OBJECT;
+	for (size_t i = 0; i < MANY; i++) {
+		ck_assert_int_eq(text_uuid7(uids[i]), ERR_OK);
+		all[i] = of(uids[i], i == MANY - 1 ? other : client);
+		rig_begin(&all[i].wait, &outs[i]);
+		lookup_start(lookups, &all[i]);
+	}
+	ck_assert_int_eq(rig_end(&rig, &outs[MANY - 1]), ERR_NO_OBJECT);
+	for (size_t i = 0; i < MANY - 1; i++)
+		refused += outs[i].e == ERR_BUSY;
+	ck_assert_uint_le(MANY - 1 - refused, 50 + AT_ONCE);
+	ck_assert_uint_le(fake.finds, 50 + AT_ONCE + 1);
+}
+END_TEST
+
+START_TEST(test_priority)
+{
+	char uid[UID_TEXT_LEN + 1];
+
+	fake.e = ERR_NO_OBJECT;
+	ck_assert_int_eq(text_uuid7(uid), ERR_OK);
+	ck_assert_int_eq(look_up(uid, client), ERR_NO_OBJECT);
+	ck_assert(!fake.background); /* who made it is perhaps asking elsewhere now */
+	ck_assert_int_eq(look_up(OLD_UID, client), ERR_NO_OBJECT);
+	ck_assert(fake.background);
+	ck_assert_int_eq(look_up("6ee0f1f6-1c36-4d4e-9d6b-4f0f6b1f7c52", client), ERR_NO_OBJECT);
+	ck_assert_uint_eq(fake.finds, 2); /* never one of ours */
+}
+END_TEST
+
+/* What the ledger knows is looked for whatever the client asked for before. */
+START_TEST(test_known_is_not_rationed)
+{
+	char uid[UID_TEXT_LEN + 1];
+	struct lookup l = of(OLD_UID, client);
+	struct outcome out;
+
+	fake.e = ERR_NO_OBJECT;
+	for (int i = 0; i < 51; i++) {
+		ck_assert_int_eq(text_uuid7(uid), ERR_OK);
+		(void)look_up(uid, client);
+	}
+	ck_assert_int_eq(look_up(OLD_UID, client), ERR_BUSY);
+	l.known = true;
+	rig_begin(&l.wait, &out);
+	lookup_start(lookups, &l);
+	ck_assert_int_eq(rig_end(&rig, &out), ERR_NO_OBJECT);
+	ck_assert(!fake.background);
+}
+END_TEST
+
 START_TEST(test_free_under_way)
 {
 	struct lookup l = of(OLD_UID, client);
@@ -474,7 +569,7 @@ START_TEST(test_free_under_way)
 	lookups = NULL;
 	ck_assert(out.done);
 	ck_assert_int_eq(out.e, ERR_CANCELLED);
-	ck_assert_ptr_null(fake.held);
+	ck_assert_uint_eq(fake.held_count, 0);
 }
 END_TEST
 
@@ -502,6 +597,10 @@ main(void)
 	tcase_add_test(l, test_shared);
 	tcase_add_test(l, test_absent_is_remembered);
 	tcase_add_test(l, test_rations);
+	tcase_add_test(l, test_many_strangers);
+	tcase_add_test(l, test_many_that_are_not);
+	tcase_add_test(l, test_priority);
+	tcase_add_test(l, test_known_is_not_rationed);
 	tcase_add_test(l, test_free_under_way);
 	suite_add_tcase(s, l);
 	srunner_run_all(r, CK_NORMAL);
