@@ -271,8 +271,9 @@ loaded(struct wait *w, enum err e)
 	f->load.key = NULL;
 	/* whether another root key is there says nothing about the custody's own */
 	if (!f->load.apart || (e != ERR_OK && e != ERR_NO_ROOT_KEY))
-		custody_verdict(
-		    f->custody, &(struct custody_evidence){.e = e, .began = f->began});
+		custody_verdict(f->custody,
+		    &(struct custody_evidence){
+			.e = e, .suspended = f->load.suspended, .began = f->began});
 	e = settle_entry(f, key, e);
 	if (e == ERR_OK && f->entry != NULL && f->entry->key != NULL) {
 		secret_unref(key); /* all share the copy that is kept */

@@ -208,6 +208,7 @@ unwrap_opened(struct wait *w, enum err e)
 	struct unwrap_op *u = w->owner;
 	struct kp_action a = {.version = ""};
 
+	u->unwrap->suspended = u->root.class == KP_STATE || u->root.class == KP_SEALED;
 	e = kpop_root_key_error(e);
 	if (e == ERR_OK)
 		e = take_unwrap(u, &a);

@@ -113,6 +113,7 @@ cacherig_finish(struct cacherig *r, struct vault_unwrap *u, enum err e)
 		u->key = key_of(u->object);
 		secret_bytes(u->key)[KEY_LEN - 1] ^= r->other_bytes;
 	}
+	u->suspended = r->suspended;
 	wait_finish(&u->wait, e);
 }
 

@@ -20,6 +20,7 @@ struct cacherig {
 	struct cache_terms terms;
 	struct list pending; /* unwraps under way, by their wait.link */
 	unsigned loads, cancelled;
+	bool suspended;	  /* the root key that it misses is disabled only */
 	bool other_bytes; /* the vault has other keys than before */
 	bool apart;	  /* they are under another root key */
 	unsigned served;  /* gets that ended, to number them */

@@ -367,6 +367,19 @@ START_TEST(test_wiped)
 }
 END_TEST
 
+/* What a load meets is told as exactly as what a check does. */
+START_TEST(test_load_finds_it_disabled)
+{
+	warm_up();
+	rig.suspended = true;
+	ck_assert_int_eq(get_now(&rig, cacherig_object(&rig, "east", 3), ERR_NO_ROOT_KEY), ERR_NO_ROOT_KEY);
+	ck_assert_int_eq(state(), CUSTODY_SUSPENDED);
+	rig.suspended = false;
+	ck_assert_int_eq(get_now(&rig, key1, ERR_NO_ROOT_KEY), ERR_NO_ROOT_KEY);
+	ck_assert_int_eq(state(), CUSTODY_REVOKED);
+}
+END_TEST
+
 /* A check of before a refusal proves nothing after it, not even when the clocks favour it. */
 START_TEST(test_check_of_before)
 {
@@ -632,6 +645,7 @@ main(void)
 	tcase_add_test(t, test_patience);
 	tcase_add_test(t, test_known_outage);
 	tcase_add_loop_test(t, test_wiped, 0, 2);
+	tcase_add_test(t, test_load_finds_it_disabled);
 	tcase_add_test(t, test_check_of_before);
 	tcase_add_test(t, test_load_finds_out);
 	tcase_add_test(t, test_own_root_keys);

@@ -183,8 +183,10 @@ START_TEST(test_root_key_states)
 	ck_assert_int_eq(kprig_make(rig, kprig_object(rig, 256), NULL), ERR_NO_ROOT_KEY);
 	rig->root_state = 2;
 	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_NO_ROOT_KEY);
+	ck_assert(rig->suspended);
 	rig->root_state = 5;
 	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_NO_ROOT_KEY);
+	ck_assert(!rig->suspended);
 	ck_assert_int_eq(kprig_make(rig, kprig_object(rig, 256), NULL), ERR_NO_ROOT_KEY);
 	rig->root_state = 1;
 	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_OK);

@@ -601,6 +601,7 @@ kprig_unwrap(struct kprig *r, const struct object *o, struct secret **key)
 	r->vault->ops->unwrap(r->vault, &u);
 	ck_assert(!j.done);
 	kprig_run(r, &j);
+	r->suspended = u.suspended;
 	if (key != NULL)
 		*key = u.key;
 	else

@@ -52,6 +52,7 @@ struct kprig {
 	struct fake_key keys[FAKE_KEYS_MAX];
 	unsigned keys_count;
 	bool writer_only, too_broad, wrong_key;
+	bool suspended; /* the last unwrap found the root key disabled or sealed */
 	int root_state;
 	unsigned lag;		       /* so many lists and reads do not show new keys */
 	unsigned tokens, oldest_token; /* given; tokens before this one are refused */
