@@ -29,6 +29,7 @@ bool clock_is_virtual(void);
  * From the first call on, time stands still except for clock_test_advance().
  */
 void clock_test_freeze(int64_t wall_s);
+void clock_test_hold(void); /* all clocks where they are */
 void clock_test_advance(int64_t ns);
 /* Moves wall clock and clock_boot() alone, as a suspension or a hand at the clock does. */
 void clock_test_jump(int64_t wall_ns, int64_t boot_ns);

@@ -54,6 +54,7 @@ struct control_params {
 	const char *path;
 	unsigned mode;				/* of the socket file, such as 0600 */
 	const struct control_command *commands; /* borrowed; ended by a row without a name */
+	const struct control_command *more;	/* likewise, not listed by help; may be NULL */
 	void *user;
 	/* Tells how each command ended, and who gave it; may be NULL.  All is borrowed. */
 	void (*ended)(void *user, const struct control_call *call, long uid, long pid, enum err e);

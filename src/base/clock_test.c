@@ -56,6 +56,17 @@ clock_test_freeze(int64_t wall_s)
 }
 
 void
+clock_test_hold(void)
+{
+	int64_t now = clock_now(), boot = clock_boot(), wall = frozen ? wall_ns : read_ns(CLOCK_REALTIME);
+
+	frozen = true;
+	now_ns = now;
+	wall_ns = wall;
+	suspended_ns = boot - now;
+}
+
+void
 clock_test_advance(int64_t ns)
 {
 	now_ns += ns;

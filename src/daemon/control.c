@@ -229,12 +229,13 @@ find_command(const struct control *c, const char *name)
 {
 	static const struct control_command help = {
 	    "help", "", "lists the commands", false, run_help};
-	const struct control_command *cmd = c->params.commands;
+	const struct control_command *const tables[] = {c->params.commands, c->params.more};
 
-	while (cmd->name != NULL && strcmp(cmd->name, name) != 0)
-		cmd++;
-	if (cmd->name != NULL)
-		return cmd;
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		for (const struct control_command *cmd = tables[i]; cmd != NULL && cmd->name != NULL;
+		     cmd++)
+			if (strcmp(cmd->name, name) == 0)
+				return cmd;
 	return strcmp(name, help.name) == 0 ? &help : NULL;
 }
 

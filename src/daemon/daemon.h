@@ -49,6 +49,8 @@ struct keyferryd {
 };
 
 extern const struct control_command daemon_commands[];
+/* Only a test build has any: they move its clocks. */
+extern const struct control_command daemon_test_commands[];
 
 /*
  * Takes the configuration into use: prepares TLS and tenants, then hands both to the gate; on

@@ -328,6 +328,7 @@ start_control(struct keyferryd *d, struct buf *why)
 	    .path = d->config->control_socket,
 	    .mode = d->config->control_socket_mode,
 	    .commands = daemon_commands,
+	    .more = daemon_test_commands,
 	    .user = d,
 	    .ended = on_command_ended,
 	    .timeout_ns = CONTROL_TIMEOUT,

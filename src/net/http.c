@@ -17,6 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/metric.h"
 
 enum { IDLE_MAX_S = 60, LIFETIME_MAX_S = 3600, HEADERS_MAX = 32, RETRY_AFTER_MAX = 64, RETRY_AFTER_MAX_S = 86400 };
 
@@ -116,6 +117,7 @@ release(struct http_call *c)
 		curl_multi_remove_handle(c->http->multi, c->easy);
 		curl_easy_cleanup(c->easy);
 		c->easy = NULL;
+		metric_add(METRIC_HTTP_CALLS, -1);
 	}
 	curl_slist_free_all(c->header_list);
 	c->header_list = NULL;
@@ -556,6 +558,7 @@ http_start(struct http *h, struct http_call *c)
 		return;
 	}
 	c->easy = curl_easy_init();
+	metric_add(METRIC_HTTP_CALLS, c->easy != NULL);
 	if (c->easy == NULL || !set_request(c) || !set_route(c) || !set_callbacks(c) ||
 	    !set_headers(c) ||
 	    timer_set(h->loop, &c->timer, connect_by < c->deadline ? connect_by : c->deadline) !=

@@ -7,6 +7,7 @@
 #include <openssl/rand.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 #include "body.h"
 #include "handlers.h"
@@ -73,17 +74,32 @@ admin_setup(struct exchange *x)
 	return FAIL_NONE;
 }
 
-/* {"advance-s": n}: time only goes forward. */
+/* It goes on from where it stood. */
+static void
+stop_clock(struct store *s, bool stop)
+{
+	int64_t wall = clock_wall();
+
+	if (s->clock_stopped != 0)
+		s->clock_offset -= wall - s->clock_stopped;
+	s->clock_stopped = stop ? wall : 0;
+}
+
+/* {"advance-s": n, "stop": true or false}: time only goes forward. */
 enum fail
 admin_clock(struct exchange *x)
 {
-	int64_t advance = -1;
+	struct store *s = &x->sim->store;
+	bool stop = s->clock_stopped != 0;
+	int64_t advance = 0;
 	struct json j;
 
-	if (!body_only(x->json, " advance-s ") ||
-	    !body_int(x->json, "advance-s", 0, YEARS_20_S, &advance) || advance < 0)
+	if (x->json == NULL || !body_only(x->json, " advance-s stop ") ||
+	    !body_bool(x->json, "stop", &stop) ||
+	    !body_int(x->json, "advance-s", 0, YEARS_20_S, &advance))
 		return exchange_fail_at(x, FAIL_INVALID_FIELD, "advance-s");
-	x->sim->store.clock_offset += advance;
+	stop_clock(s, stop);
+	s->clock_offset += advance;
 	exchange_reply(x, 200, &j);
 	json_object(&j, NULL);
 	json_time(&j, "clock", exchange_now(x));

@@ -18,13 +18,13 @@ void
 store_init(struct store *s)
 {
 	list_init(&s->instances);
-	s->clock_offset = 0;
+	s->clock_offset = s->clock_stopped = 0;
 }
 
 int64_t
 store_now(const struct store *s)
 {
-	return clock_wall() + s->clock_offset;
+	return (s->clock_stopped != 0 ? s->clock_stopped : clock_wall()) + s->clock_offset;
 }
 
 /* Keys and aliases begin with the text that they are found by. */

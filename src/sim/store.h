@@ -129,6 +129,7 @@ struct instance {
 struct store {
 	struct list instances;
 	int64_t clock_offset; /* virtual seconds ahead of the wall clock */
+	int64_t clock_stopped; /* where the wall clock was then; 0: it runs */
 };
 
 void store_init(struct store *s);

@@ -198,6 +198,18 @@ class Lists(SimTest):
         foreign = sim.names("?search=exact:name:one&extractable=false")
         self.assertEqual(foreign, [])
 
+    def test_clock_stands_still(self):
+        clock = lambda **body: self.sim.admin("POST", "/clock", body)["clock"]
+        stopped = clock(stop=True)
+        time.sleep(1.1)
+        self.assertEqual(clock(), stopped)
+        self.assertEqual(clock(**{"advance-s": 3600})[11:13],
+                         "%02d" % ((int(stopped[11:13]) + 1) % 24))
+        moved = clock()
+        self.assertIn(clock(stop=False)[:16], (moved[:16], clock()[:16]))  # no step back or ahead
+        time.sleep(1.1)
+        self.assertGreater(clock(), moved)
+
     def test_filter_and_sort(self):
         sim = self.sim
         dates = []

@@ -77,6 +77,11 @@ static const struct control_command commands[] = {
     {NULL, NULL, NULL, false, NULL},
 };
 
+static const struct control_command more[] = {
+    {"more", "", "is not listed", false, run_fail},
+    {NULL, NULL, NULL, false, NULL},
+};
+
 static char user[] = "us\"er";
 
 static struct {
@@ -103,6 +108,7 @@ start(struct control **out, const char **why)
 	const struct control_params p = {.path = path,
 	    .mode = 0640,
 	    .commands = commands,
+	    .more = more,
 	    .user = user,
 	    .ended = on_ended,
 	    .timeout_ns = 10 * NS_PER_S};
@@ -392,6 +398,9 @@ START_TEST(help_lists_the_table)
 	ck_assert_ptr_nonnull(
 	    strstr(text, "{\"command\":\"hold on\",\"arguments\":\"\",\"help\":\"ends later\"}\n"));
 	ck_assert_ptr_nonnull(strstr(text, OK_LINE));
+	ck_assert_ptr_null(strstr(text, "not listed"));
+	say(fd, "more\n");
+	ck_assert_ptr_nonnull(strstr(heard(fd), "busy"));
 	close(fd);
 }
 END_TEST

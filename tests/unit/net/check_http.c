@@ -12,6 +12,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/clock.h"
+#include "base/metric.h"
 #include "base/fault.h"
 
 #include "certs.h"
@@ -117,6 +118,7 @@ teardown(void)
 {
 	wait_cancel(&call.wait);
 	http_call_fini(&call);
+	ck_assert_int_eq(metric_get(METRIC_HTTP_CALLS), 0);
 	http_free(http);
 	httpd_stop(&server);
 	loop_turn(loop, false);
@@ -148,6 +150,7 @@ run(void)
 	unsigned before = done_count;
 
 	start();
+	ck_assert_int_eq(metric_get(METRIC_HTTP_CALLS), 1);
 	ck_assert_uint_eq(done_count, before);
 	pump(before + 1);
 	ck_assert_uint_eq(done_count, before + 1);
