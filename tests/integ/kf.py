@@ -101,7 +101,7 @@ class Authority:
         subject = subject or "/CN=" + name
         if start is None:
             openssl("req", "-x509", "-new", "-key", key, "-subj", subject, "-days", "3650",
-                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1", "-out", pem)
+                    "-addext", "subjectAltName=DNS:localhost,DNS:kp.test,IP:127.0.0.1,IP:::1", "-out", pem)
         else:
             self._make_dated(name, pem, key, subject, start, end)
         os.chmod(key, 0o600)
