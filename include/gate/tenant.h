@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "keys/alarm.h"
 #include "keys/cache.h"
 #include "keys/ledger.h"
 #include "keys/lookup.h"
@@ -24,6 +25,7 @@ struct tenant {
 	struct cache *cache;
 	struct custody *custody;
 	struct cache_terms cache_terms;
+	struct alarms *alarms;	 /* borrowed; may be NULL */
 	struct lookups *lookups; /* borrowed; NULL: nobody else uses the vault */
 	bool born_active;      /* new keys are Active at once */
 	int64_t accept_expired_until; /* seconds since 1970; 0: expired certificates are refused */

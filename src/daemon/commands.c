@@ -70,6 +70,22 @@ health_line(struct json *j, const char *what, bool good, const char *say)
 	health_say(j, what, good ? "good" : "bad", say);
 }
 
+/* Every key that did not pass when it was last asked for. */
+static void
+health_alarms(struct json *j, const struct keyferryd *d)
+{
+	char what[32 + TENANT_ID_MAX], say[96 + UID_TEXT_LEN], since[25];
+	const struct alarm *a;
+
+	for (size_t i = 0; (a = alarms_at(d->alarms, i)) != NULL; i++) {
+		text_time(since, a->since_ms);
+		snprintf(what, sizeof(what), "keys of %s", a->tenant);
+		snprintf(say, sizeof(say), "integrity alarm since %s, asked for %" PRIu64 " times: %s",
+		    since, a->times, a->uid);
+		health_line(j, what, false, say);
+	}
+}
+
 /* Keys that are on one disk only are normal for some hours; they are to be seen all the same. */
 static void
 health_backup(struct json *j)
@@ -128,6 +144,7 @@ run_health(struct control_call *call)
 	health_line(&j, "integrity", whole,
 	    whole ? "every key that was asked for passed its check"
 		  : "stored keys did not pass their check: see the log for their identifiers");
+	health_alarms(&j, d);
 	health_vaults(&j, d);
 	health_backup(&j);
 	health_line(&j, "audit", audit_complaint(d->audit) == NULL,

@@ -12,6 +12,7 @@
 #include "daemon/control.h"
 #include "gate/audit.h"
 #include "gate/gate.h"
+#include "keys/alarm.h"
 #include "keys/cache.h"
 #include "keys/lookup.h"
 #include "keys/recover.h"
@@ -30,6 +31,7 @@ struct keyferryd {
 	struct ledger *ledger;
 	struct lookups *lookups;
 	struct cache *cache;
+	struct alarms *alarms;
 	struct upstream *upstream; /* NULL until a tenant needs it */
 	struct audit *audit;
 	struct gate *gate;

@@ -378,7 +378,8 @@ start(struct keyferryd *d, struct buf *why)
 		e = start_heap(d, why);
 	if (e == ERR_OK) {
 		d->cache = cache_new(d->loop, secret_heap_size() / 2);
-		e = d->cache != NULL ? ERR_OK : ERR_NO_MEMORY;
+		d->alarms = alarms_new();
+		e = d->cache != NULL && d->alarms != NULL ? ERR_OK : ERR_NO_MEMORY;
 	}
 	if (e == ERR_OK)
 		d->audit = audit_new(
@@ -415,6 +416,7 @@ stop(struct keyferryd *d)
 		loop_turn(d->loop, false);
 	lookups_free(d->lookups);
 	cache_free(d->cache);
+	alarms_free(d->alarms);
 	store_close(d->store);
 	if (d->ledger != NULL)
 		d->ledger->ops->free(d->ledger);

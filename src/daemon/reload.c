@@ -123,6 +123,7 @@ add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *
 	t->refs = 1;
 	t->release = release_tenant;
 	t->ledger = d->ledger;
+	t->alarms = d->alarms;
 	t->born_active = is_born_active(c);
 	t->accept_expired_until = c->accept_expired_until;
 	strncpy(t->id, c->id, sizeof(t->id) - 1);

@@ -67,6 +67,20 @@ is_hidden(const struct object *o)
 	return objattr_flag(o, ATTR_SENSITIVE) || !objattr_flag(o, ATTR_EXTRACTABLE);
 }
 
+/* The end of a Get that came as far as a key: what was asked for is what was stored, or it is not. */
+static void
+get_end(struct request *rq, enum err e)
+{
+	const struct tenant *t = rq->p.tenant;
+	const struct get *g = rq->state;
+
+	if (e == ERR_INTEGRITY)
+		alarms_raise(t->alarms, t->id, g->uid);
+	else if (e == ERR_OK || e == ERR_NO_OBJECT)
+		alarms_clear(t->alarms, t->id, g->uid);
+	rq_done(rq, e);
+}
+
 static void
 ask_cache(struct request *rq, struct get *g)
 {
@@ -96,7 +110,7 @@ get_loaded(struct request *rq, enum err e)
 	else if (e == ERR_OK && is_hidden(o))
 		e = ERR_DENIED;
 	if (e != ERR_OK) {
-		rq_done(rq, e);
+		get_end(rq, e);
 		return;
 	}
 	made = changes_key(&rq->changes, g->uid);
@@ -194,5 +208,5 @@ get_unwrapped(struct request *rq, enum err e)
 		secret_unref(g->unwrap.key);
 		g->unwrap.key = NULL;
 	}
-	rq_done(rq, e);
+	get_end(rq, e);
 }

@@ -395,6 +395,84 @@ class Rights(CloudCase):
         self.assertIn("key manager of a", done.stdout)
 
 
+class Integrity(CloudCase):
+    """A key that the key manager says was altered."""
+
+    def alarms(self):
+        return [line["say"] for line in self.gw.control("health")[0]
+                if line["check"] == "keys of a"]
+
+    def test_alarm(self):
+        refusal = ('{"resources": [{"errorMsg": "Unprocessable Entity", "reasons": '
+                   '[{"code": "UNPROCESSABLE_CIPHERTEXT_ERR"}]}]}')
+        with self.gw.client() as c:
+            good, altered = c.create(), c.create()
+            self.gw.control("cache flush")
+            c.key(good)
+            self.assertEqual(self.alarms(), [])
+            self.cloud.fault(operation="kms.secrets.unwrap", status=422, body=refusal,
+                             content_type="application/json")
+            self.cloud.clear_journal()
+            at, calls = self.gw.mark(), 2
+            for _ in range(calls):
+                self.assert_reason(c.do(on("Get", altered)), "CryptographicFailure")
+            self.assertEqual(self.calls()["kms.secrets.unwrap"], calls)  # nothing is repeated
+            line = self.gw.await_log("error integrity: integrity alarm", at)
+            self.assertIn("tenant=a uid=%s" % altered, line)
+            self.assertEqual(self.gw.log(at).count(" error integrity: "), 1)
+            [say] = self.alarms()
+            self.assertRegex(say, r"^integrity alarm since \S+, asked for 2 times: %s$" % altered)
+            self.assertIn(altered, self.gw.ctl("health", check=False).stdout)
+            self.assertEqual(self.gw.metrics()["integrity_alarm_keys"], 1)
+            c.key(good)  # that key alone
+            self.assertIn("fresh", " ".join(repr(x) for x in self.gw.control("health")))
+            self.cloud.admin("DELETE", "/faults")
+            c.key(altered)
+            self.assertEqual(self.alarms(), [])
+            self.assertEqual(self.gw.metrics()["integrity_alarm_keys"], 0)
+            self.gw.await_log("notice integrity: integrity alarm is over", at)
+
+
+class CacheCommands(CloudCase):
+    """What is in memory, of whom, and out of it."""
+
+    def tenants(self):
+        return [kf.Tenant(n, kf.AUTHORITY.make("vcenter-" + n), options=self.options,
+                          vault=self.cloud.vault(prefix="kmip_" + n)) for n in "ab"]
+
+    def test_list_and_flush(self):
+        self.gw.tenants = self.tenants()
+        self.gw.configure()
+        self.gw.control("reload")
+        made = {}
+        for t in self.gw.tenants:
+            with self.gw.client(t.certificates[0]) as c:
+                made[t.name] = [c.create() for _ in range(3)]
+                keys = [c.key(uid) for uid in made[t.name]]
+                c.key(made[t.name][0])
+        listed = self.gw.control("cache list")[0]
+        self.assertEqual({(k["tenant"], k["uid"]) for k in listed},
+                         {(n, uid) for n, uids in made.items() for uid in uids})
+        self.assertEqual((listed[0]["uid"], listed[0]["hits"]), (made["b"][0], 2))  # used last
+        self.assertEqual({k["key-manager"] for k in listed}, {"fresh"})
+        self.assertEqual({k["uid"] for k in self.gw.control("cache list", "=a")[0]}, set(made["a"]))
+        text = self.gw.ctl("cache", "list").stdout + repr(listed)
+        for uid in made["a"] + made["b"]:
+            self.assertIn(uid, text)
+        for key in keys:
+            self.assertNotIn(key.hex(), text.lower())
+        self.assertNotEqual(self.gw.ctl("cache", "flush", "nobody", check=False).returncode, 0)
+        self.assertIn("3", self.gw.ctl("cache", "flush", "a").stdout)
+        self.assertEqual({k["tenant"] for k in self.gw.control("cache list")[0]}, {"b"})
+        self.assertEqual(self.gw.metrics()["cache_keys"], 3)
+        self.cloud.clear_journal()
+        with self.gw.client(self.gw.tenants[0].certificates[0]) as c:
+            c.key(made["a"][1])
+        self.assertEqual(self.calls()["kms.secrets.unwrap"], 1)
+        self.assertEqual(self.gw.control("cache flush")[0], {"keys-wiped": 4})
+        self.assertEqual(self.gw.control("cache list")[0], [])
+
+
 class Sealed(CloudCase):
     """HPCS whose crypto unit has no master key, and root keys that are away."""
 

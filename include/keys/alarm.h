@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keys that did not pass their integrity check when somebody last wanted them: what the vault has is
+ * not what was stored.  For people, until the key passes again or is gone.
+ */
+#ifndef KEYS_ALARM_H
+#define KEYS_ALARM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/text.h"
+#include "keys/object.h"
+
+enum { ALARMS_MAX = 64 }; /* further ones are only counted and logged */
+
+struct alarm {
+	char tenant[TENANT_ID_MAX + 1], uid[UID_TEXT_LEN + 1];
+	int64_t since_ms; /* since 1970 */
+	uint64_t times;
+};
+
+struct alarms;
+
+struct alarms *alarms_new(void); /* NULL without memory */
+void alarms_free(struct alarms *as); /* NULL is allowed, here and below */
+
+void alarms_raise(struct alarms *as, const char *tenant, const char *uid);
+void alarms_clear(struct alarms *as, const char *tenant, const char *uid);
+/* The oldest first; NULL: no more. */
+const struct alarm *alarms_at(const struct alarms *as, size_t n);
+
+#endif
