@@ -66,6 +66,7 @@ struct config_tenant {
 	struct config_ledger ledger;
 	enum config_switch born_active;
 	int64_t revocation_bound_ns, ride_out_max_ns;
+	unsigned warm_keys;
 };
 
 struct config {

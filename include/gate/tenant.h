@@ -27,6 +27,7 @@ struct tenant {
 	struct cache_terms cache_terms;
 	struct alarms *alarms;	 /* borrowed; may be NULL */
 	struct lookups *lookups; /* borrowed; NULL: nobody else uses the vault */
+	uint32_t warm_keys; /* to be in memory soon after a start */
 	bool born_active;      /* new keys are Active at once */
 	int64_t accept_expired_until; /* seconds since 1970; 0: expired certificates are refused */
 	void (*release)(struct tenant *); /* frees what the tenant owns, on the last unref */

@@ -38,6 +38,7 @@ struct keyferryd {
 	struct listener *listeners[LISTENERS_MAX];
 	size_t listeners_count;
 	struct control *control;
+	struct warmup *warmup; /* NULL: over, or not wanted */
 	struct walk *walk; /* a rebuild or rewrap under way, or NULL */
 	size_t sessions_ceiling; /* what descriptors allow */
 	bool heap_locked, stopping;

@@ -22,6 +22,7 @@
 #include "notify.h"
 #include "priv.h"
 #include "version.h"
+#include "warmup.h"
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, CHILD_FD = 3, LAST_TURNS = 1000 };
 #define STORAGE_CHILD "--storage-child"
@@ -392,8 +393,10 @@ start(struct keyferryd *d, struct buf *why)
 		e = watch_signals(d);
 	if (e == ERR_OK)
 		e = start_listening(d, why);
-	if (e == ERR_OK)
+	if (e == ERR_OK) {
 		recover_now(d);
+		warmup_start(d);
+	}
 	return e;
 }
 
@@ -406,6 +409,7 @@ stop(struct keyferryd *d)
 	wait_cancel(&d->recover.wait);
 	loop_undefer(&d->recover_soon);
 	walk_stop(d);
+	warmup_stop(d);
 	gate_free(d->gate);
 	upstream_shut(d->upstream);
 	if (d->loop != NULL)

@@ -125,6 +125,7 @@ add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *
 	t->ledger = d->ledger;
 	t->alarms = d->alarms;
 	t->born_active = is_born_active(c);
+	t->warm_keys = c->warm_keys;
 	t->accept_expired_until = c->accept_expired_until;
 	strncpy(t->id, c->id, sizeof(t->id) - 1);
 	e = c->vault.kind == CONFIG_VAULT_LOCAL ? open_local(o, d, c, why)

@@ -473,6 +473,36 @@ class CacheCommands(CloudCase):
         self.assertEqual(self.gw.control("cache list")[0], [])
 
 
+class Warm(CloudCase):
+    """The newest keys are in memory soon after a start, and the rest is not."""
+
+    options = QUIET + " warm-keys = 3"
+
+    def test_warm_at_start(self):
+        with self.gw.client() as c:
+            keys = {}
+            for _ in range(5):
+                uid = c.create()
+                keys[uid] = c.key(uid)
+                time.sleep(0.002)  # identifiers are in order of time
+            gone = list(keys)[-1]
+            c.ok(ttlv.revoke(gone))
+            c.ok(on("Destroy", gone))
+        newest = list(keys)[1:4]
+        self.gw.stop()
+        self.gw.start()
+        self.gw.await_log("notice warm: keys were taken into memory tenant=a keys=3 left=0", 0, 30)
+        self.assertEqual(self.gw.metrics()["warmed_total"], 3)
+        self.assertEqual({k["uid"] for k in self.gw.control("cache list")[0]}, set(newest))
+        self.cloud.clear_journal()
+        with self.gw.client() as c:
+            for uid in newest:
+                self.assertEqual(c.key(uid), keys[uid])
+            self.assertEqual(self.calls().get("kms.secrets.unwrap", 0), 0)
+            oldest = list(keys)[0]
+            self.assertEqual(c.key(oldest), keys[oldest])
+
+
 class Sealed(CloudCase):
     """HPCS whose crypto unit has no master key, and root keys that are away."""
 
