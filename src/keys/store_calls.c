@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 
-enum { CALLS_MAX = 8192 };
+enum { CALLS_MAX = 65536 }; /* each session may have one, and all may come at once */
 
 /* A call that was sent, or is about to be.  With an empty waiter nobody wants the answer. */
 struct store_call {
