@@ -9,6 +9,14 @@ enum err {
 #undef ERR
 };
 
+/* How many there are. */
+enum {
+#define ERR(name, text) +1
+	ERR_COUNT = 0
+#include "base/err.def"
+#undef ERR
+};
+
 #define CHECKED __attribute__((warn_unused_result))
 
 /* Text for people; never contains input, paths or key material.  Static storage. */

@@ -60,6 +60,12 @@ timer_armed(const struct timer *t)
 	return t->slot != 0;
 }
 
+/*
+ * Begins to look, ten times a second, how late the loop comes to a timer: METRIC_LOOP_LAG_SECONDS.
+ * ERR_NO_MEMORY.
+ */
+CHECKED enum err loop_watch_lag(struct loop *l);
+
 /* Something that is waited for.  The waiter sets done, the provider sets cancel. */
 struct wait {
 	void (*done)(struct wait *, enum err);

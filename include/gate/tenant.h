@@ -30,6 +30,7 @@ struct tenant {
 	uint32_t warm_keys; /* to be in memory soon after a start */
 	bool born_active;      /* new keys are Active at once */
 	int64_t accept_expired_until; /* seconds since 1970; 0: expired certificates are refused */
+	int64_t certificates_expire;  /* when the first of its certificates does; 0: it has none */
 	void (*release)(struct tenant *); /* frees what the tenant owns, on the last unref */
 };
 

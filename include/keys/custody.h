@@ -85,6 +85,12 @@ int64_t custody_since(const struct custody *cu);
 /* The end of that tenant's riding out; otherwise 0. */
 int64_t custody_until(const struct custody *cu, int64_t ride_out_ns);
 
+/*
+ * How long ago the last check began that proved all, in nanoseconds; as long as there was none, how
+ * long ago the custody was made.
+ */
+int64_t custody_proved_ago(const struct custody *cu);
+
 #define CUSTODY_TEXT_MAX 160
 /* "riding out since 2026-… until 2026-…", for people, as the tenant sees it. */
 void custody_text(const struct custody *cu, int64_t ride_out_ns, char out[CUSTODY_TEXT_MAX]);

@@ -67,6 +67,8 @@ CHECKED enum err iam_check(const struct iam *i, const char **why);
 enum iam_state { IAM_IDLE, IAM_GOOD, IAM_DOWN, IAM_DENIED };
 /* For health: how the last attempt went. */
 enum iam_state iam_state(const struct iam *i);
+/* How long ago the token that is in use was obtained; -1: there is none. */
+int64_t iam_token_age(const struct iam *i);
 /* The path or profile, for logs. */
 const char *iam_name(const struct iam *i);
 

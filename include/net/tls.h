@@ -73,8 +73,11 @@ struct tls_peer {
 };
 void tls_peer(struct ssl_st *ssl, struct tls_peer *out);
 
-/* SHA-256 digests of all certificates in a PEM file; *count in: room, out: how many. */
+/*
+ * SHA-256 digests of all certificates in a PEM file; *count in: room, out: how many.  *expires: when
+ * the first of them expires, seconds since 1970; may be NULL.
+ */
 CHECKED enum err tls_digests_of_file(const char *path, uint8_t (*out)[TLS_DIGEST_LEN],
-    size_t *count, const char **why);
+    size_t *count, int64_t *expires, const char **why);
 
 #endif

@@ -9,7 +9,10 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/metric.h"
 
+#define BEAT_NS (100 * NS_PER_MS)
+#define LAG_PERIOD_NS (60 * NS_PER_S)
 #define SLOT_DUE SIZE_MAX /* a timer's slot between the heap and its call */
 
 struct loop {
@@ -19,6 +22,10 @@ struct loop {
 	struct list due;      /* timers whose time had come when this turn looked */
 	struct timer **heap;  /* earliest first */
 	size_t heap_len, heap_cap, due_len;
+	struct timer beat;
+	struct {
+		int64_t began, worst, before; /* the worst of this period and of the one before */
+	} lag;
 	struct event *wake; /* ends libevent's wait at the earliest timer */
 	bool stop;
 };
@@ -211,6 +218,35 @@ run_timers(struct loop *l)
 		leave_due(l, t);
 		t->fn(t);
 	}
+}
+
+/* --- lag --- */
+
+static void
+on_beat(struct timer *t)
+{
+	struct loop *l = CONTAINER_OF(t, struct loop, beat);
+	int64_t now = clock_now(), late = now - t->when;
+
+	metric_observe(METRIC_LOOP_LAG_SECONDS, 0, 0, late);
+	if (now - l->lag.began >= LAG_PERIOD_NS) {
+		l->lag.began = now;
+		l->lag.before = l->lag.worst;
+		l->lag.worst = 0;
+	}
+	if (late > l->lag.worst)
+		l->lag.worst = late;
+	metric_set(METRIC_LOOP_LAG_WORST_SECONDS,
+	    l->lag.worst > l->lag.before ? l->lag.worst : l->lag.before);
+	(void)!timer_set(l, t, now + BEAT_NS); /* its place in the heap is free */
+}
+
+enum err
+loop_watch_lag(struct loop *l)
+{
+	l->beat.fn = on_beat;
+	l->lag.began = clock_now();
+	return timer_set(l, &l->beat, l->lag.began + BEAT_NS);
 }
 
 /* --- turns --- */

@@ -16,6 +16,7 @@
 #include "kmip/names.h"
 
 #include "commands.h"
+#include "gauges.h"
 #include "version.h"
 
 static struct keyferryd *
@@ -46,9 +47,11 @@ run_status(struct control_call *call)
 	json_int(&j, "secure-heap-size", (int64_t)secret_heap_size());
 	json_int(&j, "secure-heap-used", (int64_t)secret_heap_used());
 	json_bool(&j, "secure-heap-locked", d->heap_locked);
+	gauges_refresh(d);
 	json_object(&j, "counters");
 	for (int m = 0; m < METRIC_COUNT; m++)
-		json_int(&j, metric_info((enum metric)m)->name, metric_get((enum metric)m));
+		if (metric_is_plain((enum metric)m))
+			json_int(&j, metric_info((enum metric)m)->name, metric_get((enum metric)m));
 	json_object_end(&j);
 	json_object_end(&j);
 	control_done(call, ERR_OK, NULL);

@@ -42,7 +42,7 @@ struct keyferryd {
 	struct walk *walk; /* a rebuild or rewrap under way, or NULL */
 	size_t sessions_ceiling; /* what descriptors allow */
 	bool heap_locked, stopping;
-	int64_t started;
+	int64_t started, started_wall; /* clock_now(); seconds since 1970 */
 	struct event *signals[4];
 	struct timer drain_deadline;
 	struct recover recover;

@@ -367,12 +367,13 @@ start(struct keyferryd *d, struct buf *why)
 	enum err e;
 
 	d->started = clock_now();
+	d->started_wall = clock_wall();
 	d->sessions_ceiling = priv_sessions_allowed();
 	d->drain_deadline.fn = on_drain_deadline;
 	d->recover_again.fn = on_recover_again;
 	d->recover_soon.fn = on_recover_soon;
 	d->loop = loop_new();
-	if (d->loop != NULL)
+	if (d->loop != NULL && loop_watch_lag(d->loop) == ERR_OK)
 		d->lookups = lookups_new(d->loop);
 	e = d->lookups != NULL ? start_store(d, why) : ERR_NO_MEMORY;
 	if (e == ERR_OK)

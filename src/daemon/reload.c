@@ -87,15 +87,19 @@ add_certificates(struct tenants *ts, struct tenant *t, const struct config_tenan
 	uint8_t digests[DIGESTS_MAX][TLS_DIGEST_LEN];
 	const char *sentence = "";
 	enum err e = ERR_OK;
+	int64_t expires;
 
 	for (size_t f = 0; c->client_certificates[f] != NULL; f++) {
 		size_t count = DIGESTS_MAX;
 
-		e = tls_digests_of_file(c->client_certificates[f], digests, &count, &sentence);
+		e = tls_digests_of_file(c->client_certificates[f], digests, &count, &expires,
+		    &sentence);
 		if (e != ERR_OK) {
 			buf_printf(why, "tenant \"%s\": %s", c->title, sentence);
 			return e;
 		}
+		if (t->certificates_expire == 0 || expires < t->certificates_expire)
+			t->certificates_expire = expires;
 		for (size_t i = 0; i < count; i++) {
 			e = tenants_add_certificate(ts, t, digests[i]);
 			if (e == ERR_CONFIG)

@@ -43,6 +43,7 @@ struct shared_vault {
 	unsigned refs;
 	struct buf settings; /* what it was made from */
 	char tenant[TENANT_ID_MAX + 1];
+	struct iam *iam;
 	struct vault *vault;
 	struct connection *connection;
 	struct watch_tenant *watched; /* NULL when there is no watch */
@@ -172,7 +173,7 @@ check_credential(const struct iam *iam, const char **why)
 }
 
 static enum err
-make_vault(struct upstream *u, const struct config_keyprotect *c, struct vault **out,
+make_vault(struct upstream *u, const struct config_keyprotect *c, struct shared_vault *s,
     const char **why)
 {
 	const struct iam_params ip = {
@@ -185,8 +186,7 @@ make_vault(struct upstream *u, const struct config_keyprotect *c, struct vault *
 	    .event = tell_token_event,
 	};
 	struct vault_kp_params p;
-	struct iam *iam;
-	enum err e = iam_get(u->tokens, &ip, &iam);
+	enum err e = iam_get(u->tokens, &ip, &s->iam);
 
 	if (e != ERR_OK) {
 		*why = e == ERR_CONFIG ? "there is not one credential" : err_text(e);
@@ -196,7 +196,7 @@ make_vault(struct upstream *u, const struct config_keyprotect *c, struct vault *
 	p.set = u->set;
 	p.loop = u->p.loop;
 	p.http = u->http;
-	p.iam = iam;
+	p.iam = s->iam;
 	p.url = c->url;
 	p.route = ip.route;
 	p.instance = c->instance;
@@ -208,10 +208,9 @@ make_vault(struct upstream *u, const struct config_keyprotect *c, struct vault *
 	p.timeout_ns = c->operation_timeout_ns;
 	p.rate_max = c->call_rate_max;
 	p.in_flight_max = c->calls_max;
-	e = check_credential(iam, why);
+	e = check_credential(s->iam, why);
 	if (e == ERR_OK)
-		e = vault_kp_new(out, &p, why);
-	iam_unref(iam);
+		e = vault_kp_new(&s->vault, &p, why);
 	return e;
 }
 
@@ -375,6 +374,7 @@ shared_free(struct shared_vault *s)
 	disconnect_vault(s);
 	if (s->vault != NULL)
 		s->vault->ops->free(s->vault);
+	iam_unref(s->iam);
 	buf_fini(&s->settings);
 	alloc_free(s);
 }
@@ -398,7 +398,7 @@ upstream_vault(struct upstream *u, const struct config_tenant *c, struct vault *
 		s = same;
 	} else {
 		if (e == ERR_OK)
-			e = make_vault(u, &c->vault.keyprotect, &s->vault, why);
+			e = make_vault(u, &c->vault.keyprotect, s, why);
 		if (e == ERR_OK)
 			e = connect_vault(u, s, c);
 		if (e != ERR_OK) {
@@ -439,6 +439,14 @@ upstream_watch(struct upstream *u, const struct vault *v)
 	struct shared_vault *s = find_shared(u, v);
 
 	return s != NULL ? s->watched : NULL;
+}
+
+const struct iam *
+upstream_iam(struct upstream *u, const struct vault *v)
+{
+	struct shared_vault *s = find_shared(u, v);
+
+	return s != NULL ? s->iam : NULL;
 }
 
 void

@@ -13,6 +13,7 @@
 #include "daemon/config.h"
 #include "keys/cache.h"
 #include "keys/custody.h"
+#include "keys/iam.h"
 #include "keys/lookup.h"
 #include "keys/vault.h"
 #include "keys/watch.h"
@@ -43,6 +44,7 @@ CHECKED enum err upstream_vault(struct upstream *u, const struct config_tenant *
 /* What is known of the vault's key manager, and who asks it for the tenant.  Borrowed. */
 struct custody *upstream_custody(struct upstream *u, const struct vault *v);
 struct watch_tenant *upstream_watch(struct upstream *u, const struct vault *v);
+const struct iam *upstream_iam(struct upstream *u, const struct vault *v);
 /* Takes the tenant's times into use. */
 void upstream_set(struct upstream *u, const struct vault *v, const struct cache_terms *terms);
 /* The most connections that all of it has at a time. */

@@ -46,6 +46,19 @@ answer_build(struct request *rq)
 }
 
 static void
+count_item(const struct outcome *oc)
+{
+	bool ok = oc->err == ERR_OK;
+	int64_t ended = ok && oc->op != NULL && oc->op->mutates ? clock_now() : oc->ended;
+	unsigned label = op_label(oc->op);
+
+	metric_inc(ok ? METRIC_ITEMS_OK_TOTAL : METRIC_ITEMS_FAILED_TOTAL);
+	metric_inc_by(METRIC_OPERATIONS_TOTAL, label, oc->err);
+	metric_observe(METRIC_OPERATION_DURATION_SECONDS, label,
+	    ok ? LABEL_OUTCOME_OK : LABEL_OUTCOME_FAILED, ended - oc->began);
+}
+
+static void
 audit_one(const struct request *rq, unsigned item, const struct outcome *oc)
 {
 	const struct audit_item line = {
@@ -69,8 +82,7 @@ void
 answer_audit(const struct request *rq)
 {
 	for (unsigned i = 0; i < rq->item; i++) {
-		metric_inc(rq->outcomes[i].err == ERR_OK ? METRIC_ITEMS_OK_TOTAL
-							 : METRIC_ITEMS_FAILED_TOTAL);
+		count_item(&rq->outcomes[i]);
 		audit_one(rq, i + 1, &rq->outcomes[i]);
 	}
 	if (rq->message_error != ERR_OK) {

@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "base/metric.h"
 
+#include "op.h"
+
 /* How long a connection may be silent, and how often that is looked at, once others wait. */
 #define SILENCE_MAX (1 * NS_PER_S)
 #define RELIEF_PERIOD (250 * NS_PER_MS)
@@ -36,6 +38,7 @@ gate_new(const struct gate_params *p)
 	list_init(&g->handshaking);
 	g->relief.fn = relieve;
 	g->drained.fn = run_drained;
+	label_set_texts(LABELS_OPERATION, op_label_text);
 	return g;
 }
 
@@ -76,10 +79,8 @@ relieve(struct timer *t)
 
 		if (s->created > old)
 			break;
-		if (stream_is_silent(s->stream)) {
-			metric_inc(METRIC_HANDSHAKES_SILENT_TOTAL);
-			session_end(s, "silent while others wait");
-		}
+		if (stream_is_silent(s->stream))
+			session_end_silent(s);
 	}
 	if (g->handshakes >= g->limits.handshakes_max)
 		relieve_later(g);
@@ -131,6 +132,8 @@ gate_configure(struct gate *g, struct tls_server *tls, struct tenants *tenants,
 	tenants_unref(g->tenants);
 	g->tenants = tenants;
 	g->limits = *limits;
+	metric_set(METRIC_SESSIONS_LIMIT, (int64_t)limits->sessions_max);
+	metric_set(METRIC_HANDSHAKES_LIMIT, (int64_t)limits->handshakes_max);
 	LIST_FOREACH_SAFE(l, next, &g->sessions) {
 		struct session *s = CONTAINER_OF(l, struct session, link);
 		struct tenant *now;

@@ -2,6 +2,7 @@
 /* The table of operations, expanded from op.def. */
 #include "op.h"
 
+#include "base/metric.h"
 #include "kmip/names.h"
 
 static const struct op ops[] = {
@@ -19,6 +20,22 @@ op_find(uint32_t operation, int version)
 		if (ops[i].operation == operation)
 			return ops[i].since <= version ? &ops[i] : NULL;
 	return NULL;
+}
+
+unsigned
+op_label(const struct op *op)
+{
+	return op != NULL ? (unsigned)(op - ops) : SIZE_OF_OPERATION - 1;
+}
+
+const char *
+op_label_text(unsigned label)
+{
+	_Static_assert((int)OPS < (int)SIZE_OF_OPERATION, "label.def has too few operations");
+
+	if (label < OPS)
+		return kmip_value_name(SET_OPERATION, ops[label].operation);
+	return label == SIZE_OF_OPERATION - 1 ? "unknown" : NULL;
 }
 
 const struct op *

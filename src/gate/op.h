@@ -22,6 +22,9 @@ struct op {
 
 /* NULL when there is none in that version. */
 const struct op *op_find(uint32_t operation, int version);
+/* Its label for metrics, also for one that is not known (NULL), and what that is called. */
+unsigned op_label(const struct op *op);
+const char *op_label_text(unsigned label);
 /* The n-th operation of the table; NULL past the last. */
 const struct op *op_at(size_t n);
 

@@ -287,6 +287,7 @@ rq_done(struct request *rq, enum err e)
 
 	assert(rq->wait == NULL);
 	oc->op = rq->op;
+	oc->ended = clock_now();
 	oc->err = e == ERR_OK ? keep_payload(rq, oc) : e;
 	if (oc->err != e) {
 		/* what cannot be answered must not be done: nothing of the message is */
@@ -324,6 +325,7 @@ start_item(struct request *rq)
 	buf_reset(&rq->out);
 	rq->state = NULL;
 	rq->object = NULL;
+	rq->outcomes[rq->item].began = clock_now();
 	ttlv_enter(&rq->payload, item->payload.value != NULL ? &item->payload : &none);
 	rq->op = op_find(item->operation, rq->in.version);
 	if (rq->expired)

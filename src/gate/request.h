@@ -44,6 +44,7 @@ struct request_params {
 struct outcome {
 	enum err err;
 	const struct op *op;   /* NULL: an unknown operation */
+	int64_t began, ended;  /* its work; a change is durable only at the end of the message */
 	size_t payload, len;   /* the Response Payload in rq->payloads */
 	char uid[UID_TEXT_LEN + 1]; /* what it was about, for the audit line; may be empty */
 	const char *note;	    /* for the audit line, or NULL */

@@ -208,6 +208,38 @@ session_next(struct session *s)
 
 /* --- the stream's events --- */
 
+static unsigned
+tls_label(const struct session *s)
+{
+	const char *version = stream_tls_version(s->stream);
+
+	if (strcmp(version, "TLSv1.3") == 0)
+		return LABEL_TLS_1_3;
+	return strcmp(version, "TLSv1.2") == 0 ? LABEL_TLS_1_2 : LABEL_TLS_NONE;
+}
+
+static void
+count_handshake(const struct session *s, enum metric total, unsigned result)
+{
+	metric_inc(total);
+	metric_observe(METRIC_HANDSHAKE_DURATION_SECONDS, result, tls_label(s),
+	    clock_now() - s->created);
+}
+
+static void
+count_refusal(const struct session *s, unsigned reason)
+{
+	count_handshake(s, METRIC_HANDSHAKES_REFUSED_TOTAL, LABEL_HANDSHAKE_REFUSED);
+	metric_inc_by(METRIC_CLIENTS_REFUSED_TOTAL, reason, 0);
+}
+
+void
+session_end_silent(struct session *s)
+{
+	count_handshake(s, METRIC_HANDSHAKES_SILENT_TOTAL, LABEL_HANDSHAKE_SILENT);
+	session_end(s, "silent while others wait");
+}
+
 static void
 on_ready(struct stream *st, void *user)
 {
@@ -217,11 +249,11 @@ on_ready(struct stream *st, void *user)
 
 	if (t == NULL) {
 		/* taken out by a reload while the handshake was under way */
-		metric_inc(METRIC_HANDSHAKES_REFUSED_TOTAL);
+		count_refusal(s, LABEL_REFUSAL_REMOVED);
 		session_end(s, "certificate not known any more");
 		return;
 	}
-	metric_inc(METRIC_HANDSHAKES_OK_TOTAL);
+	count_handshake(s, METRIC_HANDSHAKES_OK_TOTAL, LABEL_HANDSHAKE_OK);
 	s->tenant = tenant_ref(t);
 	list_remove(&s->handshake);
 	gate_counts(s->gate, 0, -1);
@@ -252,6 +284,23 @@ on_drained(struct stream *st, void *user)
 	session_next(s);
 }
 
+static unsigned
+refusal_label(enum tls_verdict v)
+{
+	switch (v) {
+	case TLS_NONE:
+		return LABEL_REFUSAL_NONE;
+	case TLS_EXPIRED:
+		return LABEL_REFUSAL_EXPIRED;
+	case TLS_NOT_YET_VALID:
+		return LABEL_REFUSAL_NOT_YET_VALID;
+	case TLS_KNOWN: /* claimed, without the key that belongs to it */
+	case TLS_UNKNOWN:
+		break;
+	}
+	return LABEL_REFUSAL_UNKNOWN;
+}
+
 static void
 tell_refusal(struct session *s)
 {
@@ -274,21 +323,21 @@ on_closed(struct stream *st, void *user, enum stream_end why)
 	if (s->state == SESSION_HANDSHAKE) {
 		switch (why) {
 		case STREAM_REFUSED:
-			metric_inc(METRIC_HANDSHAKES_REFUSED_TOTAL);
+			count_refusal(s, refusal_label(stream_peer(st)->verdict));
 			tell_refusal(s);
 			break;
 		case STREAM_HANDSHAKE_TIMEOUT:
-			metric_inc(METRIC_HANDSHAKES_TIMEOUT_TOTAL);
+			count_handshake(s, METRIC_HANDSHAKES_TIMEOUT_TOTAL, LABEL_HANDSHAKE_TIMEOUT);
 			break;
 		case STREAM_TLS_ERROR:
-			metric_inc(METRIC_HANDSHAKES_FAILED_TOTAL);
+			count_handshake(s, METRIC_HANDSHAKES_FAILED_TOTAL, LABEL_HANDSHAKE_FAILED);
 			log_session(LOG_INFO, s, "handshake failed", stream_why(st));
 			break;
 		case STREAM_EOF:
 		case STREAM_RESET:
 		case STREAM_WRITE_TIMEOUT:
 		case STREAM_NO_MEMORY:
-			metric_inc(METRIC_HANDSHAKES_FAILED_TOTAL);
+			count_handshake(s, METRIC_HANDSHAKES_FAILED_TOTAL, LABEL_HANDSHAKE_FAILED);
 			break;
 		}
 	}

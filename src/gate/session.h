@@ -31,6 +31,8 @@ struct session {
 bool session_new(struct gate *g, int fd);
 /* Ends the session from any state; safe twice.  why goes to the log. */
 void session_end(struct session *s, const char *why);
+/* The end of one that has not said anything. */
+void session_end_silent(struct session *s);
 /* Ends it when nothing is under way, else after the answer. */
 void session_drain(struct session *s);
 

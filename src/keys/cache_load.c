@@ -199,6 +199,7 @@ static void
 serve_memory(struct cache_get *g, struct entry *en, enum memory m)
 {
 	metric_inc(METRIC_CACHE_HITS_TOTAL);
+	metric_observe(METRIC_CACHE_AGE_SECONDS, 0, 0, entry_age(en, g->terms.bound_ns));
 	en->hits++;
 	entry_touch(en, &g->terms);
 	g->from_memory = true;
@@ -449,12 +450,14 @@ get_admit(struct cache_get *g)
 	struct entry *en;
 	enum memory m = memory_for(g, &en);
 
-	if (m == MEMORY_FRESH)
+	if (m == MEMORY_FRESH) {
 		serve_memory(g, en, m);
-	else if (m == MEMORY_RIDES && custody_is_out(g->custody))
+	} else if (m == MEMORY_RIDES && custody_is_out(g->custody)) {
 		get_ride(g, en);
-	else
+	} else {
+		metric_inc(METRIC_CACHE_MISSES_TOTAL);
 		get_load(g, m);
+	}
 }
 
 /* What a get that is served starts is for the next turn. */

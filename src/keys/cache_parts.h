@@ -12,6 +12,7 @@ struct custody {
 	bool own_root_keys;
 	enum custody_state state;
 	int64_t since_ms;
+	struct stamp made;
 	struct stamp heard;	/* when the last call began that proved something */
 	struct stamp confirmed; /* when the last check began that proved everything */
 	struct stamp outage;	/* when an outage was last met */

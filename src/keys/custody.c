@@ -56,6 +56,7 @@ custody_new(const struct custody_params *p)
 	cu->refs = 1;
 	cu->own_root_keys = p->own_root_keys;
 	cu->since_ms = clock_wall_ms();
+	cu->made = stamp_now();
 	custody_set(cu, p->bound_ns, p->ride_out_ns);
 	list_init(&cu->entries);
 	list_init(&cu->flights);
@@ -269,6 +270,12 @@ custody_until(const struct custody *cu, int64_t ride_out_ns)
 	if (custody_state_for(cu, ride_out_ns) != CUSTODY_RIDING_OUT)
 		return 0;
 	return cu->heard.wall_ms + ride_out_ns / NS_PER_MS;
+}
+
+int64_t
+custody_proved_ago(const struct custody *cu)
+{
+	return stamp_age(cu->confirmed.order != 0 ? &cu->confirmed : &cu->made, cu->bound_ns);
 }
 
 void

@@ -572,6 +572,12 @@ iam_unref(struct iam *i)
 		iam_free(i);
 }
 
+int64_t
+iam_token_age(const struct iam *i)
+{
+	return i->header != NULL ? clock_now() - i->since : -1;
+}
+
 enum iam_state
 iam_state(const struct iam *i)
 {

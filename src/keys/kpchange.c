@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/metric.h"
 #include "kprecord.h"
 #include "kproot.h"
 
@@ -57,13 +58,14 @@ change_cancel(struct wait *w)
 }
 
 static struct change_op *
-change_new(struct vault *vault, struct vault_change *change)
+change_new(struct vault *vault, struct vault_change *change, unsigned label)
 {
 	struct change_op *c =
 	    kpop_new_for(vault, &change_type, &change->wait, &change->terms, change->object->uid);
 
 	if (c == NULL)
 		return NULL;
+	c->op.label = label;
 	c->change = change;
 	kprecord_id(c->known, change->object);
 	change->op = c;
@@ -214,7 +216,7 @@ store_post(struct change_op *c)
 void
 kpchange_store(struct vault *vault, struct vault_change *change)
 {
-	struct change_op *c = change_new(vault, change);
+	struct change_op *c = change_new(vault, change, LABEL_VAULT_CALL_STORE);
 	struct kprecord r;
 	enum err e;
 
@@ -302,7 +304,7 @@ destroy_looked(struct wait *w, enum err e)
 void
 kpchange_destroy(struct vault *vault, struct vault_change *change)
 {
-	struct change_op *c = change_new(vault, change);
+	struct change_op *c = change_new(vault, change, LABEL_VAULT_CALL_DESTROY);
 
 	if (c != NULL)
 		kpop_find(&c->op, c->known[0] == '\0' ? kpop_lag_until(&c->op) : 0, destroy_looked);
@@ -352,7 +354,7 @@ retire_looked(struct wait *w, enum err e)
 void
 kpchange_retire(struct vault *vault, struct vault_change *change)
 {
-	struct change_op *c = change_new(vault, change);
+	struct change_op *c = change_new(vault, change, LABEL_VAULT_CALL_RETIRE);
 
 	if (c == NULL)
 		return;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/metric.h"
 
 enum {
 	CANARY_LEN = 32,
@@ -41,7 +42,8 @@ news_fini(struct kpop *o)
 	buf_fini(&n->path);
 }
 
-static const struct kpop_type news_type = {.size = sizeof(struct news_op), .fini = news_fini};
+static const struct kpop_type news_type = {
+    .size = sizeof(struct news_op), .fini = news_fini, .label = LABEL_VAULT_CALL_NEWS};
 
 static const char *const canary_aad[KP_AAD_COUNT] = {"keyferry-v1", "canary", "canary", "canary"};
 

@@ -42,8 +42,11 @@ kpop_free_all(struct kphome *h, enum err e)
 }
 
 static void
-raise_alarm(const struct kpop *o, enum err e)
+tell_end(const struct kpop *o, enum err e)
 {
+	metric_inc_by(METRIC_KEYPROTECT_OPERATIONS_TOTAL, o->label, e);
+	metric_observe(METRIC_KEYPROTECT_OPERATION_DURATION_SECONDS, o->label, 0,
+	    clock_now() - o->began);
 	if (e != ERR_INTEGRITY)
 		return;
 	metric_inc(METRIC_INTEGRITY_ALARMS_TOTAL);
@@ -56,7 +59,7 @@ kpop_end(struct kpop *o, enum err e)
 {
 	struct wait *w = o->waiter;
 
-	raise_alarm(o, e);
+	tell_end(o, e);
 	kpop_free(o);
 	if (w != NULL)
 		wait_finish(w, e);
@@ -94,6 +97,8 @@ kpop_new(struct kphome *h, const struct kpop_type *type, struct wait *w,
 	}
 	o->home = h;
 	o->type = type;
+	o->label = type->label;
+	o->began = clock_now();
 	o->waiter = w;
 	o->deadline = t->deadline != 0 && t->deadline < latest ? t->deadline : latest;
 	o->background = t->background;
@@ -123,7 +128,7 @@ kpop_refuse(struct kpop *o, enum err e)
 	struct wait *w = o->waiter;
 	struct loop *l = o->home->link.loop;
 
-	raise_alarm(o, e);
+	tell_end(o, e);
 	kpop_free(o);
 	wait_finish_soon(l, w, e);
 }

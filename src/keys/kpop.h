@@ -37,6 +37,7 @@ struct kpop;
 struct kpop_type {
 	size_t size;
 	bool runs_on; /* when its waiter has left */
+	unsigned label; /* of LABELS_VAULT_CALL */
 	void (*fini)(struct kpop *);
 };
 
@@ -47,7 +48,8 @@ struct kpop {
 	struct kphome *home;
 	struct vault_kp *v; /* NULL: not a vault's */
 	struct wait *waiter; /* NULL: has left */
-	int64_t deadline;
+	int64_t began, deadline;
+	unsigned label; /* the type's, unless one type has several operations */
 	bool background;
 	size_t answer_max; /* 0: as usual */
 	char name[KP_NAME_MAX + 1]; /* of the record */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/metric.h"
 #include "kprecord.h"
 
 struct found {
@@ -25,7 +26,8 @@ struct seek_op {
 	bool doubtful; /* one did not open */
 };
 
-static const struct kpop_type seek_type = {.size = sizeof(struct seek_op)};
+static const struct kpop_type seek_type = {
+    .size = sizeof(struct seek_op), .label = LABEL_VAULT_CALL_FIND};
 
 static void read_next(struct seek_op *s);
 static void open_best(struct seek_op *s);

@@ -16,7 +16,7 @@ struct store_call {
 	const struct store_call_type *type;
 	void *ctx;
 	uint64_t id, token;
-	int64_t deadline;
+	int64_t began, deadline;
 };
 
 static void
@@ -138,6 +138,7 @@ calls_sent(struct calls *cs, struct store_call *c, struct wait *w, void *ctx, ui
 {
 	c->ctx = ctx;
 	c->token = token;
+	c->began = clock_now();
 	w->cancel = cancel_call;
 	list_append(&c->waiter, &w->link);
 	list_append(&cs->slots[c->id % CALLS_SLOTS], &c->slot);
@@ -155,6 +156,8 @@ calls_answer(struct calls *cs, uint64_t id, enum err e, struct unpack *body)
 
 		if (c->id == id) {
 			call_forget(cs, c);
+			metric_observe(METRIC_STORE_CALL_DURATION_SECONDS, 0, 0,
+			    clock_now() - c->began);
 			call_over(c, e, body);
 			return true;
 		}

@@ -17,6 +17,7 @@
 #include <openssl/rand.h>
 
 #include "base/alloc.h"
+#include "base/metric.h"
 #include "kpop.h"
 #include "kprecord.h"
 #include "kproot.h"
@@ -41,7 +42,8 @@ make_fini(struct kpop *o)
 	secret_unref(m->key);
 }
 
-static const struct kpop_type make_type = {.size = sizeof(struct make_op), .fini = make_fini};
+static const struct kpop_type make_type = {
+    .size = sizeof(struct make_op), .fini = make_fini, .label = LABEL_VAULT_CALL_MAKE};
 
 static void
 make_cancel(struct wait *w)
@@ -161,7 +163,8 @@ unwrap_fini(struct kpop *o)
 	secret_unref(u->key);
 }
 
-static const struct kpop_type unwrap_type = {.size = sizeof(struct unwrap_op), .fini = unwrap_fini};
+static const struct kpop_type unwrap_type = {
+    .size = sizeof(struct unwrap_op), .fini = unwrap_fini, .label = LABEL_VAULT_CALL_UNWRAP};
 
 static void
 unwrap_cancel(struct wait *w)
@@ -307,7 +310,8 @@ struct probe_op {
 	struct vault_probe *probe;
 };
 
-static const struct kpop_type probe_type = {.size = sizeof(struct probe_op)};
+static const struct kpop_type probe_type = {
+    .size = sizeof(struct probe_op), .label = LABEL_VAULT_CALL_PROBE};
 
 static void
 probe_cancel(struct wait *w)

@@ -21,6 +21,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/metric.h"
 
 #include "address.h"
 
@@ -269,13 +270,14 @@ handshake(struct stream *s)
 	ERR_clear_error();
 	errno = 0;
 	ret = SSL_do_handshake(s->ssl);
+	if (SSL_get_pending_cipher(s->ssl) != NULL) /* the hellos have been said */
+		s->version = SSL_get_version(s->ssl);
 	if (ret != 1) {
 		(void)survives(s, judge(s, ret));
 		return;
 	}
 	timer_clear(s->loop, &s->deadline);
 	tls_peer(s->ssl, &s->peer);
-	s->version = SSL_get_version(s->ssl);
 	s->state = OPEN;
 	loop_defer(s->loop, &s->turn); /* a request may have come with the last flight */
 	s->p.ops->ready(s, s->p.user);
@@ -348,6 +350,7 @@ flush(struct stream *s)
 		if (ret <= 0)
 			return survives(s, judge(s, ret)) && await_room(s);
 		s->sent += (size_t)ret;
+		metric_add(METRIC_SENT_BYTES_TOTAL, ret);
 		s->progress = true;
 		budget -= budget < (size_t)ret ? budget : (size_t)ret;
 	}
@@ -410,6 +413,7 @@ fill(struct stream *s)
 		if (ret <= 0)
 			return judge(s, ret);
 		s->in.len += (size_t)ret;
+		metric_add(METRIC_RECEIVED_BYTES_TOTAL, ret);
 		s->offer = true;
 	}
 	return WAITS;

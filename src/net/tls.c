@@ -202,12 +202,10 @@ static enum err
 note_own(struct tls_server *t, const X509 *leaf)
 {
 	struct own_certificate *own = &t->own[t->own_count];
-	struct tm tm;
 
 	if (X509_digest(leaf, t->sha256, own->sha256, NULL) != 1 ||
-	    ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &tm) != 1)
+	    pem_expiry(leaf, &own->expires) != ERR_OK)
 		return ERR_CRYPTO;
-	own->expires = (int64_t)timegm(&tm);
 	t->own_count++;
 	return ERR_OK;
 }

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/loop.h"
+#include "base/metric.h"
 
 enum { MANY = 500 };
 
@@ -416,6 +417,34 @@ START_TEST(finishing_leaves_the_queue)
 }
 END_TEST
 
+/* A turn that took long is seen, and for a minute or two it stays the worst. */
+START_TEST(lag_is_told)
+{
+	const struct histogram *h = metric_histogram(METRIC_LOOP_LAG_SECONDS, 0, 0);
+	struct histogram was = *h;
+
+	ck_assert_int_eq(loop_watch_lag(loop), ERR_OK);
+	clock_test_advance(100 * NS_PER_MS);
+	turn();
+	ck_assert_int_eq(h->buckets[0], was.buckets[0] + 1);
+	clock_test_advance(100 * NS_PER_MS + 80 * NS_PER_MS);
+	turn();
+	ck_assert_int_eq(h->sum_ns - was.sum_ns, 80 * NS_PER_MS);
+	for (int second = 0; second < 59; second++) {
+		for (int beat = 0; beat < 10; beat++) {
+			clock_test_advance(100 * NS_PER_MS);
+			turn();
+		}
+		ck_assert_int_eq(metric_get(METRIC_LOOP_LAG_WORST_SECONDS), 80 * NS_PER_MS);
+	}
+	for (int beat = 0; beat < 1300; beat++) {
+		clock_test_advance(100 * NS_PER_MS);
+		turn();
+	}
+	ck_assert_int_eq(metric_get(METRIC_LOOP_LAG_WORST_SECONDS), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -440,6 +469,7 @@ main(void)
 	tcase_add_test(t, a_known_answer_goes_round_the_loop);
 	tcase_add_test(t, nothing_comes_after_cancel);
 	tcase_add_test(t, finishing_leaves_the_queue);
+	tcase_add_test(t, lag_is_told);
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

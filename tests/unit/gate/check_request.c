@@ -659,6 +659,46 @@ START_TEST(max_response_changes_nothing)
 }
 END_TEST
 
+/* --- what is counted --- */
+
+static int64_t
+observed(const struct histogram *h)
+{
+	int64_t n = 0;
+
+	for (int i = 0; i <= HISTOGRAM_BOUNDS; i++)
+		n += h->buckets[i];
+	return n;
+}
+
+START_TEST(operations_are_counted)
+{
+	unsigned create = op_label(op_find(KMIP_OPERATION_CREATE, KMIP_1_0));
+	unsigned get = op_label(op_find(KMIP_OPERATION_GET, KMIP_1_0)), unknown = op_label(NULL);
+	const struct histogram *made =
+	    metric_histogram(METRIC_OPERATION_DURATION_SECONDS, create, LABEL_OUTCOME_OK);
+	const struct histogram *failed =
+	    metric_histogram(METRIC_OPERATION_DURATION_SECONDS, get, LABEL_OUTCOME_FAILED);
+	int64_t made_before = observed(made), failed_before = observed(failed);
+	int64_t ok = metric_get_by(METRIC_OPERATIONS_TOTAL, create, ERR_OK);
+	int64_t absent = metric_get_by(METRIC_OPERATIONS_TOTAL, get, ERR_NO_OBJECT);
+	int64_t strange = metric_get_by(METRIC_OPERATIONS_TOTAL, unknown, ERR_OP_UNSUPPORTED);
+	char uid[UID_TEXT_LEN + 1];
+
+	create_one(uid);
+	one(KMIP_OPERATION_GET, "nobody", FAILED, NOT_FOUND);
+	one(0x7f, uid, FAILED, KMIP_RESULT_REASON_OPERATION_NOT_SUPPORTED);
+	ck_assert_int_eq(metric_get_by(METRIC_OPERATIONS_TOTAL, create, ERR_OK), ok + 1);
+	ck_assert_int_eq(metric_get_by(METRIC_OPERATIONS_TOTAL, get, ERR_NO_OBJECT), absent + 1);
+	ck_assert_int_eq(
+	    metric_get_by(METRIC_OPERATIONS_TOTAL, unknown, ERR_OP_UNSUPPORTED), strange + 1);
+	ck_assert_int_eq(observed(made), made_before + 1);
+	ck_assert_int_eq(observed(failed), failed_before + 1);
+	ck_assert_str_eq(op_label_text(get), "Get");
+	ck_assert_str_eq(op_label_text(unknown), "unknown");
+}
+END_TEST
+
 /* --- what goes wrong --- */
 
 START_TEST(conflict_runs_again)
@@ -1104,6 +1144,7 @@ request_suite(void)
 	    {"long revocation message", long_revocation_message_is_read_back, 1},
 	    {"create and destroy", create_and_destroy_in_one_message, 1},
 	    {"maximum response size", max_response_changes_nothing, 1},
+	    {"counted", operations_are_counted, 1},
 	    {"conflict", conflict_runs_again, 1},
 	    {"endless conflict", endless_conflict_ends, 1},
 	    {"two at once", two_at_once_lose_nothing, 1},

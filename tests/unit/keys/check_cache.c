@@ -31,6 +31,9 @@ START_TEST(test_thousand)
 {
 	static struct get t[1000];
 	int64_t shared = metric_get(METRIC_CACHE_LOADS_SHARED_TOTAL);
+	int64_t misses = metric_get(METRIC_CACHE_MISSES_TOTAL);
+	const struct histogram *ages = metric_histogram(METRIC_CACHE_AGE_SECONDS, 0, 0);
+	struct histogram was = *ages;
 
 	memset(t, 0, sizeof(t));
 	for (size_t i = 0; i < 1000; i++)
@@ -48,7 +51,11 @@ START_TEST(test_thousand)
 		get_end(&t[i]);
 	ck_assert_uint_eq(cacherig_kept(&rig), 32);
 	ck_assert_int_eq(metric_get(METRIC_CACHE_BYTES), 32);
+	cacherig_advance(&rig, 4 * NS_PER_S);
 	ck_assert_int_eq(get_warm(&rig, key1), ERR_OK);
+	ck_assert_int_eq(metric_get(METRIC_CACHE_MISSES_TOTAL) - misses, 1000);
+	ck_assert_int_eq(ages->buckets[2], was.buckets[2] + 1); /* 2 s < 4 s <= 5 s */
+	ck_assert_int_eq(ages->sum_ns, was.sum_ns + 4 * NS_PER_S);
 }
 END_TEST
 

@@ -187,6 +187,7 @@ START_TEST(test_ride_out)
 
 	warm_up();
 	cacherig_advance(&rig, BOUND - 1);
+	ck_assert_int_eq(custody_proved_ago(rig.custody), BOUND - 1); /* no check yet: since it is */
 	verdict(outages[_i]); /* within the bound it is a blip */
 	ck_assert_int_eq(state(), CUSTODY_FRESH);
 	cacherig_advance(&rig, 1);

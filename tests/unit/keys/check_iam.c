@@ -98,6 +98,8 @@ START_TEST(test_form)
 	ck_assert_str_eq(rig->form_seen, "grant_type=urn%3Aibm%3Aparams%3Aoauth%3Agrant-type%"
 					 "3Aapikey&apikey=k%26y%3D1%2F%C3%BC");
 	ck_assert_int_eq(iam_state(rig->iam), IAM_GOOD);
+	ck_assert_int_ge(iam_token_age(rig->iam), 0);
+	ck_assert_int_lt(iam_token_age(rig->iam), 60 * NS_PER_S);
 	ck_assert_str_eq(iam_name(rig->iam), rig->key_file);
 }
 END_TEST

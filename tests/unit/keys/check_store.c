@@ -350,10 +350,14 @@ create_many(struct job *jobs, int shared_every)
 START_TEST(test_group_commit)
 {
 	static struct job jobs[MANY];
-	int64_t before;
+	const struct histogram *h = metric_histogram(METRIC_STORE_CALL_DURATION_SECONDS, 0, 0);
+	int64_t before, calls, answers = 0;
 
 	rig_start(&rig);
 	before = metric_get(METRIC_STORE_COMMITS_TOTAL);
+	calls = metric_get(METRIC_STORE_CALLS_TOTAL);
+	for (int i = 0; i <= HISTOGRAM_BOUNDS; i++)
+		answers -= h->buckets[i];
 	create_many(jobs, 0);
 	for (int i = 0; i < MANY; i++) {
 		ck_assert_int_eq(jobs[i].e, ERR_OK);
@@ -362,6 +366,9 @@ START_TEST(test_group_commit)
 	ck_assert_int_ge(metric_get(METRIC_STORE_COMMITS_TOTAL) - before, 3);
 	ck_assert_int_le(metric_get(METRIC_STORE_COMMITS_TOTAL) - before, 10);
 	ck_assert_int_eq(metric_get(METRIC_STORE_CALLS), 0);
+	for (int i = 0; i <= HISTOGRAM_BOUNDS; i++)
+		answers += h->buckets[i];
+	ck_assert_int_eq(answers, metric_get(METRIC_STORE_CALLS_TOTAL) - calls);
 }
 END_TEST
 

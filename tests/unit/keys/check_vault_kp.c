@@ -140,9 +140,13 @@ START_TEST(test_binding)
 	struct object *o = stored_key(), other = *o, *third = stored_key();
 	uint8_t *copy = arena_copy(rig->arena, o->record, o->record_len);
 	int64_t alarms = metric_get(METRIC_INTEGRITY_ALARMS_TOTAL);
+	int64_t failed = metric_get_by(METRIC_KEYPROTECT_OPERATIONS_TOTAL, LABEL_VAULT_CALL_UNWRAP,
+	    ERR_INTEGRITY);
 
 	strcpy(other.tenant, "west");
 	ck_assert_int_eq(kprig_unwrap(rig, &other, NULL), ERR_INTEGRITY);
+	ck_assert_int_eq(metric_get_by(METRIC_KEYPROTECT_OPERATIONS_TOTAL, LABEL_VAULT_CALL_UNWRAP,
+	    ERR_INTEGRITY), failed + 1);
 	other = *third;
 	other.record = o->record;
 	other.record_len = o->record_len;

@@ -147,19 +147,27 @@ START_TEST(reads_digests_of_a_file)
 	uint8_t out[2][TLS_DIGEST_LEN], want[TLS_DIGEST_LEN];
 	const char *both = rig_path(&rig, "both.pem"), *why = "";
 	char cmd[512];
+	int64_t expires = 0, ec_expires;
 	size_t n = 2;
 
 	snprintf(cmd, sizeof(cmd), "cat %s %s > %s", rig_path(&rig, "ec.pem"),
 	    rig_path(&rig, "rsa.pem"), both);
 	ck_assert_int_eq(system(cmd), 0);
-	ck_assert_int_eq(tls_digests_of_file(both, out, &n, &why), ERR_OK);
+	ck_assert_int_eq(tls_digests_of_file(both, out, &n, &expires, &why), ERR_OK);
 	ck_assert_uint_eq(n, 2);
+	n = 1;
+	ck_assert_int_eq(tls_digests_of_file(rig_path(&rig, "ec.pem"), out + 1, &n, &ec_expires, &why),
+	    ERR_OK);
+	ck_assert_int_gt(expires, 0);
+	ck_assert_int_le(expires, ec_expires);
+	n = 2;
+	ck_assert_int_eq(tls_digests_of_file(both, out, &n, NULL, &why), ERR_OK);
 	identity_digest(&rig.server_ec, want);
 	ck_assert_mem_eq(out[0], want, sizeof(want));
 	identity_digest(&rig.server_rsa, want);
 	ck_assert_mem_eq(out[1], want, sizeof(want));
 	n = 1;
-	ck_assert_int_eq(tls_digests_of_file(both, out, &n, &why), ERR_CONFIG);
+	ck_assert_int_eq(tls_digests_of_file(both, out, &n, NULL, &why), ERR_CONFIG);
 	ck_assert_uint_eq(n, 1);
 	ck_assert_ptr_nonnull(strstr(why, both));
 }
