@@ -113,6 +113,7 @@ configure() {
 # Made by contrib/quickstart.sh.  See keyferryd.conf(5) and etc/keyferryd.conf.
 listen         = {"127.0.0.1:$port"}
 control-socket = "$socket"
+stats-socket   = "${socket%/*}/stats.sock"
 state-dir      = "$dir/state"
 tls {
   certificate = {"$dir/server-ec.pem", "$dir/server-rsa.pem"}

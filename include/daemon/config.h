@@ -75,6 +75,9 @@ struct config {
 	struct config_tls tls;
 	const char *control_socket;
 	unsigned control_socket_mode;
+	const char *stats_socket; /* NULL: none; so for stats_listen */
+	unsigned stats_socket_mode;
+	const char *stats_listen;
 	const char *state_dir;
 	size_t secure_heap_size; /* a power of two */
 	bool allow_unlocked_heap;

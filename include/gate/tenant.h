@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "keys/alarm.h"
 #include "keys/cache.h"
+#include "keys/iam.h"
 #include "keys/ledger.h"
 #include "keys/lookup.h"
 #include "keys/vault.h"
@@ -28,6 +29,7 @@ struct tenant {
 	struct alarms *alarms;	 /* borrowed; may be NULL */
 	struct lookups *lookups; /* borrowed; NULL: nobody else uses the vault */
 	uint32_t warm_keys; /* to be in memory soon after a start */
+	const struct iam *iam;	 /* borrowed, for statistics; NULL: there are no tokens */
 	bool born_active;      /* new keys are Active at once */
 	int64_t accept_expired_until; /* seconds since 1970; 0: expired certificates are refused */
 	int64_t certificates_expire;  /* when the first of its certificates does; 0: it has none */

@@ -10,7 +10,7 @@
 #include "base/loop.h"
 
 enum {
-	WEB_CLIENTS_MAX = 32,	   /* further ones take the place of the longest idle, or get none */
+	WEB_CLIENTS_MAX = 16,	   /* further ones take the place of the longest idle, or get none */
 	WEB_REQUEST_MAX = 8 * 1024 /* bytes of a request */
 };
 /* For a request from its first byte to its last, or for the first to begin; for a client to read

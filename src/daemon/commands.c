@@ -2,7 +2,6 @@
 /* The commands of the control socket. */
 #include "daemon.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 
 #include "commands.h"
 #include "gauges.h"
+#include "health.h"
 #include "version.h"
 
 static struct keyferryd *
@@ -58,105 +58,12 @@ run_status(struct control_call *call)
 }
 
 static void
-health_say(struct json *j, const char *what, const char *state, const char *say)
-{
-	json_object(j, NULL);
-	json_text(j, "check", what);
-	json_text(j, "state", state);
-	json_text(j, "say", say);
-	json_object_end(j);
-}
-
-static void
-health_line(struct json *j, const char *what, bool good, const char *say)
-{
-	health_say(j, what, good ? "good" : "bad", say);
-}
-
-/* Every key that did not pass when it was last asked for. */
-static void
-health_alarms(struct json *j, const struct keyferryd *d)
-{
-	char what[32 + TENANT_ID_MAX], say[96 + UID_TEXT_LEN], since[25];
-	const struct alarm *a;
-
-	for (size_t i = 0; (a = alarms_at(d->alarms, i)) != NULL; i++) {
-		text_time(since, a->since_ms);
-		snprintf(what, sizeof(what), "keys of %s", a->tenant);
-		snprintf(say, sizeof(say), "integrity alarm since %s, asked for %" PRIu64 " times: %s",
-		    since, a->times, a->uid);
-		health_line(j, what, false, say);
-	}
-}
-
-/* Keys that are on one disk only are normal for some hours; they are to be seen all the same. */
-static void
-health_backup(struct json *j)
-{
-	int64_t when = metric_get(METRIC_STORE_LAST_BACKUP_SECONDS);
-	int64_t newer = metric_get(METRIC_STORE_OBJECTS_NOT_BACKED_UP);
-	char say[128], date[25];
-
-	text_time(date, when * 1000);
-	if (when == 0)
-		snprintf(say, sizeof(say), "no backup was ever made; objects: %" PRId64, newer);
-	else
-		snprintf(say, sizeof(say), "objects newer than the last backup, of %s: %" PRId64,
-		    date, newer);
-	health_say(j, "backup", newer > 0 ? "warning" : "good", say);
-}
-
-/* What the watch last learned, of each tenant whose keys are elsewhere. */
-static void
-health_vaults(struct json *j, const struct keyferryd *d)
-{
-	struct tenants *ts = gate_tenants(d->gate);
-	char what[16 + TENANT_ID_MAX], text[CUSTODY_TEXT_MAX];
-	const char *complaint;
-	const struct tenant *t;
-
-	for (size_t i = 0; (t = tenants_at(ts, i)) != NULL; i++) {
-		if (t->custody == NULL)
-			continue;
-		snprintf(what, sizeof(what), "key manager of %s", t->id);
-		custody_text(t->custody, t->cache_terms.ride_out_ns, text);
-		health_say(j, what,
-		    custody_state(t->custody) == CUSTODY_FRESH	       ? "good"
-			: custody_state(t->custody) == CUSTODY_UNTRIED ? "warning"
-								       : "bad",
-		    text);
-		complaint = t->vault->ops->complaint(t->vault);
-		if (complaint != NULL)
-			health_say(j, what, "warning", complaint);
-	}
-}
-
-/* Only what is known already: asks nobody, so it answers even when all hangs. */
-static void
 run_health(struct control_call *call)
 {
-	struct keyferryd *d = daemon_of(call);
-	bool child = store_pid(d->store) > 0;
-	bool whole = metric_get(METRIC_INTEGRITY_ALARMS_TOTAL) == 0;
 	struct json j;
 
 	json_init(&j, &call->out);
-	json_array(&j, NULL);
-	health_line(&j, "storage", child,
-	    child ? "the storage child serves" : "the storage child is not running: see the log");
-	health_line(&j, "integrity", whole,
-	    whole ? "every key that was asked for passed its check"
-		  : "stored keys did not pass their check: see the log for their identifiers");
-	health_alarms(&j, d);
-	health_vaults(&j, d);
-	health_backup(&j);
-	health_line(&j, "audit", audit_complaint(d->audit) == NULL,
-	    audit_complaint(d->audit) != NULL ? audit_complaint(d->audit) : "lines are written");
-	health_line(&j, "secure heap", d->heap_locked,
-	    d->heap_locked ? "locked" : "not locked: keys may be swapped out");
-	health_line(&j, "accepting", !gate_draining(d->gate),
-	    gate_draining(d->gate) ? "draining: no new sessions" : "new sessions are accepted");
-	json_array_end(&j);
+	health_put(&j, NULL, daemon_of(call));
 	control_done(call, ERR_OK, NULL);
 }
 

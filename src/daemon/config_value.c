@@ -268,6 +268,15 @@ parse_address(struct config_converter *cv, const char *s, const char **out)
 	return *out != NULL || no_memory(cv, s);
 }
 
+static bool
+parse_address_or_none(struct config_converter *cv, const char *s, const char **out)
+{
+	if (*s != '\0')
+		return parse_address(cv, s, out);
+	*out = NULL;
+	return true;
+}
+
 static int
 by_name(const void *a, const void *b)
 {
@@ -397,6 +406,8 @@ config_convert(struct config_converter *cv, const struct config_option *o, const
 	case TYPE_PATHS:
 	case TYPE_PEM_FILES:
 		return parse_list(cv, o, texts, count, member, bad);
+	case TYPE_ADDRESS:
+		return parse_address_or_none(cv, s, member);
 	case TYPE_BOOL:
 		return parse_bool(cv, s, member);
 	case TYPE_DATE:
@@ -458,6 +469,7 @@ config_same(const struct config_option *o, const void *a, const void *b)
 	case TYPE_PATHS:
 	case TYPE_PEM_FILES:
 		return same_list(*(const char *const *const *)x, *(const char *const *const *)y);
+	case TYPE_ADDRESS:
 	case TYPE_FILE:
 	case TYPE_ID:
 	case TYPE_PATH:

@@ -17,6 +17,7 @@ enum config_scope {
 
 enum config_type {
 	TYPE_ADDRESSES, /* list of HOST:PORT */
+	TYPE_ADDRESS,	/* HOST:PORT, or NULL when it is empty */
 	TYPE_BOOL,
 	TYPE_DATE,     /* int64_t: the day's end */
 	TYPE_DURATION, /* int64_t nanoseconds */

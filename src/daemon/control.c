@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "control_socket.h"
 
 enum { ACCEPT_PAUSE_S = 1 };
@@ -273,6 +274,7 @@ client_run(struct client *cl, const uint8_t *line, size_t len)
 	}
 	LOG(cmd->changes ? LOG_NOTICE : LOG_INFO, "control", "command",
 	    kv_text("command", cmd->name), kv_int("uid", cl->uid), kv_int("pid", cl->pid));
+	metric_inc(METRIC_CONTROL_COMMANDS_TOTAL);
 	call->loop = cl->control->loop;
 	call->client = cl;
 	call->pub.user = cl->control->params.user;
@@ -545,8 +547,10 @@ control_free(struct control *c)
 	timer_clear(c->loop, &c->pause);
 	if (c->ev != NULL)
 		event_free(c->ev);
-	if (c->fd >= 0)
-		control_socket_close(c->fd, c->path, &c->made);
+	if (c->fd >= 0) {
+		close(c->fd);
+		control_socket_remove(c->path, &c->made);
+	}
 	alloc_free(c->path);
 	alloc_free(c);
 }

@@ -102,11 +102,10 @@ control_socket_open(int *out, const char *path, unsigned mode, struct stat *made
 }
 
 void
-control_socket_close(int fd, const char *path, const struct stat *made)
+control_socket_remove(const char *path, const struct stat *made)
 {
 	struct stat st;
 
-	close(fd);
 	if (lstat(path, &st) == 0 && st.st_dev == made->st_dev && st.st_ino == made->st_ino)
 		unlink(path);
 }

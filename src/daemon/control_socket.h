@@ -13,7 +13,7 @@
  */
 CHECKED enum err control_socket_open(
     int *out, const char *path, unsigned mode, struct stat *made, const char **why);
-/* Closes it and removes the file, unless another has taken its place. */
-void control_socket_close(int fd, const char *path, const struct stat *made);
+/* Removes the file when the socket is closed, unless another has taken its place. */
+void control_socket_remove(const char *path, const struct stat *made);
 
 #endif

@@ -39,6 +39,7 @@ struct keyferryd {
 	size_t listeners_count;
 	struct control *control;
 	struct warmup *warmup; /* NULL: over, or not wanted */
+	struct stats *stats;
 	struct walk *walk; /* a rebuild or rewrap under way, or NULL */
 	size_t sessions_ceiling; /* what descriptors allow */
 	bool heap_locked, stopping;

@@ -21,6 +21,7 @@
 
 #include "notify.h"
 #include "priv.h"
+#include "stats.h"
 #include "version.h"
 #include "warmup.h"
 
@@ -391,6 +392,8 @@ start(struct keyferryd *d, struct buf *why)
 	if (e == ERR_OK)
 		e = start_control(d, why);
 	if (e == ERR_OK)
+		e = stats_new(&d->stats, d, why);
+	if (e == ERR_OK)
 		e = watch_signals(d);
 	if (e == ERR_OK)
 		e = start_listening(d, why);
@@ -404,6 +407,7 @@ start(struct keyferryd *d, struct buf *why)
 static void
 stop(struct keyferryd *d)
 {
+	stats_free(d->stats);
 	control_free(d->control);
 	for (size_t i = 0; i < d->listeners_count; i++)
 		listener_free(d->listeners[i]);

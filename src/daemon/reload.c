@@ -68,6 +68,7 @@ open_keyprotect(struct owned_tenant *o, struct keyferryd *d, const struct config
 	o->t.lookups = d->lookups;
 	o->t.cache = d->cache;
 	o->t.custody = upstream_custody(d->upstream, o->t.vault);
+	o->t.iam = upstream_iam(d->upstream, o->t.vault);
 	o->t.cache_terms = (struct cache_terms){c->revocation_bound_ns, c->ride_out_max_ns};
 	return ERR_OK;
 }
@@ -197,14 +198,16 @@ tell_certificates(const struct tls_server *tls)
 {
 	char hex[2 * TLS_DIGEST_LEN + 1], when[32];
 	uint8_t digest[TLS_DIGEST_LEN];
-	int64_t expires;
+	int64_t expires, first = INT64_MAX;
 
 	for (size_t i = 0; tls_server_certificate(tls, i, digest, &expires); i++) {
+		first = expires < first ? expires : first;
 		text_hex(hex, digest, sizeof(digest));
 		text_time(when, expires * 1000);
 		LOG(expires - clock_wall() < EXPIRES_SOON_S ? LOG_WARN : LOG_INFO, "daemon",
 		    "server certificate", kv_text("sha256", hex), kv_text("expires", when));
 	}
+	metric_set(METRIC_SERVER_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, first);
 }
 
 /* What descriptors allow, but for those of connections to key managers; wanted 0: all of that. */

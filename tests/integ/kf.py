@@ -224,9 +224,10 @@ class Gateway:
         with open(self.conf, "w", encoding="utf-8") as f:
             f.write('listen = {"%s"}\n'
                     'tls {\n  certificate = {%s}\n  private-key = {%s}\n}\n'
-                    'control-socket = "%s"\nstate-dir = "%s"\n%s\n' % (
+                    'control-socket = "%s"\nstats-socket = "%s"\nstate-dir = "%s"\n%s\n' % (
                         self.listen, files(c.pem for c in self.servers),
-                        files(c.key for c in self.servers), self.socket_path, self.state_dir,
+                        files(c.key for c in self.servers), self.socket_path,
+                        os.path.join(self.dir, "stats.sock"), self.state_dir,
                         self.options))
             for t in self.tenants:
                 f.write(t.section(self.dir))

@@ -112,6 +112,9 @@ START_TEST(defaults)
 	ck_assert_ptr_null(c->listen[1]);
 	ck_assert_str_eq(c->control_socket, "/run/keyferry/control.sock");
 	ck_assert_uint_eq(c->control_socket_mode, 0600);
+	ck_assert_str_eq(c->stats_socket, "/run/keyferry/stats.sock");
+	ck_assert_uint_eq(c->stats_socket_mode, 0660);
+	ck_assert_ptr_null(c->stats_listen);
 	ck_assert_str_eq(c->state_dir, "/var/lib/keyferry");
 	ck_assert_uint_eq(c->secure_heap_size, 4 << 20);
 	ck_assert(!c->allow_unlocked_heap);
@@ -144,6 +147,7 @@ START_TEST(every_value)
 {
 	const struct config *c = load_good(
 	    "listen = {\"127.0.0.1:0\", \"[::1]:5697\"}\ncontrol-socket = run/c.sock\n"
+	    "stats-socket = \"\"\nstats-socket-mode = 0600\nstats-listen = \"[::1]:9696\"\n"
 	    "control-socket-mode = 0660\nstate-dir = \"state\"\nsecure-heap-size = 64KiB\n"
 	    "allow-unlocked-heap = yes\nlog-level = debug\nrequest-size-max = 1KiB\n"
 	    "response-size-max = 64MiB\nitems-max = 1\nsessions-max = 1000000\nhandshakes-max = 7\n"
@@ -161,6 +165,9 @@ START_TEST(every_value)
 	ck_assert_str_eq(c->listen[1], "[::1]:5697");
 	snprintf(path, sizeof(path), "%s/run/c.sock", dir);
 	ck_assert_str_eq(c->control_socket, path);
+	ck_assert_ptr_null(c->stats_socket);
+	ck_assert_uint_eq(c->stats_socket_mode, 0600);
+	ck_assert_str_eq(c->stats_listen, "[::1]:9696");
 	ck_assert_uint_eq(c->control_socket_mode, 0660);
 	ck_assert_uint_eq(c->secure_heap_size, 65536);
 	ck_assert(c->allow_unlocked_heap);
@@ -241,6 +248,9 @@ static const struct {
 					  "mode; write octal digits, such as 0600 or 0660"},
     {GOOD "control-socket-mode = 0666\n", ":3: option \"control-socket-mode\": \"0666\" would let "
 					  "everybody in; 0600, or 0660 for a group"},
+    {GOOD "stats-listen = \"localhost\"\n",
+	":3: option \"stats-listen\": \"localhost\" is no address with a port; HOST:PORT, such as "
+	"[::]:5696 or 192.0.2.1:5696"},
     {GOOD "state-dir = \"\"\n", ":3: option \"state-dir\": \"\" names no file; write a path"},
     {GOOD "listen = {\"[::]:5696\",\n\"5697\"}\n", ":4: option \"listen\": \"5697\" is no address "
 						   "with a port; HOST:PORT, such as [::]:5696 or "

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is good and what is not. */
+#include "health.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/metric.h"
+#include "base/text.h"
+
+#include "daemon.h"
+
+struct checks {
+	struct json *j;
+	enum health worst;
+};
+
+const char *
+health_name(enum health h)
+{
+	switch (h) {
+	case HEALTH_GOOD:
+		return "good";
+	case HEALTH_WARNING:
+		return "warning";
+	case HEALTH_BAD:
+		break;
+	}
+	return "bad";
+}
+
+static void
+put_check(struct checks *c, const char *what, enum health state, const char *say)
+{
+	if (state > c->worst)
+		c->worst = state;
+	json_object(c->j, NULL);
+	json_text(c->j, "check", what);
+	json_text(c->j, "state", health_name(state));
+	json_text(c->j, "say", say);
+	json_object_end(c->j);
+}
+
+static void
+put_yes_no(struct checks *c, const char *what, bool good, const char *yes, const char *no)
+{
+	put_check(c, what, good ? HEALTH_GOOD : HEALTH_BAD, good ? yes : no);
+}
+
+/* Keys that are on one disk only are normal for some hours; they are to be seen all the same. */
+static void
+check_backup(struct checks *c)
+{
+	int64_t when = metric_get(METRIC_STORE_LAST_BACKUP_SECONDS);
+	int64_t newer = metric_get(METRIC_STORE_OBJECTS_NOT_BACKED_UP);
+	char say[128], date[25];
+
+	text_time(date, when * 1000);
+	if (when == 0)
+		snprintf(say, sizeof(say), "no backup was ever made; objects: %" PRId64, newer);
+	else
+		snprintf(say, sizeof(say), "objects newer than the last backup, of %s: %" PRId64,
+		    date, newer);
+	put_check(c, "backup", newer > 0 ? HEALTH_WARNING : HEALTH_GOOD, say);
+}
+
+/* Every key that did not pass when it was last asked for. */
+static void
+check_alarms(struct checks *c, const struct keyferryd *d)
+{
+	char what[32 + TENANT_ID_MAX], say[96 + UID_TEXT_LEN], since[25];
+	const struct alarm *a;
+
+	for (size_t i = 0; (a = alarms_at(d->alarms, i)) != NULL; i++) {
+		text_time(since, a->since_ms);
+		snprintf(what, sizeof(what), "keys of %s", a->tenant);
+		snprintf(say, sizeof(say), "integrity alarm since %s, asked for %" PRIu64 " times: %s",
+		    since, a->times, a->uid);
+		put_check(c, what, HEALTH_BAD, say);
+	}
+}
+
+static enum health
+health_of(enum custody_state s)
+{
+	if (s == CUSTODY_UNTRIED)
+		return HEALTH_WARNING;
+	return s == CUSTODY_FRESH ? HEALTH_GOOD : HEALTH_BAD;
+}
+
+/* What the watch last learned, of each tenant whose keys are elsewhere. */
+static void
+check_vaults(struct checks *c, const struct keyferryd *d)
+{
+	struct tenants *ts = gate_tenants(d->gate);
+	char what[16 + TENANT_ID_MAX], text[CUSTODY_TEXT_MAX], say[CUSTODY_TEXT_MAX + 64];
+	const struct tenant *t;
+
+	for (size_t i = 0; (t = tenants_at(ts, i)) != NULL; i++) {
+		const char *complaint;
+
+		if (t->custody == NULL)
+			continue;
+		snprintf(what, sizeof(what), "key manager of %s", t->id);
+		custody_text(t->custody, t->cache_terms.ride_out_ns, text);
+		snprintf(say, sizeof(say), "%s; seconds since the last proof: %" PRId64, text,
+		    custody_proved_ago(t->custody) / NS_PER_S);
+		put_check(c, what, health_of(custody_state(t->custody)), say);
+		complaint = t->vault->ops->complaint(t->vault);
+		if (complaint != NULL)
+			put_check(c, what, HEALTH_WARNING, complaint);
+	}
+}
+
+enum health
+health_put(struct json *j, const char *key, const struct keyferryd *d)
+{
+	const char *complaint = audit_complaint(d->audit);
+	struct checks c = {.j = j};
+
+	json_array(j, key);
+	put_yes_no(&c, "storage", store_pid(d->store) > 0, "the storage child serves",
+	    "the storage child is not running: see the log");
+	put_yes_no(&c, "integrity", metric_get(METRIC_INTEGRITY_ALARMS_TOTAL) == 0,
+	    "every key that was asked for passed its check",
+	    "stored keys did not pass their check: see the log for their identifiers");
+	check_alarms(&c, d);
+	check_vaults(&c, d);
+	check_backup(&c);
+	put_yes_no(&c, "audit", complaint == NULL, "lines are written", complaint);
+	put_yes_no(&c, "secure heap", d->heap_locked, "locked",
+	    "not locked: keys may be swapped out");
+	put_yes_no(&c, "accepting", !gate_draining(d->gate), "new sessions are accepted",
+	    "draining: no new sessions");
+	json_array_end(j);
+	return c.worst;
+}
+
+const char *
+health_not_ready(const struct keyferryd *d)
+{
+	if (gate_draining(d->gate))
+		return "draining";
+	return store_pid(d->store) > 0 ? NULL : "the storage child is not running";
+}
