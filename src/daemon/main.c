@@ -374,7 +374,7 @@ start(struct keyferryd *d, struct buf *why)
 	d->recover_again.fn = on_recover_again;
 	d->recover_soon.fn = on_recover_soon;
 	d->loop = loop_new();
-	if (d->loop != NULL && loop_watch_lag(d->loop) == ERR_OK)
+	if (d->loop != NULL)
 		d->lookups = lookups_new(d->loop);
 	e = d->lookups != NULL ? start_store(d, why) : ERR_NO_MEMORY;
 	if (e == ERR_OK)
@@ -397,6 +397,8 @@ start(struct keyferryd *d, struct buf *why)
 		e = watch_signals(d);
 	if (e == ERR_OK)
 		e = start_listening(d, why);
+	if (e == ERR_OK)
+		e = loop_watch_lag(d->loop);
 	if (e == ERR_OK) {
 		recover_now(d);
 		warmup_start(d);

@@ -4,10 +4,8 @@
 import http.client
 import json
 import os
-import shutil
 import ssl
 import stat
-import subprocess
 import time
 
 import kf
@@ -24,11 +22,6 @@ class Pages(kf.SharedCase):
     def test_formats(self):
         status, kind, text = scrape.get(self.gw, "/metrics")
         self.assertEqual((status, kind), (200, "text/plain; version=0.0.4; charset=utf-8"))
-        if shutil.which("promtool") is None:
-            self.fail("promtool is missing: tests/run.sh installs Debian's package prometheus")
-        done = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, check=False,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        self.assertEqual((done.returncode, done.stdout), (0, ""))
         status, kind, text = scrape.get(self.gw, "/metrics", OPENMETRICS)
         self.assertEqual((status, kind), (
             200, "application/openmetrics-text; version=1.0.0; charset=utf-8"))
