@@ -42,7 +42,7 @@ size_t gate_configure(struct gate *g, struct tls_server *tls, struct tenants *te
     const struct gate_limits *limits);
 
 /* The check that tls_params wants; arg is the gate. */
-enum tls_verdict gate_check_certificate(void *arg, const uint8_t *sha256, struct x509_st *leaf,
+enum tls_verdict gate_check_certificate(void *arg, const struct tls_shown *shown,
     bool *ignore_dates);
 
 /* Takes a connected descriptor. */

@@ -11,6 +11,7 @@
 
 struct ssl_st;
 struct x509_st;
+struct stack_st_X509;
 
 enum { TLS_DIGEST_LEN = 32 };
 
@@ -21,16 +22,26 @@ enum tls_verdict {
 	TLS_UNKNOWN,	   /* alert: unknown_ca */
 	TLS_EXPIRED,	   /* alert: certificate_expired */
 	TLS_NOT_YET_VALID, /* alert: certificate_expired */
+	TLS_AMBIGUOUS,	   /* fits two tenants; alert: access_denied */
+	TLS_BAD_CHAIN,	   /* to the authority of the tenant that it fits; alert: unknown_ca */
 };
 const char *tls_verdict_text(enum tls_verdict v);
 
+/* What a client shows.  Borrowed. */
+struct tls_shown {
+	const uint8_t *sha256; /* of the leaf's DER */
+	struct x509_st *leaf;
+	struct stack_st_X509 *chain; /* of what came with it; may be NULL, and hold the leaf as well */
+};
+
 /*
- * Asked in each handshake that shows a certificate; sha256 is the digest of the leaf's DER.
- * Validity dates and the proof of possession are checked beside it, so it only says whether this
- * leaf is known.  `now` for dates is clock_wall().  Returns TLS_KNOWN or TLS_UNKNOWN, and TLS_KNOWN
- * with *ignore_dates true for a tenant that accepts expired ones.
+ * Asked in each handshake that shows a certificate: whether this leaf is known.  Its validity dates
+ * and the proof of possession are checked beside it.  `now` for dates is clock_wall().  *ignore_dates
+ * becomes true for a tenant that accepts expired ones.
+ *
+ * Who is refused is told so only after the proof, so that it is known whose certificate it was.
  */
-typedef enum tls_verdict tls_check_fn(void *arg, const uint8_t *sha256, struct x509_st *leaf,
+typedef enum tls_verdict tls_check_fn(void *arg, const struct tls_shown *shown,
     bool *ignore_dates);
 
 struct tls_params {
@@ -70,8 +81,18 @@ struct tls_peer {
 	bool have_digest;
 	uint8_t sha256[TLS_DIGEST_LEN];
 	char subject[256]; /* as the client says: escape it */
+	struct x509_st *proven; /* refused, but theirs: they have its private key.  Else NULL */
 };
 void tls_peer(struct ssl_st *ssl, struct tls_peer *out);
+void tls_peer_fini(struct tls_peer *p); /* safe twice */
+
+enum { TLS_LAST_WORDS_MAX = 64 };
+/*
+ * For after each SSL_do_handshake(), done: it returned 1.  The length of what has to be sent to
+ * the client as it is, past the SSL: an alert.  A handshake that is done is a refusal all the same
+ * unless tls_peer() then says TLS_KNOWN.
+ */
+size_t tls_last_words(struct ssl_st *ssl, bool done, uint8_t out[TLS_LAST_WORDS_MAX]);
 
 /*
  * SHA-256 digests of all certificates in a PEM file; *count in: room, out: how many.  *expires: when

@@ -154,12 +154,11 @@ gate_configure(struct gate *g, struct tls_server *tls, struct tenants *tenants,
 }
 
 enum tls_verdict
-gate_check_certificate(void *arg, const uint8_t *sha256, struct x509_st *leaf, bool *ignore_dates)
+gate_check_certificate(void *arg, const struct tls_shown *shown, bool *ignore_dates)
 {
 	const struct gate *g = arg;
-	const struct tenant *t = tenants_find(g->tenants, sha256);
+	const struct tenant *t = tenants_find(g->tenants, shown->sha256);
 
-	(void)leaf;
 	if (t == NULL)
 		return TLS_UNKNOWN;
 	*ignore_dates = t->accept_expired_until > clock_wall();

@@ -258,6 +258,19 @@ survives(struct stream *s, enum outcome o)
 
 /* --- handshake --- */
 
+/* What OpenSSL could not send: a few bytes, into a socket that has sent all it had. */
+static void
+say_last_words(struct stream *s, bool done)
+{
+	uint8_t words[TLS_LAST_WORDS_MAX];
+	int saved = errno; /* judge() wants it */
+	size_t len = tls_last_words(s->ssl, done, words);
+
+	if (len > 0)
+		(void)send(s->fd, words, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	errno = saved;
+}
+
 static void
 handshake(struct stream *s)
 {
@@ -270,14 +283,19 @@ handshake(struct stream *s)
 	ERR_clear_error();
 	errno = 0;
 	ret = SSL_do_handshake(s->ssl);
+	say_last_words(s, ret == 1);
 	if (SSL_get_pending_cipher(s->ssl) != NULL) /* the hellos have been said */
 		s->version = SSL_get_version(s->ssl);
 	if (ret != 1) {
 		(void)survives(s, judge(s, ret));
 		return;
 	}
-	timer_clear(s->loop, &s->deadline);
 	tls_peer(s->ssl, &s->peer);
+	if (s->peer.verdict != TLS_KNOWN) {
+		finish_gently(s, STREAM_REFUSED);
+		return;
+	}
+	timer_clear(s->loop, &s->deadline);
 	s->state = OPEN;
 	loop_defer(s->loop, &s->turn); /* a request may have come with the last flight */
 	s->p.ops->ready(s, s->p.user);
@@ -578,6 +596,7 @@ stream_free(struct stream *s)
 	if (s == NULL)
 		return;
 	release(s);
+	tls_peer_fini(&s->peer);
 	loop_free_later(s->loop, s);
 }
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 
 #include "pem.h"
+#include "refusal.h"
 #include "why.h"
 
 enum {
@@ -54,6 +55,7 @@ struct note {
 	enum tls_verdict verdict;
 	uint8_t sha256[TLS_DIGEST_LEN];
 	X509 *leaf;
+	struct refusal refusal;
 };
 
 static int note_index = -1;
@@ -72,6 +74,10 @@ tls_verdict_text(enum tls_verdict v)
 		return "the certificate has expired";
 	case TLS_NOT_YET_VALID:
 		return "the certificate is not valid yet";
+	case TLS_AMBIGUOUS:
+		return "the certificate fits more than one tenant";
+	case TLS_BAD_CHAIN:
+		return "the certificate does not lead to the tenant's authority";
 	}
 	return "unknown verdict";
 }
@@ -103,32 +109,49 @@ check_dates(const X509 *leaf)
 }
 
 static enum tls_verdict
-judge(struct tls_server *t, struct note *n)
+judge(struct tls_server *t, struct note *n, STACK_OF(X509) *chain)
 {
+	const struct tls_shown shown = {n->sha256, n->leaf, chain};
 	bool ignore_dates = false;
-	enum tls_verdict v = t->check(t->check_arg, n->sha256, n->leaf, &ignore_dates);
+	enum tls_verdict v = t->check(t->check_arg, &shown, &ignore_dates);
 
 	return v == TLS_KNOWN && !ignore_dates ? check_dates(n->leaf) : v;
 }
 
-/* OpenSSL derives the alert from the verification error. */
 static int
-error_for_alert(enum tls_verdict v)
+alert_for(enum tls_verdict v)
 {
 	switch (v) {
-	case TLS_KNOWN:
-		return X509_V_OK;
 	case TLS_EXPIRED:
 	case TLS_NOT_YET_VALID:
-		return X509_V_ERR_CERT_HAS_EXPIRED;
+		return SSL_AD_CERTIFICATE_EXPIRED;
+	case TLS_AMBIGUOUS:
+		return SSL_AD_ACCESS_DENIED;
+	case TLS_KNOWN:
 	case TLS_NONE:
 	case TLS_UNKNOWN:
+	case TLS_BAD_CHAIN:
 		break;
 	}
-	return X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY;
+	return SSL_AD_UNKNOWN_CA;
 }
 
-/* Takes the place of chain building: the leaf is looked up, not traced to an authority. */
+/* Lets the handshake run on, or ends it here: OpenSSL derives the alert from the error. */
+static int
+answer(X509_STORE_CTX *x, struct note *n, SSL *ssl)
+{
+	if (n->verdict == TLS_KNOWN ||
+	    refusal_put_off(&n->refusal, ssl, n->leaf, alert_for(n->verdict))) {
+		X509_STORE_CTX_set_error(x, X509_V_OK);
+		return 1;
+	}
+	X509_STORE_CTX_set_error(x, alert_for(n->verdict) == SSL_AD_CERTIFICATE_EXPIRED
+		? X509_V_ERR_CERT_HAS_EXPIRED
+		: X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
+	return 0;
+}
+
+/* Takes the place of chain building: whose the leaf is, the check knows. */
 static int
 verify_client(X509_STORE_CTX *x, void *arg)
 {
@@ -147,9 +170,9 @@ verify_client(X509_STORE_CTX *x, void *arg)
 	}
 	X509_up_ref(leaf);
 	n->leaf = leaf;
-	n->verdict = judge(t, n);
-	X509_STORE_CTX_set_error(x, error_for_alert(n->verdict));
-	return n->verdict == TLS_KNOWN;
+	n->verdict = judge(t, n, X509_STORE_CTX_get0_untrusted(x));
+	ERR_clear_error();
+	return answer(x, n, ssl);
 }
 
 static void
@@ -184,6 +207,23 @@ tls_peer(struct ssl_st *ssl, struct tls_peer *out)
 	out->have_digest = true;
 	memcpy(out->sha256, n->sha256, sizeof(out->sha256));
 	print_subject(n->leaf, out->subject, sizeof(out->subject));
+	if (n->refusal.proven && X509_up_ref(n->leaf) == 1)
+		out->proven = n->leaf;
+}
+
+void
+tls_peer_fini(struct tls_peer *p)
+{
+	X509_free(p->proven);
+	p->proven = NULL;
+}
+
+size_t
+tls_last_words(struct ssl_st *ssl, bool done, uint8_t out[TLS_LAST_WORDS_MAX])
+{
+	struct note *n = SSL_get_ex_data(ssl, note_index);
+
+	return n != NULL ? refusal_words(&n->refusal, ssl, done, out) : 0;
 }
 
 /* --- making the server's side --- */
@@ -307,7 +347,7 @@ set_options(struct tls_server *t, const struct tls_params *p)
 	SSL_CTX_set_security_level(c, SECURITY_LEVEL);
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	SSL_CTX_set_cert_verify_callback(c, verify_client, t);
-	return SSL_CTX_set_num_tickets(c, 0) == 1 && SSL_CTX_set_max_early_data(c, 0) == 1 &&
+	return refusal_prepare(c) && SSL_CTX_set_num_tickets(c, 0) == 1 && SSL_CTX_set_max_early_data(c, 0) == 1 &&
 	    SSL_CTX_set_session_id_context(c, (const unsigned char *)"keyferry", 8) == 1 &&
 	    SSL_CTX_set_min_proto_version(c, p->min_version_13 ? TLS1_3_VERSION : TLS1_2_VERSION) ==
 	    1 && SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) == 1 &&

@@ -16,9 +16,9 @@ enum { TURNS = 12 };
 static struct rig rig;
 
 static enum tls_verdict
-know_nobody(void *arg, const uint8_t *sha256, X509 *leaf, bool *ignore_dates)
+know_nobody(void *arg, const struct tls_shown *shown, bool *ignore_dates)
 {
-	(void)arg, (void)sha256, (void)leaf, (void)ignore_dates;
+	(void)arg, (void)shown, (void)ignore_dates;
 	return TLS_UNKNOWN;
 }
 
@@ -177,29 +177,31 @@ END_TEST
 
 struct expectation {
 	enum who who;
-	bool ignore_dates, accepted;
+	bool ignore_dates, accepted, proven;
 	enum stream_end end;
 	enum tls_verdict verdict;
 	int reason12, reason13; /* what the client's OpenSSL says about our alert */
 };
 
 static const struct expectation expectations[] = {
-    {WHO_RIGHT, false, true, STREAM_EOF, TLS_KNOWN, 0, 0},
-    {WHO_RIGHT_RSA, false, true, STREAM_EOF, TLS_KNOWN, 0, 0},
-    {WHO_NONE, false, false, STREAM_REFUSED, TLS_NONE, SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE,
-	SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED},
-    {WHO_UNKNOWN, false, false, STREAM_REFUSED, TLS_UNKNOWN, SSL_R_TLSV1_ALERT_UNKNOWN_CA,
+    {WHO_RIGHT, false, true, false, STREAM_EOF, TLS_KNOWN, 0, 0},
+    {WHO_RIGHT_RSA, false, true, false, STREAM_EOF, TLS_KNOWN, 0, 0},
+    {WHO_NONE, false, false, false, STREAM_REFUSED, TLS_NONE,
+	SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED},
+    {WHO_UNKNOWN, false, false, true, STREAM_REFUSED, TLS_UNKNOWN, SSL_R_TLSV1_ALERT_UNKNOWN_CA,
 	SSL_R_TLSV1_ALERT_UNKNOWN_CA},
-    {WHO_UNKNOWN, true, false, STREAM_REFUSED, TLS_UNKNOWN, SSL_R_TLSV1_ALERT_UNKNOWN_CA,
+    {WHO_UNKNOWN, true, false, true, STREAM_REFUSED, TLS_UNKNOWN, SSL_R_TLSV1_ALERT_UNKNOWN_CA,
 	SSL_R_TLSV1_ALERT_UNKNOWN_CA},
-    {WHO_EXPIRED, false, false, STREAM_REFUSED, TLS_EXPIRED,
+    {WHO_EXPIRED, false, false, true, STREAM_REFUSED, TLS_EXPIRED,
 	SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED},
-    {WHO_EXPIRED, true, true, STREAM_EOF, TLS_KNOWN, 0, 0},
-    {WHO_EARLY, false, false, STREAM_REFUSED, TLS_NOT_YET_VALID,
+    {WHO_EXPIRED, true, true, false, STREAM_EOF, TLS_KNOWN, 0, 0},
+    {WHO_EARLY, false, false, true, STREAM_REFUSED, TLS_NOT_YET_VALID,
 	SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED},
-    {WHO_EARLY, true, true, STREAM_EOF, TLS_KNOWN, 0, 0},
-    {WHO_IMPOSTOR, false, false, STREAM_TLS_ERROR, TLS_KNOWN, SSL_R_TLSV1_ALERT_DECRYPT_ERROR,
-	SSL_R_TLSV1_ALERT_DECRYPT_ERROR},
+    {WHO_EARLY, true, true, false, STREAM_EOF, TLS_KNOWN, 0, 0},
+    {WHO_IMPOSTOR, false, false, false, STREAM_TLS_ERROR, TLS_KNOWN,
+	SSL_R_TLSV1_ALERT_DECRYPT_ERROR, SSL_R_TLSV1_ALERT_DECRYPT_ERROR},
+    {WHO_FORGER, false, false, false, STREAM_REFUSED, TLS_UNKNOWN,
+	SSL_R_TLSV1_ALERT_DECRYPT_ERROR, SSL_R_TLSV1_ALERT_DECRYPT_ERROR},
 };
 enum { EXPECTATIONS = sizeof(expectations) / sizeof(expectations[0]) };
 
@@ -224,6 +226,8 @@ meet(const struct expectation *x, int version)
 		ck_assert(!c.ended);
 	} else {
 		ck_assert(c.ended && !c.broken);
+		/* in TLS 1.3 a client cannot know yet; in 1.2 it never saw our Finished */
+		ck_assert(version == TLS1_3_VERSION || !SSL_is_init_finished(c.ssl));
 		ck_assert_int_eq(c.reason, version == TLS1_3_VERSION ? x->reason13 : x->reason12);
 		ck_assert_uint_eq(d.closed, 0); /* lingers until the client has read the alert */
 	}
@@ -232,6 +236,7 @@ meet(const struct expectation *x, int version)
 	ck_assert_uint_eq(d.closed, 1);
 	ck_assert_int_eq(d.end, x->end);
 	ck_assert_int_eq(d.peer.verdict, x->verdict);
+	ck_assert(d.proven == x->proven);
 	ck_assert(d.peer.have_digest == (x->who != WHO_NONE));
 	ck_assert_uint_eq(rig.checks, x->who != WHO_NONE);
 	if (x->who != WHO_NONE) {

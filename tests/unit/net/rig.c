@@ -30,19 +30,19 @@ rig_path(const struct rig *r, const char *name)
 }
 
 static enum tls_verdict
-check_digest(void *arg, const uint8_t *sha256, X509 *leaf, bool *ignore_dates)
+check_digest(void *arg, const struct tls_shown *shown, bool *ignore_dates)
 {
 	struct rig *r = arg;
 	uint8_t known[TLS_DIGEST_LEN];
 
-	ck_assert_ptr_nonnull(leaf);
+	ck_assert_ptr_nonnull(shown->leaf);
 	r->checks++;
 	*ignore_dates = r->ignore_dates;
 	for (int i = 0; i < WHO_COUNT; i++) {
-		if (i == WHO_UNKNOWN)
+		if (i == WHO_UNKNOWN || i == WHO_FORGER)
 			continue;
 		identity_digest(&r->ids[i], known);
-		if (memcmp(known, sha256, sizeof(known)) == 0)
+		if (memcmp(known, shown->sha256, sizeof(known)) == 0)
 			return TLS_KNOWN;
 	}
 	return TLS_UNKNOWN;
@@ -83,6 +83,7 @@ rig_init(struct rig *r, const struct rig_options *o)
 	r->ids[WHO_EXPIRED] = identity_new(CERT_EC, "late", -2 * DAY, -DAY);
 	r->ids[WHO_EARLY] = identity_new(CERT_EC, "early", DAY, 2 * DAY);
 	r->ids[WHO_IMPOSTOR] = identity_impostor(&r->ids[WHO_RIGHT]);
+	r->ids[WHO_FORGER] = identity_impostor(&r->ids[WHO_UNKNOWN]);
 	r->server_ec = identity_new(CERT_EC, "server", -DAY, 365 * DAY);
 	r->server_rsa = identity_new(CERT_RSA, "server", -DAY, 365 * DAY);
 	identity_write_cert(&r->server_ec, rig_path(r, "ec.pem"));
@@ -168,6 +169,7 @@ on_closed(struct stream *s, void *user, enum stream_end why)
 	d->closed++;
 	d->end = why;
 	d->peer = *stream_peer(s);
+	d->proven = d->peer.proven != NULL;
 	d->why = stream_why(s);
 	free_here(d, FREE_CLOSED);
 }

@@ -17,7 +17,12 @@
 
 #include "certs.h"
 
-enum who { WHO_RIGHT, WHO_RIGHT_RSA, WHO_UNKNOWN, WHO_EXPIRED, WHO_EARLY, WHO_IMPOSTOR, WHO_NONE };
+enum who {
+	WHO_RIGHT, WHO_RIGHT_RSA, WHO_UNKNOWN, WHO_EXPIRED, WHO_EARLY,
+	WHO_IMPOSTOR, /* shows the right certificate, and cannot prove it */
+	WHO_FORGER,   /* shows the unknown one, and cannot prove it */
+	WHO_NONE
+};
 enum { WHO_COUNT = WHO_NONE };
 enum server_keys { KEYS_EC = 1, KEYS_RSA = 2, KEYS_BOTH = 3 };
 
@@ -48,6 +53,7 @@ struct served {
 	unsigned ready, data, drained, closed;
 	enum stream_end end;
 	struct tls_peer peer;
+	bool proven; /* a refused certificate was its client's own */
 	const char *why, *version;
 	bool pause_on_data, keep_input, pause_on_ready;
 	enum free_in free_in;
