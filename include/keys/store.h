@@ -83,6 +83,20 @@ struct store_backup {
 };
 void store_backup(struct store *s, struct store_backup *b);
 
+/*
+ * A small file of the state directory, beside the databases: made, or put in the place of the one
+ * that is there, as a whole and on the disk; or removed, with data NULL (ERR_NO_OBJECT: there is
+ * none).  directory: below the state directory, such as "trust/a"; made when it is missing.  All is
+ * borrowed until the wait is over, and no part of a path begins with a dot.
+ */
+struct store_file {
+	struct wait wait;
+	const char *directory, *name;
+	const void *data;
+	size_t len;
+};
+void store_file(struct store *s, struct store_file *f);
+
 /* Which root key file a tenant has; NULL: none is known.  Borrowed until the call returns. */
 struct store_root_keys {
 	const char *(*file)(void *arg, const char *tenant);

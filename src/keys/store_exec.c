@@ -10,6 +10,7 @@
 #include "db_backup.h"
 #include "db_ledger.h"
 #include "disk.h"
+#include "store_file.h"
 #include "wire.h"
 
 enum {
@@ -51,6 +52,7 @@ struct member {
 
 struct store_exec {
 	int lock_fd;
+	char state_dir[DISK_PATH_MAX];
 	struct db ledger, vault;
 	struct buf answers;
 	struct member group[GROUP_MAX];
@@ -74,6 +76,7 @@ store_exec_open(struct store_exec **out, const struct store_exec_params *p, cons
 	sqlite3_soft_heap_limit64(HEAP_SOFT_MAX);
 	x->lock_fd = -1;
 	buf_init(&x->answers, OUT_MAX);
+	strncpy(x->state_dir, p->state_dir, sizeof(x->state_dir) - 1);
 	e = disk_check_dir(p->state_dir, why);
 	if (e == ERR_OK)
 		e = disk_lock(p->state_dir, &x->lock_fd, why);
@@ -348,6 +351,8 @@ take_frames(struct store_exec *x, const struct buf *in, struct buf *out, bool *b
 		used += n;
 		if (kind == WIRE_BACKUP) {
 			start_backup(x, id, &body, out);
+		} else if (kind == WIRE_FILE) {
+			put_answer(out, id, store_file_run(x->state_dir, &body), NULL, 0);
 		} else if (kind >= sizeof(kinds) / sizeof(*kinds) || kinds[kind].run == NULL) {
 			*bad = true;
 			break;

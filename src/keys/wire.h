@@ -29,6 +29,7 @@ enum wire_kind {
 	WIRE_VAULT_DESTROY, /* tenant, uid */
 	WIRE_VAULT_PROBE,  /* tenant, uid -> u8 found */
 	WIRE_BACKUP,	   /* text directory -> u64 objects */
+	WIRE_FILE,	   /* text directory, text name, u8 present, bytes data */
 };
 
 enum {

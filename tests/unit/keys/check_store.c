@@ -33,6 +33,18 @@ teardown(void)
 	rig_fini(&rig);
 }
 
+static enum err
+change_file(const char *dir, const char *name, const char *text)
+{
+	struct store_file f = {.directory = dir, .name = name, .data = text,
+	    .len = text != NULL ? strlen(text) : 0};
+	struct outcome out;
+
+	rig_begin(&f.wait, &out);
+	store_file(rig.store, &f);
+	return rig_end(&rig, &out);
+}
+
 /* Waits for the child that follows a dead one. */
 static void
 await_restart(int restarted)
@@ -93,6 +105,44 @@ START_TEST(test_life_of_an_object)
 	ck_assert_int_eq(rig_unwrap(&rig, got, &key), ERR_NO_KEY_VALUE);
 	ck_assert_int_eq(rig_probe(&rig, "a", o->uid, &found), ERR_OK);
 	ck_assert(!found);
+}
+END_TEST
+
+static void
+expect_file(const char *name, const char *want)
+{
+	char path[256], got[64] = "";
+	struct stat st;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", rig.state, name);
+	f = fopen(path, "r");
+	ck_assert_int_eq(f != NULL, want != NULL);
+	if (f == NULL)
+		return;
+	got[fread(got, 1, sizeof(got) - 1, f)] = '\0';
+	ck_assert_int_eq(fstat(fileno(f), &st), 0);
+	ck_assert_int_eq(st.st_mode & 0777, 0600);
+	fclose(f);
+	ck_assert_str_eq(got, want);
+}
+
+START_TEST(test_small_files)
+{
+	static const char *const ways[] = {"..", "trust/..", "/etc", "", "trust//a", ".hidden"};
+
+	rig_start(&rig);
+	ck_assert_int_eq(change_file("trust/a", "b.pem", "one"), ERR_OK);
+	expect_file("trust/a/b.pem", "one");
+	ck_assert_int_eq(change_file("trust/a", "b.pem", "two"), ERR_OK);
+	expect_file("trust/a/b.pem", "two");
+	expect_file("trust/a/b.pem.new", NULL);
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+		ck_assert_int_eq(change_file(ways[i], "c.pem", "x"), ERR_INVALID_FIELD);
+	ck_assert_int_eq(change_file("trust/a", "../c.pem", "x"), ERR_INVALID_FIELD);
+	ck_assert_int_eq(change_file("trust/a", "b.pem", NULL), ERR_OK);
+	expect_file("trust/a/b.pem", NULL);
+	ck_assert_int_eq(change_file("trust/a", "b.pem", NULL), ERR_NO_OBJECT);
 }
 END_TEST
 
@@ -664,6 +714,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_life_of_an_object);
+	tcase_add_test(t, test_small_files);
 	tcase_add_test(t, test_tenants_are_apart);
 	tcase_add_test(t, test_erased_from_the_disk);
 	tcase_add_test(t, test_revisions);
