@@ -20,6 +20,7 @@
 struct config_tls {
 	const char *const *certificates;
 	const char *const *private_keys; /* as many, in the same order */
+	const char *const *next_certificates;
 	bool min_version_13;
 	bool legacy_cbc;
 };
@@ -60,7 +61,9 @@ struct config_tenant {
 	const char *title; /* for people; unique */
 	const char *id;	   /* what records are bound to; unique */
 	/* PEM files; a directory has been replaced by the *.pem files in it, in order of name */
-	const char *const *client_certificates;
+	const char *const *client_certificates, *const *read_only_certificates;
+	const char *const *client_ca;
+	const char *client_subject; /* NULL exactly when client_ca is empty */
 	int64_t accept_expired_until; /* seconds since 1970; 0: expired ones are refused */
 	struct config_vault vault;
 	struct config_ledger ledger;

@@ -18,7 +18,7 @@
 #include "base/loop.h"
 
 enum {
-	CONTROL_LINE_MAX = 4096,	     /* bytes of a request */
+	CONTROL_LINE_MAX = 8192,	     /* bytes of a request: a certificate has room */
 	CONTROL_ARGS_MAX = 16,		     /* fields of a request, the name included */
 	CONTROL_CLIENTS_MAX = 16,	     /* further ones are answered "too busy" and closed */
 	CONTROL_ANSWER_MAX = 8 * 1024 * 1024 /* bytes of an answer that may wait for its reader */

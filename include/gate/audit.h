@@ -78,6 +78,7 @@ enum { AUDIT_REFUSALS_PER_S = 20 };
 struct audit_refusal {
 	const char *address, *why, *subject;
 	const uint8_t *sha256; /* NULL: it showed no certificate */
+	bool proven;	       /* it has the certificate's private key */
 };
 void audit_refusal(struct audit *a, const struct audit_refusal *r);
 

@@ -9,6 +9,7 @@
 
 #include "base/loop.h"
 #include "gate/audit.h"
+#include "gate/pending.h"
 #include "gate/tenant.h"
 #include "net/tls.h"
 
@@ -41,6 +42,9 @@ void gate_free(struct gate *g);
 size_t gate_configure(struct gate *g, struct tls_server *tls, struct tenants *tenants,
     const struct gate_limits *limits);
 
+/* The same with new tenants only. */
+size_t gate_set_tenants(struct gate *g, struct tenants *tenants);
+
 /* The check that tls_params wants; arg is the gate. */
 enum tls_verdict gate_check_certificate(void *arg, const struct tls_shown *shown,
     bool *ignore_dates);
@@ -59,12 +63,15 @@ struct session_info {
 	const char *tenant; /* NULL before the handshake is done */
 	const uint8_t *sha256;
 	const char *last_operation; /* NULL: none yet */
+	bool read_only;
 	int64_t age_ns, idle_ns;
 	uint64_t requests;
 };
 /* fn returns false to stop. */
 void gate_each_session(struct gate *g, bool (*fn)(void *arg, const struct session_info *), void *arg);
 
+const struct tls_server *gate_tls(const struct gate *g); /* borrowed */
 struct tenants *gate_tenants(struct gate *g); /* borrowed */
+struct pending *gate_pending(struct gate *g); /* borrowed */
 
 #endif

@@ -14,6 +14,8 @@
 #include "keys/ledger.h"
 #include "keys/lookup.h"
 #include "keys/vault.h"
+#include "net/authority.h"
+#include "net/certificate.h"
 #include "net/tls.h"
 
 /* Counted: a set of tenants and every session hold references. */
@@ -32,29 +34,79 @@ struct tenant {
 	const struct iam *iam;	 /* borrowed, for statistics; NULL: there are no tokens */
 	bool born_active;      /* new keys are Active at once */
 	int64_t accept_expired_until; /* seconds since 1970; 0: expired certificates are refused */
-	int64_t certificates_expire;  /* when the first of its certificates does; 0: it has none */
+	int64_t certificates_expire;  /* when the first of its clients' does; 0: there is none */
 	void (*release)(struct tenant *); /* frees what the tenant owns, on the last unref */
 };
 
 struct tenant *tenant_ref(struct tenant *t);
 void tenant_unref(struct tenant *t); /* NULL is allowed */
 
-/* An immutable set once it is in use: which certificate belongs to which tenant.  Counted. */
+/* A client's own certificate.  Counted: sets that follow each other share it. */
+struct pinned {
+	unsigned refs;
+	uint8_t sha256[TLS_DIGEST_LEN];
+	bool read_only; /* may not change anything */
+	bool accepted;	/* by command, and so by command it can be removed */
+	int64_t expires;   /* seconds since 1970 */
+	int64_t last_seen; /* 0: not since the daemon started */
+	char subject[CERTIFICATE_NAME_MAX]; /* as its maker wrote it */
+	char file[];
+};
+/* NULL without memory. */
+struct pinned *pinned_new(const struct certificate_text *text, const char *file, bool read_only,
+    bool accepted);
+struct pinned *pinned_ref(struct pinned *p);
+void pinned_unref(struct pinned *p); /* NULL is allowed */
+
+/*
+ * Which client belongs to which tenant.  Counted, and not changed any more once it is in use, except
+ * for what it notes about clients that came.
+ */
 struct tenants;
 
 struct tenants *tenants_new(void);
+struct tenants *tenants_copy(const struct tenants *ts); /* may be changed; NULL without memory */
 struct tenants *tenants_ref(struct tenants *ts);
 void tenants_unref(struct tenants *ts);
 
 /* Takes a reference of its own. */
 CHECKED enum err tenants_add(struct tenants *ts, struct tenant *t);
-/* ERR_CONFIG when another tenant has this certificate; the same tenant twice is fine. */
-CHECKED enum err tenants_add_certificate(struct tenants *ts, struct tenant *t,
-    const uint8_t sha256[TLS_DIGEST_LEN]);
+/*
+ * The same; ERR_CONFIG when another tenant has this certificate.  When it is this tenant's already,
+ * the lesser right counts.
+ */
+CHECKED enum err tenants_pin(struct tenants *ts, struct tenant *t, struct pinned *p);
+void tenants_unpin(struct tenants *ts, const uint8_t sha256[TLS_DIGEST_LEN]);
+/* The same; ERR_CONFIG when it overlaps with that of *other (borrowed). */
+CHECKED enum err tenants_trust(struct tenants *ts, struct tenant *t, struct authority *a,
+    const struct tenant **other);
+/* Takes over when clients were last seen. */
+void tenants_inherit(struct tenants *ts, const struct tenants *old);
+
+/* Whose a client is, and what it may do. */
+struct known_client {
+	struct tenant *tenant; /* borrowed */
+	bool pinned;	       /* else known by its authority */
+	bool read_only;
+};
+/*
+ * TLS_KNOWN sets *out.  A pinned certificate is its tenant's, whatever rules it obeys; one that
+ * obeys the rules of two tenants is TLS_AMBIGUOUS.  See authority_judge() for the rest.
+ */
+enum tls_verdict tenants_identify(struct tenants *ts, const struct tls_shown *shown,
+    struct known_client *out);
+/* Notes that a client with this certificate is here. */
+void tenants_seen(struct tenants *ts, const uint8_t sha256[TLS_DIGEST_LEN]);
+
 /* Borrowed, or NULL. */
-struct tenant *tenants_find(const struct tenants *ts, const uint8_t sha256[TLS_DIGEST_LEN]);
 struct tenant *tenants_by_id(const struct tenants *ts, const char *id);
 size_t tenants_count(const struct tenants *ts);
 struct tenant *tenants_at(const struct tenants *ts, size_t n);
+/* The pinned certificate with this digest, or the n-th; NULL when there is none.  *t: whose. */
+struct pinned *tenants_pinned(const struct tenants *ts, const uint8_t sha256[TLS_DIGEST_LEN],
+    struct tenant **t);
+struct pinned *tenants_pinned_at(const struct tenants *ts, size_t n, struct tenant **t);
+/* The n-th authority with its rule; NULL past the last. */
+struct authority *tenants_authority_at(const struct tenants *ts, size_t n, struct tenant **t);
 
 #endif

@@ -12,6 +12,7 @@
 struct ssl_st;
 struct x509_st;
 struct stack_st_X509;
+struct certificate_text;
 
 enum { TLS_DIGEST_LEN = 32 };
 
@@ -57,7 +58,7 @@ struct tls_server;
 
 /*
  * Loads and checks everything: files readable, key belongs to certificate, key file not open to
- * others, certificate not expired (a warning only).  On failure *why is a sentence with the file's
+ * others.  Expired certificates are taken.  On failure *why is a sentence with the file's
  * name, in static storage.  References are counted: sessions hold one.
  */
 CHECKED enum err tls_server_new(struct tls_server **out, const struct tls_params *p,
@@ -65,9 +66,8 @@ CHECKED enum err tls_server_new(struct tls_server **out, const struct tls_params
 struct tls_server *tls_server_ref(struct tls_server *t);
 void tls_server_unref(struct tls_server *t);
 
-/* SHA-256 of the n-th certificate, and its expiry (seconds since 1970); false past the last. */
-bool tls_server_certificate(const struct tls_server *t, size_t n, uint8_t *sha256,
-    int64_t *expires);
+/* The n-th certificate; NULL past the last. */
+const struct certificate_text *tls_server_certificate(const struct tls_server *t, size_t n);
 
 /* A new server-side SSL object, or NULL.  SSL_free() it. */
 struct ssl_st *tls_server_ssl(struct tls_server *t);
@@ -84,6 +84,8 @@ struct tls_peer {
 	struct x509_st *proven; /* refused, but theirs: they have its private key.  Else NULL */
 };
 void tls_peer(struct ssl_st *ssl, struct tls_peer *out);
+/* What the peer showed; false when that was nothing.  Lives as long as the SSL. */
+bool tls_shown(struct ssl_st *ssl, struct tls_shown *out);
 void tls_peer_fini(struct tls_peer *p); /* safe twice */
 
 enum { TLS_LAST_WORDS_MAX = 64 };
@@ -93,12 +95,5 @@ enum { TLS_LAST_WORDS_MAX = 64 };
  * unless tls_peer() then says TLS_KNOWN.
  */
 size_t tls_last_words(struct ssl_st *ssl, bool done, uint8_t out[TLS_LAST_WORDS_MAX]);
-
-/*
- * SHA-256 digests of all certificates in a PEM file; *count in: room, out: how many.  *expires: when
- * the first of them expires, seconds since 1970; may be NULL.
- */
-CHECKED enum err tls_digests_of_file(const char *path, uint8_t (*out)[TLS_DIGEST_LEN],
-    size_t *count, int64_t *expires, const char **why);
 
 #endif

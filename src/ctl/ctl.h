@@ -9,7 +9,7 @@
 /* Exit statuses, as keyferryctl(8) has them. */
 enum { CTL_OK = 0, CTL_REFUSED = 1, CTL_USAGE = 2, CTL_UNREACHABLE = 3 };
 
-enum { CTL_WORDS_MAX = 4, CTL_REQUEST_MAX = 4096, CTL_ANSWER_MAX = 16 * 1024 * 1024 };
+enum { CTL_WORDS_MAX = 4, CTL_REQUEST_MAX = 8192, CTL_ANSWER_MAX = 16 * 1024 * 1024 };
 
 struct ctl_call {
 	const char *socket; /* NULL: as the configuration says */
@@ -17,7 +17,8 @@ struct ctl_call {
 	bool json;
 	const char *words[CTL_WORDS_MAX + 1];
 	const char *root_key, *passphrase_file, *certificate, *private_key; /* options' values */
-	bool allow_unverified;
+	const char *days;
+	bool allow_unverified, ec, read_only;
 	char request[CTL_REQUEST_MAX]; /* for the daemon: one line */
 };
 
@@ -45,6 +46,18 @@ int ctl_export_root_key(const struct ctl_call *call);
 int ctl_import_root_key(const struct ctl_call *call);
 int ctl_restore(const struct ctl_call *call);
 int ctl_verify(const struct ctl_call *call);
+int ctl_trust_add(const struct ctl_call *call);
+int ctl_trust_make(const struct ctl_call *call);
+int ctl_trust_sign(const struct ctl_call *call);
+
+/*
+ * For whoever handles private keys: no core, memory that is wiped, and locked where limits allow.
+ * False after saying why not.
+ */
+bool ctl_guard_memory(void);
+struct config;
+/* The configuration, or NULL after saying why not. */
+const struct config *ctl_load_config(const struct ctl_call *call);
 
 /* The configuration file to read: the one given, or the default. */
 const char *ctl_config_path(const struct ctl_call *call);

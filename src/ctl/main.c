@@ -27,6 +27,22 @@ static const struct ctl_command commands[] = {
 	NULL},
     {"cache list", "[TENANT]", "keys in memory, the last used first", "", 0, 1, false, NULL},
     {"cache flush", "[TENANT]", "wipes keys from memory", "", 0, 1, false, NULL},
+    {"trust show", "", "the server certificates, as vCenter shows them", "", 0, 0, false, NULL},
+    {"trust list", "[--tenant ID]", "the clients that are trusted", " tenant ", 0, 0, false, NULL},
+    {"trust pending", "", "refused certificates whose owner was there", "", 0, 0, false, NULL},
+    {"trust accept", "[--read-only] SHA256 TENANT", "trusts a pending certificate", " read-only ", 2,
+	2, false, NULL},
+    {"trust add", "[--read-only] TENANT [FILE]",
+	"trusts the certificate in a file or on the standard input", " read-only ", 1, 2, false,
+	ctl_trust_add},
+    {"trust make", "[--read-only] [--ec] [--days N] TENANT CERTIFICATE KEY",
+	"makes a certificate and its key for upload, and trusts it", " read-only ec days ", 3, 3,
+	false, ctl_trust_make},
+    {"trust sign", "[--read-only] [--days N] TENANT REQUEST CERTIFICATE",
+	"signs a request of vCenter, and trusts the certificate", " read-only days ", 3, 3, false,
+	ctl_trust_sign},
+    {"trust remove", "SHA256", "ends the trust in a certificate that a command made trusted", "", 1,
+	1, false, NULL},
     {"reload", "", "reads the configuration and the files that it names again", "", 0, 0, false,
 	NULL},
     {"drain", "", "stops accepting, lets requests end, then ends the daemon", "", 0, 0, false,
@@ -109,12 +125,24 @@ offline_option(struct ctl_call *call, const char *name)
 	    {"passphrase-file", &call->passphrase_file},
 	    {"certificate", &call->certificate},
 	    {"private-key", &call->private_key},
+	    {"days", &call->days},
 	};
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		if (strcmp(options[i].name, name) == 0)
 			return options[i].value;
 	return NULL;
+}
+
+/* The same for an option without a value. */
+static bool *
+flag_option(struct ctl_call *call, const char *name)
+{
+	if (strcmp(name, "allow-unverified") == 0)
+		return &call->allow_unverified;
+	if (strcmp(name, "read-only") == 0)
+		return &call->read_only;
+	return strcmp(name, "ec") == 0 ? &call->ec : NULL;
 }
 
 /* Takes "--name value" or "--name=value"; *at moves past it.  An exit status. */
@@ -124,15 +152,19 @@ take_option(struct ctl_call *call, const struct ctl_command *cmd, int argc, char
 	char *text = argv[(*at)++] + 2, *value = strchr(text, '=');
 	const char **kept;
 	char wanted[32];
+	bool *flag;
 
 	if (value != NULL)
 		*value++ = '\0';
 	snprintf(wanted, sizeof(wanted), " %.29s ", text);
 	if (strstr(cmd->options, wanted) == NULL)
 		return misuse("the command has no such option", text);
-	if (strcmp(text, "allow-unverified") == 0) {
-		call->allow_unverified = true;
-		return value == NULL ? CTL_OK : misuse("the option takes no value", text);
+	flag = flag_option(call, text);
+	if (flag != NULL) {
+		*flag = true;
+		if (value != NULL)
+			return misuse("the option takes no value", text);
+		return add_field(call, text, "yes") ? CTL_OK : misuse("too much for one request", text);
 	}
 	if (value == NULL && *at < argc)
 		value = argv[(*at)++];

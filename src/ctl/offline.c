@@ -14,12 +14,8 @@
 
 enum { ERRORS_MAX = 65536, HEAP_SIZE = 256 * 1024 };
 
-/*
- * Keys pass through this process as well: no core, memory that is wiped, and locked where the
- * limits of whoever runs it allow.
- */
-static bool
-guard_memory(void)
+bool
+ctl_guard_memory(void)
 {
 	bool locked;
 	enum err e = prctl(PR_SET_DUMPABLE, 0) == 0 ? alloc_install() : ERR_INTERNAL;
@@ -39,7 +35,7 @@ ctl_make_root_key(const struct ctl_call *call)
 	const char *path = call->words[0];
 	enum err e;
 
-	if (!guard_memory())
+	if (!ctl_guard_memory())
 		return CTL_REFUSED;
 	e = vault_local_make_root_key(path);
 	if (e != ERR_OK) {
@@ -55,9 +51,8 @@ ctl_make_root_key(const struct ctl_call *call)
 	return CTL_OK;
 }
 
-/* The configuration, or NULL after saying why not. */
-static const struct config *
-load_config(const struct ctl_call *call)
+const struct config *
+ctl_load_config(const struct ctl_call *call)
 {
 	const struct config *config = NULL;
 	struct buf errors;
@@ -136,10 +131,10 @@ with_copy(const struct ctl_call *call, bool restore)
 	const char *why = "", *dir = call->words[0];
 	enum err e;
 
-	if (!guard_memory())
+	if (!ctl_guard_memory())
 		return CTL_REFUSED;
 	if (restore || call->root_key == NULL) {
-		known.config = load_config(call);
+		known.config = ctl_load_config(call);
 		if (known.config == NULL)
 			return CTL_USAGE;
 	}
@@ -194,7 +189,7 @@ ctl_export_root_key(const struct ctl_call *call)
 		    "keyferryctl: export-root-key: one of --passphrase-file and --certificate\n");
 		return CTL_USAGE;
 	}
-	if (!guard_memory())
+	if (!ctl_guard_memory())
 		return CTL_REFUSED;
 	e = escrow_export(&x, &why);
 	return escrow_done(call, "exported", e, why);
@@ -217,7 +212,7 @@ ctl_import_root_key(const struct ctl_call *call)
 		    "keyferryctl: import-root-key: --passphrase-file or --private-key is wanted\n");
 		return CTL_USAGE;
 	}
-	if (!guard_memory())
+	if (!ctl_guard_memory())
 		return CTL_REFUSED;
 	e = escrow_import(&x, &why);
 	return escrow_done(call, "imported", e, why);

@@ -81,6 +81,7 @@ put_session(void *arg, const struct session_info *s)
 	json_text(j, "tenant", s->tenant);
 	json_text(j, "tls", s->tls_version);
 	json_text(j, "certificate", s->tenant != NULL ? digest : NULL);
+	json_bool(j, "read-only", s->read_only);
 	json_text(j, "last-operation", s->last_operation);
 	json_int(j, "requests", (int64_t)s->requests);
 	json_int(j, "age-seconds", s->age_ns / NS_PER_S);
@@ -187,6 +188,14 @@ const struct control_command daemon_commands[] = {
     {"backup", "DIRECTORY", "copies ledger and vault into an empty directory", true, backup_run},
     {"cache list", "[TENANT]", "keys in memory, the last used first", false, cache_list_run},
     {"cache flush", "[TENANT]", "wipes keys from memory", true, cache_flush_run},
+    {"trust show", "", "the server certificates, as vCenter shows them", false, trust_show_run},
+    {"trust list", "[tenant=ID]", "the clients that are trusted", false, trust_list_run},
+    {"trust pending", "", "refused certificates whose owner was there", false, trust_pending_run},
+    {"trust add", "TENANT der=BASE64 [read-only=yes]", "trusts a certificate from now on", true,
+	trust_add_run},
+    {"trust accept", "SHA256 TENANT [read-only=yes]", "trusts a pending certificate", true,
+	trust_accept_run},
+    {"trust remove", "SHA256", "ends the trust in an accepted certificate", true, trust_remove_run},
     {"reload", "", "reads the configuration and the files that it names again", true, run_reload},
     {"drain", "", "stops accepting, lets requests end, then ends the daemon", true, run_drain},
     {"log-level", "[LEVEL]", "shows or sets how much is logged", true, run_log_level},

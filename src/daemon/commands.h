@@ -12,5 +12,11 @@ void keys_rewrap_run(struct control_call *call);
 void backup_run(struct control_call *call);
 void cache_list_run(struct control_call *call);
 void cache_flush_run(struct control_call *call);
+void trust_show_run(struct control_call *call);
+void trust_list_run(struct control_call *call);
+void trust_pending_run(struct control_call *call);
+void trust_add_run(struct control_call *call);
+void trust_accept_run(struct control_call *call);
+void trust_remove_run(struct control_call *call);
 
 #endif

@@ -394,6 +394,19 @@ convert_ledger(struct load *ld, cfg_t *tenant, struct config_ledger *ledger)
 		(void)report_provider(ld, cfg_getnsec(tenant, "ledger", i));
 }
 
+/* An authority vouches for many; without a rule all of them would be the tenant's. */
+static void
+check_clients(struct load *ld, cfg_t *section, const struct config_tenant *t)
+{
+	bool authorities = t->client_ca != NULL && t->client_ca[0] != NULL;
+
+	if (authorities != (t->client_subject != NULL))
+		report(ld, section->line,
+		    "option \"client-subject\": is not given together with client-ca in tenant \"%.64s\" "
+		    "above; give both or none",
+		    section_title(section));
+}
+
 static bool
 same_text(const char *a, const char *b)
 {
@@ -463,6 +476,7 @@ convert_tenants(struct load *ld, cfg_t *top)
 		tenants[i].title = arena_text(
 		    ld->file->arena, section_title(section), strlen(section_title(section)));
 		convert_scope(ld, section, SCOPE_config_tenant, &tenants[i]);
+		check_clients(ld, section, &tenants[i]);
 		convert_vault(ld, section, &tenants[i].vault);
 		convert_ledger(ld, section, &tenants[i].ledger);
 		for (size_t k = 0; k < i; k++)

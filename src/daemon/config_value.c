@@ -166,8 +166,10 @@ parse_id(struct config_converter *cv, const char *s, const char **out)
 				      "0123456789._-";
 	size_t len = strlen(s);
 
-	if (len == 0 || len > ID_MAX || strspn(s, allowed) != len)
-		return wrong(cv, s, "is no identifier; 1 to %d of A-Z a-z 0-9 . _ -", ID_MAX);
+	/* it is the name of a directory as well */
+	if (len == 0 || len > ID_MAX || strspn(s, allowed) != len || s[0] == '.')
+		return wrong(cv, s, "is no identifier; 1 to %d of A-Z a-z 0-9 . _ -, not beginning "
+		    "with a dot", ID_MAX);
 	*out = arena_text(cv->arena, s, len);
 	return *out != NULL || no_memory(cv, s);
 }
@@ -372,6 +374,8 @@ parse_list(struct config_converter *cv, const struct config_option *o, const cha
 	struct paths list = {0};
 	const char *item;
 
+	if (count == 1 && *texts[0] == '\0' && o->fallback != NULL && *o->fallback == '\0')
+		count = 0; /* what may be left empty */
 	for (size_t i = 0; i < count; i++) {
 		*bad = i;
 		if (o->type == TYPE_PEM_FILES) {
@@ -385,7 +389,7 @@ parse_list(struct config_converter *cv, const struct config_option *o, const cha
 		if (!paths_add(cv, &list, item))
 			return false;
 	}
-	if (list.at == NULL) /* only empty directories: still a list, of none */
+	if (list.at == NULL) /* empty, or empty directories only: still a list, of none */
 		list.at = arena_array(cv->arena, 1, sizeof(*list.at));
 	if (list.at == NULL)
 		return no_memory(cv, o->name);

@@ -21,7 +21,13 @@
 
 #include "upstream.h"
 
-enum { LISTENERS_MAX = 16 };
+enum { LISTENERS_MAX = 16, NEXT_CERTIFICATES_MAX = 8 };
+
+/* Server certificates that are shown before they are used. */
+struct next_certificates {
+	struct certificate_text all[NEXT_CERTIFICATES_MAX];
+	size_t count;
+};
 
 struct keyferryd {
 	struct loop *loop;
@@ -35,6 +41,8 @@ struct keyferryd {
 	struct upstream *upstream; /* NULL until a tenant needs it */
 	struct audit *audit;
 	struct gate *gate;
+	struct next_certificates next;
+	struct timer expiry;
 	struct listener *listeners[LISTENERS_MAX];
 	size_t listeners_count;
 	struct control *control;

@@ -10,6 +10,7 @@
 #include "base/text.h"
 
 #include "daemon.h"
+#include "expiry.h"
 
 struct checks {
 	struct json *j;
@@ -63,6 +64,26 @@ check_backup(struct checks *c)
 		snprintf(say, sizeof(say), "objects newer than the last backup, of %s: %" PRId64,
 		    date, newer);
 	put_check(c, "backup", newer > 0 ? HEALTH_WARNING : HEALTH_GOOD, say);
+}
+
+static void
+check_expiry(struct checks *c, const struct keyferryd *d, const char *what, enum expiry_of of)
+{
+	struct expiry_counts n = expiry_count(d, of);
+	int64_t first = expiry_soonest(d, of);
+	char say[160], date[25];
+
+	text_time(date, first * 1000);
+	if (first == 0)
+		snprintf(say, sizeof(say), "there is none");
+	else
+		snprintf(say, sizeof(say), "expired: %zu, to expire within 30 days: %zu, the first %s",
+		    n.ended, n.soon, date);
+	put_check(c, what,
+	    n.ended > 0	    ? HEALTH_BAD
+		: n.soon > 0 ? HEALTH_WARNING
+			     : HEALTH_GOOD,
+	    say);
 }
 
 /* Every key that did not pass when it was last asked for. */
@@ -129,6 +150,8 @@ health_put(struct json *j, const char *key, const struct keyferryd *d)
 	check_vaults(&c, d);
 	check_backup(&c);
 	put_yes_no(&c, "audit", complaint == NULL, "lines are written", complaint);
+	check_expiry(&c, d, "server certificates", EXPIRY_SERVER);
+	check_expiry(&c, d, "client certificates", EXPIRY_CLIENTS);
 	put_yes_no(&c, "secure heap", d->heap_locked, "locked",
 	    "not locked: keys may be swapped out");
 	put_yes_no(&c, "accepting", !gate_draining(d->gate), "new sessions are accepted",

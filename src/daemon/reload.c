@@ -6,17 +6,17 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
-#include "base/text.h"
 
-enum { DIGESTS_MAX = 64, EXPIRES_SOON_S = 30 * 86400 };
+#include "clients.h"
+#include "expiry.h"
 
 struct prepared {
 	struct tls_server *tls;
 	struct tenants *tenants;
 	int audit_file; /* -1: none */
+	struct next_certificates next;
 };
 
 /* A tenant, and whose its vault is. */
@@ -82,41 +82,6 @@ is_born_active(const struct config_tenant *c)
 }
 
 static enum err
-add_certificates(struct tenants *ts, struct tenant *t, const struct config_tenant *c,
-    struct buf *why)
-{
-	uint8_t digests[DIGESTS_MAX][TLS_DIGEST_LEN];
-	const char *sentence = "";
-	enum err e = ERR_OK;
-	int64_t expires;
-
-	for (size_t f = 0; c->client_certificates[f] != NULL; f++) {
-		size_t count = DIGESTS_MAX;
-
-		e = tls_digests_of_file(c->client_certificates[f], digests, &count, &expires,
-		    &sentence);
-		if (e != ERR_OK) {
-			buf_printf(why, "tenant \"%s\": %s", c->title, sentence);
-			return e;
-		}
-		if (t->certificates_expire == 0 || expires < t->certificates_expire)
-			t->certificates_expire = expires;
-		for (size_t i = 0; i < count; i++) {
-			e = tenants_add_certificate(ts, t, digests[i]);
-			if (e == ERR_CONFIG)
-				buf_printf(why,
-				    "tenant \"%s\": a certificate in %s belongs to tenant \"%s\" already; "
-				    "give each tenant certificates of its own",
-				    c->title, c->client_certificates[f],
-				    tenants_find(ts, digests[i])->id);
-			if (e != ERR_OK)
-				return e;
-		}
-	}
-	return ERR_OK;
-}
-
-static enum err
 add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *c, struct buf *why)
 {
 	struct owned_tenant *o = alloc_zero(sizeof(*o));
@@ -138,7 +103,7 @@ add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *
 	if (e == ERR_OK)
 		e = tenants_add(ts, t);
 	if (e == ERR_OK)
-		e = add_certificates(ts, t, c, why);
+		e = clients_add(ts, t, c, d->state_dir, why);
 	tenant_unref(t);
 	return e;
 }
@@ -163,6 +128,34 @@ prepare_audit(const struct keyferryd *d, const struct config *c, struct prepared
 				: audit_test_file(c->audit_file, why);
 }
 
+/* The first of each file: what follows is its chain. */
+static enum err
+load_next(struct next_certificates *next, const char *const *files, struct buf *why)
+{
+	const char *sentence;
+	struct stack_st_X509 *list;
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; e == ERR_OK && files[i] != NULL; i++) {
+		if (next->count == NEXT_CERTIFICATES_MAX) {
+			buf_printf(why, "more than %d files in next-certificate", NEXT_CERTIFICATES_MAX);
+			return ERR_CONFIG;
+		}
+		e = certificates_of_file(files[i], &list, &sentence);
+		if (e != ERR_OK) {
+			buf_printf(why, "%s", sentence);
+			return e;
+		}
+		e = certificate_describe(certificates_at(list, 0), &next->all[next->count]);
+		if (e == ERR_OK)
+			next->count++;
+		else
+			buf_printf(why, "%s: its dates cannot be read", files[i]);
+		certificates_free(list);
+	}
+	return e;
+}
+
 static enum err
 prepare(struct keyferryd *d, const struct config *c, struct prepared *p, struct buf *why)
 {
@@ -183,6 +176,8 @@ prepare(struct keyferryd *d, const struct config *c, struct prepared *p, struct 
 		e = prepare_audit(d, c, p, &sentence);
 	if (e != ERR_OK)
 		buf_printf(why, "%s", sentence);
+	if (e == ERR_OK)
+		e = load_next(&p->next, c->tls.next_certificates, why);
 	for (size_t i = 0; e == ERR_OK && i < c->tenants_count; i++)
 		e = add_tenant(p->tenants, d, &c->tenants[i], why);
 	if (e != ERR_OK) {
@@ -191,23 +186,6 @@ prepare(struct keyferryd *d, const struct config *c, struct prepared *p, struct 
 		prepared_fini(p);
 	}
 	return e;
-}
-
-static void
-tell_certificates(const struct tls_server *tls)
-{
-	char hex[2 * TLS_DIGEST_LEN + 1], when[32];
-	uint8_t digest[TLS_DIGEST_LEN];
-	int64_t expires, first = INT64_MAX;
-
-	for (size_t i = 0; tls_server_certificate(tls, i, digest, &expires); i++) {
-		first = expires < first ? expires : first;
-		text_hex(hex, digest, sizeof(digest));
-		text_time(when, expires * 1000);
-		LOG(expires - clock_wall() < EXPIRES_SOON_S ? LOG_WARN : LOG_INFO, "daemon",
-		    "server certificate", kv_text("sha256", hex), kv_text("expires", when));
-	}
-	metric_set(METRIC_SERVER_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, first);
 }
 
 /* What descriptors allow, but for those of connections to key managers; wanted 0: all of that. */
@@ -246,7 +224,8 @@ daemon_apply(struct keyferryd *d, const struct config *c, struct buf *why, size_
 	audit_use(d->audit, p.audit_file, c->audit_required);
 	p.audit_file = -1;
 	*closed = gate_configure(d->gate, p.tls, p.tenants, &limits);
-	tell_certificates(p.tls);
+	d->next = p.next;
+	expiry_look(d);
 	for (size_t i = 0; i < tenants_count(p.tenants); i++) {
 		const struct tenant *t = tenants_at(p.tenants, i);
 
@@ -260,14 +239,15 @@ daemon_apply(struct keyferryd *d, const struct config *c, struct buf *why, size_
 enum err
 daemon_test(const struct config *c, struct buf *why)
 {
-	struct keyferryd d = {.loop = loop_new()};
+	struct keyferryd d = {.loop = loop_new(), .state_dir = alloc_text(c->state_dir)};
 	struct prepared p;
-	enum err e = d.loop != NULL ? prepare(&d, c, &p, why) : ERR_NO_MEMORY;
+	enum err e = d.loop != NULL && d.state_dir != NULL ? prepare(&d, c, &p, why) : ERR_NO_MEMORY;
 
 	if (e == ERR_OK)
 		prepared_fini(&p);
 	upstream_free(d.upstream);
 	loop_free(d.loop);
+	alloc_free(d.state_dir);
 	return e;
 }
 

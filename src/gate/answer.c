@@ -49,7 +49,7 @@ static void
 count_item(const struct outcome *oc)
 {
 	bool ok = oc->err == ERR_OK;
-	int64_t ended = ok && oc->op != NULL && oc->op->mutates ? clock_now() : oc->ended;
+	int64_t ended = ok && oc->op != NULL && oc->op->right == RIGHT_CHANGE ? clock_now() : oc->ended;
 	unsigned label = op_label(oc->op);
 
 	metric_inc(ok ? METRIC_ITEMS_OK_TOTAL : METRIC_ITEMS_FAILED_TOTAL);

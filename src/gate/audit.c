@@ -261,6 +261,7 @@ audit_refusal(struct audit *a, const struct audit_refusal *r)
 		text_hex(digest, r->sha256, TLS_DIGEST_LEN);
 	LOG(LOG_NOTICE, "session", "client refused", kv_text("from", r->address),
 	    kv_text("why", r->why), kv_text("certificate", digest), kv_text("subject", r->subject),
+	    kv_text("key-proven", r->proven ? "yes" : "no"),
 	    kv_int("left-out", a != NULL ? (int64_t)a->refusals_left_out : 0));
 	if (a != NULL && a->to_file) {
 		line_begin(a, &j, "client-refused");
@@ -268,6 +269,7 @@ audit_refusal(struct audit *a, const struct audit_refusal *r)
 		json_text(&j, "why", r->why);
 		json_text(&j, "certificate", r->sha256 != NULL ? digest : NULL);
 		json_text(&j, "subject", r->subject);
+		json_bool(&j, "key-proven", r->proven);
 		json_int(&j, "left-out", (int64_t)a->refusals_left_out);
 		line_end(a, &j, true);
 	}

@@ -11,7 +11,7 @@
 
 #include "gate/audit.h"
 
-enum { AUDIT_PACKET_MAX = 64 * 1024, AUDIT_LINE_MAX = 32 * 1024 };
+enum { AUDIT_PACKET_MAX = 64 * 1024, AUDIT_LINE_MAX = 56 * 1024 };
 
 /* What the child says. */
 struct audit_report {

@@ -38,6 +38,11 @@ gate_new(const struct gate_params *p)
 	list_init(&g->handshaking);
 	g->relief.fn = relieve;
 	g->drained.fn = run_drained;
+	g->pending = pending_new();
+	if (g->pending == NULL) {
+		alloc_free(g);
+		return NULL;
+	}
 	label_set_texts(LABELS_OPERATION, op_label_text);
 	return g;
 }
@@ -54,6 +59,7 @@ gate_free(struct gate *g)
 	timer_clear(g->p.loop, &g->relief);
 	tls_server_unref(g->tls);
 	tenants_unref(g->tenants);
+	pending_free(g->pending);
 	alloc_free(g);
 }
 
@@ -119,36 +125,50 @@ gate_counts(struct gate *g, int sessions, int handshakes)
 		loop_defer(g->p.loop, &g->drained);
 }
 
+/* Sessions whose tenant is another now, or that have none any more, have to go. */
+static size_t
+sort_sessions(struct gate *g)
+{
+	size_t closed = 0;
+
+	LIST_FOREACH_SAFE(l, next, &g->sessions) {
+		struct session *s = CONTAINER_OF(l, struct session, link);
+
+		if (s->tenant != NULL && !session_stays(s)) {
+			session_end(s, "certificate taken away");
+			closed++;
+		}
+	}
+	return closed;
+}
+
+size_t
+gate_set_tenants(struct gate *g, struct tenants *tenants)
+{
+	struct tenants *old = g->tenants;
+	size_t closed;
+
+	g->tenants = tenants_ref(tenants);
+	if (old != NULL)
+		tenants_inherit(tenants, old);
+	closed = sort_sessions(g);
+	tenants_unref(old);
+	return closed;
+}
+
 size_t
 gate_configure(struct gate *g, struct tls_server *tls, struct tenants *tenants,
     const struct gate_limits *limits)
 {
-	size_t closed = 0;
+	size_t closed;
 
 	tls_server_ref(tls);
 	tls_server_unref(g->tls);
 	g->tls = tls;
-	tenants_ref(tenants);
-	tenants_unref(g->tenants);
-	g->tenants = tenants;
 	g->limits = *limits;
 	metric_set(METRIC_SESSIONS_LIMIT, (int64_t)limits->sessions_max);
 	metric_set(METRIC_HANDSHAKES_LIMIT, (int64_t)limits->handshakes_max);
-	LIST_FOREACH_SAFE(l, next, &g->sessions) {
-		struct session *s = CONTAINER_OF(l, struct session, link);
-		struct tenant *now;
-
-		if (s->tenant == NULL)
-			continue; /* asked again when its handshake is done */
-		now = tenants_find(tenants, stream_peer(s->stream)->sha256);
-		if (now == NULL || strcmp(now->id, s->tenant->id) != 0) {
-			session_end(s, "certificate taken away");
-			closed++;
-		} else if (now != s->tenant) {
-			tenant_unref(s->tenant);
-			s->tenant = tenant_ref(now);
-		}
-	}
+	closed = gate_set_tenants(g, tenants);
 	admit(g);
 	return closed;
 }
@@ -157,12 +177,13 @@ enum tls_verdict
 gate_check_certificate(void *arg, const struct tls_shown *shown, bool *ignore_dates)
 {
 	const struct gate *g = arg;
-	const struct tenant *t = tenants_find(g->tenants, shown->sha256);
+	struct known_client known;
+	enum tls_verdict v = tenants_identify(g->tenants, shown, &known);
 
-	if (t == NULL)
-		return TLS_UNKNOWN;
-	*ignore_dates = t->accept_expired_until > clock_wall();
-	return TLS_KNOWN;
+	/* those that are known by an authority were asked for their dates */
+	if (v == TLS_KNOWN)
+		*ignore_dates = !known.pinned || known.tenant->accept_expired_until > clock_wall();
+	return v;
 }
 
 void
@@ -215,12 +236,25 @@ gate_each_session(struct gate *g, bool (*fn)(void *arg, const struct session_inf
 		    .last_operation = s->last_operation,
 		    .age_ns = now - s->created,
 		    .idle_ns = now - s->active,
+		    .read_only = s->read_only,
 		    .requests = s->requests,
 		};
 
 		if (!fn(arg, &info))
 			break;
 	}
+}
+
+const struct tls_server *
+gate_tls(const struct gate *g)
+{
+	return g->tls;
+}
+
+struct pending *
+gate_pending(struct gate *g)
+{
+	return g->pending;
 }
 
 struct tenants *

@@ -6,7 +6,7 @@
 #include "kmip/names.h"
 
 static const struct op ops[] = {
-#define OP(operation, since, mutates, start) {KMIP_OPERATION_##operation, since, mutates, start},
+#define OP(operation, since, right, start) {KMIP_OPERATION_##operation, since, RIGHT_##right, start},
 #include "op.def"
 #undef OP
 };

@@ -9,10 +9,13 @@
 
 struct request;
 
+/* What a client has to be allowed. */
+enum op_right { RIGHT_READ, RIGHT_CHANGE };
+
 struct op {
 	uint32_t operation; /* KMIP Operation */
 	int since;	    /* the first protocol version that has it */
-	bool mutates;
+	enum op_right right;
 	/*
 	 * Reads the payload from rq->payload and ends, now or later, in exactly one rq_done().
 	 * What it puts into rq->out is the Response Payload's content; discarded on failure.
@@ -28,7 +31,7 @@ const char *op_label_text(unsigned label);
 /* The n-th operation of the table; NULL past the last. */
 const struct op *op_at(size_t n);
 
-#define OP(operation, since, mutates, start) void start(struct request *rq);
+#define OP(operation, since, right, start) void start(struct request *rq);
 #include "op.def"
 #undef OP
 

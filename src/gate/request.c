@@ -237,7 +237,7 @@ rq_put_uid(struct request *rq, const char *uid)
 static bool
 did_change(const struct outcome *oc)
 {
-	return oc->err == ERR_OK && oc->op != NULL && oc->op->mutates;
+	return oc->err == ERR_OK && oc->op != NULL && oc->op->right == RIGHT_CHANGE;
 }
 
 static bool
@@ -336,6 +336,8 @@ start_item(struct request *rq)
 		rq_done(rq, ERR_CRITICAL_EXTENSION);
 	else if (rq->op == NULL)
 		rq_done(rq, ERR_OP_UNSUPPORTED);
+	else if (rq->op->right == RIGHT_CHANGE && rq->p.read_only)
+		rq_done(rq, ERR_DENIED);
 	else if (item->payload.value == NULL)
 		rq_done(rq, ERR_MISSING_DATA);
 	else

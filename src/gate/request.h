@@ -27,6 +27,7 @@
 struct request_params {
 	struct loop *loop;
 	struct tenant *tenant;
+	bool read_only; /* whatever changes something is denied */
 	const char *server_name;
 	struct audit *audit; /* NULL: the log */
 	size_t response_max;

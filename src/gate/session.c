@@ -152,6 +152,7 @@ start_request(struct session *s, size_t len)
 	struct request_params p = {
 	    .loop = g->p.loop,
 	    .tenant = s->tenant,
+	    .read_only = s->read_only,
 	    .server_name = g->p.server_name,
 	    .audit = g->p.audit,
 	    .response_max = g->limits.response_max,
@@ -240,21 +241,48 @@ session_end_silent(struct session *s)
 	session_end(s, "silent while others wait");
 }
 
+/* False: nobody's. */
+static bool
+identify(struct session *s, struct known_client *known)
+{
+	struct tls_shown shown;
+
+	return stream_shown(s->stream, &shown) &&
+	    tenants_identify(s->gate->tenants, &shown, known) == TLS_KNOWN;
+}
+
+bool
+session_stays(struct session *s)
+{
+	struct known_client known;
+
+	if (!identify(s, &known) || strcmp(known.tenant->id, s->tenant->id) != 0)
+		return false;
+	tenant_ref(known.tenant);
+	tenant_unref(s->tenant);
+	s->tenant = known.tenant;
+	s->read_only = known.read_only;
+	return true;
+}
+
 static void
 on_ready(struct stream *st, void *user)
 {
 	struct session *s = user;
 	const struct tls_peer *peer = stream_peer(st);
-	struct tenant *t = tenants_find(s->gate->tenants, peer->sha256);
+	struct known_client known;
 
-	if (t == NULL) {
+	if (!identify(s, &known)) {
 		/* taken out by a reload while the handshake was under way */
 		count_refusal(s, LABEL_REFUSAL_REMOVED);
 		session_end(s, "certificate not known any more");
 		return;
 	}
 	count_handshake(s, METRIC_HANDSHAKES_OK_TOTAL, LABEL_HANDSHAKE_OK);
-	s->tenant = tenant_ref(t);
+	tenants_seen(s->gate->tenants, peer->sha256);
+	pending_forget(s->gate->pending, peer->sha256);
+	s->tenant = tenant_ref(known.tenant);
+	s->read_only = known.read_only;
 	list_remove(&s->handshake);
 	gate_counts(s->gate, 0, -1);
 	session_set(s, SESSION_IDLE);
@@ -294,6 +322,10 @@ refusal_label(enum tls_verdict v)
 		return LABEL_REFUSAL_EXPIRED;
 	case TLS_NOT_YET_VALID:
 		return LABEL_REFUSAL_NOT_YET_VALID;
+	case TLS_AMBIGUOUS:
+		return LABEL_REFUSAL_AMBIGUOUS;
+	case TLS_BAD_CHAIN:
+		return LABEL_REFUSAL_BAD_CHAIN;
 	case TLS_KNOWN: /* claimed, without the key that belongs to it */
 	case TLS_UNKNOWN:
 		break;
@@ -310,6 +342,7 @@ tell_refusal(struct session *s)
 	    .why = tls_verdict_text(peer->verdict),
 	    .subject = peer->subject,
 	    .sha256 = peer->have_digest ? peer->sha256 : NULL,
+	    .proven = peer->proven != NULL,
 	};
 
 	audit_refusal(s->gate->p.audit, &r);
@@ -325,6 +358,7 @@ on_closed(struct stream *st, void *user, enum stream_end why)
 		case STREAM_REFUSED:
 			count_refusal(s, refusal_label(stream_peer(st)->verdict));
 			tell_refusal(s);
+			pending_note(s->gate->pending, stream_peer(st), stream_address(st));
 			break;
 		case STREAM_HANDSHAKE_TIMEOUT:
 			count_handshake(s, METRIC_HANDSHAKES_TIMEOUT_TOTAL, LABEL_HANDSHAKE_TIMEOUT);

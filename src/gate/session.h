@@ -20,6 +20,7 @@ struct session {
 	struct request *request;
 	enum session_state state;
 	struct timer deadline;
+	bool read_only;		/* may not change anything */
 	bool last_answer;	/* close when it is out */
 	size_t request_max;	/* what the stream was made for */
 	uint64_t id, requests;
@@ -33,6 +34,8 @@ bool session_new(struct gate *g, int fd);
 void session_end(struct session *s, const char *why);
 /* The end of one that has not said anything. */
 void session_end_silent(struct session *s);
+/* Takes up what the gate's tenants say of its client now.  False when it is not its tenant's. */
+bool session_stays(struct session *s);
 /* Ends it when nothing is under way, else after the answer. */
 void session_drain(struct session *s);
 
@@ -42,6 +45,7 @@ struct gate {
 	struct gate_limits limits;
 	struct tls_server *tls;
 	struct tenants *tenants;
+	struct pending *pending;
 	struct list sessions;
 	struct list handshaking; /* those of them in SESSION_HANDSHAKE, oldest first */
 	struct timer relief;

@@ -1,15 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Certificate to tenant, by the digest of the leaf. */
+/* Client to tenant: by the digest of its own certificate, or by an authority and a rule. */
 #include "gate/tenant.h"
 
 #include <assert.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
+
+enum { JUDGED_MAX = 256 };
 
 struct row {
+	struct pinned *pinned;
+	struct tenant *tenant; /* borrowed from all */
+};
+
+struct trust {
+	struct authority *authority;
+	struct tenant *tenant; /* borrowed from all */
+};
+
+/* A chain that was good: built once for all connections of a client, and no longer than it holds. */
+struct judged {
 	uint8_t sha256[TLS_DIGEST_LEN];
-	struct tenant *tenant;
+	struct tenant *tenant; /* NULL: empty */
+	struct authority_term term;
 };
 
 struct tenants {
@@ -18,6 +33,9 @@ struct tenants {
 	size_t count;
 	struct row *rows; /* ordered by digest */
 	size_t rows_count;
+	struct trust *trusts;
+	size_t trusts_count;
+	struct judged *judged; /* by the digest's first byte; NULL without trusts */
 };
 
 struct tenant *
@@ -36,6 +54,42 @@ tenant_unref(struct tenant *t)
 	if (--t->refs == 0)
 		t->release(t);
 }
+
+/* --- pinned certificates --- */
+
+struct pinned *
+pinned_new(const struct certificate_text *text, const char *file, bool read_only, bool accepted)
+{
+	size_t len = strlen(file) + 1;
+	struct pinned *p = alloc_zero(sizeof(*p) + len);
+
+	if (p == NULL)
+		return NULL;
+	p->refs = 1;
+	p->read_only = read_only;
+	p->accepted = accepted;
+	p->expires = text->not_after;
+	memcpy(p->sha256, text->digest, sizeof(p->sha256));
+	memcpy(p->subject, text->subject, sizeof(p->subject));
+	memcpy(p->file, file, len);
+	return p;
+}
+
+struct pinned *
+pinned_ref(struct pinned *p)
+{
+	p->refs++;
+	return p;
+}
+
+void
+pinned_unref(struct pinned *p)
+{
+	if (p != NULL && --p->refs == 0)
+		alloc_free(p);
+}
+
+/* --- the set --- */
 
 struct tenants *
 tenants_new(void)
@@ -59,11 +113,51 @@ tenants_unref(struct tenants *ts)
 {
 	if (ts == NULL || --ts->refs > 0)
 		return;
+	for (size_t i = 0; i < ts->rows_count; i++)
+		pinned_unref(ts->rows[i].pinned);
+	for (size_t i = 0; i < ts->trusts_count; i++)
+		authority_unref(ts->trusts[i].authority);
 	for (size_t i = 0; i < ts->count; i++)
 		tenant_unref(ts->all[i]);
 	alloc_free(ts->all);
 	alloc_free(ts->rows);
+	alloc_free(ts->trusts);
+	alloc_free(ts->judged);
 	alloc_free(ts);
+}
+
+static enum err
+append_trust(struct tenants *ts, struct tenant *t, struct authority *a)
+{
+	struct trust *trusts = alloc_resize(ts->trusts, (ts->trusts_count + 1) * sizeof(*trusts));
+
+	if (trusts != NULL)
+		ts->trusts = trusts;
+	if (ts->judged == NULL)
+		ts->judged = alloc_array(JUDGED_MAX, sizeof(*ts->judged));
+	if (trusts == NULL || ts->judged == NULL)
+		return ERR_NO_MEMORY;
+	trusts[ts->trusts_count++] = (struct trust){authority_ref(a), t};
+	return ERR_OK;
+}
+
+/* What a chain was judged is not copied: it is found out again. */
+struct tenants *
+tenants_copy(const struct tenants *ts)
+{
+	struct tenants *copy = tenants_new();
+	enum err e = copy != NULL ? ERR_OK : ERR_NO_MEMORY;
+
+	for (size_t i = 0; e == ERR_OK && i < ts->count; i++)
+		e = tenants_add(copy, ts->all[i]);
+	for (size_t i = 0; e == ERR_OK && i < ts->rows_count; i++)
+		e = tenants_pin(copy, ts->rows[i].tenant, ts->rows[i].pinned);
+	for (size_t i = 0; e == ERR_OK && i < ts->trusts_count; i++)
+		e = append_trust(copy, ts->trusts[i].tenant, ts->trusts[i].authority);
+	if (e == ERR_OK)
+		return copy;
+	tenants_unref(copy);
+	return NULL;
 }
 
 enum err
@@ -87,7 +181,7 @@ place(const struct tenants *ts, const uint8_t *sha256, bool *found)
 	*found = false;
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
-		int c = memcmp(ts->rows[mid].sha256, sha256, TLS_DIGEST_LEN);
+		int c = memcmp(ts->rows[mid].pinned->sha256, sha256, TLS_DIGEST_LEN);
 
 		if (c == 0) {
 			*found = true;
@@ -102,33 +196,123 @@ place(const struct tenants *ts, const uint8_t *sha256, bool *found)
 }
 
 enum err
-tenants_add_certificate(struct tenants *ts, struct tenant *t, const uint8_t sha256[TLS_DIGEST_LEN])
+tenants_pin(struct tenants *ts, struct tenant *t, struct pinned *p)
 {
 	bool found;
-	size_t at = place(ts, sha256, &found);
+	size_t at = place(ts, p->sha256, &found);
 	struct row *rows;
 
-	if (found)
-		return ts->rows[at].tenant == t ? ERR_OK : ERR_CONFIG;
+	if (found && ts->rows[at].tenant != t)
+		return ERR_CONFIG;
+	if (found) {
+		ts->rows[at].pinned->read_only |= p->read_only;
+		return ERR_OK;
+	}
 	rows = alloc_resize(ts->rows, (ts->rows_count + 1) * sizeof(*rows));
 	if (rows == NULL)
 		return ERR_NO_MEMORY;
 	ts->rows = rows;
 	memmove(rows + at + 1, rows + at, (ts->rows_count - at) * sizeof(*rows));
-	memcpy(rows[at].sha256, sha256, TLS_DIGEST_LEN);
-	rows[at].tenant = t;
+	rows[at] = (struct row){pinned_ref(p), t};
 	ts->rows_count++;
 	return ERR_OK;
 }
 
-struct tenant *
-tenants_find(const struct tenants *ts, const uint8_t sha256[TLS_DIGEST_LEN])
+void
+tenants_unpin(struct tenants *ts, const uint8_t sha256[TLS_DIGEST_LEN])
 {
 	bool found;
 	size_t at = place(ts, sha256, &found);
 
-	return found ? ts->rows[at].tenant : NULL;
+	if (!found)
+		return;
+	pinned_unref(ts->rows[at].pinned);
+	ts->rows_count--;
+	memmove(ts->rows + at, ts->rows + at + 1, (ts->rows_count - at) * sizeof(*ts->rows));
 }
+
+enum err
+tenants_trust(struct tenants *ts, struct tenant *t, struct authority *a,
+    const struct tenant **other)
+{
+	for (size_t i = 0; i < ts->trusts_count; i++) {
+		if (authority_overlaps(ts->trusts[i].authority, a)) {
+			*other = ts->trusts[i].tenant;
+			return ERR_CONFIG;
+		}
+	}
+	return append_trust(ts, t, a);
+}
+
+void
+tenants_inherit(struct tenants *ts, const struct tenants *old)
+{
+	for (size_t i = 0; i < ts->rows_count; i++) {
+		struct pinned *p = ts->rows[i].pinned;
+		const struct pinned *before = tenants_pinned(old, p->sha256, NULL);
+
+		if (before != NULL)
+			p->last_seen = before->last_seen;
+	}
+}
+
+/* --- clients --- */
+
+static enum tls_verdict
+judge_all(struct tenants *ts, const struct tls_shown *shown, struct judged *out)
+{
+	enum tls_verdict verdict = TLS_UNKNOWN, v;
+	struct authority_term term;
+
+	for (size_t i = 0; i < ts->trusts_count; i++) {
+		v = authority_judge(ts->trusts[i].authority, shown, &term);
+		if (v == TLS_KNOWN && verdict == TLS_KNOWN)
+			return TLS_AMBIGUOUS;
+		if (v == TLS_KNOWN)
+			*out = (struct judged){.tenant = ts->trusts[i].tenant, .term = term};
+		if (v == TLS_KNOWN || (v == TLS_BAD_CHAIN && verdict == TLS_UNKNOWN))
+			verdict = v;
+	}
+	memcpy(out->sha256, shown->sha256, TLS_DIGEST_LEN);
+	return verdict;
+}
+
+enum tls_verdict
+tenants_identify(struct tenants *ts, const struct tls_shown *shown, struct known_client *out)
+{
+	struct pinned *p = tenants_pinned(ts, shown->sha256, &out->tenant);
+	int64_t now = clock_wall();
+	struct judged *slot, fresh = {0};
+	enum tls_verdict v;
+
+	out->pinned = p != NULL;
+	out->read_only = p != NULL && p->read_only;
+	if (p != NULL)
+		return TLS_KNOWN;
+	if (ts->trusts_count == 0)
+		return TLS_UNKNOWN;
+	slot = &ts->judged[shown->sha256[0]];
+	if (slot->tenant == NULL || memcmp(slot->sha256, shown->sha256, TLS_DIGEST_LEN) != 0 ||
+	    now < slot->term.from || now >= slot->term.until) {
+		v = judge_all(ts, shown, &fresh);
+		if (v != TLS_KNOWN)
+			return v;
+		*slot = fresh;
+	}
+	out->tenant = slot->tenant;
+	return TLS_KNOWN;
+}
+
+void
+tenants_seen(struct tenants *ts, const uint8_t sha256[TLS_DIGEST_LEN])
+{
+	struct pinned *p = tenants_pinned(ts, sha256, NULL);
+
+	if (p != NULL)
+		p->last_seen = clock_wall();
+}
+
+/* --- looking --- */
 
 struct tenant *
 tenants_by_id(const struct tenants *ts, const char *id)
@@ -149,4 +333,32 @@ struct tenant *
 tenants_at(const struct tenants *ts, size_t n)
 {
 	return n < ts->count ? ts->all[n] : NULL;
+}
+
+struct pinned *
+tenants_pinned(const struct tenants *ts, const uint8_t sha256[TLS_DIGEST_LEN], struct tenant **t)
+{
+	bool found;
+	size_t at = place(ts, sha256, &found);
+
+	return found ? tenants_pinned_at(ts, at, t) : NULL;
+}
+
+struct pinned *
+tenants_pinned_at(const struct tenants *ts, size_t n, struct tenant **t)
+{
+	if (n >= ts->rows_count)
+		return NULL;
+	if (t != NULL)
+		*t = ts->rows[n].tenant;
+	return ts->rows[n].pinned;
+}
+
+struct authority *
+tenants_authority_at(const struct tenants *ts, size_t n, struct tenant **t)
+{
+	if (n >= ts->trusts_count)
+		return NULL;
+	*t = ts->trusts[n].tenant;
+	return ts->trusts[n].authority;
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "keys/disk.h"
 
 enum { DISK_PATH_MAX = 1024 };
 
@@ -27,12 +28,6 @@ bool disk_dir_empty(const char *dir);
  * ERR_IN_USE: another process has it.
  */
 CHECKED enum err disk_lock(const char *dir, int *fd, const char **why);
-
-/*
- * Makes a file of mode 0600, synced with its directory.  Never overwrites: whatever has the name
- * keeps it.  ERR_IO; *why is a sentence (static storage).
- */
-CHECKED enum err disk_write_new(const char *path, const void *data, size_t len, const char **why);
 
 /* A synced copy with mode 0600; never overwrites. */
 CHECKED enum err disk_copy(const char *from, const char *to);

@@ -13,7 +13,6 @@
 #include <openssl/pem.h>
 
 #include "base/buf.h"
-#include "net/tls.h"
 
 #include "why.h"
 
@@ -176,47 +175,4 @@ pem_private_key(const char *path, EVP_PKEY **out, const char **why)
 	}
 	*out = key;
 	return ERR_OK;
-}
-
-enum err
-pem_expiry(const X509 *x, int64_t *expires)
-{
-	struct tm tm;
-
-	if (ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) != 1)
-		return ERR_CRYPTO;
-	*expires = (int64_t)timegm(&tm);
-	return ERR_OK;
-}
-
-enum err
-tls_digests_of_file(const char *path, uint8_t (*out)[TLS_DIGEST_LEN], size_t *count,
-    int64_t *expires, const char **why)
-{
-	int64_t one, first = INT64_MAX;
-	STACK_OF(X509) *list;
-	enum err e = pem_certificates(path, &list, why);
-	size_t n;
-
-	if (e != ERR_OK)
-		return e;
-	n = (size_t)sk_X509_num(list);
-	if (n > *count)
-		e = why_say(why, ERR_CONFIG, "%s holds %zu certificates; %zu are allowed", path, n,
-		    *count);
-	for (size_t i = 0; e == ERR_OK && i < n; i++) {
-		const X509 *x = sk_X509_value(list, (int)i);
-
-		if (X509_digest(x, EVP_sha256(), out[i], NULL) != 1 ||
-		    pem_expiry(x, &one) != ERR_OK)
-			e = why_say(why, ERR_CRYPTO, "%s: no digest can be made", path);
-		else if (one < first)
-			first = one;
-	}
-	sk_X509_pop_free(list, X509_free);
-	if (e == ERR_OK)
-		*count = n;
-	if (e == ERR_OK && expires != NULL)
-		*expires = first;
-	return e;
 }

@@ -15,9 +15,6 @@ const char *pem_openssl_reason(void);
 /* All certificates of a file, one at least.  The caller frees them. */
 CHECKED enum err pem_certificates(const char *path, STACK_OF(X509) **out, const char **why);
 
-/* When it expires, in seconds since 1970.  ERR_CRYPTO when its date cannot be read. */
-CHECKED enum err pem_expiry(const X509 *x, int64_t *expires);
-
 /* The private key of a file that nobody but its owner may read.  Never asks for a passphrase. */
 CHECKED enum err pem_private_key(const char *path, EVP_PKEY **out, const char **why);
 

@@ -666,6 +666,12 @@ stream_peer(const struct stream *s)
 	return &s->peer;
 }
 
+bool
+stream_shown(const struct stream *s, struct tls_shown *out)
+{
+	return s->ssl != NULL && tls_shown(s->ssl, out);
+}
+
 const char *
 stream_why(const struct stream *s)
 {

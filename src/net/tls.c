@@ -10,7 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "net/certificate.h"
 
 #include "pem.h"
 #include "refusal.h"
@@ -35,18 +35,13 @@ static const char groups[] = "X25519:P-256:P-384";
 	"ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:"                                             \
 	"AES256-SHA256:AES128-SHA256:AES256-SHA:AES128-SHA"
 
-struct own_certificate {
-	uint8_t sha256[TLS_DIGEST_LEN];
-	int64_t expires;
-};
-
 struct tls_server {
 	SSL_CTX *ctx;
 	unsigned refs;
 	tls_check_fn *check;
 	void *check_arg;
 	EVP_MD *sha256; /* fetched once: a fetch by name costs more than the digest */
-	struct own_certificate own[CERTIFICATES_MAX];
+	struct certificate_text own[CERTIFICATES_MAX];
 	size_t own_count;
 };
 
@@ -175,26 +170,6 @@ verify_client(X509_STORE_CTX *x, void *arg)
 	return answer(x, n, ssl);
 }
 
-static void
-print_subject(const X509 *leaf, char *out, size_t size)
-{
-	BIO *bio = BIO_new(BIO_s_mem());
-	char *text;
-	long len;
-
-	if (bio == NULL)
-		return;
-	if (X509_NAME_print_ex(bio, X509_get_subject_name(leaf), 0, XN_FLAG_RFC2253) >= 0) {
-		len = BIO_get_mem_data(bio, &text);
-		if (len > (long)size - 1)
-			len = (long)size - 1;
-		if (len > 0)
-			memcpy(out, text, (size_t)len);
-		out[len > 0 ? len : 0] = '\0';
-	}
-	BIO_free(bio);
-}
-
 void
 tls_peer(struct ssl_st *ssl, struct tls_peer *out)
 {
@@ -206,7 +181,7 @@ tls_peer(struct ssl_st *ssl, struct tls_peer *out)
 	out->verdict = n->verdict;
 	out->have_digest = true;
 	memcpy(out->sha256, n->sha256, sizeof(out->sha256));
-	print_subject(n->leaf, out->subject, sizeof(out->subject));
+	certificate_subject_cut(n->leaf, out->subject);
 	if (n->refusal.proven && X509_up_ref(n->leaf) == 1)
 		out->proven = n->leaf;
 }
@@ -227,28 +202,6 @@ tls_last_words(struct ssl_st *ssl, bool done, uint8_t out[TLS_LAST_WORDS_MAX])
 }
 
 /* --- making the server's side --- */
-
-static void
-warn_of_dates(const X509 *leaf, const char *path)
-{
-	if (check_dates(leaf) == TLS_EXPIRED)
-		LOG(LOG_WARN, "tls", "the server certificate has expired", kv_text("file", path));
-	else if (check_dates(leaf) == TLS_NOT_YET_VALID)
-		LOG(LOG_WARN, "tls", "the server certificate is not valid yet",
-		    kv_text("file", path));
-}
-
-static enum err
-note_own(struct tls_server *t, const X509 *leaf)
-{
-	struct own_certificate *own = &t->own[t->own_count];
-
-	if (X509_digest(leaf, t->sha256, own->sha256, NULL) != 1 ||
-	    pem_expiry(leaf, &own->expires) != ERR_OK)
-		return ERR_CRYPTO;
-	t->own_count++;
-	return ERR_OK;
-}
 
 /* What SSL_CTX_use_cert_and_key() minded, as a sentence for who wrote the configuration. */
 static enum err
@@ -294,10 +247,10 @@ use_pair(struct tls_server *t, const char *certificate, const char *key_path, co
 	ERR_clear_error();
 	if (SSL_CTX_use_cert_and_key(t->ctx, leaf, key, chain, 0) != 1)
 		e = refuse_pair(certificate, key_path, why);
-	else if (note_own(t, leaf) != ERR_OK)
+	else if (certificate_describe(leaf, &t->own[t->own_count]) != ERR_OK)
 		e = why_say(why, ERR_CONFIG, "%s: its date of expiry cannot be read", certificate);
 	else
-		warn_of_dates(leaf, certificate);
+		t->own_count++;
 	X509_free(leaf);
 	EVP_PKEY_free(key);
 	sk_X509_pop_free(chain, X509_free);
@@ -407,13 +360,19 @@ tls_server_unref(struct tls_server *t)
 }
 
 bool
-tls_server_certificate(const struct tls_server *t, size_t n, uint8_t *sha256, int64_t *expires)
+tls_shown(struct ssl_st *ssl, struct tls_shown *out)
 {
-	if (n >= t->own_count)
-		return false;
-	memcpy(sha256, t->own[n].sha256, TLS_DIGEST_LEN);
-	*expires = t->own[n].expires;
-	return true;
+	const struct note *n = SSL_get_ex_data(ssl, note_index);
+
+	if (n != NULL)
+		*out = (struct tls_shown){n->sha256, n->leaf, SSL_get_peer_cert_chain(ssl)};
+	return n != NULL;
+}
+
+const struct certificate_text *
+tls_server_certificate(const struct tls_server *t, size_t n)
+{
+	return n < t->own_count ? &t->own[n] : NULL;
 }
 
 struct ssl_st *

@@ -154,11 +154,12 @@ START_TEST(every_value)
 	    "handshake-timeout = 100ms\nrequest-timeout = 10min\nidle-timeout = 7d\n"
 	    "drain-timeout = 0\n"
 	    "tls { certificate = {\"e.pem\", \"r.pem\"} private-key = {\"e.key\", \"r.key\"}\n"
-	    "min-version = 1.3 legacy-cbc = on }\n"
+	    "next-certificate = \"n.pem\" min-version = 1.3 legacy-cbc = on }\n"
 	    "tenant \"a b\" { id = \"A.b_c-9\" client-certificates = {\"a.pem\", \"clients.d\"}\n"
+	    "read-only-certificates = \"clients.d\" client-ca = ca.pem client-subject = \"CN=a\"\n"
 	    "accept-expired-until = \"2026-02-28\" born-active = true\n" VAULT
 	    " ledger sqlite { } }\n"
-	    "tenant two { id = two client-certificates = a.pem " VAULT "}\n");
+	    "tenant two { id = two " VAULT "}\n");
 	const struct config_tenant *t = &c->tenants[0];
 	char path[160];
 
@@ -191,6 +192,15 @@ START_TEST(every_value)
 	snprintf(path, sizeof(path), "%s/clients.d/2.pem", dir);
 	ck_assert_str_eq(t->client_certificates[2], path);
 	ck_assert_ptr_null(t->client_certificates[3]);
+	ck_assert_str_eq(t->read_only_certificates[1], path);
+	snprintf(path, sizeof(path), "%s/ca.pem", dir);
+	ck_assert_str_eq(t->client_ca[0], path);
+	ck_assert_str_eq(t->client_subject, "CN=a");
+	ck_assert_ptr_null(c->tenants[1].client_certificates[0]);
+	ck_assert_ptr_null(c->tenants[1].client_ca[0]);
+	ck_assert_ptr_null(c->tenants[1].client_subject);
+	snprintf(path, sizeof(path), "%s/n.pem", dir);
+	ck_assert_str_eq(c->tls.next_certificates[0], path);
 	ck_assert_ptr_eq(config_ref(c), c);
 	config_unref(c);
 	ck_assert_str_eq(c->tenants[1].id, "two");
@@ -278,16 +288,25 @@ static const struct {
     {GOOD "tenant u {\nid = t client-certificates = a.pem " VAULT "}\n",
 	":4: option \"id\": \"t\" is that of tenant \"t\" as well; every tenant needs its own"},
     {TLS "tenant u {\nid = \"a b\" client-certificates = a.pem " VAULT "}\n",
-	":3: option \"id\": \"a b\" is no identifier; 1 to 64 of A-Z a-z 0-9 . _ -"},
+	":3: option \"id\": \"a b\" is no identifier; 1 to 64 of A-Z a-z 0-9 . _ -, not beginning "
+	"with a dot"},
     {TLS "tenant u {\nclient-certificates = a.pem " VAULT "\n}\n",
 	":4: option \"id\": is missing above in tenant \"TITLE\" { }; it is: what the tenant's "
 	"records are bound to; never change it"},
     {TLS "tenant u { id = u\nclient-certificates = {\"a.pem\",\n\"none.pem\"} " VAULT "}\n",
 	":4: option \"client-certificates\": \"none.pem\" cannot be read (No such file or "
 	"directory); name a PEM file or a directory of *.pem files"},
-    {TLS "tenant u { id = u client-certificates = {}\n" VAULT "}\n",
-	":3: option \"client-certificates\": is missing above in tenant \"TITLE\" { }; it is: "
-	"PEM files of the clients' certificates, or directories of *.pem files"},
+    {TLS "tenant u { id = u client-ca = a.pem\n" VAULT "}\n",
+	":3: option \"client-subject\": is not given together with client-ca in tenant \"u\" "
+	"above; give both or none"},
+    {TLS "tenant u { id = u client-subject = \"CN=a\"\n" VAULT "}\n",
+	":3: option \"client-subject\": is not given together with client-ca in tenant \"u\" "
+	"above; give both or none"},
+    {TLS "tenant u { id = u client-certificates = {\"\", \"a.pem\"}\n" VAULT "}\n",
+	":2: option \"client-certificates\": \"\" names no file; write a path"},
+    {TLS "tenant u {\nid = \"..\" client-certificates = a.pem " VAULT "}\n",
+	":3: option \"id\": \"..\" is no identifier; 1 to 64 of A-Z a-z 0-9 . _ -, not beginning "
+	"with a dot"},
     {TLS "tenant u { id = u client-certificates = a.pem\naccept-expired-until = \"soon\" " VAULT
 	 "}\n",
 	":3: option \"accept-expired-until\": \"soon\" is no date; write YYYY-MM-DD, such as "

@@ -191,9 +191,11 @@ START_TEST(test_text_of_strangers)
 	audit_refusal(audit, &(struct audit_refusal){.address = "192.0.2.1:1",
 				 .why = "unknown certificate",
 				 .subject = "CN=\"x\"\n{\"event\":\"request\"}\xff",
-				 .sha256 = digest});
+				 .sha256 = digest,
+				 .proven = true});
 	take_all();
 	ck_assert_uint_eq(lines_seen, 1);
+	ck_assert_ptr_nonnull(strstr(text, "\"key-proven\":true"));
 	ck_assert_ptr_null(strstr(text, "\n{"));
 	ck_assert_ptr_nonnull(strstr(text, "CN=\\\"x\\\"\\u000a{\\\"event"));
 }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "net/certificate.h"
 
 #include "rig.h"
 
@@ -128,48 +129,18 @@ END_TEST
 
 START_TEST(tells_its_certificates)
 {
-	uint8_t got[TLS_DIGEST_LEN], want[TLS_DIGEST_LEN];
-	int64_t expires = 0;
+	uint8_t want[TLS_DIGEST_LEN];
+	const struct certificate_text *got = tls_server_certificate(rig.tls, 0);
 
 	identity_digest(&rig.server_ec, want);
-	ck_assert(tls_server_certificate(rig.tls, 0, got, &expires));
-	ck_assert_mem_eq(got, want, sizeof(want));
-	ck_assert_int_eq(expires, clock_wall() + 365 * 86400);
+	ck_assert_ptr_nonnull(got);
+	ck_assert_mem_eq(got->digest, want, sizeof(want));
+	ck_assert_int_eq(got->not_after, clock_wall() + 365 * 86400);
 	identity_digest(&rig.server_rsa, want);
-	ck_assert(tls_server_certificate(rig.tls, 1, got, &expires));
-	ck_assert_mem_eq(got, want, sizeof(want));
-	ck_assert(!tls_server_certificate(rig.tls, 2, got, &expires));
-}
-END_TEST
-
-START_TEST(reads_digests_of_a_file)
-{
-	uint8_t out[2][TLS_DIGEST_LEN], want[TLS_DIGEST_LEN];
-	const char *both = rig_path(&rig, "both.pem"), *why = "";
-	char cmd[512];
-	int64_t expires = 0, ec_expires;
-	size_t n = 2;
-
-	snprintf(cmd, sizeof(cmd), "cat %s %s > %s", rig_path(&rig, "ec.pem"),
-	    rig_path(&rig, "rsa.pem"), both);
-	ck_assert_int_eq(system(cmd), 0);
-	ck_assert_int_eq(tls_digests_of_file(both, out, &n, &expires, &why), ERR_OK);
-	ck_assert_uint_eq(n, 2);
-	n = 1;
-	ck_assert_int_eq(tls_digests_of_file(rig_path(&rig, "ec.pem"), out + 1, &n, &ec_expires, &why),
-	    ERR_OK);
-	ck_assert_int_gt(expires, 0);
-	ck_assert_int_le(expires, ec_expires);
-	n = 2;
-	ck_assert_int_eq(tls_digests_of_file(both, out, &n, NULL, &why), ERR_OK);
-	identity_digest(&rig.server_ec, want);
-	ck_assert_mem_eq(out[0], want, sizeof(want));
-	identity_digest(&rig.server_rsa, want);
-	ck_assert_mem_eq(out[1], want, sizeof(want));
-	n = 1;
-	ck_assert_int_eq(tls_digests_of_file(both, out, &n, NULL, &why), ERR_CONFIG);
-	ck_assert_uint_eq(n, 1);
-	ck_assert_ptr_nonnull(strstr(why, both));
+	got = tls_server_certificate(rig.tls, 1);
+	ck_assert_ptr_nonnull(got);
+	ck_assert_mem_eq(got->digest, want, sizeof(want));
+	ck_assert_ptr_null(tls_server_certificate(rig.tls, 2));
 }
 END_TEST
 
@@ -439,7 +410,6 @@ main(void)
 	tcase_add_test(both, refuses_a_key_open_to_others);
 	tcase_add_test(both, refuses_lists_that_do_not_match);
 	tcase_add_test(both, tells_its_certificates);
-	tcase_add_test(both, reads_digests_of_a_file);
 	tcase_add_test(both, serves_both_keys_and_modern_suites);
 	tcase_add_test(both, refuses_old_versions);
 	tcase_add_loop_test(both, resumes_nothing, 0, 2);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Clients that are known by their authority: a chain of certificates that leads to one of the
+ * tenant's, and a rule that the subject has to obey.  Both are needed: an authority vouches for many.
+ */
+#ifndef NET_AUTHORITY_H
+#define NET_AUTHORITY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "net/certificate.h"
+#include "net/tls.h"
+
+struct authority;
+
+/*
+ * files: PEM, ended by NULL; every certificate in them is trusted to vouch for clients.
+ * rule: "subject=" and a whole subject as `openssl x509 -subject -nameopt RFC2253' prints it; or
+ * "CN=pattern, O=pattern ...": each attribute has to be in the subject once, and to match; `*' stands
+ * for any characters.  ERR_CONFIG; *why is a sentence (static storage).
+ */
+CHECKED enum err authority_new(struct authority **out, const char *const *files, const char *rule,
+    const char **why);
+struct authority *authority_ref(struct authority *a);
+void authority_unref(struct authority *a); /* NULL is allowed */
+
+/* For when a judgement is good, in seconds since 1970: from <= now < until. */
+struct authority_term {
+	int64_t from, until;
+};
+/*
+ * TLS_UNKNOWN: the subject does not obey, or nobody here vouches for it.  TLS_BAD_CHAIN: it obeys,
+ * but its chain is not good: a date, a signature, or a signer that may not sign.  TLS_KNOWN sets
+ * *term: no certificate of the chain is outside its validity before it ends.
+ */
+enum tls_verdict authority_judge(const struct authority *a, const struct tls_shown *shown,
+    struct authority_term *term);
+
+/* True when both trust a certificate and there is a subject that both rules take. */
+bool authority_overlaps(const struct authority *a, const struct authority *b);
+
+const char *authority_rule(const struct authority *a);
+/* The n-th certificate; NULL past the last.  Borrowed. */
+struct x509_st *authority_certificate(const struct authority *a, size_t n);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A tenant's clients, from files. */
+#include "clients.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+
+enum { PATH_LEN_MAX = 1024 };
+
+#define READ_ONLY_END ".read-only.pem"
+#define USUAL_END ".pem"
+
+void
+clients_directory(const char *tenant_id, char out[CLIENTS_DIRECTORY_MAX])
+{
+	snprintf(out, CLIENTS_DIRECTORY_MAX, "trust/%s", tenant_id);
+}
+
+void
+clients_file(const uint8_t sha256[TLS_DIGEST_LEN], bool read_only, char out[CLIENTS_FILE_MAX])
+{
+	char hex[2 * TLS_DIGEST_LEN + 1];
+
+	text_hex(hex, sha256, TLS_DIGEST_LEN);
+	snprintf(out, CLIENTS_FILE_MAX, "%s%s", hex, read_only ? READ_ONLY_END : USUAL_END);
+}
+
+/* What is added, and where it comes from. */
+struct adding {
+	struct tenants *ts;
+	struct tenant *t;
+	const char *title;
+	struct buf *why;
+	bool read_only, accepted;
+};
+
+static enum err
+pin(struct adding *a, const struct x509_st *x, const char *file)
+{
+	struct certificate_text text;
+	struct pinned *p;
+	struct tenant *owner;
+	enum err e = certificate_describe(x, &text);
+
+	if (e != ERR_OK) {
+		buf_printf(a->why, "tenant \"%s\": %s: its dates cannot be read", a->title, file);
+		return e;
+	}
+	p = pinned_new(&text, file, a->read_only, a->accepted);
+	if (p == NULL)
+		return ERR_NO_MEMORY;
+	e = tenants_pin(a->ts, a->t, p);
+	pinned_unref(p);
+	if (e == ERR_CONFIG && tenants_pinned(a->ts, text.digest, &owner) != NULL)
+		buf_printf(a->why,
+		    "tenant \"%s\": a certificate in %s belongs to tenant \"%s\" already; give each "
+		    "tenant certificates of its own",
+		    a->title, file, owner->id);
+	return e;
+}
+
+static enum err
+pin_file(struct adding *a, const char *file)
+{
+	struct stack_st_X509 *list;
+	const char *sentence;
+	enum err e = certificates_of_file(file, &list, &sentence);
+
+	if (e != ERR_OK) {
+		buf_printf(a->why, "tenant \"%s\": %s", a->title, sentence);
+		return e;
+	}
+	for (size_t i = 0; e == ERR_OK && i < certificates_count(list); i++)
+		e = pin(a, certificates_at(list, i), file);
+	certificates_free(list);
+	return e;
+}
+
+static enum err
+pin_files(struct adding *a, const char *const *files, bool read_only)
+{
+	enum err e = ERR_OK;
+
+	a->read_only = read_only;
+	for (size_t i = 0; e == ERR_OK && files[i] != NULL; i++)
+		e = pin_file(a, files[i]);
+	return e;
+}
+
+/* Only names that we gave: an attempt that died may have left another. */
+static bool
+is_ours(const char *name, bool *read_only)
+{
+	size_t digest = strspn(name, "0123456789abcdef");
+
+	*read_only = strcmp(name + digest, READ_ONLY_END) == 0;
+	return digest == 2 * TLS_DIGEST_LEN && (*read_only || strcmp(name + digest, USUAL_END) == 0);
+}
+
+static enum err
+pin_accepted(struct adding *a, const char *state_dir, const char *tenant_id)
+{
+	char way[CLIENTS_DIRECTORY_MAX], path[PATH_LEN_MAX];
+	struct dirent *de;
+	enum err e = ERR_OK;
+	DIR *dir;
+
+	clients_directory(tenant_id, way);
+	snprintf(path, sizeof(path), "%s/%s", state_dir, way);
+	dir = opendir(path);
+	if (dir == NULL && errno == ENOENT)
+		return ERR_OK;
+	if (dir == NULL) {
+		buf_printf(a->why, "tenant \"%s\": %s: %s", a->title, path, strerror(errno));
+		return ERR_IO;
+	}
+	a->accepted = true;
+	while (e == ERR_OK && (de = readdir(dir)) != NULL) {
+		if (!is_ours(de->d_name, &a->read_only))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s/%s", state_dir, way, de->d_name);
+		e = pin_file(a, path);
+	}
+	closedir(dir);
+	return e;
+}
+
+static enum err
+trust(struct adding *a, const struct config_tenant *c)
+{
+	const char *sentence;
+	const struct tenant *other;
+	struct authority *authority;
+	enum err e;
+
+	if (c->client_subject == NULL)
+		return ERR_OK;
+	e = authority_new(&authority, c->client_ca, c->client_subject, &sentence);
+	if (e != ERR_OK) {
+		buf_printf(a->why, "tenant \"%s\": %s", a->title, sentence);
+		return e;
+	}
+	e = tenants_trust(a->ts, a->t, authority, &other);
+	if (e == ERR_CONFIG)
+		buf_printf(a->why,
+		    "tenant \"%s\": client-subject \"%s\" takes clients that tenant \"%s\" takes as "
+		    "well; give each tenant subjects of its own",
+		    a->title, c->client_subject, other->id);
+	authority_unref(authority);
+	return e;
+}
+
+enum err
+clients_add(struct tenants *ts, struct tenant *t, const struct config_tenant *c,
+    const char *state_dir, struct buf *why)
+{
+	struct adding a = {.ts = ts, .t = t, .title = c->title, .why = why};
+	enum err e = pin_files(&a, c->client_certificates, false);
+
+	if (e == ERR_OK)
+		e = pin_files(&a, c->read_only_certificates, true);
+	if (e == ERR_OK)
+		e = pin_accepted(&a, state_dir, c->id);
+	return e == ERR_OK ? trust(&a, c) : e;
+}

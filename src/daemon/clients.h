@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who a tenant's clients are: the certificates that its configuration names, those that were
+ * accepted by command and lie in the state directory, and its authorities.
+ */
+#ifndef DAEMON_CLIENTS_H
+#define DAEMON_CLIENTS_H
+
+#include "base/buf.h"
+#include "daemon/config.h"
+#include "gate/tenant.h"
+
+enum { CLIENTS_DIRECTORY_MAX = 128, CLIENTS_FILE_MAX = 128 };
+
+/* Adds them to the set.  On failure why holds a sentence. */
+CHECKED enum err clients_add(struct tenants *ts, struct tenant *t, const struct config_tenant *c,
+    const char *state_dir, struct buf *why);
+
+/* Where an accepted certificate is, below the state directory: a directory and a name. */
+void clients_directory(const char *tenant_id, char out[CLIENTS_DIRECTORY_MAX]);
+void clients_file(const uint8_t sha256[TLS_DIGEST_LEN], bool read_only,
+    char out[CLIENTS_FILE_MAX]);
+
+#endif

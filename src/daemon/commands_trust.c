@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The control commands `trust ...': who is trusted, who wants to be, and changing that. */
+#include "commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/text.h"
+
+#include "clients.h"
+#include "daemon.h"
+#include "expiry.h"
+
+enum { PEM_MAX = 32 * 1024, SENTENCE_MAX = 512 };
+
+/* --- looking --- */
+
+static void
+put_server(struct json *j, const char *use, const struct certificate_text *c)
+{
+	json_object(j, NULL);
+	json_text(j, "use", use);
+	json_text(j, "subject", c->subject);
+	json_text(j, "issuer", c->issuer);
+	json_text(j, "serial", c->serial);
+	json_time(j, "not-before", c->not_before);
+	json_time(j, "not-after", c->not_after);
+	json_text(j, "sha1", c->sha1);
+	json_text(j, "sha256", c->sha256);
+	json_object_end(j);
+}
+
+/* A document for each: a table of such long lines is hard to compare with a dialogue. */
+void
+trust_show_run(struct control_call *call)
+{
+	struct keyferryd *d = call->user;
+	const struct certificate_text *c;
+	struct json j;
+
+	json_init(&j, &call->out);
+	for (size_t i = 0; (c = tls_server_certificate(gate_tls(d->gate), i)) != NULL; i++)
+		put_server(&j, "now", c);
+	for (size_t i = 0; i < d->next.count; i++)
+		put_server(&j, "next", &d->next.all[i]);
+	control_done(call, ERR_OK, NULL);
+}
+
+static void
+put_trusted(struct json *j, const struct tenant *t, const uint8_t *sha256, const char *rights)
+{
+	char hex[2 * TLS_DIGEST_LEN + 1];
+
+	text_hex(hex, sha256, TLS_DIGEST_LEN);
+	json_object(j, NULL);
+	json_text(j, "tenant", t->id);
+	json_text(j, "sha256", hex);
+	json_text(j, "rights", rights);
+}
+
+static void
+put_pinned(struct json *j, const char *only, const struct tenants *ts)
+{
+	const struct pinned *p;
+	struct tenant *t;
+
+	for (size_t i = 0; (p = tenants_pinned_at(ts, i, &t)) != NULL; i++) {
+		if (only != NULL && strcmp(only, t->id) != 0)
+			continue;
+		put_trusted(j, t, p->sha256, p->read_only ? "read-only" : "all");
+		json_time(j, "expires", p->expires);
+		json_time(j, "last-seen", p->last_seen);
+		json_text(j, "subject", p->subject);
+		json_text(j, "from", p->accepted ? "command" : p->file);
+		json_object_end(j);
+	}
+}
+
+static void
+put_authorities(struct json *j, const char *only, const struct tenants *ts)
+{
+	struct certificate_text text;
+	const struct authority *a;
+	struct x509_st *x;
+	struct tenant *t;
+
+	for (size_t i = 0; (a = tenants_authority_at(ts, i, &t)) != NULL; i++) {
+		if (only != NULL && strcmp(only, t->id) != 0)
+			continue;
+		for (size_t k = 0; (x = authority_certificate(a, k)) != NULL; k++) {
+			if (certificate_describe(x, &text) != ERR_OK)
+				continue;
+			put_trusted(j, t, text.digest, "authority");
+			json_time(j, "expires", text.not_after);
+			json_text(j, "last-seen", NULL);
+			json_text(j, "subject", text.subject);
+			json_text(j, "from", "client-ca");
+			json_text(j, "rule", authority_rule(a));
+			json_object_end(j);
+		}
+	}
+}
+
+void
+trust_list_run(struct control_call *call)
+{
+	struct keyferryd *d = call->user;
+	const struct tenants *ts = gate_tenants(d->gate);
+	const char *only = control_arg(call, "tenant");
+	struct json j;
+
+	if (only != NULL && tenants_by_id(ts, only) == NULL) {
+		control_done(call, ERR_NO_OBJECT, "no such tenant");
+		return;
+	}
+	json_init(&j, &call->out);
+	json_array(&j, NULL);
+	put_pinned(&j, only, ts);
+	put_authorities(&j, only, ts);
+	json_array_end(&j);
+	control_done(call, ERR_OK, NULL);
+}
+
+static void
+put_pending(struct json *j, const struct pending_entry *en)
+{
+	char hex[2 * TLS_DIGEST_LEN + 1];
+	struct certificate_text text;
+
+	if (certificate_describe(en->certificate, &text) != ERR_OK)
+		return;
+	text_hex(hex, en->sha256, TLS_DIGEST_LEN);
+	json_object(j, NULL);
+	json_text(j, "sha256", hex);
+	json_text(j, "subject", text.subject);
+	json_text(j, "why", tls_verdict_text(en->why));
+	json_array(j, "addresses");
+	for (size_t i = 0; i < PENDING_ADDRESSES && en->addresses[i][0] != '\0'; i++)
+		json_text(j, NULL, en->addresses[i]);
+	json_array_end(j);
+	json_time(j, "first-seen", en->first);
+	json_time(j, "last-seen", en->last);
+	json_int(j, "count", (int64_t)en->count);
+	json_time(j, "expires", text.not_after);
+	json_object_end(j);
+}
+
+void
+trust_pending_run(struct control_call *call)
+{
+	struct keyferryd *d = call->user;
+	const struct pending_entry *en;
+	struct json j;
+
+	json_init(&j, &call->out);
+	json_array(&j, NULL);
+	for (size_t i = 0; (en = pending_at(gate_pending(d->gate), i)) != NULL; i++)
+		put_pending(&j, en);
+	json_array_end(&j);
+	control_done(call, ERR_OK, NULL);
+}
+
+/* --- changing --- */
+
+/* A certificate that is coming or going: first on the disk, then in use. */
+struct trust_change {
+	struct store_file file;
+	struct control_call *call;
+	const char *tenant; /* of the call; NULL: it goes */
+	struct x509_st *certificate; /* that comes */
+	bool read_only;
+	uint8_t sha256[TLS_DIGEST_LEN];
+	char directory[CLIENTS_DIRECTORY_MAX], name[CLIENTS_FILE_MAX];
+	struct buf pem;
+};
+
+static void
+change_end(struct trust_change *c, enum err e, const char *detail)
+{
+	control_done(c->call, e, detail);
+	certificate_unref(c->certificate);
+	buf_fini(&c->pem);
+	alloc_free(c);
+}
+
+static void
+put_done(struct trust_change *c, const char *what, const struct certificate_text *text, size_t closed)
+{
+	char hex[2 * TLS_DIGEST_LEN + 1];
+	struct json j;
+
+	text_hex(hex, c->sha256, TLS_DIGEST_LEN);
+	json_init(&j, &c->call->out);
+	json_object(&j, NULL);
+	json_text(&j, "trust", what);
+	json_text(&j, "sha256", hex);
+	if (text != NULL) {
+		json_text(&j, "tenant", c->tenant);
+		json_text(&j, "subject", text->subject);
+		json_time(&j, "expires", text->not_after);
+	} else {
+		json_int(&j, "sessions-closed", (int64_t)closed);
+	}
+	if (text != NULL && certificate_is_for_signing(c->certificate))
+		json_text(&j, "note", "this is an authority's certificate: it is trusted as a client's "
+		    "own now; for clients that it signed, see client-ca");
+	json_object_end(&j);
+	LOG(LOG_NOTICE, "trust", what, kv_text("sha256", hex),
+	    kv_text("tenant", c->tenant != NULL ? c->tenant : ""),
+	    kv_text("subject", text != NULL ? text->subject : ""),
+	    kv_int("sessions-closed", (int64_t)closed));
+}
+
+/* In use at once: the set of now, with one certificate more. */
+static enum err
+pin_now(struct keyferryd *d, struct trust_change *c, const struct certificate_text *text,
+    const char **detail)
+{
+	struct tenants *ts = tenants_copy(gate_tenants(d->gate));
+	struct tenant *t = ts != NULL ? tenants_by_id(ts, c->tenant) : NULL;
+	struct pinned *p = ts != NULL ? pinned_new(text, c->name, c->read_only, true) : NULL;
+	enum err e = ERR_NO_MEMORY;
+
+	if (p != NULL) {
+		e = t != NULL ? tenants_pin(ts, t, p) : ERR_NO_OBJECT;
+		*detail = "the configuration has changed meanwhile: the certificate is kept, and counts "
+			  "after a reload that takes it";
+	}
+	if (e == ERR_OK) {
+		(void)gate_set_tenants(d->gate, ts);
+		expiry_measure(d);
+	}
+	pinned_unref(p);
+	tenants_unref(ts);
+	return e;
+}
+
+static void
+file_made(struct wait *w, enum err e)
+{
+	struct trust_change *c = CONTAINER_OF(w, struct trust_change, file.wait);
+	struct keyferryd *d = c->call->user;
+	struct certificate_text text;
+	const char *detail = NULL;
+
+	if (e == ERR_OK)
+		e = certificate_describe(c->certificate, &text);
+	if (e == ERR_OK)
+		e = pin_now(d, c, &text, &detail);
+	if (e == ERR_OK) {
+		pending_forget(gate_pending(d->gate), c->sha256);
+		put_done(c, "trusted", &text, 0);
+	}
+	change_end(c, e, detail);
+}
+
+/* A sentence when it cannot be trusted. */
+static const char *
+object_to(struct keyferryd *d, struct trust_change *c, const struct certificate_text *text)
+{
+	static char sentence[SENTENCE_MAX];
+	const struct tenants *ts = gate_tenants(d->gate);
+	const struct tenant *t = tenants_by_id(ts, c->tenant);
+	const char *unfit = certificate_unfit(text, clock_wall());
+	struct tenant *owner;
+
+	if (t == NULL)
+		return "no such tenant";
+	if (tenants_pinned(ts, text->digest, &owner) != NULL) {
+		snprintf(sentence, sizeof(sentence), "the certificate is trusted already, for tenant %s",
+		    owner->id);
+		return sentence;
+	}
+	if (unfit != NULL && t->accept_expired_until <= clock_wall()) {
+		snprintf(sentence, sizeof(sentence),
+		    "%s: make a new one in vCenter, or set accept-expired-until for a while", unfit);
+		return sentence;
+	}
+	return NULL;
+}
+
+/* Takes the certificate. */
+static void
+change_begin(struct control_call *call, struct x509_st *x, const char *tenant)
+{
+	const char *rights = control_arg(call, "read-only"), *objection;
+	struct trust_change *c = alloc_zero(sizeof(*c));
+	struct keyferryd *d = call->user;
+	struct certificate_text text;
+
+	if (c == NULL) {
+		certificate_unref(x);
+		control_done(call, ERR_NO_MEMORY, NULL);
+		return;
+	}
+	c->call = call;
+	c->certificate = x;
+	c->tenant = tenant;
+	c->read_only = rights != NULL && strcmp(rights, "yes") == 0;
+	buf_init(&c->pem, PEM_MAX);
+	objection = certificate_describe(x, &text) == ERR_OK ? object_to(d, c, &text)
+							       : "its dates cannot be read";
+	if (objection != NULL) {
+		change_end(c, ERR_CONFIG, objection);
+		return;
+	}
+	memcpy(c->sha256, text.digest, sizeof(c->sha256));
+	certificate_pem(x, &c->pem);
+	if (buf_error(&c->pem) != ERR_OK) {
+		change_end(c, buf_error(&c->pem), NULL);
+		return;
+	}
+	clients_directory(tenant, c->directory);
+	clients_file(c->sha256, c->read_only, c->name);
+	c->file = (struct store_file){.wait.done = file_made, .directory = c->directory,
+	    .name = c->name, .data = c->pem.data, .len = c->pem.len};
+	store_file(d->store, &c->file);
+}
+
+void
+trust_add_run(struct control_call *call)
+{
+	const char *tenant = control_word(call, 0), *base64 = control_arg(call, "der");
+	uint8_t der[CERTIFICATE_DER_MAX];
+	struct x509_st *x = NULL;
+	size_t len, size;
+
+	if (tenant == NULL || base64 == NULL) {
+		control_done(call, ERR_INVALID_FIELD, "a tenant's id and a certificate are wanted");
+		return;
+	}
+	len = strlen(base64);
+	size = text_unbase64_len(base64, len);
+	if (size > 0 && size <= sizeof(der) && text_unbase64(der, base64, len))
+		x = certificate_from_der(der, size);
+	if (x == NULL) {
+		control_done(call, ERR_INVALID_FIELD, "this is no certificate, or a very large one");
+		return;
+	}
+	change_begin(call, x, tenant);
+}
+
+/* The digest as people copy it: with colons or without, in either case; but all of it. */
+static bool
+take_digest(const char *text, uint8_t sha256[TLS_DIGEST_LEN])
+{
+	char hex[2 * TLS_DIGEST_LEN + 1] = "";
+	size_t n = 0;
+
+	for (; text != NULL && *text != '\0'; text++) {
+		if (*text == ':' && n % 2 == 0)
+			continue;
+		if (n == sizeof(hex) - 1)
+			return false;
+		hex[n++] = *text;
+	}
+	return n == sizeof(hex) - 1 && text_unhex(sha256, TLS_DIGEST_LEN, hex);
+}
+
+void
+trust_accept_run(struct control_call *call)
+{
+	struct keyferryd *d = call->user;
+	const char *tenant = control_word(call, 1);
+	const struct pending_entry *en;
+	uint8_t sha256[TLS_DIGEST_LEN];
+
+	if (tenant == NULL || !take_digest(control_word(call, 0), sha256)) {
+		control_done(call, ERR_INVALID_FIELD,
+		    "the whole SHA-256 digest, 64 hexadecimal digits, and a tenant's id are wanted");
+		return;
+	}
+	en = pending_find(gate_pending(d->gate), sha256);
+	if (en == NULL) {
+		control_done(call, ERR_NO_OBJECT,
+		    "no refused certificate has this digest: let the client connect again, or use trust "
+		    "add");
+		return;
+	}
+	change_begin(call, certificate_ref(en->certificate), tenant);
+}
+
+static void
+file_removed(struct wait *w, enum err e)
+{
+	struct trust_change *c = CONTAINER_OF(w, struct trust_change, file.wait);
+	struct keyferryd *d = c->call->user;
+	struct tenants *ts;
+
+	if (e != ERR_OK && e != ERR_NO_OBJECT) { /* gone already is good */
+		change_end(c, e, NULL);
+		return;
+	}
+	ts = tenants_copy(gate_tenants(d->gate));
+	if (ts == NULL) {
+		change_end(c, ERR_NO_MEMORY, "the file is gone: reload");
+		return;
+	}
+	tenants_unpin(ts, c->sha256);
+	put_done(c, "removed", NULL, gate_set_tenants(d->gate, ts));
+	tenants_unref(ts);
+	expiry_measure(d);
+	change_end(c, ERR_OK, NULL);
+}
+
+void
+trust_remove_run(struct control_call *call)
+{
+	static char sentence[SENTENCE_MAX];
+	struct keyferryd *d = call->user;
+	uint8_t sha256[TLS_DIGEST_LEN];
+	const struct pinned *p;
+	struct tenant *t;
+	struct trust_change *c;
+
+	if (!take_digest(control_word(call, 0), sha256)) {
+		control_done(call, ERR_INVALID_FIELD,
+		    "the whole SHA-256 digest, 64 hexadecimal digits, is wanted");
+		return;
+	}
+	p = tenants_pinned(gate_tenants(d->gate), sha256, &t);
+	if (p == NULL || !p->accepted) {
+		snprintf(sentence, sizeof(sentence), "it is in %s: take it out there, then reload",
+		    p != NULL ? p->file : "");
+		control_done(call, ERR_NO_OBJECT, p != NULL ? sentence : "no such certificate");
+		return;
+	}
+	c = alloc_zero(sizeof(*c));
+	if (c == NULL) {
+		control_done(call, ERR_NO_MEMORY, NULL);
+		return;
+	}
+	c->call = call;
+	buf_init(&c->pem, PEM_MAX);
+	memcpy(c->sha256, sha256, sizeof(c->sha256));
+	clients_directory(t->id, c->directory);
+	clients_file(sha256, p->read_only, c->name);
+	c->file = (struct store_file){.wait.done = file_removed, .directory = c->directory,
+	    .name = c->name};
+	store_file(d->store, &c->file);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Chains of certificates to a tenant's authorities. */
+#include "net/authority.h"
+
+#include <assert.h>
+#include <time.h>
+
+#include <openssl/err.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+#include "subject.h"
+#include "why.h"
+
+enum { DEPTH_MAX = 5, SECURITY_LEVEL = 2, AUTHORITIES_MAX = 32 };
+
+struct authority {
+	unsigned refs;
+	STACK_OF(X509) *certificates;
+	X509_STORE *store;
+	struct subject_rule *rule;
+};
+
+static enum err
+add(struct authority *a, X509 *x, const char *path, const char **why)
+{
+	if (!certificate_is_authority(x))
+		return why_say(why, ERR_CONFIG,
+		    "%s: a certificate in it is no authority's (CA:TRUE, and Certificate Sign in its key "
+		    "usage); a client's own belongs in client-certificates", path);
+	if (sk_X509_num(a->certificates) >= AUTHORITIES_MAX)
+		return why_say(why, ERR_CONFIG, "%s: more than %d authorities for one tenant", path,
+		    AUTHORITIES_MAX);
+	if (X509_up_ref(x) != 1 || sk_X509_push(a->certificates, x) == 0)
+		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	if (X509_STORE_add_cert(a->store, x) != 1)
+		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	return ERR_OK;
+}
+
+static enum err
+load(struct authority *a, const char *path, const char **why)
+{
+	struct stack_st_X509 *list;
+	enum err e = certificates_of_file(path, &list, why);
+
+	if (e != ERR_OK)
+		return e;
+	for (size_t i = 0; e == ERR_OK && i < certificates_count(list); i++)
+		e = add(a, certificates_at(list, i), path, why);
+	certificates_free(list);
+	ERR_clear_error();
+	return e;
+}
+
+enum err
+authority_new(struct authority **out, const char *const *files, const char *rule, const char **why)
+{
+	struct authority *a = alloc_zero(sizeof(*a));
+	enum err e;
+
+	if (a == NULL)
+		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	a->refs = 1;
+	a->certificates = sk_X509_new_null();
+	a->store = X509_STORE_new();
+	e = a->certificates != NULL && a->store != NULL
+	    ? subject_rule_new(&a->rule, rule, why)
+	    : why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	for (size_t i = 0; e == ERR_OK && files[i] != NULL; i++)
+		e = load(a, files[i], why);
+	if (e != ERR_OK) {
+		authority_unref(a);
+		return e;
+	}
+	*out = a;
+	return ERR_OK;
+}
+
+struct authority *
+authority_ref(struct authority *a)
+{
+	a->refs++;
+	return a;
+}
+
+void
+authority_unref(struct authority *a)
+{
+	if (a == NULL)
+		return;
+	assert(a->refs > 0);
+	if (--a->refs > 0)
+		return;
+	X509_STORE_free(a->store);
+	sk_X509_pop_free(a->certificates, X509_free);
+	subject_rule_free(a->rule);
+	alloc_free(a);
+}
+
+/* --- judging --- */
+
+/* Intermediate ones that expire soon end the judgement early; the root as well. */
+static bool
+note_term(STACK_OF(X509) *chain, struct authority_term *term)
+{
+	struct certificate_text text;
+
+	*term = (struct authority_term){INT64_MIN, INT64_MAX};
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		if (certificate_describe(sk_X509_value(chain, i), &text) != ERR_OK)
+			return false;
+		if (text.not_before > term->from)
+			term->from = text.not_before;
+		if (text.not_after < term->until)
+			term->until = text.not_after;
+	}
+	return true;
+}
+
+/* A client's certificate proves who it is by signing; one that may sign others is no client's. */
+static bool
+is_client(X509 *leaf)
+{
+	return X509_check_ca(leaf) == 0 && (X509_get_key_usage(leaf) & KU_DIGITAL_SIGNATURE) != 0;
+}
+
+static bool
+all_may_sign(STACK_OF(X509) *chain)
+{
+	for (int i = 1; i < sk_X509_num(chain); i++)
+		if (!certificate_is_authority(sk_X509_value(chain, i)))
+			return false;
+	return true;
+}
+
+/* What OpenSSL says when there is nobody here who could vouch for it. */
+static bool
+is_stranger(int error)
+{
+	return error == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
+	    error == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT ||
+	    error == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE ||
+	    error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ||
+	    error == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN;
+}
+
+/*
+ * An authority may be an intermediate one (PARTIAL_CHAIN), so that an enterprise's own need not be
+ * trusted as a whole.  No purpose is set: extended key usage is not asked for.
+ */
+static enum tls_verdict
+walk(X509_STORE_CTX *ctx, struct authority_term *term)
+{
+	X509_VERIFY_PARAM *p = X509_STORE_CTX_get0_param(ctx);
+	STACK_OF(X509) *chain;
+
+	X509_VERIFY_PARAM_set_flags(p, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
+	X509_VERIFY_PARAM_set_time(p, (time_t)clock_wall());
+	X509_VERIFY_PARAM_set_depth(p, DEPTH_MAX);
+	X509_VERIFY_PARAM_set_auth_level(p, SECURITY_LEVEL);
+	if (X509_verify_cert(ctx) != 1)
+		return is_stranger(X509_STORE_CTX_get_error(ctx)) ? TLS_UNKNOWN : TLS_BAD_CHAIN;
+	chain = X509_STORE_CTX_get0_chain(ctx);
+	if (!is_client(sk_X509_value(chain, 0)) || !all_may_sign(chain) || !note_term(chain, term))
+		return TLS_BAD_CHAIN;
+	return TLS_KNOWN;
+}
+
+enum tls_verdict
+authority_judge(const struct authority *a, const struct tls_shown *shown,
+    struct authority_term *term)
+{
+	enum tls_verdict v = TLS_UNKNOWN;
+	X509_STORE_CTX *ctx;
+
+	if (!subject_rule_takes(a->rule, shown->leaf))
+		return TLS_UNKNOWN;
+	ctx = X509_STORE_CTX_new();
+	if (ctx != NULL && X509_STORE_CTX_init(ctx, a->store, shown->leaf, shown->chain) == 1)
+		v = walk(ctx, term);
+	X509_STORE_CTX_free(ctx);
+	ERR_clear_error();
+	return v;
+}
+
+/* --- about it --- */
+
+static bool
+share(const struct authority *a, const struct authority *b)
+{
+	for (int i = 0; i < sk_X509_num(a->certificates); i++)
+		for (int k = 0; k < sk_X509_num(b->certificates); k++)
+			if (X509_cmp(sk_X509_value(a->certificates, i),
+				sk_X509_value(b->certificates, k)) == 0)
+				return true;
+	return false;
+}
+
+bool
+authority_overlaps(const struct authority *a, const struct authority *b)
+{
+	return subject_rules_overlap(a->rule, b->rule) && share(a, b);
+}
+
+const char *
+authority_rule(const struct authority *a)
+{
+	return subject_rule_text(a->rule);
+}
+
+struct x509_st *
+authority_certificate(const struct authority *a, size_t n)
+{
+	return sk_X509_value(a->certificates, (int)n);
+}

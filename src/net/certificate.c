@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Certificates as text and bytes. */
+#include "net/certificate.h"
+
+#include <string.h>
+#include <time.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include "pem.h"
+
+enum { SUBJECT_MAX = 8192 };
+
+/* Appends what was written to bio, and frees it. */
+static void
+drain(BIO *bio, struct buf *out)
+{
+	char *text;
+	long len = BIO_get_mem_data(bio, &text);
+
+	if (len > 0)
+		buf_put(out, text, (size_t)len);
+	BIO_free(bio);
+}
+
+static void
+put_name(const X509_NAME *name, struct buf *out)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+
+	if (bio == NULL || X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) < 0) {
+		BIO_free(bio);
+		out->error = ERR_NO_MEMORY;
+		return;
+	}
+	drain(bio, out);
+}
+
+static void
+cut_name(const X509_NAME *name, char out[CERTIFICATE_NAME_MAX])
+{
+	struct buf b;
+	size_t len;
+
+	buf_init(&b, SUBJECT_MAX);
+	put_name(name, &b);
+	len = b.len < CERTIFICATE_NAME_MAX ? b.len : CERTIFICATE_NAME_MAX - 1;
+	if (len > 0)
+		memcpy(out, b.data, len);
+	out[len] = '\0';
+	buf_fini(&b);
+}
+
+static bool
+put_digest(const X509 *x, const EVP_MD *md, uint8_t *digest, char *out)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	unsigned len = 0;
+
+	if (X509_digest(x, md, digest, &len) != 1)
+		return false;
+	for (unsigned i = 0; i < len; i++) {
+		*out++ = digits[digest[i] >> 4];
+		*out++ = digits[digest[i] & 15];
+		*out++ = i + 1 < len ? ':' : '\0';
+	}
+	return true;
+}
+
+static void
+put_serial(const X509 *x, char *out, size_t size)
+{
+	BIGNUM *n = ASN1_INTEGER_to_BN(X509_get0_serialNumber(x), NULL);
+	char *hex = n != NULL ? BN_bn2hex(n) : NULL;
+
+	strncpy(out, hex != NULL ? hex : "", size - 1);
+	out[size - 1] = '\0';
+	OPENSSL_free(hex);
+	BN_free(n);
+}
+
+static bool
+seconds_of(const ASN1_TIME *t, int64_t *out)
+{
+	struct tm tm;
+
+	if (ASN1_TIME_to_tm(t, &tm) != 1)
+		return false;
+	*out = (int64_t)timegm(&tm);
+	return true;
+}
+
+enum err
+certificate_describe(const struct x509_st *x, struct certificate_text *out)
+{
+	uint8_t sha1[EVP_MAX_MD_SIZE];
+	bool good;
+
+	*out = (struct certificate_text){0};
+	good = put_digest(x, EVP_sha1(), sha1, out->sha1) &&
+	    put_digest(x, EVP_sha256(), out->digest, out->sha256) &&
+	    seconds_of(X509_get0_notBefore(x), &out->not_before) &&
+	    seconds_of(X509_get0_notAfter(x), &out->not_after);
+	cut_name(X509_get_subject_name(x), out->subject);
+	cut_name(X509_get_issuer_name(x), out->issuer);
+	put_serial(x, out->serial, sizeof(out->serial));
+	ERR_clear_error();
+	return good ? ERR_OK : ERR_CRYPTO;
+}
+
+void
+certificate_subject(const struct x509_st *x, struct buf *out)
+{
+	put_name(X509_get_subject_name(x), out);
+}
+
+void
+certificate_subject_cut(const struct x509_st *x, char out[CERTIFICATE_NAME_MAX])
+{
+	cut_name(X509_get_subject_name(x), out);
+}
+
+enum err
+certificates_of_file(const char *path, struct stack_st_X509 **out, const char **why)
+{
+	return pem_certificates(path, out, why);
+}
+
+size_t
+certificates_count(const struct stack_st_X509 *list)
+{
+	return (size_t)sk_X509_num(list);
+}
+
+struct x509_st *
+certificates_at(const struct stack_st_X509 *list, size_t n)
+{
+	return sk_X509_value(list, (int)n);
+}
+
+void
+certificates_free(struct stack_st_X509 *list)
+{
+	sk_X509_pop_free(list, X509_free);
+}
+
+struct x509_st *
+certificate_from_der(const uint8_t *der, size_t len)
+{
+	const uint8_t *p = der;
+	X509 *x = len <= CERTIFICATE_DER_MAX ? d2i_X509(NULL, &p, (long)len) : NULL;
+
+	ERR_clear_error();
+	if (x != NULL && p != der + len) {
+		X509_free(x);
+		return NULL;
+	}
+	return x;
+}
+
+void
+certificate_pem(const struct x509_st *x, struct buf *out)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+
+	buf_printf(out, "subject=");
+	certificate_subject(x, out);
+	buf_printf(out, "\n");
+	if (bio == NULL || PEM_write_bio_X509(bio, x) != 1) {
+		BIO_free(bio);
+		out->error = ERR_NO_MEMORY;
+		return;
+	}
+	drain(bio, out);
+}
+
+struct x509_st *
+certificate_ref(struct x509_st *x)
+{
+	X509_up_ref(x);
+	return x;
+}
+
+void
+certificate_unref(struct x509_st *x)
+{
+	X509_free(x);
+}
+
+const char *
+certificate_unfit(const struct certificate_text *c, int64_t now)
+{
+	if (c->not_after <= now)
+		return "the certificate has expired";
+	return c->not_before > now ? "the certificate is not valid yet" : NULL;
+}
+
+bool
+certificate_is_authority(struct x509_st *x)
+{
+	return X509_check_ca(x) == 1;
+}
+
+bool
+certificate_is_for_signing(struct x509_st *x)
+{
+	return certificate_is_authority(x) && (X509_get_extension_flags(x) & EXFLAG_KUSAGE) != 0;
+}

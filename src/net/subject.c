@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Subject rules: a whole name, or patterns for some of its attributes. */
+#include "subject.h"
+
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/objects.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "net/certificate.h"
+
+#include "why.h"
+
+enum { TERMS_MAX = 8, TEXT_MAX = 1024, VALUE_MAX = 1024 };
+
+struct term {
+	int nid;
+	char *pattern; /* UTF-8; every '*' stands for any characters */
+};
+
+struct subject_rule {
+	char *text;
+	const char *whole; /* in text; NULL: the terms count */
+	struct term terms[TERMS_MAX];
+	size_t count;
+};
+
+static const char whole_mark[] = "subject=";
+
+/* --- patterns --- */
+
+/* Iterative, and without a stack: goes back to the last star only. */
+static bool
+matches(const char *pattern, const char *s)
+{
+	const char *star = NULL, *retry = NULL;
+
+	while (*s != '\0') {
+		if (*pattern == '*') {
+			star = ++pattern;
+			retry = s;
+		} else if (*pattern == *s) {
+			pattern++;
+			s++;
+		} else if (star != NULL) {
+			pattern = star;
+			s = ++retry;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return *pattern == '\0';
+}
+
+/*
+ * Whether some text matches both.  may[j]: what a has left from i on and b from j on can be met by
+ * one text.  A star of either side swallows what the other one wants next, stars included.
+ */
+static bool
+meet(const char *a, const char *b)
+{
+	size_t la = strlen(a), lb = strlen(b);
+	bool may[TEXT_MAX + 1], last[TEXT_MAX + 1];
+
+	for (size_t i = la + 1; i-- > 0;) {
+		memcpy(last, may, sizeof(may)); /* may[] of i + 1; unused in the first round */
+		for (size_t j = lb + 1; j-- > 0;) {
+			bool star_a = i < la && a[i] == '*', star_b = j < lb && b[j] == '*';
+
+			may[j] = i == la && j == lb;
+			if (star_a)
+				may[j] |= last[j] || (j < lb && may[j + 1]);
+			if (star_b)
+				may[j] |= may[j + 1] || (i < la && last[j]);
+			if (i < la && j < lb && !star_a && !star_b && a[i] == b[j])
+				may[j] |= last[j + 1];
+		}
+	}
+	return may[0];
+}
+
+/* The same, at once for most: texts without stars, and beginnings that differ. */
+static bool
+patterns_meet(const char *a, const char *b)
+{
+	size_t na = strcspn(a, "*"), nb = strcspn(b, "*");
+
+	if (memcmp(a, b, na < nb ? na : nb) != 0)
+		return false;
+	if (a[na] == '\0')
+		return matches(b, a);
+	return b[nb] == '\0' ? matches(a, b) : meet(a, b);
+}
+
+/* --- reading a rule --- */
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* Copies a value up to a comma that no backslash stands before; *p moves behind it. */
+static bool
+take_value(const char **p, char *out)
+{
+	size_t n = 0;
+
+	for (; **p != '\0' && **p != ','; (*p)++) {
+		if (**p == '\\' && (*p)[1] != '\0')
+			(*p)++;
+		if (n == TEXT_MAX)
+			return false;
+		out[n++] = **p;
+	}
+	while (n > 0 && is_blank(out[n - 1]))
+		n--;
+	out[n] = '\0';
+	if (**p == ',')
+		(*p)++;
+	return n > 0;
+}
+
+static enum err
+take_term(struct subject_rule *r, const char **p, const char **why)
+{
+	struct term *t = &r->terms[r->count];
+	char type[32] = "", value[TEXT_MAX + 1];
+	size_t len;
+
+	*p += strspn(*p, " \t");
+	len = strcspn(*p, "=,");
+	if ((*p)[len] != '=' || len == 0 || len >= sizeof(type))
+		return why_say(why, ERR_CONFIG,
+		    "client-subject: \"%.60s\" is not of the form CN=PATTERN, O=PATTERN", *p);
+	memcpy(type, *p, len);
+	while (len > 0 && is_blank(type[len - 1]))
+		type[--len] = '\0';
+	*p = strchr(*p, '=') + 1;
+	*p += strspn(*p, " \t");
+	t->nid = OBJ_txt2nid(type);
+	ERR_clear_error();
+	if (t->nid == NID_undef)
+		return why_say(why, ERR_CONFIG,
+		    "client-subject: no attribute of a name is called \"%s\"; such as CN, O, OU, C",
+		    type);
+	for (size_t i = 0; i < r->count; i++)
+		if (r->terms[i].nid == t->nid)
+			return why_say(why, ERR_CONFIG, "client-subject: %s is there twice", type);
+	if (!take_value(p, value))
+		return why_say(why, ERR_CONFIG, "client-subject: %s has no pattern", type);
+	t->pattern = alloc_text(value);
+	if (t->pattern == NULL)
+		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	r->count++;
+	return ERR_OK;
+}
+
+/* A rule that takes everybody is no rule. */
+static enum err
+check_terms(const struct subject_rule *r, const char **why)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (strspn(r->terms[i].pattern, "*") < strlen(r->terms[i].pattern))
+			return ERR_OK;
+	return why_say(why, ERR_CONFIG,
+	    "client-subject: takes every subject; name what this tenant's clients have in common");
+}
+
+enum err
+subject_rule_new(struct subject_rule **out, const char *text, const char **why)
+{
+	struct subject_rule *r = alloc_zero(sizeof(*r));
+	const char *p;
+	enum err e = ERR_OK;
+
+	if (r != NULL)
+		r->text = alloc_text(text);
+	if (r == NULL || r->text == NULL) {
+		subject_rule_free(r);
+		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	}
+	if (strncmp(text, whole_mark, strlen(whole_mark)) == 0) {
+		r->whole = r->text + strlen(whole_mark);
+		if (*r->whole == '\0')
+			e = why_say(why, ERR_CONFIG, "client-subject: names no subject");
+	} else {
+		for (p = r->text; e == ERR_OK && *p != '\0';)
+			e = r->count < TERMS_MAX ? take_term(r, &p, why)
+						 : why_say(why, ERR_CONFIG,
+						       "client-subject: more than %d attributes",
+						       TERMS_MAX);
+		if (e == ERR_OK)
+			e = check_terms(r, why);
+	}
+	if (e != ERR_OK) {
+		subject_rule_free(r);
+		return e;
+	}
+	*out = r;
+	return ERR_OK;
+}
+
+void
+subject_rule_free(struct subject_rule *r)
+{
+	if (r == NULL)
+		return;
+	for (size_t i = 0; i < r->count; i++)
+		alloc_free(r->terms[i].pattern);
+	alloc_free(r->text);
+	alloc_free(r);
+}
+
+const char *
+subject_rule_text(const struct subject_rule *r)
+{
+	return r->text;
+}
+
+/* --- applying it --- */
+
+/* The one value of an attribute as UTF-8; false when there is none, or there are two. */
+static bool
+value_of(const X509_NAME *name, int nid, char out[VALUE_MAX + 1])
+{
+	int at = X509_NAME_get_index_by_NID(name, nid, -1), len;
+	unsigned char *utf8 = NULL;
+	bool good;
+
+	if (at < 0 || X509_NAME_get_index_by_NID(name, nid, at) >= 0)
+		return false;
+	len = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+	good = len >= 0 && len <= VALUE_MAX && memchr(utf8, '\0', (size_t)len) == NULL;
+	if (good) {
+		memcpy(out, utf8, (size_t)len);
+		out[len] = '\0';
+	}
+	OPENSSL_free(utf8);
+	ERR_clear_error();
+	return good;
+}
+
+static bool
+is_whole(const char *whole, const X509 *x)
+{
+	struct buf b;
+	bool same;
+
+	buf_init(&b, 8 * TEXT_MAX);
+	certificate_subject(x, &b);
+	same = buf_error(&b) == ERR_OK && b.len == strlen(whole) && memcmp(b.data, whole, b.len) == 0;
+	buf_fini(&b);
+	return same;
+}
+
+bool
+subject_rule_takes(const struct subject_rule *r, const X509 *x)
+{
+	const X509_NAME *name = X509_get_subject_name(x);
+	char value[VALUE_MAX + 1];
+
+	if (r->whole != NULL)
+		return is_whole(r->whole, x);
+	for (size_t i = 0; i < r->count; i++)
+		if (!value_of(name, r->terms[i].nid, value) || !matches(r->terms[i].pattern, value))
+			return false;
+	return true;
+}
+
+/* The value of an attribute in a whole name as RFC 2253 writes it; false when there is not one. */
+static bool
+value_in_text(const char *whole, int nid, char out[TEXT_MAX + 1])
+{
+	const char *type = OBJ_nid2sn(nid), *p = whole;
+	char value[TEXT_MAX + 1];
+	unsigned found = 0;
+
+	while (*p != '\0') {
+		size_t len = strcspn(p, "=");
+		bool this = strlen(type) == len && memcmp(p, type, len) == 0;
+
+		p += len;
+		if (*p == '=')
+			p++;
+		if (!take_value(&p, value) || !this)
+			continue;
+		found++;
+		memcpy(out, value, sizeof(value));
+	}
+	return found == 1;
+}
+
+/* A name that this does not understand is held for one that may obey. */
+static bool
+whole_may_obey(const char *whole, const struct subject_rule *r)
+{
+	char value[TEXT_MAX + 1];
+
+	if (strpbrk(whole, "+\\#") != NULL)
+		return true;
+	for (size_t i = 0; i < r->count; i++)
+		if (!value_in_text(whole, r->terms[i].nid, value) ||
+		    !matches(r->terms[i].pattern, value))
+			return false;
+	return true;
+}
+
+bool
+subject_rules_overlap(const struct subject_rule *a, const struct subject_rule *b)
+{
+	if (a->whole != NULL && b->whole != NULL)
+		return strcmp(a->whole, b->whole) == 0;
+	if (a->whole != NULL)
+		return whole_may_obey(a->whole, b);
+	if (b->whole != NULL)
+		return whole_may_obey(b->whole, a);
+	for (size_t i = 0; i < a->count; i++)
+		for (size_t k = 0; k < b->count; k++)
+			if (a->terms[i].nid == b->terms[k].nid &&
+			    !patterns_meet(a->terms[i].pattern, b->terms[k].pattern))
+				return false;
+	return true;
+}

@@ -1,0 +1,622 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How vCenter comes to be trusted: the four ways that its dialogue offers, the refused client that
+is accepted afterwards, what a client may do, and certificates that end or change."""
+
+import json
+import os
+import re
+import ssl
+import stat
+import time
+
+import kf
+import ttlv
+
+T12, T13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+BOTH = (T12, T13)
+
+
+def files(*paths):
+    return "{%s}" % ", ".join('"%s"' % p for p in paths)
+
+
+class Case(kf.Case):
+    def known(self):
+        return kf.AUTHORITY.make("known")
+
+    def start(self, a="", b="", certificates=None, **kwargs):
+        """Tenants a and b; a trusts one client unless told otherwise."""
+        known = [self.known()] if certificates is None else certificates
+        return self.gateway(tenants=[kf.Tenant("a", *known, options=a), kf.Tenant("b", options=b)],
+                            **kwargs)
+
+    @staticmethod
+    def write(gw, name, text):
+        path = os.path.join(gw.dir, name)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
+
+    @staticmethod
+    def read(path):
+        with open(path, encoding="utf-8") as f:
+            return f.read()
+
+    def trusted(self, gw, certificate, tls=None):
+        """Whether the client comes as far as an answer; False when it is refused with an alert."""
+        try:
+            with kf.Client(gw, certificate, tls=tls) as c:
+                c.ok(ttlv.item("DiscoverVersions"))
+            return True
+        except (ssl.SSLError, kf.Closed) as e:
+            self.assertRegex(str(e).lower(), "alert|unknown ca|expired|denied|decrypt")
+            return False
+        except ConnectionError as e:
+            self.fail("closed without an alert: %s" % e)
+
+    def assert_trusted(self, gw, certificate, msg=None):
+        for tls in BOTH:
+            self.assertTrue(self.trusted(gw, certificate, tls), msg)
+
+    def assert_refused(self, gw, certificate, msg=None):
+        for tls in BOTH:
+            self.assertFalse(self.trusted(gw, certificate, tls), msg)
+
+    def tenant_of(self, gw, certificate):
+        """The client makes a key; whose is it?"""
+        with kf.Client(gw, certificate) as c:
+            uid = c.create()
+        return json.loads(gw.ctl("--json", "keys", "show", uid).stdout)["tenant"]
+
+    def pending(self, gw):
+        return gw.control("trust pending")[0]
+
+    def await_pending(self, gw, certificate):
+        return kf.eventually(lambda: next((p for p in self.pending(gw)
+                                           if p["sha256"] == certificate.digest), None),
+                             "pending certificate")
+
+    def listed(self, gw, certificate):
+        found = [c for c in gw.control("trust list")[0] if c["sha256"] == certificate.digest]
+        self.assertLessEqual(len(found), 1)
+        return found[0] if found else None
+
+    def fails(self, gw, *args, say="", **kwargs):
+        done = gw.ctl(*args, check=False, **kwargs)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertRegex(done.stderr, say)
+        return done
+
+
+class FourStyles(Case):
+    def test_certificate_of_vcenter(self):
+        """vCenter made it; the administrator pastes it."""
+        vcenter = kf.AUTHORITY.make("vc-own", "rsa", subject="/CN=kmipClient20260101120000")
+        gw = self.start()
+        self.assert_refused(gw, vcenter)
+        done = gw.ctl("trust", "add", "b", input=self.read(vcenter.pem))
+        self.assertIn(vcenter.digest, done.stdout)
+        self.assert_trusted(gw, vcenter)
+        self.assertEqual(self.tenant_of(gw, vcenter), "b")
+        self.assertEqual(self.listed(gw, vcenter)["from"], "command")
+        self.assertIsNotNone(self.listed(gw, vcenter)["last-seen"])
+        self.assertEqual(self.pending(gw), [])  # it was there, refused, and is not any more
+        gw.kill()  # nothing is lost without a stop
+        gw.start()
+        self.assert_trusted(gw, vcenter)
+        self.fails(gw, "trust", "add", "a", vcenter.pem, say="already, for tenant b")
+        root = Ca(gw.dir, "root")
+        self.assertIn("client-ca", gw.ctl("trust", "add", "a", root.pem).stdout)
+        self.fails(gw, "trust", "add", "nobody", self.known().pem, say="no such tenant")
+
+    def test_what_is_pasted_is_checked(self):
+        gw = self.start()
+        good = kf.AUTHORITY.make("pasted")
+        expired = kf.AUTHORITY.make("pasted-expired", start=-30, end=-1)
+        for text, say in ((self.read(good.key), "private key"),
+                          (self.read(good.pem) + self.read(good.key), "private key"),
+                          (self.read(good.pem) + self.read(expired.pem), "more than one"),
+                          ("hello", "no certificate"), ("", "no certificate"),
+                          (self.read(good.pem)[:200], "no certificate"),
+                          (self.read(expired.pem), "expired")):
+            self.fails(gw, "trust", "add", "a", input=text, say=say)
+        self.assertFalse(os.path.exists(os.path.join(gw.state_dir, "trust")))
+
+    def test_upload(self):
+        """We make both; the administrator uploads them."""
+        gw = self.start()
+        for name, option in (("ec", ("--ec",)), ("rsa", ())):
+            pem, key = (os.path.join(gw.dir, name + end) for end in (".pem", ".key"))
+            gw.ctl("trust", "make", "--days", "400", *option, "b", pem, key)
+            self.assertEqual(stat.S_IMODE(os.stat(key).st_mode), 0o600)
+            self.assertIn("BEGIN PRIVATE KEY", self.read(key))
+            text = kf.openssl("x509", "-in", pem, "-noout", "-text").decode()
+            self.assertRegex(text, "Public-Key: \\(%s bit\\)" % {"ec": 256, "rsa": 3072}[name])
+            self.assertIn("TLS Web Client Authentication", text)
+            kf.openssl("x509", "-in", pem, "-noout", "-checkend", str(399 * 86400))
+            made = kf.Certificate(pem, key)
+            self.assert_trusted(gw, made)
+            self.assertEqual(self.tenant_of(gw, made), "b")
+            before = self.read(key)
+            self.fails(gw, "trust", "make", "b", pem, key, say="there already")
+            self.assertEqual(self.read(key), before)
+        pem, key = (os.path.join(gw.dir, "x" + end) for end in (".pem", ".key"))
+        self.fails(gw, "trust", "make", "nobody", pem, key, say="no such tenant")
+        self.fails(gw, "trust", "make", "--days", "0", "b", pem, key, say="3650")
+        self.assertFalse(os.path.exists(pem) or os.path.exists(key))
+
+    def request(self, gw, name, kind="EC", option="ec_paramgen_curve:P-256"):
+        key, csr = (os.path.join(gw.dir, name + end) for end in (".key", ".csr"))
+        kf.openssl("genpkey", "-algorithm", kind, "-pkeyopt", option, "-out", key)
+        kf.openssl("req", "-new", "-key", key, "-subj", "/O=VMware/CN=" + name, "-out", csr)
+        return key, csr
+
+    def test_request(self):
+        """vCenter keeps its key; the administrator brings a request and takes a certificate."""
+        gw = self.start()
+        issuers = set()
+        for name, kind, option in (("ec-1", "EC", "ec_paramgen_curve:P-256"),
+                                   ("rsa-1", "RSA", "rsa_keygen_bits:2048")):
+            key, csr = self.request(gw, name, kind, option)
+            pem = os.path.join(gw.dir, name + ".pem")
+            gw.ctl("trust", "sign", "b", csr, pem)
+            made = kf.Certificate(pem, key)
+            self.assert_trusted(gw, made)
+            self.assertEqual(self.tenant_of(gw, made), "b")
+            signer = os.path.join(gw.state_dir, "signing", "b")
+            kf.openssl("verify", "-CAfile", signer + ".pem", "-purpose", "sslclient", pem)
+            self.assertEqual(stat.S_IMODE(os.stat(signer + ".key").st_mode), 0o600)
+            text = kf.openssl("x509", "-in", pem, "-noout", "-subject", "-issuer",
+                              "-nameopt", "RFC2253").decode().splitlines()
+            self.assertEqual(text[0], "subject=CN=%s,O=VMware" % name)
+            issuers.add(text[1])
+        self.assertEqual(len(issuers), 1)
+        # what it signs is pinned: to have been signed by it is not enough
+        key, csr = self.request(gw, "beside")
+        pem = os.path.join(gw.dir, "beside.pem")
+        kf.openssl("x509", "-req", "-in", csr, "-CA", signer + ".pem", "-CAkey", signer + ".key",
+                   "-set_serial", "7", "-days", "30", "-out", pem)
+        self.assert_refused(gw, kf.Certificate(pem, key))
+
+    def test_bad_requests(self):
+        gw = self.start()
+        pem = os.path.join(gw.dir, "out.pem")
+        _, weak = self.request(gw, "weak", "RSA", "rsa_keygen_bits:1024")
+        _, good = self.request(gw, "good")
+        der = bytearray(kf.openssl("req", "-in", good, "-outform", "DER"))
+        der[-5] ^= 1  # in the signature
+        forged = os.path.join(gw.dir, "forged.csr")
+        kf.openssl("req", "-inform", "DER", "-out", forged, input=bytes(der))
+        for csr, say in ((weak, "too weak"), (forged, "not signed by its own key"),
+                         (self.known().pem, "no request")):
+            self.fails(gw, "trust", "sign", "a", csr, pem, say=say)
+        self.fails(gw, "trust", "sign", "nobody", good, pem, say="no such tenant")
+        self.fails(gw, "trust", "sign", "../a", good, pem, say="no tenant's id")
+        self.assertFalse(os.path.exists(pem))
+
+
+class Ca:
+    """An authority as vCenter's, made with openssl."""
+
+    def __init__(self, directory, name, signer=None):
+        self.dir, self.name = directory, name
+        self.pem, self.key = (os.path.join(directory, name + end) for end in (".pem", ".key"))
+        kf.openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out",
+                   self.key)
+        if signer is None:
+            kf.openssl("req", "-x509", "-new", "-key", self.key, "-subj", "/O=vsphere/CN=" + name,
+                       "-days", "3650", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+                       "-out", self.pem)
+        else:
+            signer.sign(self.key, "/O=vsphere/CN=" + name, self.pem,
+                        "basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n")
+
+    def sign(self, key, subject, pem, extensions="keyUsage=digitalSignature\n", days=30):
+        conf = pem + ".ext"
+        with open(conf, "w", encoding="ascii") as f:
+            f.write(extensions)
+        csr = kf.openssl("req", "-new", "-key", key, "-subj", subject)
+        kf.openssl("x509", "-req", "-CA", self.pem, "-CAkey", self.key, "-CAcreateserial", "-days",
+                   str(days), "-extfile", conf, "-out", pem, input=csr)
+
+    def client(self, name, subject, beside=None, **kwargs):
+        """beside: an authority whose certificate the client shows as well."""
+        pem, key = (os.path.join(self.dir, name + end) for end in (".pem", ".key"))
+        kf.openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out",
+                   key)
+        self.sign(key, subject, pem, **kwargs)
+        if beside:
+            with open(beside.pem, encoding="ascii") as f, open(pem, "a", encoding="ascii") as to:
+                to.write(f.read())
+        return kf.Certificate(pem, key)
+
+
+class Authorities(Case):
+    """vCenter's root certificate, and a rule."""
+
+    @staticmethod
+    def options(rule, *cas):
+        return 'client-ca = %s\n  client-subject = "%s"' % (files(*(c.pem for c in cas)), rule)
+
+    def setUp(self):
+        super().setUp()
+        self.dir = kf.tempfile.mkdtemp(prefix="keyferry-ca-")
+        self.addCleanup(kf.shutil.rmtree, self.dir, ignore_errors=True)
+        self.ca = Ca(self.dir, "CA")
+
+    def test_signed_and_named(self):
+        gw = self.start(a=self.options("CN=vpxd*, O=vc1", self.ca), certificates=[],
+                        b=self.options("subject=CN=vpxd-2,O=vc2", self.ca))
+        one = self.ca.client("one", "/O=vc1/CN=vpxd-17", extensions="\n")
+        two = self.ca.client("two", "/O=vc2/CN=vpxd-2")
+        self.assert_trusted(gw, one)
+        self.assertEqual(self.tenant_of(gw, one), "a")
+        self.assertEqual(self.tenant_of(gw, two), "b")
+        refused = (self.ca.client("other", "/O=vc3/CN=vpxd-17"),
+                   self.ca.client("more", "/O=vc2/OU=x/CN=vpxd-2"),
+                   self.ca.client("twice", "/O=vc1/CN=vpxd-1/CN=vpxd-1"),
+                   Ca(self.dir, "CA2").client("stranger", "/O=vc1/CN=vpxd-17"),
+                   kf.AUTHORITY.make("claims", subject="/O=vc1/CN=vpxd-17"))
+        for c in refused:
+            self.assert_refused(gw, c, c.pem)
+        for c in refused[1:]:  # so many are kept from one address
+            self.assertEqual(self.await_pending(gw, c)["why"], "the certificate is not known")
+        rows = [c for c in gw.control("trust list")[0] if c["rights"] == "authority"]
+        self.assertEqual([(r["tenant"], r["rule"]) for r in rows],
+                         [("a", "CN=vpxd*, O=vc1"), ("b", "subject=CN=vpxd-2,O=vc2")])
+        # one that the rule does not take can be trusted all the same
+        gw.ctl("trust", "accept", refused[1].digest, "b")
+        self.assert_trusted(gw, refused[1])
+
+    def test_chains(self):
+        middle = Ca(self.dir, "Middle", self.ca)
+        fake = self.ca.client("fake", "/O=vc1/CN=vpxd-fake")
+        gw = self.start(a=self.options("CN=vpxd*", self.ca), certificates=[])
+        self.assert_trusted(gw, middle.client("deep", "/CN=vpxd", beside=middle))
+        self.assert_refused(gw, middle.client("gap", "/CN=vpxd"))
+        expired = self.ca.client("expired", "/CN=vpxd-old", days=-1)
+        self.assert_refused(gw, expired)
+        self.assertRegex(self.await_pending(gw, expired)["why"], "authority")
+        self.assert_refused(gw, self.ca.client("ca", "/CN=vpxd-ca", extensions=
+                                               "basicConstraints=CA:TRUE\n"
+                                               "keyUsage=digitalSignature,keyCertSign\n"))
+        self.assert_refused(gw, self.ca.client("usage", "/CN=vpxd-u",
+                                               extensions="keyUsage=keyEncipherment\n"))
+        # a client of the authority is no authority
+        forger = Ca.__new__(Ca)
+        forger.dir, forger.name, forger.pem, forger.key = self.dir, "f", fake.pem, fake.key
+        self.assert_refused(gw, forger.client("forged", "/CN=vpxd-2", beside=forger))
+
+    def test_reload_takes_it_away(self):
+        gw = self.start(a=self.options("CN=vpxd*", self.ca), certificates=[self.known()])
+        c = kf.Client(gw, self.ca.client("one", "/CN=vpxd-1"))
+        stays = gw.client(self.known())
+        self.addCleanup(c.close)
+        self.addCleanup(stays.close)
+        c.ok(ttlv.item("DiscoverVersions"))
+        gw.ctl("reload")
+        c.ok(ttlv.item("DiscoverVersions"))
+        gw.tenants[0].options = self.options("CN=other*", self.ca)
+        gw.configure()
+        mark = gw.mark()
+        gw.ctl("reload")
+        self.assertIn("sessions-closed=1", gw.await_log("reloaded", mark))
+        self.assertTrue(c.is_closed())
+        stays.ok(ttlv.item("DiscoverVersions"))
+
+    def test_overlaps_are_refused(self):
+        gw = self.start(a=self.options("CN=vpxd*", self.ca), certificates=[])
+        client = self.ca.client("one", "/CN=vpxd-1")
+        for rule in ("CN=*-1", "O=x", "subject=CN=vpxd-9"):
+            gw.tenants[1].options = self.options(rule, self.ca)
+            gw.configure()
+            self.fails(gw, "reload", say="as well; give each tenant")
+            self.assert_trusted(gw, client)
+        for bad, say in (("CN=*", "every subject"), ("hello", "of the form"), ("CN=x", "no auth")):
+            gw.tenants[1].options = self.options(bad, client if bad == "CN=x" else self.ca)
+            gw.configure()
+            self.fails(gw, "reload", say=say)
+
+    def test_fits_two(self):
+        middle = Ca(self.dir, "Middle", self.ca)
+        gw = self.start(a=self.options("CN=vpxd*", self.ca), b=self.options("CN=*-1", middle),
+                        certificates=[])
+        both = middle.client("both", "/CN=vpxd-1", beside=middle)
+        self.assert_refused(gw, both)
+        self.assertIn("more than one tenant", self.await_pending(gw, both)["why"])
+        gw.ctl("trust", "accept", both.digest, "b")  # pinning says whose it is
+        self.assertEqual(self.tenant_of(gw, both), "b")
+
+
+class Pending(Case):
+    def test_refused_then_accepted(self):
+        gw = self.start()
+        clients = [kf.AUTHORITY.make("late-%s" % kind, kind) for kind in ("ec", "rsa")]
+        for client, tls in zip(clients, BOTH):
+            for _ in range(3):
+                self.assertFalse(self.trusted(gw, client, tls))
+            seen = kf.eventually(lambda c=client: next(
+                (p for p in self.pending(gw) if p["sha256"] == c.digest and p["count"] == 3), None),
+                                 "three refusals")
+            self.assertEqual(seen["why"], "the certificate is not known")
+            self.assertEqual(seen["addresses"], ["127.0.0.1"])
+            self.assertIn("CN=late-", seen["subject"])
+        client, other = clients
+        shown = gw.ctl("trust", "pending").stdout
+        self.assertIn(client.digest, shown)
+        for digest in (client.digest[:-1], client.digest[:8], client.digest + "0", "x" * 64, ""):
+            self.fails(gw, "trust", "accept", digest, "b", say="whole SHA-256")
+        self.fails(gw, "trust", "accept", "0" * 64, "b", say="no refused certificate")
+        self.fails(gw, "trust", "accept", client.digest, "nobody", say="no such tenant")
+        self.assert_refused(gw, client)
+        colons = ":".join(re.findall("..", client.digest.upper()))  # as openssl prints it
+        mark = gw.mark()
+        gw.ctl("trust", "accept", colons, "b")
+        self.assertIn(client.digest, gw.await_log("notice trust: trusted", mark))
+        self.assert_trusted(gw, client)
+        self.assertEqual(self.tenant_of(gw, client), "b")
+        self.assertEqual([p["sha256"] for p in self.pending(gw)], [other.digest])
+        self.assertEqual(gw.stop(), 0)
+        gw.start()
+        self.assert_trusted(gw, client)
+        self.assertEqual(self.pending(gw), [])  # it is not kept
+
+    def test_what_is_not_proven_is_not_listed(self):
+        gw = self.start()
+        owner = kf.AUTHORITY.make("owner")
+        forged = kf.AUTHORITY.forge("owner-forged", owner)
+        expired = kf.AUTHORITY.make("pending-expired", start=-9, end=-2)
+        self.assert_refused(gw, forged)
+        self.assert_refused(gw, kf.AUTHORITY.forge("known-forged", self.known()))
+        self.assert_refused(gw, None)
+        self.assertEqual(kf.eventually(lambda: gw.metrics()["handshakes_refused_total"] +
+                                       gw.metrics()["handshakes_failed_total"], "refusals"), 6)
+        self.assertEqual(self.pending(gw), [])
+        self.assertRegex(gw.await_log("client refused.*%s" % owner.digest), "key-proven=no")
+        self.fails(gw, "trust", "accept", owner.digest, "a", say="no refused certificate")
+        self.assert_refused(gw, expired)
+        self.await_pending(gw, expired)
+        self.fails(gw, "trust", "accept", expired.digest, "a", say="has expired")
+
+    def test_a_known_one_that_has_expired(self):
+        expired = kf.AUTHORITY.make("pending-expired", start=-9, end=-2)
+        gw = self.start(certificates=[expired, self.known()])
+        self.assert_refused(gw, expired)
+        self.assertIn("has expired", self.await_pending(gw, expired)["why"])
+
+    def test_nothing_of_theirs_is_read(self):
+        """In TLS 1.3 a client sends its request before it can know that it is refused."""
+        gw = self.start()
+        stranger = kf.AUTHORITY.make("hasty")
+        for tls in BOTH:
+            try:
+                c = kf.Client(gw, stranger, tls=tls)
+            except (ssl.SSLError, ConnectionError):
+                self.assertEqual(tls, T12)  # there it never saw the end of the handshake
+                continue
+            self.assertEqual(tls, T13)
+            with c:
+                with self.assertRaisesRegex(kf.Closed, "(?i)unknown.ca"):
+                    c.call(ttlv.create())
+        gw.assert_idle()
+        counted = gw.metrics()
+        self.assertEqual(counted["requests_total"], 0)
+        self.assertEqual(counted["handshakes_refused_total"], 2)
+        self.assertEqual(counted["handshakes_ok_total"], 0)
+
+    def test_subjects_are_escaped(self):
+        gw = self.start()
+        odd = kf.AUTHORITY.make("odd", subject="/CN=a\x1b[31mb\nc=\\\"d")
+        mark = gw.mark()
+        self.assertFalse(self.trusted(gw, odd))
+        self.await_pending(gw, odd)
+        for text in (gw.ctl("trust", "pending").stdout, gw.ctl("--json", "trust", "pending").stdout,
+                     gw.log(mark)):
+            self.assertNotIn("\x1b", text)
+            for line in text.splitlines():
+                self.assertFalse(line.startswith("c="), line)
+        gw.ctl("trust", "accept", odd.digest, "b")
+        self.assert_trusted(gw, odd)
+        self.assertNotIn("\x1b", gw.ctl("trust", "list").stdout)
+
+    def test_the_list_is_bounded(self):
+        gw = self.start()
+        many = [kf.AUTHORITY.make("many-%d" % n) for n in range(7)]
+        for c in many:
+            self.assertFalse(self.trusted(gw, c))
+        kf.eventually(lambda: gw.metrics()["handshakes_refused_total"] == 7, "seven refusals")
+        self.assertEqual({p["sha256"] for p in self.pending(gw)}, {c.digest for c in many[-4:]})
+
+
+class Changes(Case):
+    def test_remove(self):
+        client = kf.AUTHORITY.make("goes")
+        gw = self.start()
+        gw.ctl("trust", "add", "b", client.pem)
+        sessions = [kf.Client(gw, client) for _ in range(3)]
+        stays = gw.client(self.known())
+        for c in sessions + [stays]:
+            self.addCleanup(c.close)
+            c.ok(ttlv.item("DiscoverVersions"))
+        self.fails(gw, "trust", "remove", self.known().digest, say="known.pem: take it out there")
+        self.fails(gw, "trust", "remove", client.digest[:40], say="whole SHA-256")
+        answer = json.loads(gw.ctl("--json", "trust", "remove", client.digest).stdout)
+        self.assertEqual(answer["sessions-closed"], 3)
+        for c in sessions:
+            self.assertTrue(c.is_closed())
+        stays.ok(ttlv.item("DiscoverVersions"))
+        self.assert_refused(gw, client)
+        gw.stop()
+        gw.start()
+        self.assert_refused(gw, client)
+        self.assert_trusted(gw, self.known())
+
+    def test_directory(self):
+        """Files that come and go are taken over by a reload."""
+        gw = self.start(start=False)
+        clients = os.path.join(gw.dir, "clients.d")
+        os.mkdir(clients)
+        gw.tenants[1].options = "read-only-certificates = %s" % files(clients)
+        gw.configure()
+        gw.start()
+        client = kf.AUTHORITY.make("in-directory")
+        self.assert_refused(gw, client)
+        path = self.write(gw, "clients.d/1.pem", self.read(client.pem))
+        gw.ctl("reload")
+        self.assert_trusted(gw, client)
+        session = kf.Client(gw, client)
+        self.addCleanup(session.close)
+        os.unlink(path)
+        mark = gw.mark()
+        gw.ctl("reload")
+        self.assertIn("sessions-closed=1", gw.await_log("reloaded", mark))
+        self.assertTrue(session.is_closed())
+
+    def test_a_second_claim(self):
+        client = kf.AUTHORITY.make("claimed")
+        gw = self.start()
+        gw.ctl("trust", "add", "b", client.pem)
+        gw.tenants[0].certificates.append(client)
+        gw.configure()
+        self.fails(gw, "reload", say="belongs to tenant \"a\" already")
+        self.assertEqual(self.tenant_of(gw, client), "b")
+
+    def test_read_only(self):
+        reader = kf.AUTHORITY.make("reader")
+        gw = self.start(a="read-only-certificates = %s" % files(reader.pem))
+        with gw.client(self.known()) as c:
+            uid = c.create(ttlv.attribute("x-Name", "vm"))
+            c.ok(ttlv.on("Activate", uid))
+            key = c.key(uid)
+        r = kf.Client(gw, reader)
+        self.addCleanup(r.close)
+        self.assertEqual(r.key(uid), key)
+        for item in (ttlv.get_attributes(uid, "State"), ttlv.on("GetAttributeList", uid),
+                     ttlv.item("Locate"), ttlv.item("DiscoverVersions"),
+                     ttlv.item("Query", ttlv.enum("QueryFunction", 1))):
+            r.ok(item)
+        for item in (ttlv.create(), ttlv.on("AddAttribute", uid, ttlv.attribute("x-a", "b")),
+                     ttlv.on("ModifyAttribute", uid, ttlv.attribute("x-Name", "b")),
+                     ttlv.on("DeleteAttribute", uid, ttlv.text("AttributeName", "x-Name")),
+                     ttlv.on("Activate", uid), ttlv.revoke(uid), ttlv.on("Destroy", uid)):
+            self.assert_reason(r.do(item), "PermissionDenied")
+        self.assertEqual(r.state(uid), ttlv.ACTIVE)
+        self.assertTrue([s for s in gw.control("sessions")[0] if s["read-only"]])
+        # the right changes with a reload, also for sessions that are open
+        gw.tenants[0].options = "read-only-certificates = {}"
+        gw.tenants[0].certificates.append(reader)
+        gw.configure()
+        gw.ctl("reload")
+        r.create()
+        late = kf.AUTHORITY.make("late-reader")
+        gw.ctl("trust", "add", "--read-only", "a", late.pem)
+        self.assertEqual(self.listed(gw, late)["rights"], "read-only")
+        gw.stop()
+        gw.start()
+        with kf.Client(gw, late) as c:
+            self.assert_reason(c.do(ttlv.create()), "PermissionDenied")
+
+    def test_broken_files_change_nothing(self):
+        client = kf.AUTHORITY.make("kept")
+        gw = self.start()
+        gw.ctl("trust", "add", "b", client.pem)
+        session = kf.Client(gw, client)
+        self.addCleanup(session.close)
+        path = os.path.join(gw.state_dir, "trust", "b", client.digest + ".pem")
+        good = self.read(path)
+        for broken in ("", "hello\n", good[:300]):
+            with open(path, "w", encoding="ascii") as f:
+                f.write(broken)
+            self.fails(gw, "reload", say=client.digest)
+            session.ok(ttlv.item("DiscoverVersions"))
+            self.assert_trusted(gw, client)
+        with open(path, "w", encoding="ascii") as f:
+            f.write(good)
+        self.write(gw, "state/trust/b/%s.pem.new" % client.digest, "half")  # of a dead attempt
+        gw.ctl("reload")
+        self.assert_trusted(gw, client)
+
+
+class Server(Case):
+    def fingerprint(self, certificate, digest):
+        return kf.openssl("x509", "-in", certificate.pem, "-noout", "-fingerprint",
+                          "-" + digest).decode().split("=")[1].strip()
+
+    def test_show(self):
+        gw = self.start()
+        shown = gw.control("trust show")
+        self.assertEqual(len(shown), 2)
+        for document, certificate in zip(shown, gw.servers):
+            self.assertEqual(document["use"], "now")
+            for digest in ("sha1", "sha256"):
+                self.assertEqual(document[digest], self.fingerprint(certificate, digest))
+            text = kf.openssl("x509", "-in", certificate.pem, "-noout", "-subject", "-issuer",
+                              "-serial", "-nameopt", "RFC2253").decode().splitlines()
+            self.assertEqual(text, ["subject=" + document["subject"],
+                                    "issuer=" + document["issuer"],
+                                    "serial=" + document["serial"]])
+            self.assertLess(document["not-before"], document["not-after"])
+        self.assertIn(shown[0]["sha1"], gw.ctl("trust", "show").stdout)
+
+    def test_the_next_certificate(self):
+        """vCenter trusts it before it is used; the change closes no session."""
+        following = kf.AUTHORITY.make("server-next")
+        options = "next-certificate = %s" % files(following.pem)
+        gw = self.gateway(tenants=[kf.Tenant("a", self.known())], start=False,
+                          servers=[kf.AUTHORITY.make("server-ec")])
+        first = self.read(gw.conf)
+        self.write(gw, "keyferryd.conf", first.replace("tls {", "tls {\n  " + options, 1))
+        gw.start()
+        shown = gw.control("trust show")
+        self.assertEqual([s["use"] for s in shown], ["now", "next"])
+        self.assertEqual(shown[1]["sha256"], self.fingerprint(following, "sha256"))
+        self.assertEqual(self.served(gw), gw.servers[0].der)
+        session = gw.client()
+        self.addCleanup(session.close)
+        gw.servers = [following]
+        gw.configure()
+        mark = gw.mark()
+        gw.ctl("reload")
+        self.assertIn("sessions-closed=0", gw.await_log("reloaded", mark))
+        session.ok(ttlv.item("DiscoverVersions"))
+        self.assertEqual(self.served(gw), following.der)
+        self.assertEqual([s["use"] for s in gw.control("trust show")], ["now"])
+        self.write(gw, "keyferryd.conf", first.replace(
+            "tls {", 'tls {\n  next-certificate = {"none.pem"}', 1))
+        self.fails(gw, "reload", say="none.pem")
+
+    def served(self, gw):
+        return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", gw.port)))
+
+    def test_expiry(self):
+        soon = kf.AUTHORITY.make("ends-soon", start=-1, end=20)
+        ended = kf.AUTHORITY.make("has-ended", start=-9, end=-1)
+        server = kf.AUTHORITY.make("server-soon", start=-1, end=10)
+        gw = self.start(certificates=[self.known(), soon, ended], servers=[server])
+        log = gw.log()
+        for certificate, what, words in ((soon, "client", "expires soon"),
+                                         (ended, "client", "has expired"),
+                                         (server, "server", "expires soon")):
+            line = next(l for l in log.splitlines() if certificate.digest in l and "expiry" in l)
+            self.assertRegex(line, "warn expiry: a certificate %s .*%s" % (words, what))
+        self.assertNotRegex(log, "expiry.*" + self.known().digest)
+        checks = {c["check"]: c for c in gw.control("health")[0]}
+        self.assertEqual(checks["server certificates"]["state"], "warning")
+        self.assertEqual(checks["client certificates"]["state"], "bad")
+        now = time.time()
+        counted = gw.metrics()
+        self.assertAlmostEqual(counted["server_certificate_expires_seconds"], now + 10 * 86400,
+                               delta=300)
+        self.assertAlmostEqual(counted["client_certificate_expires_seconds"], now - 86400,
+                               delta=300)
+        gw.tenants[0].certificates = [self.known()]
+        gw.servers = [kf.AUTHORITY.make("server-ec")]
+        gw.configure()
+        gw.ctl("reload")
+        checks = {c["check"]: c for c in gw.control("health")[0]}
+        self.assertEqual({checks["server certificates"]["state"],
+                          checks["client certificates"]["state"]}, {"good"})
+
+
+if __name__ == "__main__":
+    kf.main()

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which client is whose, and which of the refused ones are remembered. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/x509v3.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "gate/pending.h"
+#include "gate/tenant.h"
+
+#include "certs.h"
+
+enum { DAY = 86400, NOW = 1764000000 };
+
+/* --- tenants and certificates --- */
+
+static struct tenants *ts;
+static struct tenant *a, *b;
+
+static void
+release(struct tenant *t)
+{
+	alloc_free(t);
+}
+
+static struct tenant *
+new_tenant(const char *id)
+{
+	struct tenant *t = alloc_zero(sizeof(*t));
+
+	t->refs = 1;
+	t->release = release;
+	strncpy(t->id, id, sizeof(t->id) - 1);
+	ck_assert_int_eq(tenants_add(ts, t), ERR_OK);
+	tenant_unref(t);
+	return t;
+}
+
+static void
+setup(void)
+{
+	clock_test_freeze(NOW);
+	ts = tenants_new();
+	a = new_tenant("a");
+	b = new_tenant("b");
+}
+
+static void
+teardown(void)
+{
+	tenants_unref(ts);
+}
+
+static struct pinned *
+pin_of(uint8_t n, bool read_only)
+{
+	struct certificate_text text = {.digest = {n}, .not_after = NOW + DAY};
+
+	return pinned_new(&text, "file", read_only, false);
+}
+
+static enum err
+pin(struct tenant *t, uint8_t n, bool read_only)
+{
+	struct pinned *p = pin_of(n, read_only);
+	enum err e = tenants_pin(ts, t, p);
+
+	pinned_unref(p);
+	return e;
+}
+
+/* Nobody has an authority here, so that only the digest counts. */
+static const struct tenant *
+owner(struct tenants *of, uint8_t n, bool *read_only)
+{
+	uint8_t sha256[TLS_DIGEST_LEN] = {n};
+	const struct tls_shown shown = {.sha256 = sha256};
+	struct known_client known;
+
+	if (tenants_identify(of, &shown, &known) != TLS_KNOWN)
+		return NULL;
+	ck_assert(known.pinned);
+	if (read_only != NULL)
+		*read_only = known.read_only;
+	return known.tenant;
+}
+
+START_TEST(one_certificate_one_tenant)
+{
+	bool read_only;
+
+	for (int n = 0; n < 100; n++)
+		ck_assert_int_eq(pin(n % 2 == 0 ? a : b, (uint8_t)(n * 37), n % 3 == 0), ERR_OK);
+	for (int n = 0; n < 100; n++) {
+		ck_assert_ptr_eq(owner(ts, (uint8_t)(n * 37), &read_only), n % 2 == 0 ? a : b);
+		ck_assert_int_eq(read_only, n % 3 == 0);
+		ck_assert_int_eq(pin(n % 2 == 0 ? b : a, (uint8_t)(n * 37), false), ERR_CONFIG);
+	}
+	ck_assert_ptr_null(owner(ts, 101 * 37 % 256, NULL));
+}
+END_TEST
+
+START_TEST(the_lesser_right_counts)
+{
+	bool read_only = false;
+
+	ck_assert_int_eq(pin(a, 1, false), ERR_OK);
+	ck_assert_int_eq(pin(a, 1, true), ERR_OK);
+	ck_assert_int_eq(pin(a, 1, false), ERR_OK);
+	ck_assert_ptr_eq(owner(ts, 1, &read_only), a);
+	ck_assert(read_only);
+}
+END_TEST
+
+START_TEST(copies_are_apart)
+{
+	static const uint8_t one[TLS_DIGEST_LEN] = {1};
+	struct tenants *copy;
+
+	ck_assert_int_eq(pin(a, 1, false), ERR_OK);
+	copy = tenants_copy(ts);
+	tenants_unpin(copy, one);
+	ck_assert_ptr_null(owner(copy, 1, NULL));
+	ck_assert_ptr_eq(owner(ts, 1, NULL), a);
+	tenants_unpin(copy, one); /* harmless */
+	tenants_unref(copy);
+}
+END_TEST
+
+START_TEST(last_seen_is_inherited)
+{
+	static const uint8_t one[TLS_DIGEST_LEN] = {1};
+	struct tenants *old = ts;
+
+	ck_assert_int_eq(pin(a, 1, false), ERR_OK);
+	tenants_seen(ts, one);
+	ts = tenants_new();
+	a = new_tenant("a");
+	ck_assert_int_eq(pin(a, 1, false), ERR_OK);
+	ck_assert_int_eq(pin(a, 2, false), ERR_OK);
+	ck_assert_int_eq(tenants_pinned(ts, one, NULL)->last_seen, 0);
+	tenants_inherit(ts, old);
+	ck_assert_int_eq(tenants_pinned(ts, one, NULL)->last_seen, NOW);
+	tenants_unref(old);
+}
+END_TEST
+
+/* --- authorities --- */
+
+static struct identity
+new_authority(void)
+{
+	struct identity id = identity_new(CERT_EC, "CA", -DAY, 1000 * DAY);
+	X509_EXTENSION *x = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "CA:TRUE");
+
+	X509_add_ext(id.cert, x, -1);
+	X509_EXTENSION_free(x);
+	ck_assert_int_gt(X509_sign(id.cert, id.key, EVP_sha256()), 0);
+	return id;
+}
+
+static struct identity
+new_client(const struct identity *ca, const char *name)
+{
+	struct identity id = identity_new(CERT_EC, name, -DAY, 10 * DAY);
+
+	X509_set_issuer_name(id.cert, X509_get_subject_name(ca->cert));
+	ck_assert_int_gt(X509_sign(id.cert, ca->key, EVP_sha256()), 0);
+	return id;
+}
+
+static struct authority *
+authority_of(const struct identity *ca, const char *rule)
+{
+	char path[] = "/tmp/check-trust-XXXXXX";
+	const char *files[] = {path, NULL}, *why = "";
+	struct authority *au = NULL;
+
+	close(mkstemp(path));
+	identity_write_cert(ca, path);
+	ck_assert_msg(authority_new(&au, files, rule, &why) == ERR_OK, "%s", why);
+	unlink(path);
+	return au;
+}
+
+static enum tls_verdict
+identify(struct tenants *of, const struct identity *id, struct known_client *known)
+{
+	uint8_t sha256[TLS_DIGEST_LEN];
+	const struct tls_shown shown = {.sha256 = sha256, .leaf = id->cert};
+
+	identity_digest(id, sha256);
+	return tenants_identify(of, &shown, known);
+}
+
+START_TEST(authorities_and_rules)
+{
+	struct identity ca = new_authority(), client = new_client(&ca, "vc-a-1");
+	struct authority *of_a = authority_of(&ca, "CN=vc-a-*"), *of_b = authority_of(&ca, "CN=*-1");
+	struct authority *apart = authority_of(&ca, "CN=vc-b-*");
+	const struct tenant *other = NULL;
+	struct known_client known;
+
+	ck_assert_int_eq(tenants_trust(ts, a, of_a, &other), ERR_OK);
+	ck_assert_int_eq(tenants_trust(ts, b, of_b, &other), ERR_CONFIG);
+	ck_assert_ptr_eq(other, a);
+	ck_assert_int_eq(tenants_trust(ts, b, apart, &other), ERR_OK);
+	for (int i = 0; i < 2; i++) { /* found out, then remembered */
+		ck_assert_int_eq(identify(ts, &client, &known), TLS_KNOWN);
+		ck_assert_ptr_eq(known.tenant, a);
+		ck_assert(!known.pinned && !known.read_only);
+	}
+	clock_test_advance(10 * DAY * NS_PER_S - NS_PER_S);
+	ck_assert_int_eq(identify(ts, &client, &known), TLS_KNOWN);
+	clock_test_advance(NS_PER_S); /* what is remembered does not outlive the certificate */
+	ck_assert_int_eq(identify(ts, &client, &known), TLS_BAD_CHAIN);
+	clock_test_jump(-20 * DAY * NS_PER_S, 0); /* nor does it begin before it */
+	ck_assert_int_eq(identify(ts, &client, &known), TLS_BAD_CHAIN);
+	authority_unref(of_a);
+	authority_unref(of_b);
+	authority_unref(apart);
+	identity_free(&ca);
+	identity_free(&client);
+}
+END_TEST
+
+/* What no comparison of rules can tell beforehand: the authority of one signed that of another. */
+START_TEST(fits_two_tenants)
+{
+	struct identity root = new_authority(), ca = new_authority(), client;
+	struct authority *of_a, *of_b;
+	const struct tenant *other = NULL;
+	struct known_client known;
+	uint8_t sha256[TLS_DIGEST_LEN];
+	struct tls_shown shown = {.sha256 = sha256};
+
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(ca.cert), "O", MBSTRING_UTF8,
+	    (const unsigned char *)"sub", -1, -1, 0);
+	ck_assert_int_gt(X509_sign(ca.cert, root.key, EVP_sha256()), 0);
+	client = new_client(&ca, "vc-1");
+	of_a = authority_of(&root, "CN=vc*");
+	of_b = authority_of(&ca, "CN=*-1");
+	ck_assert_int_eq(tenants_trust(ts, a, of_a, &other), ERR_OK);
+	ck_assert_int_eq(tenants_trust(ts, b, of_b, &other), ERR_OK);
+	shown.leaf = client.cert;
+	shown.chain = sk_X509_new_null();
+	sk_X509_push(shown.chain, ca.cert);
+	identity_digest(&client, sha256);
+	ck_assert_int_eq(tenants_identify(ts, &shown, &known), TLS_AMBIGUOUS);
+	sk_X509_free(shown.chain);
+	shown.chain = NULL; /* without the one in the middle it fits b alone */
+	ck_assert_int_eq(tenants_identify(ts, &shown, &known), TLS_KNOWN);
+	ck_assert_ptr_eq(known.tenant, b);
+	authority_unref(of_a);
+	authority_unref(of_b);
+	identity_free(&root);
+	identity_free(&ca);
+	identity_free(&client);
+}
+END_TEST
+
+/* --- pending --- */
+
+static struct pending *pending;
+static struct identity stranger;
+
+static void
+begin_pending(void)
+{
+	clock_test_freeze(NOW);
+	pending = pending_new();
+	stranger = identity_new(CERT_EC, "stranger", -DAY, DAY);
+}
+
+static void
+end_pending(void)
+{
+	pending_free(pending);
+	identity_free(&stranger);
+}
+
+/* The certificate is always the same one; the digest alone tells entries apart. */
+static void
+refuse(uint32_t n, const char *address)
+{
+	struct tls_peer peer = {.verdict = TLS_UNKNOWN, .have_digest = true,
+	    .proven = stranger.cert};
+
+	memcpy(peer.sha256, &n, sizeof(n));
+	pending_note(pending, &peer, address);
+}
+
+static const struct pending_entry *
+entry(uint32_t n)
+{
+	uint8_t sha256[TLS_DIGEST_LEN] = {0};
+
+	memcpy(sha256, &n, sizeof(n));
+	return pending_find(pending, sha256);
+}
+
+static size_t
+how_many(void)
+{
+	size_t n = 0;
+
+	while (pending_at(pending, n) != NULL)
+		n++;
+	return n;
+}
+
+START_TEST(only_what_was_proven)
+{
+	struct tls_peer peer = {.verdict = TLS_UNKNOWN, .have_digest = true};
+
+	pending_note(pending, &peer, "192.0.2.1:1");
+	ck_assert_uint_eq(how_many(), 0);
+}
+END_TEST
+
+START_TEST(notes_who_and_how_often)
+{
+	static const char *const from[] = {"192.0.2.1:1", "192.0.2.2:1", "[2001:db8::1]:1",
+	    "192.0.2.3:1", "192.0.2.1:99", "192.0.2.4:1"};
+	const struct pending_entry *en;
+
+	for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
+		refuse(7, from[i]);
+		clock_test_advance(NS_PER_S);
+	}
+	en = entry(7);
+	ck_assert_ptr_nonnull(en);
+	ck_assert_uint_eq(en->count, 6);
+	ck_assert_int_eq(en->first, NOW);
+	ck_assert_int_eq(en->last, NOW + 5);
+	ck_assert_int_eq(en->why, TLS_UNKNOWN);
+	ck_assert_str_eq(en->addresses[0], "192.0.2.4");
+	ck_assert_str_eq(en->addresses[1], "192.0.2.1");
+	ck_assert_str_eq(en->addresses[2], "192.0.2.3");
+	ck_assert_str_eq(en->addresses[3], "2001:db8::1");
+	pending_forget(pending, en->sha256);
+	ck_assert_ptr_null(entry(7));
+	ck_assert_uint_eq(how_many(), 0);
+}
+END_TEST
+
+START_TEST(a_network_pushes_out_its_own_only)
+{
+	char address[64];
+
+	refuse(1, "192.0.2.1:1");
+	refuse(2, "[2001:db8:1::1]:1");
+	for (uint32_t n = 0; n < 1000; n++) {
+		snprintf(address, sizeof(address), "[2001:db8:2::%x]:1", n);
+		refuse(100 + n, n % 2 == 0 ? "198.51.100.1:1" : address);
+	}
+	ck_assert_uint_eq(how_many(), 2 + 2 * PENDING_PER_NETWORK);
+	ck_assert_ptr_nonnull(entry(1));
+	ck_assert_ptr_nonnull(entry(2));
+	for (uint32_t n = 1099; n > 1099 - 2 * PENDING_PER_NETWORK; n--)
+		ck_assert_ptr_nonnull(entry(n)); /* the newest of those are there */
+}
+END_TEST
+
+START_TEST(many_networks_push_out_the_crowded_first)
+{
+	char address[64];
+
+	refuse(1, "192.0.2.1:1");
+	for (uint32_t n = 0; n < 60; n++) { /* more than there is room for */
+		snprintf(address, sizeof(address), "198.51.100.%u:1", n);
+		refuse(1000 + 2 * n, address);
+		refuse(1001 + 2 * n, address);
+	}
+	ck_assert_uint_eq(how_many(), PENDING_MAX);
+	ck_assert_ptr_nonnull(entry(1));
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("trust");
+	TCase *sets = tcase_create("sets"), *refused = tcase_create("pending");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(sets, setup, teardown);
+	tcase_add_test(sets, one_certificate_one_tenant);
+	tcase_add_test(sets, the_lesser_right_counts);
+	tcase_add_test(sets, copies_are_apart);
+	tcase_add_test(sets, last_seen_is_inherited);
+	tcase_add_test(sets, authorities_and_rules);
+	tcase_add_test(sets, fits_two_tenants);
+	tcase_add_checked_fixture(refused, begin_pending, end_pending);
+	tcase_add_test(refused, only_what_was_proven);
+	tcase_add_test(refused, notes_who_and_how_often);
+	tcase_add_test(refused, a_network_pushes_out_its_own_only);
+	tcase_add_test(refused, many_networks_push_out_the_crowded_first);
+	suite_add_tcase(suite, sets);
+	suite_add_tcase(suite, refused);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Subject rules, and chains to a tenant's authorities. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/x509v3.h>
+
+#include "base/clock.h"
+#include "net/authority.h"
+#include "subject.h"
+
+#include "certs.h"
+
+enum { DAY = 86400, NOW = 1764000000 };
+
+static char dir[] = "/tmp/check-authority-XXXXXX";
+static EVP_PKEY *root_key, *middle_key, *client_key;
+static X509 *root, *middle;
+
+/* --- certificates to order --- */
+
+struct order {
+	const char *subject[8]; /* type, value, type, value ...; NULL ends */
+	const char *constraints, *usage, *extended; /* extensions, or NULL */
+	long from_s, until_s;
+	EVP_PKEY *key;
+	X509 *issuer; /* NULL: itself */
+	EVP_PKEY *issuer_key;
+};
+
+static void
+extend(X509 *x, int nid, const char *value)
+{
+	X509_EXTENSION *ext = value != NULL ? X509V3_EXT_conf_nid(NULL, NULL, nid, value) : NULL;
+
+	if (value == NULL)
+		return;
+	ck_assert_ptr_nonnull(ext);
+	ck_assert_int_eq(X509_add_ext(x, ext, -1), 1);
+	X509_EXTENSION_free(ext);
+}
+
+static X509 *
+make(const struct order *o)
+{
+	static long serial;
+	X509 *x = X509_new();
+	X509_NAME *name = X509_get_subject_name(x);
+	time_t now = (time_t)clock_wall();
+
+	X509_set_version(x, X509_VERSION_3);
+	ASN1_INTEGER_set(X509_get_serialNumber(x), ++serial);
+	X509_time_adj_ex(X509_getm_notBefore(x), 0, o->from_s, &now);
+	X509_time_adj_ex(X509_getm_notAfter(x), 0, o->until_s, &now);
+	for (int i = 0; o->subject[i] != NULL; i += 2)
+		ck_assert_int_eq(X509_NAME_add_entry_by_txt(name, o->subject[i], MBSTRING_UTF8,
+		    (const unsigned char *)o->subject[i + 1], -1, -1, 0), 1);
+	X509_set_issuer_name(x, o->issuer != NULL ? X509_get_subject_name(o->issuer) : name);
+	X509_set_pubkey(x, o->key);
+	extend(x, NID_basic_constraints, o->constraints);
+	extend(x, NID_key_usage, o->usage);
+	extend(x, NID_ext_key_usage, o->extended);
+	ck_assert_int_gt(X509_sign(x, o->issuer_key != NULL ? o->issuer_key : o->key, EVP_sha256()),
+	    0);
+	return x;
+}
+
+static const struct order a_root = {.subject = {"O", "vc1", "CN", "CA"},
+    .constraints = "critical,CA:TRUE", .usage = "critical,keyCertSign", .from_s = -DAY,
+    .until_s = 1000 * DAY};
+static const struct order a_client = {.subject = {"O", "vc1", "CN", "vpxd-1"},
+    .usage = "digitalSignature", .from_s = -DAY, .until_s = 100 * DAY};
+
+static X509 *
+make_client(const struct order *like, X509 *issuer, EVP_PKEY *issuer_key)
+{
+	struct order o = *like;
+
+	o.key = client_key;
+	o.issuer = issuer;
+	o.issuer_key = issuer_key;
+	return make(&o);
+}
+
+static const char *
+file_of(const char *name, X509 *x)
+{
+	static char paths[4][128];
+	static unsigned next;
+	char *path = paths[next++ % 4];
+	struct identity id = {x, NULL};
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", dir, name);
+	identity_write_cert(&id, path);
+	return path;
+}
+
+static void
+setup(void)
+{
+	struct order o = a_root;
+
+	clock_test_freeze(NOW);
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	root_key = EVP_EC_gen("P-256");
+	middle_key = EVP_EC_gen("P-256");
+	client_key = EVP_EC_gen("P-256");
+	o.key = root_key;
+	root = make(&o);
+	o = a_root;
+	o.subject[3] = "Middle";
+	o.key = middle_key;
+	o.issuer = root;
+	o.issuer_key = root_key;
+	o.until_s = 50 * DAY;
+	middle = make(&o);
+}
+
+static void
+teardown(void)
+{
+	char cmd[128];
+
+	X509_free(root);
+	X509_free(middle);
+	EVP_PKEY_free(root_key);
+	EVP_PKEY_free(middle_key);
+	EVP_PKEY_free(client_key);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+	ck_assert_int_eq(system(cmd), 0);
+	strcpy(dir, "/tmp/check-authority-XXXXXX");
+}
+
+static struct authority *
+trusting(X509 *ca, const char *rule)
+{
+	const char *files[] = {file_of("ca.pem", ca), NULL}, *why = "";
+	struct authority *a = NULL;
+
+	ck_assert_msg(authority_new(&a, files, rule, &why) == ERR_OK, "%s", why);
+	return a;
+}
+
+/* Shows a certificate, with another one beside it or NULL; frees the first. */
+static enum tls_verdict
+show(struct authority *a, X509 *leaf, X509 *beside, struct authority_term *term)
+{
+	uint8_t sha256[TLS_DIGEST_LEN];
+	STACK_OF(X509) *chain = sk_X509_new_null();
+	struct tls_shown shown = {sha256, leaf, chain};
+	struct authority_term unused;
+	enum tls_verdict v;
+
+	if (beside != NULL)
+		sk_X509_push(chain, beside);
+	X509_digest(leaf, EVP_sha256(), sha256, NULL);
+	v = authority_judge(a, &shown, term != NULL ? term : &unused);
+	sk_X509_free(chain);
+	X509_free(leaf);
+	return v;
+}
+
+/* --- rules --- */
+
+static struct subject_rule *
+rule_of(const char *text)
+{
+	struct subject_rule *r = NULL;
+	const char *why = "";
+
+	ck_assert_msg(subject_rule_new(&r, text, &why) == ERR_OK, "%s: %s", text, why);
+	return r;
+}
+
+static const struct {
+	const char *rule, *subject[8];
+	bool takes;
+} takings[] = {
+    {"CN=vpxd-1", {"CN", "vpxd-1"}, true},
+    {"CN=vpxd-1", {"CN", "vpxd-11"}, false},
+    {"CN=vpxd*", {"CN", "vpxd"}, true},
+    {"CN=*-1, O=v*1", {"O", "vc1", "CN", "a-1"}, true},
+    {"CN=*-1, O=v*1", {"O", "vc2", "CN", "a-1"}, false},
+    {"CN=a*b*c", {"CN", "aXbYbc"}, true},
+    {"CN=a*b*c", {"CN", "aXcYb"}, false},
+    {"CN=vpxd*", {"O", "vpxd"}, false},
+    {"CN=vpxd*", {"CN", "vpxd", "CN", "vpxd"}, false}, /* which one counts? */
+    {"CN=vpxd*", {"CN", "x", "CN", "vpxd"}, false},
+    {"CN=VPXD", {"CN", "vpxd"}, false},
+    {"O=a\\, b", {"O", "a, b"}, true},
+    {"CN=vc*,", {"CN", "vc"}, true},
+    {"CN=\xc3\xa9*", {"CN", "\xc3\xa9t\xc3\xa9"}, true},
+    {"subject=CN=x,O=y", {"O", "y", "CN", "x"}, true},
+    {"subject=CN=x,O=y", {"CN", "x", "O", "y"}, false},
+    {"subject=CN=x", {"O", "y", "CN", "x"}, false},
+};
+
+START_TEST(rules_take_subjects)
+{
+	struct order o = a_client;
+	struct subject_rule *r = rule_of(takings[_i].rule);
+	X509 *x;
+
+	memcpy(o.subject, takings[_i].subject, sizeof(o.subject));
+	o.key = client_key;
+	x = make(&o);
+	ck_assert_int_eq(subject_rule_takes(r, x), takings[_i].takes);
+	X509_free(x);
+	subject_rule_free(r);
+}
+END_TEST
+
+START_TEST(bad_rules)
+{
+	static const char *const bad[] = {"vpxd", "=x", "CN", "CN=", "CN=a,CN=b", "XX=1", "CN=*",
+	    "CN=*,O=**", "subject=", ",", "CN=a,,O=b"};
+	struct subject_rule *r;
+	const char *why;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		why = "";
+		ck_assert_msg(subject_rule_new(&r, bad[i], &why) == ERR_CONFIG, "%s", bad[i]);
+		ck_assert_ptr_nonnull(strstr(why, "client-subject"));
+	}
+}
+END_TEST
+
+static const struct {
+	const char *a, *b;
+	bool overlap;
+} pairs[] = {
+    {"CN=a", "CN=a", true},
+    {"CN=a", "CN=b", false},
+    {"CN=a", "O=b", true}, /* a subject may have both */
+    {"CN=a,O=x", "CN=a,O=y", false},
+    {"CN=a*", "CN=*b", true},
+    {"CN=a*", "CN=b*", false},
+    {"CN=*a", "CN=*b", false},
+    {"CN=a*z", "CN=*b*", true},
+    {"CN=*x*", "CN=abc", false},
+    {"CN=*b*", "CN=abc", true},
+    {"CN=ab*", "CN=a*", true},
+    {"CN=a*b", "CN=a*bc", false},
+    {"subject=CN=a", "subject=CN=a", true},
+    {"subject=CN=a", "subject=CN=a,O=b", false},
+    {"subject=CN=abc,O=x", "CN=a*", true},
+    {"subject=CN=abc,O=x", "CN=b*", false},
+    {"subject=CN=abc,O=x", "OU=*x", false},
+    {"subject=CN=a\\,b", "CN=z", true}, /* not decided, so it may be */
+};
+
+START_TEST(rules_overlap)
+{
+	struct subject_rule *a = rule_of(pairs[_i].a), *b = rule_of(pairs[_i].b);
+
+	ck_assert_int_eq(subject_rules_overlap(a, b), pairs[_i].overlap);
+	ck_assert_int_eq(subject_rules_overlap(b, a), pairs[_i].overlap);
+	subject_rule_free(a);
+	subject_rule_free(b);
+}
+END_TEST
+
+/* --- chains --- */
+
+START_TEST(knows_whom_it_vouches_for)
+{
+	struct authority *a = trusting(root, "CN=vpxd*");
+	struct authority_term term;
+
+	ck_assert_int_eq(show(a, make_client(&a_client, root, root_key), NULL, &term), TLS_KNOWN);
+	ck_assert_int_eq(term.from, NOW - DAY);
+	ck_assert_int_eq(term.until, NOW + 100 * DAY);
+	ck_assert_int_eq(show(a, make_client(&a_client, middle, middle_key), middle, &term),
+	    TLS_KNOWN);
+	ck_assert_int_eq(term.until, NOW + 50 * DAY); /* the one in the middle ends first */
+	/* without it nobody here vouches */
+	ck_assert_int_eq(show(a, make_client(&a_client, middle, middle_key), NULL, NULL),
+	    TLS_UNKNOWN);
+	authority_unref(a);
+	/* an authority that is not the root may be trusted alone */
+	a = trusting(middle, "CN=vpxd*");
+	ck_assert_int_eq(show(a, make_client(&a_client, middle, middle_key), NULL, NULL), TLS_KNOWN);
+	ck_assert_int_eq(show(a, make_client(&a_client, root, root_key), NULL, NULL), TLS_UNKNOWN);
+	authority_unref(a);
+}
+END_TEST
+
+START_TEST(refuses_bad_chains)
+{
+	struct authority *a = trusting(root, "CN=vpxd*");
+	struct order o = a_client;
+	X509 *x;
+
+	o.until_s = 0;
+	ck_assert_int_eq(show(a, make_client(&o, root, root_key), NULL, NULL), TLS_BAD_CHAIN);
+	o = a_client;
+	o.from_s = 1;
+	ck_assert_int_eq(show(a, make_client(&o, root, root_key), NULL, NULL), TLS_BAD_CHAIN);
+	/* signed by somebody who only has the name */
+	ck_assert_int_eq(show(a, make_client(&a_client, root, middle_key), NULL, NULL),
+	    TLS_BAD_CHAIN);
+	/* signed by a client, whose certificate does not even say that it may not */
+	o = a_client;
+	o.subject[3] = "vpxd-2";
+	o.usage = NULL;
+	x = make_client(&o, root, root_key);
+	ck_assert_int_eq(show(a, make_client(&a_client, x, client_key), x, NULL), TLS_BAD_CHAIN);
+	X509_free(x);
+	o.usage = "digitalSignature";
+	x = make_client(&o, root, root_key);
+	ck_assert_int_eq(show(a, make_client(&a_client, x, client_key), x, NULL), TLS_BAD_CHAIN);
+	X509_free(x);
+	/* a client that may sign others; one that may not sign for itself */
+	o.constraints = "critical,CA:TRUE";
+	o.usage = "keyCertSign,digitalSignature";
+	ck_assert_int_eq(show(a, make_client(&o, root, root_key), NULL, NULL), TLS_BAD_CHAIN);
+	o = a_client;
+	o.usage = "keyEncipherment";
+	ck_assert_int_eq(show(a, make_client(&o, root, root_key), NULL, NULL), TLS_BAD_CHAIN);
+	authority_unref(a);
+}
+END_TEST
+
+START_TEST(asks_no_extended_usage)
+{
+	struct authority *a = trusting(root, "CN=vpxd*");
+	struct order o = a_client;
+
+	o.usage = NULL;
+	ck_assert_int_eq(show(a, make_client(&o, root, root_key), NULL, NULL), TLS_KNOWN);
+	o.extended = "serverAuth";
+	ck_assert_int_eq(show(a, make_client(&o, root, root_key), NULL, NULL), TLS_KNOWN);
+	authority_unref(a);
+}
+END_TEST
+
+START_TEST(dates_of_the_authority_count)
+{
+	struct authority *a = trusting(root, "CN=vpxd*");
+	struct order o = a_client;
+
+	o.until_s = 2000 * DAY;
+	clock_test_advance(1001 * DAY * NS_PER_S);
+	o.from_s = -1100 * DAY;
+	ck_assert_int_eq(show(a, make_client(&o, root, root_key), NULL, NULL), TLS_BAD_CHAIN);
+	authority_unref(a);
+}
+END_TEST
+
+START_TEST(strangers_are_unknown)
+{
+	struct authority *a = trusting(root, "CN=vpxd*");
+	struct order o = a_client;
+
+	ck_assert_int_eq(show(a, make_client(&a_client, NULL, NULL), NULL, NULL), TLS_UNKNOWN);
+	o.subject[3] = "other";
+	ck_assert_int_eq(show(a, make_client(&o, root, root_key), NULL, NULL), TLS_UNKNOWN);
+	authority_unref(a);
+}
+END_TEST
+
+START_TEST(takes_authorities_only)
+{
+	X509 *client = make_client(&a_client, root, root_key);
+	struct order o = a_root;
+	X509 *odd;
+	const char *files[] = {file_of("client.pem", client), NULL}, *why = "";
+	struct authority *a;
+
+	ck_assert_int_eq(authority_new(&a, files, "CN=x", &why), ERR_CONFIG);
+	ck_assert_ptr_nonnull(strstr(why, "client-certificates"));
+	X509_free(client);
+	o.key = root_key;
+	o.usage = "digitalSignature"; /* CA:TRUE alone is not enough */
+	odd = make(&o);
+	files[0] = file_of("odd.pem", odd);
+	ck_assert_int_eq(authority_new(&a, files, "CN=x", &why), ERR_CONFIG);
+	X509_free(odd);
+}
+END_TEST
+
+START_TEST(overlaps_where_an_authority_is_shared)
+{
+	struct authority *a = trusting(root, "CN=a*"), *b = trusting(root, "CN=ab"),
+			 *c = trusting(middle, "CN=ab"), *d = trusting(root, "CN=b");
+
+	ck_assert(authority_overlaps(a, b));
+	ck_assert(!authority_overlaps(a, c));
+	ck_assert(!authority_overlaps(a, d));
+	authority_unref(a);
+	authority_unref(b);
+	authority_unref(c);
+	authority_unref(d);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("authority");
+	TCase *t = tcase_create("all");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 60);
+	tcase_add_loop_test(t, rules_take_subjects, 0, sizeof(takings) / sizeof(takings[0]));
+	tcase_add_test(t, bad_rules);
+	tcase_add_loop_test(t, rules_overlap, 0, sizeof(pairs) / sizeof(pairs[0]));
+	tcase_add_test(t, knows_whom_it_vouches_for);
+	tcase_add_test(t, refuses_bad_chains);
+	tcase_add_test(t, asks_no_extended_usage);
+	tcase_add_test(t, dates_of_the_authority_count);
+	tcase_add_test(t, strangers_are_unknown);
+	tcase_add_test(t, takes_authorities_only);
+	tcase_add_test(t, overlaps_where_an_authority_is_shared);
+	suite_add_tcase(suite, t);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
