@@ -31,6 +31,17 @@ void certificate_subject_cut(const struct x509_st *x, char out[CERTIFICATE_NAME_
 /* All certificates of a PEM file, one at least.  *why is a sentence (static storage). */
 CHECKED enum err certificates_of_file(const char *path, struct stack_st_X509 **out,
     const char **why);
+/*
+ * The same, one after the other, and without parsing those that are known by their digest, which takes
+ * most of the time: known() fills in what it has, or returns false.  take() returns false to end it.
+ */
+struct certificates_reader {
+	bool (*known)(void *arg, const uint8_t digest[TLS_DIGEST_LEN], struct certificate_text *text);
+	bool (*take)(void *arg, const struct certificate_text *text);
+	void *arg;
+};
+CHECKED enum err certificates_read(const char *path, const struct certificates_reader *r,
+    const char **why);
 size_t certificates_count(const struct stack_st_X509 *list);
 struct x509_st *certificates_at(const struct stack_st_X509 *list, size_t n); /* borrowed */
 void certificates_free(struct stack_st_X509 *list);

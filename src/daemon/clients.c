@@ -36,47 +36,56 @@ struct adding {
 	const char *title;
 	struct buf *why;
 	bool read_only, accepted;
+	const struct tenants *now; /* in use; NULL: none */
+	const char *file;
+	enum err err; /* of the last certificate */
 };
 
-static enum err
-pin(struct adding *a, const struct x509_st *x, const char *file)
+/* In the set that is in use now, most are. */
+static bool
+is_known(void *arg, const uint8_t digest[TLS_DIGEST_LEN], struct certificate_text *text)
 {
-	struct certificate_text text;
-	struct pinned *p;
-	struct tenant *owner;
-	enum err e = certificate_describe(x, &text);
+	const struct adding *a = arg;
+	const struct pinned *p = a->now != NULL ? tenants_pinned(a->now, digest, NULL) : NULL;
 
-	if (e != ERR_OK) {
-		buf_printf(a->why, "tenant \"%s\": %s: its dates cannot be read", a->title, file);
-		return e;
-	}
-	p = pinned_new(&text, file, a->read_only, a->accepted);
 	if (p == NULL)
-		return ERR_NO_MEMORY;
-	e = tenants_pin(a->ts, a->t, p);
+		return false;
+	memcpy(text->subject, p->subject, sizeof(text->subject));
+	text->not_after = p->expires;
+	return true;
+}
+
+static bool
+pin(void *arg, const struct certificate_text *text)
+{
+	struct adding *a = arg;
+	struct pinned *p = pinned_new(text, a->file, a->read_only, a->accepted);
+	struct tenant *owner;
+
+	a->err = p != NULL ? tenants_pin(a->ts, a->t, p) : ERR_NO_MEMORY;
 	pinned_unref(p);
-	if (e == ERR_CONFIG && tenants_pinned(a->ts, text.digest, &owner) != NULL)
+	if (a->err == ERR_CONFIG && tenants_pinned(a->ts, text->digest, &owner) != NULL)
 		buf_printf(a->why,
 		    "tenant \"%s\": a certificate in %s belongs to tenant \"%s\" already; give each "
 		    "tenant certificates of its own",
-		    a->title, file, owner->id);
-	return e;
+		    a->title, a->file, owner->id);
+	return a->err == ERR_OK;
 }
 
 static enum err
 pin_file(struct adding *a, const char *file)
 {
-	struct stack_st_X509 *list;
+	const struct certificates_reader r = {is_known, pin, a};
 	const char *sentence;
-	enum err e = certificates_of_file(file, &list, &sentence);
+	enum err e;
 
-	if (e != ERR_OK) {
+	a->file = file;
+	a->err = ERR_OK;
+	e = certificates_read(file, &r, &sentence);
+	if (a->err != ERR_OK)
+		return a->err;
+	if (e != ERR_OK)
 		buf_printf(a->why, "tenant \"%s\": %s", a->title, sentence);
-		return e;
-	}
-	for (size_t i = 0; e == ERR_OK && i < certificates_count(list); i++)
-		e = pin(a, certificates_at(list, i), file);
-	certificates_free(list);
 	return e;
 }
 
@@ -155,10 +164,10 @@ trust(struct adding *a, const struct config_tenant *c)
 }
 
 enum err
-clients_add(struct tenants *ts, struct tenant *t, const struct config_tenant *c,
-    const char *state_dir, struct buf *why)
+clients_add(struct tenants *ts, const struct tenants *now, struct tenant *t,
+    const struct config_tenant *c, const char *state_dir, struct buf *why)
 {
-	struct adding a = {.ts = ts, .t = t, .title = c->title, .why = why};
+	struct adding a = {.ts = ts, .t = t, .title = c->title, .why = why, .now = now};
 	enum err e = pin_files(&a, c->client_certificates, false);
 
 	if (e == ERR_OK)

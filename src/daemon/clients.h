@@ -12,9 +12,12 @@
 
 enum { CLIENTS_DIRECTORY_MAX = 128, CLIENTS_FILE_MAX = 128 };
 
-/* Adds them to the set.  On failure why holds a sentence. */
-CHECKED enum err clients_add(struct tenants *ts, struct tenant *t, const struct config_tenant *c,
-    const char *state_dir, struct buf *why);
+/*
+ * Adds them to the set.  now: the set that is in use, whose certificates need not be looked into
+ * again; or NULL.  On failure why holds a sentence.
+ */
+CHECKED enum err clients_add(struct tenants *ts, const struct tenants *now, struct tenant *t,
+    const struct config_tenant *c, const char *state_dir, struct buf *why);
 
 /* Where an accepted certificate is, below the state directory: a directory and a name. */
 void clients_directory(const char *tenant_id, char out[CLIENTS_DIRECTORY_MAX]);

@@ -103,7 +103,8 @@ add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *
 	if (e == ERR_OK)
 		e = tenants_add(ts, t);
 	if (e == ERR_OK)
-		e = clients_add(ts, t, c, d->state_dir, why);
+		e = clients_add(ts, d->gate != NULL ? gate_tenants(d->gate) : NULL, t, c, d->state_dir,
+		    why);
 	tenant_unref(t);
 	return e;
 }

@@ -129,6 +129,32 @@ certificates_of_file(const char *path, struct stack_st_X509 **out, const char **
 	return pem_certificates(path, out, why);
 }
 
+static bool
+read_one(void *arg, const uint8_t *der, size_t len)
+{
+	const struct certificates_reader *r = arg;
+	struct certificate_text text = {0};
+	X509 *x;
+	enum err e;
+
+	if (EVP_Digest(der, len, text.digest, NULL, EVP_sha256(), NULL) != 1)
+		return false;
+	if (r->known(r->arg, text.digest, &text))
+		return r->take(r->arg, &text);
+	x = certificate_from_der(der, len);
+	e = x != NULL ? certificate_describe(x, &text) : ERR_CRYPTO;
+	X509_free(x);
+	return e == ERR_OK && r->take(r->arg, &text);
+}
+
+enum err
+certificates_read(const char *path, const struct certificates_reader *r, const char **why)
+{
+	struct certificates_reader copy = *r;
+
+	return pem_each_certificate(path, read_one, &copy, why);
+}
+
 size_t
 certificates_count(const struct stack_st_X509 *list)
 {

@@ -10,6 +10,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/clock.h"
+#include "net/certificate.h"
 
 #include "pem.h"
 #include "why.h"
@@ -112,34 +113,26 @@ name_of(const char *cn)
 	return NULL;
 }
 
-/* Appends what write() puts into bio. */
-static bool
-append(BIO *bio, int written, struct buf *out)
-{
-	char *text;
-	long len = BIO_get_mem_data(bio, &text);
-
-	if (written == 1 && len > 0)
-		buf_put(out, text, (size_t)len);
-	BIO_free(bio);
-	return written == 1 && buf_error(out) == ERR_OK;
-}
-
 static bool
 put_certificate(X509 *x, struct buf *out)
 {
-	BIO *bio = BIO_new(BIO_s_mem());
-
-	return bio != NULL && append(bio, PEM_write_bio_X509(bio, x), out);
+	certificate_pem(x, out);
+	return buf_error(out) == ERR_OK;
 }
 
 static bool
 put_key(EVP_PKEY *key, struct buf *out)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
+	bool good = bio != NULL &&
+	    PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1;
+	char *text;
+	long len = good ? BIO_get_mem_data(bio, &text) : 0;
 
-	return bio != NULL &&
-	    append(bio, PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL), out);
+	if (len > 0)
+		buf_put(out, text, (size_t)len);
+	BIO_free(bio);
+	return good && buf_error(out) == ERR_OK;
 }
 
 enum err

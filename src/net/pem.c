@@ -83,6 +83,13 @@ no_more_pem(void)
 }
 
 static enum err
+no_certificate(const char *path, const char **why)
+{
+	return why_say(why, ERR_CONFIG,
+	    "%s holds no certificate in PEM form (\"-----BEGIN CERTIFICATE-----\")", path);
+}
+
+static enum err
 parse_certificates(const struct buf *b, const char *path, STACK_OF(X509) *list, const char **why)
 {
 	BIO *bio = BIO_new_mem_buf(b->data, (int)b->len);
@@ -103,9 +110,62 @@ parse_certificates(const struct buf *b, const char *path, STACK_OF(X509) *list, 
 		e = why_say(why, ERR_CONFIG, "%s: certificate %d is damaged: %s", path,
 		    sk_X509_num(list) + 1, pem_openssl_reason());
 	else if (sk_X509_num(list) == 0)
-		e = why_say(why, ERR_CONFIG,
-		    "%s holds no certificate in PEM form (\"-----BEGIN CERTIFICATE-----\")", path);
+		e = no_certificate(path, why);
 	ERR_clear_error();
+	return e;
+}
+
+/* True when all blocks were taken; *count: of those that hold certificates. */
+static bool
+take_blocks(BIO *bio, pem_take_fn *take, void *arg, size_t *count)
+{
+	char *name, *header;
+	unsigned char *der;
+	bool good = true;
+	long len;
+
+	while (good && PEM_read_bio(bio, &name, &header, &der, &len) == 1) {
+		if (strcmp(name, PEM_STRING_X509) == 0 || strcmp(name, PEM_STRING_X509_OLD) == 0) {
+			++*count;
+			good = take(arg, der, (size_t)len);
+		}
+		OPENSSL_free(name);
+		OPENSSL_free(header);
+		OPENSSL_free(der);
+	}
+	return good;
+}
+
+enum err
+pem_each_certificate(const char *path, pem_take_fn *take, void *arg, const char **why)
+{
+	size_t count = 0;
+	struct buf b;
+	enum err e;
+	BIO *bio;
+	bool taken;
+
+	buf_init(&b, FILE_MAX);
+	e = read_file(path, false, &b, why);
+	if (e != ERR_OK) {
+		buf_fini(&b);
+		return e;
+	}
+	ERR_clear_error();
+	bio = BIO_new_mem_buf(b.data, (int)b.len);
+	taken = bio != NULL && take_blocks(bio, take, arg, &count);
+	if (bio == NULL)
+		e = why_say(why, ERR_NO_MEMORY, "%s: %s", path, err_text(ERR_NO_MEMORY));
+	else if (!taken)
+		e = why_say(why, ERR_CONFIG, "%s: certificate %zu cannot be used", path, count);
+	else if (!no_more_pem())
+		e = why_say(why, ERR_CONFIG, "%s: certificate %zu is damaged: %s", path, count + 1,
+		    pem_openssl_reason());
+	else if (count == 0)
+		e = no_certificate(path, why);
+	ERR_clear_error();
+	BIO_free(bio);
+	buf_fini(&b);
 	return e;
 }
 

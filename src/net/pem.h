@@ -3,6 +3,8 @@
 #ifndef NET_PEM_H
 #define NET_PEM_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <openssl/x509.h>
@@ -14,6 +16,12 @@ const char *pem_openssl_reason(void);
 
 /* All certificates of a file, one at least.  The caller frees them. */
 CHECKED enum err pem_certificates(const char *path, STACK_OF(X509) **out, const char **why);
+
+/* DER, as it stands in the file; false ends it. */
+typedef bool pem_take_fn(void *arg, const uint8_t *der, size_t len);
+/* Hands out each, without a look into it; one at least. */
+CHECKED enum err pem_each_certificate(const char *path, pem_take_fn *take, void *arg,
+    const char **why);
 
 /* The private key of a file that nobody but its owner may read.  Never asks for a passphrase. */
 CHECKED enum err pem_private_key(const char *path, EVP_PKEY **out, const char **why);
