@@ -59,8 +59,8 @@ struct pinned *pinned_ref(struct pinned *p);
 void pinned_unref(struct pinned *p); /* NULL is allowed */
 
 /*
- * Which client belongs to which tenant.  Counted, and not changed any more once it is in use, except
- * for what it notes about clients that came.
+ * Which client belongs to which tenant.  Counted, and not changed any more once it is in use,
+ * except for what it notes about clients that came.
  */
 struct tenants;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Clients that are known by their authority: a chain of certificates that leads to one of the
- * tenant's, and a rule that the subject has to obey.  Both are needed: an authority vouches for many.
+ * tenant's, and a rule that the subject has to obey.  Both are needed: an authority vouches for
+ * many.
  */
 #ifndef NET_AUTHORITY_H
 #define NET_AUTHORITY_H
@@ -19,8 +20,8 @@ struct authority;
 /*
  * files: PEM, ended by NULL; every certificate in them is trusted to vouch for clients.
  * rule: "subject=" and a whole subject as `openssl x509 -subject -nameopt RFC2253' prints it; or
- * "CN=pattern, O=pattern ...": each attribute has to be in the subject once, and to match; `*' stands
- * for any characters.  ERR_CONFIG; *why is a sentence (static storage).
+ * "CN=pattern, O=pattern ...": each attribute has to be in the subject once, and to match; `*'
+ * stands for any characters.  ERR_CONFIG; *why is a sentence (static storage).
  */
 CHECKED enum err authority_new(struct authority **out, const char *const *files, const char *rule,
     const char **why);

@@ -32,8 +32,9 @@ void certificate_subject_cut(const struct x509_st *x, char out[CERTIFICATE_NAME_
 CHECKED enum err certificates_of_file(const char *path, struct stack_st_X509 **out,
     const char **why);
 /*
- * The same, one after the other, and without parsing those that are known by their digest, which takes
- * most of the time: known() fills in what it has, or returns false.  take() returns false to end it.
+ * The same, one after the other, and without parsing those that are known by their digest, which
+ * takes most of the time: known() fills in what it has, or returns false.  take() returns false to
+ * end it.
  */
 struct certificates_reader {
 	bool (*known)(void *arg, const uint8_t digest[TLS_DIGEST_LEN], struct certificate_text *text);

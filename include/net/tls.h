@@ -37,8 +37,8 @@ struct tls_shown {
 
 /*
  * Asked in each handshake that shows a certificate: whether this leaf is known.  Its validity dates
- * and the proof of possession are checked beside it.  `now` for dates is clock_wall().  *ignore_dates
- * becomes true for a tenant that accepts expired ones.
+ * and the proof of possession are checked beside it.  `now` for dates is clock_wall().
+ * *ignore_dates becomes true for a tenant that accepts expired ones.
  *
  * Who is refused is told so only after the proof, so that it is known whose certificate it was.
  */

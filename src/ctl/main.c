@@ -30,8 +30,8 @@ static const struct ctl_command commands[] = {
     {"trust show", "", "the server certificates, as vCenter shows them", "", 0, 0, false, NULL},
     {"trust list", "[--tenant ID]", "the clients that are trusted", " tenant ", 0, 0, false, NULL},
     {"trust pending", "", "refused certificates whose owner was there", "", 0, 0, false, NULL},
-    {"trust accept", "[--read-only] SHA256 TENANT", "trusts a pending certificate", " read-only ", 2,
-	2, false, NULL},
+    {"trust accept", "[--read-only] SHA256 TENANT", "trusts a pending certificate",
+	" read-only ", 2, 2, false, NULL},
     {"trust add", "[--read-only] TENANT [FILE]",
 	"trusts the certificate in a file or on the standard input", " read-only ", 1, 2, false,
 	ctl_trust_add},
@@ -164,7 +164,8 @@ take_option(struct ctl_call *call, const struct ctl_command *cmd, int argc, char
 		*flag = true;
 		if (value != NULL)
 			return misuse("the option takes no value", text);
-		return add_field(call, text, "yes") ? CTL_OK : misuse("too much for one request", text);
+		return add_field(call, text, "yes") ? CTL_OK
+						    : misuse("too much for one request", text);
 	}
 	if (value == NULL && *at < argc)
 		value = argv[(*at)++];

@@ -66,7 +66,8 @@ take_days(const struct ctl_call *call, unsigned *days)
 }
 
 static int
-ask_daemon(const struct ctl_call *call, const char *tenant, const struct buf *pem, const char *about)
+ask_daemon(const struct ctl_call *call, const char *tenant, const struct buf *pem,
+    const char *about)
 {
 	static struct ctl_call ask;
 	struct buf der, line;
@@ -102,7 +103,8 @@ ctl_trust_add(const struct ctl_call *call)
 
 	buf_init(&pem, PEM_MAX);
 	if (read_all(file, &pem))
-		status = ask_daemon(call, call->words[0], &pem, file != NULL ? file : "standard input");
+		status = ask_daemon(call, call->words[0], &pem,
+		    file != NULL ? file : "standard input");
 	buf_fini(&pem);
 	return status;
 }

@@ -188,7 +188,8 @@ change_end(struct trust_change *c, enum err e, const char *detail)
 }
 
 static void
-put_done(struct trust_change *c, const char *what, const struct certificate_text *text, size_t closed)
+put_done(struct trust_change *c, const char *what, const struct certificate_text *text,
+    size_t closed)
 {
 	char hex[2 * TLS_DIGEST_LEN + 1];
 	struct json j;

@@ -6,7 +6,8 @@
 #include "kmip/names.h"
 
 static const struct op ops[] = {
-#define OP(operation, since, right, start) {KMIP_OPERATION_##operation, since, RIGHT_##right, start},
+#define OP(operation, since, right, start)                                                         \
+	{KMIP_OPERATION_##operation, since, RIGHT_##right, start},
 #include "op.def"
 #undef OP
 };

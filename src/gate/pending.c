@@ -96,7 +96,7 @@ crowd(const struct pending *p, const uint8_t *network)
 	return n;
 }
 
-/* Of the network with the most, or of the one that is named, the one that was not seen for longest. */
+/* Not seen for longest of the network with the most, or of the one that is named. */
 static struct pending_entry *
 victim(struct pending *p, const uint8_t *only)
 {

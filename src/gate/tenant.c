@@ -20,7 +20,7 @@ struct trust {
 	struct tenant *tenant; /* borrowed from all */
 };
 
-/* A chain that was good: built once for all connections of a client, and no longer than it holds. */
+/* A chain that was good: built once for all connections of a client, for as long as it holds. */
 struct judged {
 	uint8_t sha256[TLS_DIGEST_LEN];
 	struct tenant *tenant; /* NULL: empty */

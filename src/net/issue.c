@@ -105,9 +105,10 @@ name_of(const char *cn)
 	X509_NAME *name = X509_NAME_new();
 
 	if (name != NULL &&
-	    X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const uint8_t *)"keyferry", -1, -1,
-		0) == 1 &&
-	    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const uint8_t *)cn, -1, -1, 0) == 1)
+	    X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const uint8_t *)"keyferry", -1,
+		-1, 0) == 1 &&
+	    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const uint8_t *)cn, -1, -1,
+		0) == 1)
 		return name;
 	X509_NAME_free(name);
 	return NULL;
@@ -187,7 +188,8 @@ read_request(const struct buf *pem, X509_REQ **out, const char **why)
 		e = why_say(why, ERR_CONFIG, "the request is not signed by its own key");
 	else if (!is_strong(key))
 		e = why_say(why, ERR_CONFIG,
-		    "the request's key is too weak: RSA with 2048 bits or more, or EC on P-256 or P-384");
+		    "the request's key is too weak: RSA with 2048 bits or more, or EC on P-256 or "
+		    "P-384");
 	ERR_clear_error();
 	if (e != ERR_OK) {
 		X509_REQ_free(r);
@@ -214,8 +216,8 @@ issue_for_request(const struct buf *request, const struct buf *authority,
 	ca = ca_bio != NULL ? PEM_read_bio_X509(ca_bio, NULL, NULL, NULL) : NULL;
 	ca_key = key_bio != NULL ? PEM_read_bio_PrivateKey(key_bio, NULL, NULL, (void *)"") : NULL;
 	if (ca != NULL && ca_key != NULL && X509_check_private_key(ca, ca_key) == 1)
-		x = make(ISSUE_CLIENT, X509_REQ_get_subject_name(r), X509_REQ_get0_pubkey(r), ca, ca_key,
-		    days);
+		x = make(ISSUE_CLIENT, X509_REQ_get_subject_name(r), X509_REQ_get0_pubkey(r), ca,
+		    ca_key, days);
 	if (x == NULL || !put_certificate(x, certificate))
 		e = fail(why);
 	X509_free(x);
@@ -242,8 +244,8 @@ issue_der(const struct buf *pem, struct buf *der, const char **why)
 	BIO_free(bio);
 	if (pem->len > 0 && memmem(pem->data, pem->len, private, strlen(private)) != NULL)
 		e = why_say(why, ERR_CONFIG,
-		    "there is a private key beside the certificate: it is the client's alone; give the "
-		    "certificate only");
+		    "there is a private key beside the certificate: it is the client's alone; give "
+		    "the certificate only");
 	else if (x == NULL)
 		e = why_say(why, ERR_CONFIG,
 		    "there is no certificate in PEM form (\"-----BEGIN CERTIFICATE-----\")");

@@ -5,12 +5,12 @@
  * OpenSSL asks whether a certificate is good before it looks at the proof, and knows no later no.
  * So the check says yes, the handshake runs on, and ends in our alert at the first moment after the
  * proof:
- *   TLS 1.3  as soon as the client's Finished was good OpenSSL wants to send a ticket, which it does
- *            for refused clients only; an extension of ours in it fails with the alert we want.
- *            Should it send none, the handshake is done and the caller closes without an alert.
- *   TLS 1.2  from the check on OpenSSL writes to memory.  When the handshake is done, that holds the
- *            server's ChangeCipherSpec and Finished, which nobody ever sees; the client gets the alert
- *            in their place, in the clear, as it gets any alert at this point.
+ *   TLS 1.3  as soon as the client's Finished was good OpenSSL wants to send a ticket, which it
+ *            does for refused clients only; an extension of ours in it fails with the alert we
+ *            want.  Should it send none, the handshake is done and the caller closes without one.
+ *   TLS 1.2  from the check on OpenSSL writes to memory.  When the handshake is done, that holds
+ *            the server's ChangeCipherSpec and Finished, which nobody ever sees; the client gets
+ *            the alert in their place, in the clear, as it gets any alert at this point.
  */
 #ifndef NET_REFUSAL_H
 #define NET_REFUSAL_H
@@ -32,8 +32,8 @@ struct refusal {
 bool refusal_prepare(SSL_CTX *ctx);
 
 /*
- * In the check of the certificate.  False: the key is of a kind whose proof costs too much, or there
- * is no memory; then refuse at once.  r lives as long as the SSL.
+ * In the check of the certificate.  False: the key is of a kind whose proof costs too much, or
+ * there is no memory; then refuse at once.  r lives as long as the SSL.
  */
 bool refusal_put_off(struct refusal *r, SSL *ssl, const X509 *leaf, int alert);
 

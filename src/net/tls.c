@@ -300,7 +300,8 @@ set_options(struct tls_server *t, const struct tls_params *p)
 	SSL_CTX_set_security_level(c, SECURITY_LEVEL);
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	SSL_CTX_set_cert_verify_callback(c, verify_client, t);
-	return refusal_prepare(c) && SSL_CTX_set_num_tickets(c, 0) == 1 && SSL_CTX_set_max_early_data(c, 0) == 1 &&
+	return refusal_prepare(c) && SSL_CTX_set_num_tickets(c, 0) == 1 &&
+	    SSL_CTX_set_max_early_data(c, 0) == 1 &&
 	    SSL_CTX_set_session_id_context(c, (const unsigned char *)"keyferry", 8) == 1 &&
 	    SSL_CTX_set_min_proto_version(c, p->min_version_13 ? TLS1_3_VERSION : TLS1_2_VERSION) ==
 	    1 && SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) == 1 &&

@@ -75,7 +75,8 @@ while read -r line; do
 done <<COMMANDS
 $commands
 COMMANDS
-for name in $(sed -n 's/^\.It Ic \(\(keys\|cache\|trust\) [a-z]*\|[a-z-]*\).*/\1/p' "$man" | tr ' ' _); do
+for name in $(sed -n 's/^\.It Ic \(\(keys\|cache\|trust\) [a-z]*\|[a-z-]*\).*/\1/p' "$man" |
+	tr ' ' _); do
 	printf '%s\n' "$commands" | grep -q "^$(echo "$name" | tr _ ' ')" ||
 		complain "$man: $name is no command"
 done

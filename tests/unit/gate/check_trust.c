@@ -201,7 +201,8 @@ identify(struct tenants *of, const struct identity *id, struct known_client *kno
 START_TEST(authorities_and_rules)
 {
 	struct identity ca = new_authority(), client = new_client(&ca, "vc-a-1");
-	struct authority *of_a = authority_of(&ca, "CN=vc-a-*"), *of_b = authority_of(&ca, "CN=*-1");
+	struct authority *of_a = authority_of(&ca, "CN=vc-a-*");
+	struct authority *of_b = authority_of(&ca, "CN=*-1");
 	struct authority *apart = authority_of(&ca, "CN=vc-b-*");
 	const struct tenant *other = NULL;
 	struct known_client known;
