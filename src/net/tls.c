@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "net/certificate.h"
 
+#include "algorithms.h"
 #include "pem.h"
 #include "refusal.h"
 #include "why.h"
@@ -244,6 +245,7 @@ use_pair(struct tls_server *t, const char *certificate, const char *key_path, co
 		return e;
 	}
 	leaf = sk_X509_shift(chain);
+	key = algorithms_own_key(key);
 	ERR_clear_error();
 	if (SSL_CTX_use_cert_and_key(t->ctx, leaf, key, chain, 0) != 1)
 		e = refuse_pair(certificate, key_path, why);
@@ -325,7 +327,7 @@ tls_server_new(struct tls_server **out, const struct tls_params *p, const char *
 	t->check = p->check;
 	t->check_arg = p->check_arg;
 	t->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	t->ctx = SSL_CTX_new(TLS_server_method());
+	t->ctx = SSL_CTX_new_ex(algorithms_for_tls(), NULL, TLS_server_method());
 	if (t->sha256 == NULL || t->ctx == NULL || !set_options(t, p))
 		e = why_say(why, ERR_CRYPTO, "OpenSSL refused the TLS settings: %s",
 		    pem_openssl_reason());

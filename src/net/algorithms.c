@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A provider that passes on what the default provider offers, less what TLS has no use for. */
+#include "algorithms.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/provider.h>
+#include <openssl/rand.h>
+
+enum { ALGORITHMS_MAX = 16 };
+
+static const char provider_name[] = "keyferry-tls";
+static OSSL_PROVIDER *all; /* the default provider */
+static OSSL_PROVIDER *some;
+static OSSL_LIB_CTX *library;
+
+/* --- the selection --- */
+
+/* An operation, and which of its algorithms TLS 1.2 and 1.3 and their certificates can come to. */
+static struct selection {
+	int operation;
+	const char *names[ALGORITHMS_MAX + 1];
+	OSSL_ALGORITHM chosen[ALGORITHMS_MAX + 1];
+} selections[] = {
+    {.operation = OSSL_OP_KEYMGMT,
+	.names = {"RSA", "RSA-PSS", "EC", "ED25519", "ED448", "X25519", "X448", "HMAC"}},
+    /* "DER" is the decoder that looks which of the others it takes */
+    {.operation = OSSL_OP_DECODER, .names = {"RSA", "RSA-PSS", "EC", "ED25519", "ED448", "DER"}},
+    {.operation = OSSL_OP_KEYEXCH, .names = {"ECDH", "X25519", "X448"}},
+    {.operation = OSSL_OP_SIGNATURE, .names = {"RSA", "ECDSA", "ED25519", "ED448", "HMAC"}},
+    {.operation = OSSL_OP_ASYM_CIPHER, .names = {"RSA"}},
+    {.operation = OSSL_OP_CIPHER,
+	.names = {"AES-128-GCM", "AES-256-GCM", "ChaCha20-Poly1305", "AES-128-CBC", "AES-256-CBC",
+	    "AES-128-CBC-HMAC-SHA1", "AES-256-CBC-HMAC-SHA1", "AES-128-CBC-HMAC-SHA256",
+	    "AES-256-CBC-HMAC-SHA256", "AES-256-CTR", "AES-256-ECB", "NULL"}},
+    {.operation = OSSL_OP_DIGEST, .names = {"SHA1", "SHA2-224", "SHA2-256", "SHA2-384", "SHA2-512"}},
+    {.operation = OSSL_OP_MAC, .names = {"HMAC"}},
+    {.operation = OSSL_OP_KDF, .names = {"HKDF", "TLS13-KDF", "TLS1-PRF"}},
+    {.operation = OSSL_OP_RAND, .names = {"CTR-DRBG", "SEED-SRC"}},
+};
+
+/* Among the names of an algorithm, "RSA:rsaEncryption:1.2.840.113549.1.1.1", the first. */
+static bool
+is_named(const OSSL_ALGORITHM *a, const char *const *names)
+{
+	size_t len = strcspn(a->algorithm_names, ":");
+
+	for (; *names != NULL; names++)
+		if (strlen(*names) == len && memcmp(a->algorithm_names, *names, len) == 0)
+			return true;
+	return false;
+}
+
+static bool
+reads_public_keys(const OSSL_ALGORITHM *a)
+{
+	return strstr(a->property_definition, "input=der") != NULL &&
+	    strstr(a->property_definition, "structure=SubjectPublicKeyInfo") != NULL;
+}
+
+/* False when there is nothing of use, or more than is known here. */
+static bool
+choose(struct selection *s)
+{
+	int no_cache = 0;
+	const OSSL_ALGORITHM *a = OSSL_PROVIDER_query_operation(all, s->operation, &no_cache);
+	size_t n = 0;
+
+	for (; a != NULL && a->algorithm_names != NULL; a++) {
+		if (!is_named(a, s->names) ||
+		    (s->operation == OSSL_OP_DECODER && !reads_public_keys(a)))
+			continue;
+		if (n == ALGORITHMS_MAX)
+			return false;
+		s->chosen[n++] = *a;
+	}
+	return n > 0 && no_cache == 0;
+}
+
+static bool
+choose_all(void)
+{
+	for (size_t i = 0; i < sizeof(selections) / sizeof(selections[0]); i++)
+		if (!choose(&selections[i]))
+			return false;
+	return true;
+}
+
+/* --- the provider: its context is that of the default provider --- */
+
+static const OSSL_PARAM *
+gettable_params(void *ctx)
+{
+	(void)ctx;
+	return OSSL_PROVIDER_gettable_params(all);
+}
+
+static int
+get_params(void *ctx, OSSL_PARAM *params)
+{
+	(void)ctx;
+	return OSSL_PROVIDER_get_params(all, params);
+}
+
+static int
+get_capabilities(void *ctx, const char *capability, OSSL_CALLBACK *cb, void *arg)
+{
+	(void)ctx;
+	return OSSL_PROVIDER_get_capabilities(all, capability, cb, arg);
+}
+
+static const OSSL_ALGORITHM *
+query(void *ctx, int operation, int *no_cache)
+{
+	(void)ctx;
+	*no_cache = 0;
+	for (size_t i = 0; i < sizeof(selections) / sizeof(selections[0]); i++)
+		if (selections[i].operation == operation)
+			return selections[i].chosen;
+	return NULL;
+}
+
+static int
+start(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out, void **ctx)
+{
+	static const OSSL_DISPATCH functions[] = {
+	    {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))gettable_params},
+	    {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params},
+	    {OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))get_capabilities},
+	    {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))query},
+	    {0, NULL},
+	};
+
+	(void)handle, (void)in;
+	*out = functions;
+	*ctx = OSSL_PROVIDER_get0_provider_ctx(all);
+	return 1;
+}
+
+/* --- the library context --- */
+
+static int
+count_others(OSSL_PROVIDER *p, void *arg)
+{
+	*(int *)arg += strcmp(OSSL_PROVIDER_get0_name(p), "default") != 0;
+	return 1;
+}
+
+static bool
+is_plain(void)
+{
+	int others = 0;
+
+	return OSSL_PROVIDER_available(NULL, "default") == 1 &&
+	    OSSL_PROVIDER_do_all(NULL, count_others, &others) == 1 && others == 0 &&
+	    EVP_default_properties_is_fips_enabled(NULL) == 0;
+}
+
+/* Random bytes are asked for at once, so that the generators' memory is taken now. */
+static bool
+works(OSSL_LIB_CTX *lib)
+{
+	unsigned char byte;
+
+	return RAND_bytes_ex(lib, &byte, 1, 0) == 1 && RAND_priv_bytes_ex(lib, &byte, 1, 0) == 1;
+}
+
+static void
+tear_down(void)
+{
+	if (some != NULL)
+		OSSL_PROVIDER_unload(some);
+	OSSL_LIB_CTX_free(library);
+	if (all != NULL)
+		OSSL_PROVIDER_unload(all);
+	some = all = NULL;
+	library = NULL;
+}
+
+static bool
+set_up(void)
+{
+	return is_plain() && (all = OSSL_PROVIDER_load(NULL, "default")) != NULL && choose_all() &&
+	    (library = OSSL_LIB_CTX_new()) != NULL &&
+	    OSSL_PROVIDER_add_builtin(library, provider_name, start) == 1 &&
+	    (some = OSSL_PROVIDER_load(library, provider_name)) != NULL && works(library) &&
+	    OPENSSL_atexit(tear_down) == 1;
+}
+
+OSSL_LIB_CTX *
+algorithms_for_tls(void)
+{
+	static bool tried;
+
+	if (!tried) {
+		tried = true;
+		if (!set_up())
+			tear_down();
+		ERR_clear_error();
+	}
+	return library;
+}
+
+EVP_PKEY *
+algorithms_own_key(EVP_PKEY *key)
+{
+	EVP_PKEY_CTX *ctx;
+	OSSL_PARAM *parts = NULL;
+	EVP_PKEY *own = NULL;
+
+	if (library == NULL)
+		return key;
+	ctx = EVP_PKEY_CTX_new_from_name(library, EVP_PKEY_get0_type_name(key), NULL);
+	if (ctx == NULL || EVP_PKEY_todata(key, EVP_PKEY_KEYPAIR, &parts) != 1 ||
+	    EVP_PKEY_fromdata_init(ctx) != 1 ||
+	    EVP_PKEY_fromdata(ctx, &own, EVP_PKEY_KEYPAIR, parts) != 1)
+		own = NULL;
+	OSSL_PARAM_free(parts);
+	EVP_PKEY_CTX_free(ctx);
+	ERR_clear_error();
+	if (own == NULL)
+		return key;
+	EVP_PKEY_free(key);
+	return own;
+}
