@@ -24,6 +24,7 @@
 #include "base/metric.h"
 
 #include "address.h"
+#include "sock.h"
 
 enum {
 	CHUNK = 4096,		     /* of input at a time: requests are small */
@@ -49,10 +50,11 @@ struct stream {
 	struct defer turn;
 	struct timer deadline; /* of the handshake, of a write, or of lingering */
 	SSL *ssl;
+	struct sock sock;
 	int fd;
 	enum state state;
 	enum stream_end end;
-	bool paused, peer_left, offer, writing, progress;
+	bool paused, edge, offer, writing, progress;
 	size_t sent, linger_left;
 	struct buf in, out;
 	struct stream_params p;
@@ -428,8 +430,10 @@ fill(struct stream *s)
 			loop_defer(s->loop, &s->turn);
 			return WAITS;
 		}
-		if (ret <= 0)
+		if (ret <= 0) {
+			s->edge = false; /* reading has seen what it stood for */
 			return judge(s, ret);
+		}
 		s->in.len += (size_t)ret;
 		metric_add(METRIC_RECEIVED_BYTES_TOTAL, ret);
 		s->offer = true;
@@ -447,9 +451,10 @@ look_for_end(struct stream *s)
 	int error = 0;
 	socklen_t len = sizeof(error);
 
+	s->edge = false;
 	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
 		error = errno;
-	return error != 0 || s->peer_left ? judge_errno(s, error) : WAITS;
+	return error != 0 || s->sock.left ? judge_errno(s, error) : WAITS;
 }
 
 static void
@@ -468,7 +473,7 @@ receive(struct stream *s)
 	}
 	if (s->in.len == 0)
 		buf_fini(&s->in);
-	if (o == WAITS && is_held(s))
+	if (o == WAITS && is_held(s) && s->edge)
 		o = look_for_end(s);
 	(void)survives(s, o);
 }
@@ -505,8 +510,10 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	struct stream *s = arg;
 
 	(void)fd;
-	if ((what & EV_CLOSED) != 0)
-		s->peer_left = true;
+	if ((what & (EV_READ | EV_CLOSED)) != 0) {
+		sock_edge(&s->sock, (what & EV_CLOSED) != 0);
+		s->edge = true;
+	}
 	/* a new connection is writable before its first byte came: nothing to do yet */
 	if (s->state == HANDSHAKING && (what & (EV_READ | EV_CLOSED)) == 0 &&
 	    !SSL_want_write(s->ssl))
@@ -554,10 +561,20 @@ note_address(struct stream *s)
 }
 
 static bool
+attach(struct stream *s)
+{
+	BIO *bio = sock_bio(&s->sock);
+
+	if (bio != NULL)
+		SSL_set_bio(s->ssl, bio, bio);
+	return bio != NULL;
+}
+
+static bool
 set_up(struct stream *s)
 {
 	s->ssl = tls_server_ssl(s->p.tls);
-	return s->ssl != NULL && SSL_set_fd(s->ssl, s->fd) == 1 && event_add(&s->event, NULL) == 0 &&
+	return s->ssl != NULL && attach(s) && event_add(&s->event, NULL) == 0 &&
 	    timer_set(s->loop, &s->deadline, clock_now() + s->p.handshake_timeout_ns) == ERR_OK;
 }
 
@@ -571,7 +588,7 @@ stream_new(struct loop *l, int fd, const struct stream_params *p)
 		return NULL;
 	}
 	s->loop = l;
-	s->fd = fd;
+	s->fd = s->sock.fd = fd;
 	s->p = *p;
 	s->why = "";
 	s->version = "none";

@@ -20,6 +20,7 @@
 enum {
 	CERTIFICATES_MAX = 8,		/* one of each key type is all OpenSSL can use */
 	CLIENT_CHAIN_MAX = 32 * 1024,	/* bytes of certificates that a client may show */
+	SEND_RECORD = 4096,		/* bytes of an answer that go into one record */
 	SECURITY_LEVEL = 2,		/* 112 bits: RSA with 2048 bits or more */
 };
 
@@ -291,11 +292,13 @@ set_options(struct tls_server *t, const struct tls_params *p)
 	SSL_CTX *c = t->ctx;
 
 	SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
-	    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
+	    SSL_OP_CIPHER_SERVER_PREFERENCE);
 	/* else a client that sends KeyUpdates only would hold the loop inside SSL_read() */
 	SSL_CTX_clear_mode(c, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 	    SSL_MODE_NO_AUTO_CHAIN);
+	/* the buffers go as soon as they are empty, and the allocator wipes them: small ones are fast */
+	SSL_CTX_set_max_send_fragment(c, SEND_RECORD);
 	SSL_CTX_set_read_ahead(c, 1); /* a flight in one read(), not two for each record */
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_max_cert_list(c, CLIENT_CHAIN_MAX);
