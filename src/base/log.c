@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -15,11 +16,15 @@
 #include "base/metric.h"
 #include "base/text.h"
 
-enum { LINE_MAX_LEN = PIPE_BUF, VALUE_MAX = 512 };
+enum { LINE_MAX_LEN = PIPE_BUF, LINE_USUAL = 512, VALUE_MAX = 512 };
 
 static enum log_level level_now = LOG_INFO;
 static int out_fd = STDERR_FILENO;
 static bool out_time = true;
+static enum {
+	SINK_NEW, /* not looked at yet */
+	SINK_FILE, SINK_SOCKET, SINK_OTHER,
+} sink;
 static unsigned long long lost; /* lines since the last one that got through */
 
 static const char *const level_names[] = {"error", "warn", "notice", "info", "debug"};
@@ -59,6 +64,7 @@ log_set_output(int fd, bool with_time)
 {
 	out_fd = fd;
 	out_time = with_time;
+	sink = SINK_NEW;
 }
 
 static bool
@@ -73,14 +79,38 @@ needs_quotes(const char *s, size_t len)
 }
 
 static void
+put_text(struct buf *b, const char *s)
+{
+	buf_put(b, s, strlen(s));
+}
+
+/* There are several in each line: printf() would take most of its time. */
+static void
+put_number(struct buf *b, int64_t number)
+{
+	char digits[20];
+	uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+	size_t n = sizeof(digits);
+
+	do
+		digits[--n] = (char)('0' + rest % 10);
+	while ((rest /= 10) > 0);
+	if (number < 0)
+		put_text(b, "-");
+	buf_put(b, digits + n, sizeof(digits) - n);
+}
+
+static void
 put_kv(struct buf *b, const struct log_kv *kv)
 {
 	const char *s = kv->text != NULL ? kv->text : "";
 	size_t len;
 
-	buf_printf(b, " %s=", kv->key);
+	put_text(b, " ");
+	put_text(b, kv->key);
+	put_text(b, "=");
 	if (kv->kind == LOG_KV_INT) {
-		buf_printf(b, "%lld", (long long)kv->num);
+		put_number(b, kv->num);
 		return;
 	}
 	len = kv->kind == LOG_KV_BYTES ? (size_t)kv->num : strlen(s);
@@ -95,6 +125,18 @@ put_kv(struct buf *b, const struct log_kv *kv)
 	}
 }
 
+static void
+look_at_sink(void)
+{
+	struct stat st;
+
+	if (sink != SINK_NEW)
+		return;
+	if (fstat(out_fd, &st) != 0)
+		st.st_mode = 0;
+	sink = S_ISREG(st.st_mode) ? SINK_FILE : S_ISSOCK(st.st_mode) ? SINK_SOCKET : SINK_OTHER;
+}
+
 /*
  * Never waits: a reader that has stalled must not stop the loop.  The descriptor may be shared, so
  * it stays as it is; a pipe that is ready takes a whole line (LINE_MAX_LEN is at most PIPE_BUF).
@@ -103,9 +145,12 @@ static bool
 write_now(const void *line, size_t len)
 {
 	struct pollfd p = {.fd = out_fd, .events = POLLOUT};
-	ssize_t n = send(out_fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t n = -1;
 
-	if (n < 0 && errno == ENOTSOCK && poll(&p, 1, 0) == 1)
+	look_at_sink();
+	if (sink == SINK_SOCKET)
+		n = send(out_fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	else if (sink == SINK_FILE || poll(&p, 1, 0) == 1)
 		n = write(out_fd, line, len);
 	return n == (ssize_t)len;
 }
@@ -118,12 +163,18 @@ log_line(enum log_level level, const char *subject, const char *text, const stru
 	struct buf b;
 
 	buf_init(&b, LINE_MAX_LEN);
+	if (buf_reserve(&b, LINE_USUAL) != ERR_OK)
+		b.error = ERR_OK; /* a shorter one may do */
 	if (out_time) {
 		text_time(when, clock_wall_ms());
-		buf_printf(&b, "%s ", when);
+		put_text(&b, when);
+		put_text(&b, " ");
 	}
-	buf_printf(&b, "%s %s: ", level_names[level], subject);
-	buf_put(&b, text, strlen(text));
+	put_text(&b, level_names[level]);
+	put_text(&b, " ");
+	put_text(&b, subject);
+	put_text(&b, ": ");
+	put_text(&b, text);
 	if (lost > 0)
 		buf_printf(&b, " lines-lost-before=%llu", lost);
 	for (; kv->kind != LOG_KV_END; kv++)

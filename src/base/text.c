@@ -162,16 +162,24 @@ text_unbase64(uint8_t *out, const char *s, size_t len)
 	return ok;
 }
 
+static bool
+is_plain(uint8_t c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 void
 text_escape(struct buf *b, const void *data, size_t len)
 {
 	const uint8_t *p = data;
+	size_t n;
 
-	for (size_t i = 0; i < len; i++) {
-		if (p[i] >= 0x20 && p[i] < 0x7f && p[i] != '"' && p[i] != '\\')
-			buf_put(b, &p[i], 1);
-		else
-			buf_printf(b, "\\x%02x", p[i]);
+	for (size_t i = 0; i < len; i += n) {
+		for (n = 0; i + n < len && is_plain(p[i + n]); n++)
+			;
+		buf_put(b, p + i, n);
+		if (n == 0)
+			buf_printf(b, "\\x%02x", p[i + n++]);
 	}
 }
 
@@ -284,11 +292,21 @@ text_size(const char *s, uint64_t *bytes)
 void
 text_time(char *out, int64_t wall_ms)
 {
+	static time_t last = -1;
+	static char date[21] = "0000-00-00T00:00:00";
 	time_t s = (time_t)(wall_ms / 1000);
 	struct tm tm;
-	char date[21];
+	int ms = (int)(wall_ms % 1000);
 
-	if (gmtime_r(&s, &tm) == NULL || strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
+	/* many lines have the same second, and making it takes longer than the rest of a line */
+	if (s != last && (gmtime_r(&s, &tm) == NULL ||
+	    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm) == 0))
 		memcpy(date, "0000-00-00T00:00:00", sizeof("0000-00-00T00:00:00"));
-	snprintf(out, 25, "%s.%03dZ", date, (int)(wall_ms % 1000));
+	last = s;
+	memcpy(out, date, 19);
+	out[19] = '.';
+	out[20] = (char)('0' + ms / 100);
+	out[21] = (char)('0' + ms / 10 % 10);
+	out[22] = (char)('0' + ms % 10);
+	memcpy(out + 23, "Z", 2);
 }

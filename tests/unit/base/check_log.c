@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -150,6 +151,31 @@ START_TEST(keeps_a_long_text)
 }
 END_TEST
 
+/* Files and sockets are written to in other ways than pipes. */
+START_TEST(writes_to_files_and_sockets)
+{
+	char got[64] = "";
+	int pair[2];
+	FILE *f = tmpfile();
+
+	log_set_output(fileno(f), false);
+	LOG(LOG_INFO, "a", "one", kv_int("n", INT64_MIN));
+	LOG(LOG_INFO, "a", "two", kv_int("n", 0), kv_int("m", -10));
+	rewind(f);
+	ck_assert_uint_eq(fread(got, 1, sizeof(got), f), 57);
+	ck_assert_mem_eq(got, "info a: one n=-9223372036854775808\ninfo a: two n=0 m=-10\n", 57);
+	fclose(f);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	log_set_output(pair[1], false);
+	LOG(LOG_INFO, "a", "b");
+	ck_assert_int_eq(read(pair[0], got, sizeof(got)), 10);
+	ck_assert_mem_eq(got, "info a: b\n", 10);
+	close(pair[0]);
+	close(pair[1]);
+	log_set_output(STDERR_FILENO, false);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -165,6 +191,7 @@ main(void)
 	tcase_add_test(t, puts_the_time_in_front);
 	tcase_add_test(t, never_waits_for_a_reader);
 	tcase_add_test(t, keeps_a_long_text);
+	tcase_add_test(t, writes_to_files_and_sockets);
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
