@@ -13,6 +13,7 @@
 #include "net/certificate.h"
 
 #include "algorithms.h"
+#include "leaves.h"
 #include "pem.h"
 #include "refusal.h"
 #include "why.h"
@@ -43,6 +44,7 @@ struct tls_server {
 	tls_check_fn *check;
 	void *check_arg;
 	EVP_MD *sha256; /* fetched once: a fetch by name costs more than the digest */
+	struct leaves leaves;
 	struct certificate_text own[CERTIFICATES_MAX];
 	size_t own_count;
 };
@@ -165,9 +167,12 @@ verify_client(X509_STORE_CTX *x, void *arg)
 		alloc_free(n);
 		return 0;
 	}
+	leaf = leaves_share(&t->leaves, x, n->sha256);
 	X509_up_ref(leaf);
 	n->leaf = leaf;
 	n->verdict = judge(t, n, X509_STORE_CTX_get0_untrusted(x));
+	if (n->verdict == TLS_KNOWN)
+		leaves_keep(&t->leaves, leaf, n->sha256);
 	ERR_clear_error();
 	return answer(x, n, ssl);
 }
@@ -361,6 +366,7 @@ tls_server_unref(struct tls_server *t)
 	if (--t->refs > 0)
 		return;
 	SSL_CTX_free(t->ctx);
+	leaves_fini(&t->leaves);
 	EVP_MD_free(t->sha256);
 	alloc_free(t);
 }

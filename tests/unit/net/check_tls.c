@@ -228,6 +228,22 @@ matrix(enum server_keys keys, int i)
 	rig_fini(&rig);
 }
 
+/* That a certificate was accepted a moment ago is good for nothing but memory. */
+START_TEST(asks_everybody_anew)
+{
+	static const enum who order[] = {WHO_RIGHT, WHO_RIGHT_RSA, WHO_IMPOSTOR, WHO_RIGHT};
+	static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+	for (size_t i = 0; i < 2 * sizeof(order) / sizeof(order[0]); i++)
+		for (size_t x = 0; x < EXPECTATIONS; x++)
+			if (expectations[x].who == order[i / 2])
+				meet(&expectations[x], versions[i % 2]);
+	for (size_t x = EXPECTATIONS; x > 0; x--) /* an expired one is let in, then not */
+		if (expectations[x - 1].who == WHO_EXPIRED)
+			meet(&expectations[x - 1], TLS1_3_VERSION);
+}
+END_TEST
+
 START_TEST(lets_in_whom_it_knows_ec)
 {
 	matrix(KEYS_EC, _i);
@@ -417,6 +433,7 @@ main(void)
 	tcase_add_test(both, outlives_its_owner_while_sessions_hold_it);
 	tcase_add_loop_test(own, lets_in_whom_it_knows_ec, 0, 2 * EXPECTATIONS);
 	tcase_add_loop_test(own, lets_in_whom_it_knows_rsa, 0, 2 * EXPECTATIONS);
+	tcase_add_test(both, asks_everybody_anew);
 	tcase_add_test(own, serves_old_suites_on_request);
 	tcase_add_test(own, refuses_12_when_told_to);
 	suite_add_tcase(suite, both);
