@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Runs a release build of the gateway beside other TLS servers on the same work, and prints what each
 # operation costs.  One gateway shows an ECDSA P-256 certificate, another one an RSA-2048 one; both
-# keep their keys in an embedded vault, with the default configuration and the log in a file.
+# keep their keys in an embedded vault, with the default configuration and the audit log in a file.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -80,6 +80,7 @@ start_gateway() {
 listen         = {"127.0.0.1:$port"}
 control-socket = "$socket"
 state-dir      = "$home/state"
+audit-file     = "$home/audit.log"
 tls {
   certificate = {"$dir/server-$kind.pem"}
   private-key = {"$dir/server-$kind.key"}

@@ -76,6 +76,11 @@ buf_put(struct buf *b, const void *data, size_t len)
 
 	if (len == 0)
 		return;
+	if (b->error == ERR_OK && len <= b->cap - b->len) { /* mostly so */
+		memcpy(b->data + b->len, data, len);
+		b->len += len;
+		return;
+	}
 	at = buf_extend(b, len);
 	if (at != NULL)
 		memcpy(at, data, len);

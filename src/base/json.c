@@ -90,14 +90,14 @@ void
 json_int(struct json *j, const char *key, int64_t value)
 {
 	begin_value(j, key);
-	buf_printf(j->out, "%lld", (long long)value);
+	text_int(j->out, value);
 }
 
 void
 json_bool(struct json *j, const char *key, bool value)
 {
 	begin_value(j, key);
-	buf_printf(j->out, "%s", value ? "true" : "false");
+	buf_put(j->out, value ? "true" : "false", value ? 4 : 5);
 }
 
 void

@@ -84,22 +84,6 @@ put_text(struct buf *b, const char *s)
 	buf_put(b, s, strlen(s));
 }
 
-/* There are several in each line: printf() would take most of its time. */
-static void
-put_number(struct buf *b, int64_t number)
-{
-	char digits[20];
-	uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
-	size_t n = sizeof(digits);
-
-	do
-		digits[--n] = (char)('0' + rest % 10);
-	while ((rest /= 10) > 0);
-	if (number < 0)
-		put_text(b, "-");
-	buf_put(b, digits + n, sizeof(digits) - n);
-}
-
 static void
 put_kv(struct buf *b, const struct log_kv *kv)
 {
@@ -110,7 +94,7 @@ put_kv(struct buf *b, const struct log_kv *kv)
 	put_text(b, kv->key);
 	put_text(b, "=");
 	if (kv->kind == LOG_KV_INT) {
-		put_number(b, kv->num);
+		text_int(b, kv->num);
 		return;
 	}
 	len = kv->kind == LOG_KV_BYTES ? (size_t)kv->num : strlen(s);

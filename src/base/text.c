@@ -168,19 +168,45 @@ is_plain(uint8_t c)
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
+/* How many bytes from p on stand for themselves; they are put down in one go. */
+static size_t
+plain_len(const uint8_t *p, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && is_plain(p[n]))
+		n++;
+	return n;
+}
+
 void
 text_escape(struct buf *b, const void *data, size_t len)
 {
 	const uint8_t *p = data;
-	size_t n;
 
-	for (size_t i = 0; i < len; i += n) {
-		for (n = 0; i + n < len && is_plain(p[i + n]); n++)
-			;
+	for (size_t i = 0, n; i < len; i += n) {
+		n = plain_len(p + i, len - i);
 		buf_put(b, p + i, n);
-		if (n == 0)
-			buf_printf(b, "\\x%02x", p[i + n++]);
+		if (n > 0)
+			continue;
+		buf_printf(b, "\\x%02x", p[i]);
+		n = 1;
 	}
+}
+
+void
+text_int(struct buf *b, int64_t number)
+{
+	char out[20];
+	uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+	size_t n = sizeof(out);
+
+	do
+		out[--n] = (char)('0' + rest % 10);
+	while ((rest /= 10) > 0);
+	if (number < 0)
+		buf_put(b, "-", 1);
+	buf_put(b, out + n, sizeof(out) - n);
 }
 
 /* Length of the UTF-8 sequence at p (RFC 3629, no surrogates, no overlong forms), or 0. */
@@ -223,6 +249,10 @@ text_json(struct buf *b, const void *data, size_t len)
 
 	buf_put(b, "\"", 1);
 	for (size_t i = 0, n; i < len; i += n) {
+		n = plain_len(p + i, len - i);
+		buf_put(b, p + i, n);
+		if (n > 0)
+			continue;
 		n = utf8_len(p + i, len - i);
 		if (n == 0) {
 			buf_put(b, "\xef\xbf\xbd", 3);

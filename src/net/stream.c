@@ -31,6 +31,7 @@ enum {
 	TURN_READS = 16,	     /* then it is another stream's turn */
 	TURN_WRITE = 64 * 1024,
 	TURN_HANDSHAKES = 8,	     /* steps of about half a millisecond each */
+	WARM_MAX = 64,		     /* streams whose record buffers stay: 21 KiB each */
 	LINGER_BYTES = 64 * 1024,    /* thrown away while an alert is on its way */
 };
 #define LINGER_NS (2 * NS_PER_S)
@@ -45,6 +46,7 @@ enum state {
 
 struct stream {
 	struct list link; /* handshakes waiting for CPU; first, for loop_free_later() */
+	struct list warm; /* place among those that had something to do lately */
 	struct loop *loop;
 	struct event event;
 	struct defer turn;
@@ -69,6 +71,13 @@ struct stream {
  */
 static struct list handshakes = {&handshakes, &handshakes};
 static struct defer handshakes_turn;
+
+/*
+ * OpenSSL's buffers of records stay with the streams that were busy last; to give them back after
+ * each record, and to wipe them, takes longer than a record.  All others have none.
+ */
+static struct list warm_streams = {&warm_streams, &warm_streams};
+static unsigned warm_count;
 
 const char *
 stream_end_text(enum stream_end e)
@@ -103,8 +112,31 @@ leave_handshakes(struct stream *s)
 }
 
 static void
+grow_cold(struct stream *s)
+{
+	if (!list_linked(&s->warm))
+		return;
+	list_remove(&s->warm);
+	warm_count--;
+	(void)SSL_free_buffers(s->ssl); /* those with something in them stay as long as that does */
+}
+
+static void
+keep_warm(struct stream *s)
+{
+	if (list_linked(&s->warm))
+		list_remove(&s->warm);
+	else
+		warm_count++;
+	list_append(&warm_streams, &s->warm);
+	if (warm_count > WARM_MAX)
+		grow_cold(CONTAINER_OF(warm_streams.next, struct stream, warm));
+}
+
+static void
 drop_tls(struct stream *s)
 {
+	grow_cold(s);
 	SSL_free(s->ssl);
 	s->ssl = NULL;
 	buf_fini(&s->in);
@@ -282,6 +314,7 @@ handshake(struct stream *s)
 		finish_by_reset(s, STREAM_HANDSHAKE_TIMEOUT);
 		return;
 	}
+	keep_warm(s);
 	ERR_clear_error();
 	errno = 0;
 	ret = SSL_do_handshake(s->ssl);
@@ -489,6 +522,7 @@ stream_work(struct stream *s)
 		queue_handshake(s);
 		break;
 	case OPEN:
+		keep_warm(s);
 		if (flush(s) && s->state == OPEN)
 			receive(s);
 		break;

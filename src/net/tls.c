@@ -297,12 +297,10 @@ set_options(struct tls_server *t, const struct tls_params *p)
 	SSL_CTX *c = t->ctx;
 
 	SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
-	    SSL_OP_CIPHER_SERVER_PREFERENCE);
+	    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
 	/* else a client that sends KeyUpdates only would hold the loop inside SSL_read() */
 	SSL_CTX_clear_mode(c, SSL_MODE_AUTO_RETRY);
-	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-	    SSL_MODE_NO_AUTO_CHAIN);
-	/* the buffers go as soon as they are empty, and the allocator wipes them: small ones are fast */
+	SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_NO_AUTO_CHAIN);
 	SSL_CTX_set_max_send_fragment(c, SEND_RECORD);
 	SSL_CTX_set_read_ahead(c, 1); /* a flight in one read(), not two for each record */
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
