@@ -30,6 +30,7 @@ struct rig {
 	struct loop *loop;
 	struct tls_server *tls;
 	struct identity ids[WHO_COUNT], server_ec, server_rsa;
+	uint8_t digests[WHO_COUNT][TLS_DIGEST_LEN]; /* of ids */
 	char dir[64];
 	bool ignore_dates;
 	unsigned checks; /* how often the certificate check was asked */
