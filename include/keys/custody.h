@@ -91,7 +91,7 @@ int64_t custody_until(const struct custody *cu, int64_t ride_out_ns);
  */
 int64_t custody_proved_ago(const struct custody *cu);
 
-#define CUSTODY_TEXT_MAX 160
+#define CUSTODY_TEXT_MAX 240
 /* "riding out since 2026-… until 2026-…", for people, as the tenant sees it. */
 void custody_text(const struct custody *cu, int64_t ride_out_ns, char out[CUSTODY_TEXT_MAX]);
 

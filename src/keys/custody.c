@@ -281,6 +281,8 @@ custody_proved_ago(const struct custody *cu)
 void
 custody_text(const struct custody *cu, int64_t ride_out_ns, char out[CUSTODY_TEXT_MAX])
 {
+	enum custody_state state = custody_state_for(cu, ride_out_ns);
+	bool bad = is_refused(cu) || state == CUSTODY_CUT_OFF;
 	char since[TIME_TEXT], until[TIME_TEXT] = "", refusals[40] = "";
 	int64_t end = custody_until(cu, ride_out_ns);
 
@@ -289,7 +291,7 @@ custody_text(const struct custody *cu, int64_t ride_out_ns, char out[CUSTODY_TEX
 		text_time(until, end);
 	if (cu->denials > 0 && !is_refused(cu))
 		snprintf(refusals, sizeof(refusals), ", %u refusals of access", cu->denials);
-	snprintf(out, CUSTODY_TEXT_MAX, "%s since %s%s%s%s",
-	    states[custody_state_for(cu, ride_out_ns)].name, since,
-	    until[0] != '\0' ? " until " : "", until, refusals);
+	snprintf(out, CUSTODY_TEXT_MAX, "%s since %s%s%s%s%s%s", states[state].name, since,
+	    until[0] != '\0' ? " until " : "", until, refusals, bad ? ": " : "",
+	    bad ? states[state].log : "");
 }

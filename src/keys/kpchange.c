@@ -76,6 +76,7 @@ change_new(struct vault *vault, struct vault_change *change, unsigned label)
 static void
 store_done(struct change_op *c, const char *id)
 {
+	c->op.v->root->full = false;
 	if (c->op.waiter != NULL)
 		kprecord_set_id(c->change->object, id);
 	kpop_end(&c->op, ERR_OK);
@@ -184,6 +185,24 @@ store_looked(struct wait *w, enum err e)
 	store_read_next(c);
 }
 
+/*
+ * A key that is not there yet has no state to be wrong: what a creation is in conflict with is how
+ * many keys the instance may hold (50,000 in HPCS).  IBM does not tell the code.
+ */
+static enum err
+store_error(const struct kpop *o, enum err e)
+{
+	if (e == ERR_NO_OBJECT)
+		return ERR_INTERNAL;
+	if (e != ERR_WRONG_STATE)
+		return e;
+	if (!o->v->root->full)
+		LOG(LOG_ERROR, "keyprotect", "the instance holds as many keys as it may",
+		    kv_text("record", o->name));
+	o->v->root->full = true;
+	return ERR_VAULT_FULL;
+}
+
 static void
 store_posted(struct wait *w, enum err e)
 {
@@ -201,7 +220,7 @@ store_posted(struct wait *w, enum err e)
 		c->pause.fn = on_store_again;
 		kpop_find(&c->op, c->look_until, store_looked);
 	} else {
-		kpop_end(&c->op, e == ERR_NO_OBJECT || e == ERR_WRONG_STATE ? ERR_INTERNAL : e);
+		kpop_end(&c->op, store_error(&c->op, e));
 	}
 }
 

@@ -131,7 +131,7 @@ canary_opened(struct wait *w, enum err e)
 	const struct kpcall *c = &n->op.call;
 
 	n->news->now = c->http.date;
-	n->news->suspended = c->class == KP_STATE || c->class == KP_SEALED;
+	n->news->suspended = kproot_is_suspended(n->root, c);
 	if (e == ERR_INTEGRITY) { /* another root key bears the alias now */
 		alloc_free(n->root->canary);
 		n->root->canary = NULL;
@@ -168,7 +168,7 @@ canary_made(struct wait *w, enum err e)
 	struct kp_action a = {.version = ""};
 
 	n->news->now = c->http.date;
-	n->news->suspended = c->class == KP_SEALED;
+	n->news->suspended = kproot_is_suspended(n->root, c);
 	if (c->class == KP_STATE) {
 		snprintf(n->op.path, KPOP_PATH_LEN, "/keys/%s/metadata", n->root->root_key);
 		kpop_call(&n->op, &n->op.call, "GET", n->op.path, NULL, root_key_seen);

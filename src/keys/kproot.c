@@ -261,3 +261,11 @@ kproot_leave(struct vault_kp *v)
 	else
 		set_times(r);
 }
+
+bool
+kproot_is_suspended(struct kproot *r, const struct kpcall *c)
+{
+	if (c->class == KP_OK || c->class == KP_SEALED)
+		r->sealed = c->class == KP_SEALED;
+	return c->class == KP_STATE || c->class == KP_SEALED;
+}

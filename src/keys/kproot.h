@@ -36,12 +36,16 @@ struct kproot {
 	struct list vaults; /* by their kin: those who hold it */
 	char *canary; /* ciphertext that proves root key and right; NULL until it was made */
 	bool no_wrap, no_delete; /* what was refused when it was last tried */
+	bool sealed, full;	 /* how the instance was then */
 };
 
 /* Joins the vault to the root that it wants, and sets its root and link.  ERR_NO_MEMORY. */
 CHECKED enum err kproot_join(struct vault_kp *v, const struct vault_kp_params *p);
 /* With the last vault the root goes.  Harmless when it never joined. */
 void kproot_leave(struct vault_kp *v);
+
+/* Whether a root key that was called is there, but not to be used now; notes a sealed instance. */
+bool kproot_is_suspended(struct kproot *r, const struct kpcall *c);
 
 /* In kpnews.c. */
 void kpnews_start(struct vault_source *source, struct vault_news *news);

@@ -64,8 +64,9 @@ step_free(struct rewrap_step *s)
 static bool
 is_general(enum err e)
 {
-	return e == ERR_VAULT_DOWN || e == ERR_VAULT_DENIED || e == ERR_NO_ROOT_KEY ||
-	    e == ERR_STORAGE_DOWN || e == ERR_STORAGE_FULL || e == ERR_DEADLINE || e == ERR_CANCELLED;
+	return e == ERR_VAULT_DOWN || e == ERR_VAULT_DENIED || e == ERR_VAULT_FULL ||
+	    e == ERR_NO_ROOT_KEY || e == ERR_STORAGE_DOWN || e == ERR_STORAGE_FULL ||
+	    e == ERR_DEADLINE || e == ERR_CANCELLED;
 }
 
 static void

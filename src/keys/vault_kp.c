@@ -211,7 +211,7 @@ unwrap_opened(struct wait *w, enum err e)
 	struct unwrap_op *u = w->owner;
 	struct kp_action a = {.version = ""};
 
-	u->unwrap->suspended = u->root.class == KP_STATE || u->root.class == KP_SEALED;
+	u->unwrap->suspended = kproot_is_suspended(u->op.v->root, &u->root);
 	e = kpop_root_key_error(e);
 	if (e == ERR_OK)
 		e = take_unwrap(u, &a);
@@ -349,6 +349,11 @@ kp_complaint(const struct vault *vault)
 {
 	const struct kproot *r = CONTAINER_OF(vault, const struct vault_kp, vault)->root;
 
+	if (r->sealed)
+		return "the crypto units are not initialised: load their master key, and keys are "
+		       "served again";
+	if (r->full)
+		return "the instance holds as many keys as it may: no new ones can be made";
 	if (r->no_wrap)
 		return "the root key is deactivated: keys are served, but no new ones can be made";
 	return r->no_delete ? "service role Manager is needed to destroy keys" : NULL;

@@ -84,6 +84,7 @@ best_reason(enum err e)
 	case ERR_STORAGE_FULL:
 	case ERR_STORAGE_DOWN:
 	case ERR_VAULT_DOWN:
+	case ERR_VAULT_FULL:
 	case ERR_CONFLICT:
 	case ERR_CORRUPT:
 	case ERR_SCHEMA:

@@ -15,12 +15,14 @@ STRANGERS = 7
 
 
 class Cloud(simulator.Sim):
-    """strangers: how many keys the hosted service left behind."""
+    """strangers: how many keys the hosted service left behind.  hpcs: not Key Protect."""
 
-    def __init__(self, directory, strangers=STRANGERS):
-        server = kf.AUTHORITY.make("key-protect")
+    def __init__(self, directory, strangers=STRANGERS, hpcs=False):
+        server = kf.AUTHORITY.make("key-protect", names=("*.api.eu-de.localhost",))
         super().__init__(server.pem, server.key)
         self.dir, self.ca = directory, server.pem
+        if hpcs:
+            self.use_hpcs()
         self.root = self.create("root")["id"]
         self.fill(strangers)
 
@@ -37,13 +39,17 @@ class Cloud(simulator.Sim):
                 f.write(role + "\n")
         return path
 
-    def vault(self, role="Manager", root=None, prefix=PREFIX, options=""):
-        """A tenant's vault section."""
+    def host_of_its_own(self):
+        """The instance under a name that begins with its id, as new ones have it."""
+        return "%s.api.eu-de.localhost:%s" % (self.instance, self.place.split(":")[1])
+
+    def vault(self, role="Manager", root=None, prefix=PREFIX, options="", host=None):
+        """A tenant's vault section.  host: another name for where the keys are."""
         return ('vault keyprotect {\n    url = "https://%s"\n'
                 '    iam-url = "https://%s/identity/token"\n    instance = "%s"\n'
                 '    root-key = "%s"\n    api-key-file = "%s"\n    ca-file = "%s"\n'
                 '    name-prefix = "%s"\n    %s\n  }' % (
-                    self.api, self.api, self.instance, root or self.root, self.api_key(role),
+                    host or self.place, self.api, self.instance, root or self.root, self.api_key(role),
                     self.ca, prefix, options))
 
     def records(self, uid=None, prefix=PREFIX):

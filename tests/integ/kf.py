@@ -87,8 +87,9 @@ class Authority:
         self.dir = tempfile.mkdtemp(prefix="keyferry-certs-")
         self.made = {}
 
-    def make(self, name, kind="ec", start=None, end=None, subject=None):
-        """start, end: days from now; without them it is valid now, for ten years."""
+    def make(self, name, kind="ec", start=None, end=None, subject=None, names=()):
+        """start, end: days from now; without them it is valid now, for ten years.  names: more
+        than its usual ones."""
         if name in self.made:
             return self.made[name]
         pem, key = (os.path.join(self.dir, name + end_) for end_ in (".pem", ".key"))
@@ -101,7 +102,8 @@ class Authority:
         subject = subject or "/CN=" + name
         if start is None:
             openssl("req", "-x509", "-new", "-key", key, "-subj", subject, "-days", "3650",
-                    "-addext", "subjectAltName=DNS:localhost,DNS:kp.test,IP:127.0.0.1,IP:::1", "-out", pem)
+                    "-addext", "subjectAltName=DNS:localhost,DNS:kp.test,IP:127.0.0.1,IP:::1" +
+                    "".join(",DNS:" + n for n in names), "-out", pem)
         else:
             self._make_dated(name, pem, key, subject, start, end)
         os.chmod(key, 0o600)

@@ -58,12 +58,17 @@ class Sim:
         self.api, self.hpcs, self.adm = (
             line[name].split("//")[1] for name in ("api", "hpcs", "admin"))
         self.instance, self.hpcs_instance = str(uuid.uuid4()), str(uuid.uuid4())
+        self.place = self.api  # where the instance's keys are
         self.tokens = {}
         self.admin("POST", "/setup", {"instances": [
             {"id": self.instance}, {"id": self.hpcs_instance, "kind": "hpcs"}]})
         for role in ("Manager", "Writer", "Reader", "KeyPurge", "Viewer"):
             self.identity(role, [{"instance": self.instance, "roles": [role]},
                                  {"instance": self.hpcs_instance, "roles": [role]}])
+
+    def use_hpcs(self):
+        """From here on the instance is that of Hyper Protect Crypto Services."""
+        self.instance, self.place = self.hpcs_instance, self.hpcs
 
     def stop(self):
         self.process.terminate()
@@ -131,7 +136,7 @@ class Sim:
         for name, value in headers.items():
             sent[name.replace("_", "-")] = value
         sent = {name: value for name, value in sent.items() if value is not None}
-        return exchange(self.api, method, "/api/v2" + path, body, sent, timeout, self.tls)
+        return exchange(self.place, method, "/api/v2" + path, body, sent, timeout, self.tls)
 
     def create(self, name, role="Manager", ring=None, **fields):
         headers = {"Prefer": "return=representation"}

@@ -371,10 +371,16 @@ END_TEST
 /* What a load meets is told as exactly as what a check does. */
 START_TEST(test_load_finds_it_disabled)
 {
+	char text[CUSTODY_TEXT_MAX];
+
 	warm_up();
 	rig.suspended = true;
 	ck_assert_int_eq(get_now(&rig, cacherig_object(&rig, "east", 3), ERR_NO_ROOT_KEY), ERR_NO_ROOT_KEY);
 	ck_assert_int_eq(state(), CUSTODY_SUSPENDED);
+	custody_text(rig.custody, RIDE_OUT, text);
+	ck_assert_str_eq(text,
+	    "suspended since 2025-10-09T08:53:20.000Z: the root key is disabled or sealed: its "
+	    "keys were wiped from memory");
 	rig.suspended = false;
 	ck_assert_int_eq(get_now(&rig, key1, ERR_NO_ROOT_KEY), ERR_NO_ROOT_KEY);
 	ck_assert_int_eq(state(), CUSTODY_REVOKED);

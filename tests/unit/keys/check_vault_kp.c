@@ -251,6 +251,39 @@ static const struct row {
     {"redirect", SPOIL_STATUS, 302, 99, "Location: http://127.0.0.1:1/\r\n", "", ERR_VAULT_DOWN, 3},
 };
 
+/* It is there and will be back, or it is gone: the one who asked is told which. */
+START_TEST(test_suspended)
+{
+	static const struct {
+		int status;
+		const char *body;
+		bool suspended, sealed;
+	} all[] = {
+	    {409, KP_BODY("KEY_ACTION_INVALID_STATE_ERR"), true, false},
+	    {400, SEALED, true, true},
+	    {500, SEALED, true, true},
+	    {410, KP_BODY("KEY_DELETED_ERR"), false, false},
+	    {404, KP_BODY("KEY_NOT_FOUND_ERR"), false, false},
+	};
+	struct object *o = stored_key();
+	struct kpjob j = {false};
+	struct vault_unwrap u = {.wait = {.done = kpjob_done, .owner = &j}, .object = o};
+	const char *complaint;
+
+	rig->fault = (struct spoiled){
+	    "POST", "/unwrap", 1, SPOIL_STATUS, all[_i].status, NULL, all[_i].body};
+	rig->vault->ops->unwrap(rig->vault, &u);
+	kprig_run(rig, &j);
+	ck_assert_int_eq(j.e, ERR_NO_ROOT_KEY);
+	ck_assert_int_eq(u.suspended, all[_i].suspended);
+	complaint = rig->vault->ops->complaint(rig->vault);
+	ck_assert_int_eq(
+	    complaint != NULL && strstr(complaint, "not initialised") != NULL, all[_i].sealed);
+	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_OK);
+	ck_assert_ptr_null(rig->vault->ops->complaint(rig->vault));
+}
+END_TEST
+
 START_TEST(test_faults_unwrap)
 {
 	const struct row *t = &rows[_i];
@@ -429,6 +462,24 @@ START_TEST(test_create_forbidden)
 	rig->fault = (struct spoiled){"POST", "/api/v2/keys", 1, SPOIL_STATUS, 409, NULL,
 	    KP_BODY("KEY_CREATE_IMPORT_ACCESS_ERR")};
 	ck_assert_int_eq(kprig_store(rig, o), ERR_DENIED);
+}
+END_TEST
+
+/* HPCS holds 50,000 keys.  There is no code that could be relied on. */
+START_TEST(test_create_full)
+{
+	static const char *const bodies[] = {
+	    KP_BODY("KEY_QUOTA_ERR"), KP_BODY("LIMIT_ERR"), "{}"};
+	struct object *o = kprig_object(rig, 256);
+
+	ck_assert_int_eq(kprig_make(rig, o, NULL), ERR_OK);
+	rig->fault = (struct spoiled){
+	    "POST", "/api/v2/keys", 1, SPOIL_STATUS, 409, NULL, bodies[_i]};
+	ck_assert_int_eq(kprig_store(rig, o), ERR_VAULT_FULL);
+	ck_assert_uint_eq(live_keys(), 0);
+	ck_assert_ptr_nonnull(strstr(rig->vault->ops->complaint(rig->vault), "as many keys"));
+	ck_assert_int_eq(kprig_store(rig, o), ERR_OK);
+	ck_assert_ptr_null(rig->vault->ops->complaint(rig->vault));
 }
 END_TEST
 
@@ -728,6 +779,7 @@ main(void)
 	tcase_add_test(t, test_too_large);
 	tcase_add_test(t, test_binding);
 	tcase_add_test(t, test_root_key_states);
+	tcase_add_loop_test(t, test_suspended, 0, 5);
 	tcase_add_loop_test(t, test_faults_unwrap, 0, (int)(sizeof(rows) / sizeof(*rows)));
 	tcase_add_loop_test(t, test_faults_metadata, 0, 7);
 	tcase_add_test(t, test_lag);
@@ -736,6 +788,7 @@ main(void)
 	tcase_add_test(t, test_create_twice);
 	tcase_add_loop_test(t, test_successor_is_not_its_predecessor, 0, 2);
 	tcase_add_test(t, test_create_forbidden);
+	tcase_add_loop_test(t, test_create_full, 0, 3);
 	tcase_add_test(t, test_create_cancelled);
 	tcase_add_test(t, test_destroy_writer);
 	tcase_add_loop_test(t, test_faults_destroy, 0, 10);
