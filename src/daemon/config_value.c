@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/credential.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/config.h"
@@ -174,6 +175,16 @@ parse_id(struct config_converter *cv, const char *s, const char **out)
 	return *out != NULL || no_memory(cv, s);
 }
 
+/* A systemd credential is looked for when it is used: who only reads the configuration has none. */
+static bool
+parse_credential(struct config_converter *cv, const char *s, const char **out)
+{
+	if (!credential_has_name(s))
+		return wrong(cv, s, "names no credential; credential:NAME, NAME without a slash");
+	*out = arena_text(cv->arena, s, strlen(s));
+	return *out != NULL || no_memory(cv, s);
+}
+
 static bool
 parse_path(struct config_converter *cv, const char *s, const char **out)
 {
@@ -191,6 +202,19 @@ parse_path(struct config_converter *cv, const char *s, const char **out)
 		return no_memory(cv, s);
 	snprintf(path, dir_len + 1 + len + 1, "%s/%s", cv->dir, s);
 	*out = path;
+	return true;
+}
+
+/* What may be a credential instead of a path, and may be left empty if that is the default. */
+static bool
+parse_secret(
+    struct config_converter *cv, const struct config_option *o, const char *s, const char **out)
+{
+	if (credential_is(s))
+		return parse_credential(cv, s, out);
+	if (*s != '\0' || o->fallback == NULL)
+		return parse_path(cv, s, out);
+	*out = NULL;
 	return true;
 }
 
@@ -384,7 +408,7 @@ parse_list(struct config_converter *cv, const struct config_option *o, const cha
 			continue;
 		}
 		if (o->type == TYPE_ADDRESSES ? !parse_address(cv, texts[i], &item)
-					      : !parse_path(cv, texts[i], &item))
+					      : !parse_secret(cv, o, texts[i], &item))
 			return false;
 		if (!paths_add(cv, &list, item))
 			return false;
@@ -434,6 +458,8 @@ config_convert(struct config_converter *cv, const struct config_option *o, const
 	case TYPE_POWER_OF_TWO:
 	case TYPE_SIZE:
 		return parse_size(cv, o, s, member);
+	case TYPE_SECRET:
+		return parse_secret(cv, o, s, member);
 	case TYPE_SWITCH:
 		return parse_switch(cv, s, member);
 	case TYPE_TEXT:
@@ -477,6 +503,7 @@ config_same(const struct config_option *o, const void *a, const void *b)
 	case TYPE_FILE:
 	case TYPE_ID:
 	case TYPE_PATH:
+	case TYPE_SECRET:
 	case TYPE_TEXT:
 	case TYPE_URL:
 		return same_text(*(const char *const *)x, *(const char *const *)y);

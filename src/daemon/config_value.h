@@ -27,9 +27,10 @@ enum config_type {
 	TYPE_MODE,   /* unsigned */
 	TYPE_NUMBER, /* unsigned */
 	TYPE_PATH,
-	TYPE_PATHS,
+	TYPE_PATHS, /* list of paths or credentials */
 	TYPE_PEM_FILES,	   /* list; directories are expanded */
 	TYPE_POWER_OF_TWO, /* size_t */
+	TYPE_SECRET,	   /* a path or a credential, or NULL when it is empty */
 	TYPE_SIZE,	   /* size_t */
 	TYPE_SWITCH,	   /* enum config_switch */
 	TYPE_TEXT,	   /* NULL when it is empty */

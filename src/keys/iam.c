@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/credential.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "iamwire.h"
@@ -143,9 +144,11 @@ credential_file(const struct iam *i)
 static struct file_mark
 mark_of(const struct iam *i)
 {
+	char where[CREDENTIAL_PATH_MAX];
+	const char *why;
 	struct stat st;
 
-	if (stat(credential_file(i), &st) != 0)
+	if (credential_path(where, credential_file(i), &why) != ERR_OK || stat(where, &st) != 0)
 		return (struct file_mark){0};
 	return (struct file_mark){st.st_ino, st.st_mtim};
 }

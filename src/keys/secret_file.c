@@ -7,10 +7,11 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/credential.h"
 
 static char sentence[256];
 
@@ -24,20 +25,6 @@ say(const char **why, enum err e, const char *fmt, ...)
 	va_end(args);
 	*why = sentence;
 	return e;
-}
-
-/*
- * systemd hands a credential to a service's user through an access list, which shows as group
- * bits; its directory is closed to others.
- */
-static bool
-is_credential(const char *path)
-{
-	const char *dir = getenv("CREDENTIALS_DIRECTORY");
-	size_t len = dir != NULL ? strlen(dir) : 0;
-
-	return len > 0 && strncmp(path, dir, len) == 0 && path[len] == '/' &&
-	    strstr(path + len, "/..") == NULL;
 }
 
 static enum err
@@ -83,17 +70,18 @@ enum err
 secret_file_read(struct secret **out, const char *path, size_t max, bool private, const char *what,
     const char **why)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	mode_t refused = 0;
-	enum err e;
+	char where[CREDENTIAL_PATH_MAX];
+	enum err e = credential_path(where, path, why);
+	int fd;
 
+	if (e != ERR_OK)
+		return e;
+	fd = open(where, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0 && errno == ENOENT)
 		return say(why, ERR_CONFIG, "%s does not exist", what);
 	if (fd < 0)
 		return say(why, ERR_CONFIG, "%s cannot be opened: %s", what, strerror(errno));
-	if (private)
-		refused = is_credential(path) ? 037 : 077;
-	e = read_open(out, fd, max, refused, what, why);
+	e = read_open(out, fd, max, private ? credential_refused_mode(where) : 0, what, why);
 	close(fd);
 	return e;
 }

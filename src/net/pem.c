@@ -13,6 +13,7 @@
 #include <openssl/pem.h>
 
 #include "base/buf.h"
+#include "base/credential.h"
 
 #include "why.h"
 
@@ -47,17 +48,22 @@ read_all(int fd, struct buf *b)
 static enum err
 read_file(const char *path, bool private, struct buf *b, const char **why)
 {
+	char where[CREDENTIAL_PATH_MAX];
+	const char *sentence;
 	struct stat st;
-	enum err e;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	enum err e = credential_path(where, path, &sentence);
+	int fd;
 
+	if (e != ERR_OK)
+		return why_say(why, e, "%s: %s", path, sentence);
+	fd = open(where, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return why_say(why, ERR_IO, "%s cannot be opened: %s", path, strerror(errno));
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
 		return why_say(why, ERR_IO, "%s is not a regular file", path);
 	}
-	if (private && (st.st_mode & 077) != 0) {
+	if (private && (st.st_mode & credential_refused_mode(where)) != 0) {
 		close(fd);
 		return why_say(why, ERR_CONFIG,
 		    "%s holds a private key but others than its owner may use it (mode %04o): chmod "

@@ -323,6 +323,12 @@ static const struct {
     {KEYPROTECT("url = https://k\n", ""),
 	":3: option \"instance\": is missing above in vault keyprotect { }; it is: GUID of the "
 	"instance"},
+    {KEYPROTECT(KP_URL, "instance = i root-key = r\napi-key-file = \"credential:a/b\"\n"),
+	":4: option \"api-key-file\": \"credential:a/b\" names no credential; credential:NAME, "
+	"NAME without a slash"},
+    {"tls { certificate = {\"s.pem\"} private-key = {\"credential:\"} }\n",
+	":1: option \"private-key\": \"credential:\" names no credential; credential:NAME, NAME "
+	"without a slash"},
     {KEYPROTECT("url = \"http://k\"\n", KP_REST),
 	":2: option \"url\": \"http://k\" is no URL that can be used here; "
 	"https://HOST[:PORT][/PATH]"},

@@ -215,6 +215,32 @@ START_TEST(test_root_file)
 }
 END_TEST
 
+/* A systemd credential may be open to the group of its access list, and to nobody else. */
+START_TEST(test_root_key_credential)
+{
+	struct rootkeys r;
+	const char *why;
+
+	write_root("1 " HEX_A);
+	chmod(path, 0440);
+	ck_assert_int_eq(rootkeys_load(&r, "credential:root", &why), ERR_CONFIG);
+	ck_assert_ptr_nonnull(strstr(why, "CREDENTIALS_DIRECTORY"));
+	setenv("CREDENTIALS_DIRECTORY", dir, 1);
+	ck_assert_int_eq(rootkeys_load(&r, "credential:root", &why), ERR_OK);
+	rootkeys_fini(&r);
+	ck_assert_int_eq(rootkeys_load(&r, path, &why), ERR_OK);
+	rootkeys_fini(&r);
+	chmod(path, 0444);
+	ck_assert_int_eq(rootkeys_load(&r, "credential:root", &why), ERR_CONFIG);
+	ck_assert_ptr_nonnull(strstr(why, "chmod 600"));
+	chmod(path, 0460);
+	ck_assert_int_eq(rootkeys_load(&r, "credential:root", &why), ERR_CONFIG);
+	ck_assert_int_eq(rootkeys_load(&r, "credential:other", &why), ERR_CONFIG);
+	ck_assert_ptr_nonnull(strstr(why, "does not exist"));
+	unsetenv("CREDENTIALS_DIRECTORY");
+}
+END_TEST
+
 START_TEST(test_make_root_key)
 {
 	struct rootkeys a, b;
@@ -253,6 +279,7 @@ main(void)
 	tcase_add_test(t, test_moved);
 	tcase_add_test(t, test_rotation);
 	tcase_add_test(t, test_root_file);
+	tcase_add_test(t, test_root_key_credential);
 	tcase_add_test(t, test_make_root_key);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);

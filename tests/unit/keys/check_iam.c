@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -344,6 +345,32 @@ START_TEST(test_file_faults)
 }
 END_TEST
 
+START_TEST(test_systemd_credential)
+{
+	struct iam_params p = {.url = rig->iam_url, .api_key_file = "credential:apikey"};
+	const char *why, *name = strrchr(rig->key_file, '/') + 1;
+	char text[64];
+
+	snprintf(text, sizeof(text), "credential:%s", name);
+	p.api_key_file = text;
+	p.route = (struct http_route){.allow_plain = true};
+	iam_unref(rig->iam);
+	ck_assert_int_eq(iam_get(rig->set, &p, &rig->iam), ERR_OK);
+	ck_assert_str_eq(iam_name(rig->iam), text);
+	ck_assert_int_eq(iam_check(rig->iam, &why), ERR_CONFIG);
+	ck_assert_ptr_nonnull(strstr(why, "CREDENTIALS_DIRECTORY"));
+	setenv("CREDENTIALS_DIRECTORY", rig->dir, 1);
+	chmod(rig->key_file, 0440);
+	ck_assert_int_eq(iam_check(rig->iam, &why), ERR_OK);
+	kprig_key_file(rig, "BAD");
+	expect_error(ERR_VAULT_DENIED);
+	kprig_key_file(rig, "KEY-2"); /* noticed where it is */
+	expect_token(1);
+	ck_assert_str_eq(rig->api_key_seen, "KEY-2");
+	unsetenv("CREDENTIALS_DIRECTORY");
+}
+END_TEST
+
 START_TEST(test_shared)
 {
 	struct iam_params p = {.url = rig->iam_url, .api_key_file = rig->key_file};
@@ -425,6 +452,7 @@ main(void)
 	tcase_add_test(t, test_replaced_file);
 	tcase_add_test(t, test_newer);
 	tcase_add_test(t, test_file_faults);
+	tcase_add_test(t, test_systemd_credential);
 	tcase_add_test(t, test_shared);
 	tcase_add_test(t, test_profile);
 	tcase_add_test(t, test_short_life);

@@ -103,6 +103,23 @@ START_TEST(refuses_a_key_open_to_others)
 }
 END_TEST
 
+START_TEST(takes_a_key_from_a_credential)
+{
+	const char *cert = rig_path(&rig, "ec.pem"), *key = rig_path(&rig, "ec.key"), *why;
+
+	chmod(key, 0440);
+	expect_refusal(cert, "credential:ec.key", ERR_CONFIG, "credential:ec.key",
+	    "CREDENTIALS_DIRECTORY");
+	setenv("CREDENTIALS_DIRECTORY", rig.dir, 1);
+	ck_assert_int_eq(load(cert, "credential:ec.key", &why), ERR_OK);
+	ck_assert_int_eq(load("credential:ec.pem", "credential:ec.key", &why), ERR_OK);
+	chmod(key, 0444);
+	expect_refusal(cert, "credential:ec.key", ERR_CONFIG, "credential:ec.key", "chmod 0600");
+	expect_refusal(cert, "credential:no.key", ERR_IO, "credential:no.key", "No such file");
+	unsetenv("CREDENTIALS_DIRECTORY");
+}
+END_TEST
+
 START_TEST(refuses_lists_that_do_not_match)
 {
 	const char *cert = rig_path(&rig, "ec.pem"), *key = rig_path(&rig, "ec.key"), *why = "";
@@ -424,6 +441,7 @@ main(void)
 	tcase_set_timeout(own, 60);
 	tcase_add_test(both, refuses_bad_files);
 	tcase_add_test(both, refuses_a_key_open_to_others);
+	tcase_add_test(both, takes_a_key_from_a_credential);
 	tcase_add_test(both, refuses_lists_that_do_not_match);
 	tcase_add_test(both, tells_its_certificates);
 	tcase_add_test(both, serves_both_keys_and_modern_suites);
