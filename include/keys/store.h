@@ -30,6 +30,7 @@ struct store_params {
 	 *   "restarted"  it serves again; number: its pid.  Time to run recovery
 	 *   "refused"    a new one could not open the files; number: enum err
 	 *   "orphaned"   intents were left to recovery.  Time to run it, though not from here
+	 *   "copying"    a backup is under way; number: percent of it, 1 to 99
 	 */
 	void (*event)(void *arg, const char *what, int64_t number);
 };

@@ -15,6 +15,7 @@ struct ctl_call {
 	const char *socket; /* NULL: as the configuration says */
 	const char *config; /* NULL: the default file */
 	bool json;
+	bool lines; /* the command's documents are shown as one line each */
 	const char *words[CTL_WORDS_MAX + 1];
 	const char *root_key, *passphrase_file, *certificate, *private_key; /* options' values */
 	const char *days;
@@ -22,13 +23,16 @@ struct ctl_call {
 	char request[CTL_REQUEST_MAX]; /* for the daemon: one line */
 };
 
+/* The first word is a path: made absolute for the daemon.  Tells how far it is, line by line. */
+enum { CTL_PATH = 1, CTL_LINES = 2 };
+
 struct ctl_command {
 	const char *name;    /* one or two words */
 	const char *usage;   /* its arguments */
 	const char *help;    /* a sentence */
 	const char *options; /* names it takes, each with blanks around it; "" for none */
 	unsigned words_min, words_max;
-	bool path; /* the first word is a path: made absolute for the daemon */
+	unsigned how; /* CTL_PATH, CTL_LINES */
 	int (*offline)(const struct ctl_call *call); /* NULL: the daemon does it */
 };
 
@@ -40,6 +44,18 @@ int ctl_talk(const struct ctl_call *call);
  * False when it is no JSON.
  */
 bool ctl_render(const char *document);
+
+/*
+ * Prints a JSON document as one line.  One with the member "percent" is progress: on a terminal a bar
+ * that the next one replaces, elsewhere a line for each tenth of the way.  False when it is no object.
+ */
+bool ctl_progress(const char *document);
+/* Leaves the bar's line, if there is one, before anything else is printed. */
+void ctl_progress_end(void);
+
+/* A value on one line, cut at a ceiling, safe for a terminal; valid until the next call. */
+struct yajl_val_s;
+const char *ctl_cell(struct yajl_val_s *v);
 
 int ctl_make_root_key(const struct ctl_call *call);
 int ctl_export_root_key(const struct ctl_call *call);

@@ -11,57 +11,57 @@
 enum { PATH_LEN_MAX = 2048 };
 
 static const struct ctl_command commands[] = {
-    {"status", "", "version, uptime, secure heap and all counters", "", 0, 0, false, NULL},
-    {"health", "", "what is good and what is not, in plain words", "", 0, 0, false, NULL},
-    {"sessions", "", "the sessions that are open", "", 0, 0, false, NULL},
-    {"tenants", "", "the tenants that are configured", "", 0, 0, false, NULL},
+    {"status", "", "version, uptime, secure heap and all counters", "", 0, 0, 0, NULL},
+    {"health", "", "what is good and what is not, in plain words", "", 0, 0, 0, NULL},
+    {"sessions", "", "the sessions that are open", "", 0, 0, 0, NULL},
+    {"tenants", "", "the tenants that are configured", "", 0, 0, 0, NULL},
     {"keys list", "[--tenant ID] [--state STATE] [--name NAME] [--max N] [--offset N]",
-	"objects, newest first", " tenant state name max offset ", 0, 0, false, NULL},
-    {"keys show", "[--tenant ID] UID", "all attributes of one object", " tenant ", 1, 1, false,
+	"objects, newest first", " tenant state name max offset ", 0, 0, 0, NULL},
+    {"keys show", "[--tenant ID] UID", "all attributes of one object", " tenant ", 1, 1, 0,
 	NULL},
     {"keys rebuild", "[--tenant ID]", "takes over into the ledger all that the key manager has",
-	" tenant ", 0, 0, false, NULL},
+	" tenant ", 0, 0, CTL_LINES, NULL},
     {"keys rewrap", "[--tenant ID]", "wraps all keys under the newest version of the root key",
-	" tenant ", 0, 0, false, NULL},
-    {"backup", "DIRECTORY", "copies ledger and vault into an empty directory", "", 1, 1, true,
+	" tenant ", 0, 0, CTL_LINES, NULL},
+    {"backup", "DIRECTORY", "copies ledger and vault into an empty directory", "", 1, 1, CTL_PATH | CTL_LINES,
 	NULL},
-    {"cache list", "[TENANT]", "keys in memory, the last used first", "", 0, 1, false, NULL},
-    {"cache flush", "[TENANT]", "wipes keys from memory", "", 0, 1, false, NULL},
-    {"trust show", "", "the server certificates, as vCenter shows them", "", 0, 0, false, NULL},
-    {"trust list", "[--tenant ID]", "the clients that are trusted", " tenant ", 0, 0, false, NULL},
-    {"trust pending", "", "refused certificates whose owner was there", "", 0, 0, false, NULL},
+    {"cache list", "[TENANT]", "keys in memory, the last used first", "", 0, 1, 0, NULL},
+    {"cache flush", "[TENANT]", "wipes keys from memory", "", 0, 1, 0, NULL},
+    {"trust show", "", "the server certificates, as vCenter shows them", "", 0, 0, 0, NULL},
+    {"trust list", "[--tenant ID]", "the clients that are trusted", " tenant ", 0, 0, 0, NULL},
+    {"trust pending", "", "refused certificates whose owner was there", "", 0, 0, 0, NULL},
     {"trust accept", "[--read-only] SHA256 TENANT", "trusts a pending certificate",
-	" read-only ", 2, 2, false, NULL},
+	" read-only ", 2, 2, 0, NULL},
     {"trust add", "[--read-only] TENANT [FILE]",
-	"trusts the certificate in a file or on the standard input", " read-only ", 1, 2, false,
+	"trusts the certificate in a file or on the standard input", " read-only ", 1, 2, 0,
 	ctl_trust_add},
     {"trust make", "[--read-only] [--ec] [--days N] TENANT CERTIFICATE KEY",
 	"makes a certificate and its key for upload, and trusts it", " read-only ec days ", 3, 3,
-	false, ctl_trust_make},
+	0, ctl_trust_make},
     {"trust sign", "[--read-only] [--days N] TENANT REQUEST CERTIFICATE",
-	"signs a request of vCenter, and trusts the certificate", " read-only days ", 3, 3, false,
+	"signs a request of vCenter, and trusts the certificate", " read-only days ", 3, 3, 0,
 	ctl_trust_sign},
     {"trust remove", "SHA256", "ends the trust in a certificate that a command made trusted", "", 1,
-	1, false, NULL},
-    {"reload", "", "reads the configuration and the files that it names again", "", 0, 0, false,
+	1, 0, NULL},
+    {"reload", "", "reads the configuration and the files that it names again", "", 0, 0, 0,
 	NULL},
-    {"drain", "", "stops accepting, lets requests end, then ends the daemon", "", 0, 0, false,
+    {"drain", "", "stops accepting, lets requests end, then ends the daemon", "", 0, 0, 0,
 	NULL},
-    {"log-level", "[LEVEL]", "shows or sets how much is logged", "", 0, 1, false, NULL},
-    {"make-root-key", "FILE", "makes a root key file, without the daemon", "", 1, 1, false,
+    {"log-level", "[LEVEL]", "shows or sets how much is logged", "", 0, 1, 0, NULL},
+    {"make-root-key", "FILE", "makes a root key file, without the daemon", "", 1, 1, 0,
 	ctl_make_root_key},
     {"export-root-key", "FILE OUT --passphrase-file FILE | --certificate PEM",
 	"encrypts a root key file, to be kept elsewhere, without the daemon",
-	" passphrase-file certificate ", 2, 2, false, ctl_export_root_key},
+	" passphrase-file certificate ", 2, 2, 0, ctl_export_root_key},
     {"import-root-key", "IN FILE --passphrase-file FILE | --private-key PEM",
 	"makes a root key file of an exported one, without the daemon",
-	" passphrase-file private-key ", 2, 2, false, ctl_import_root_key},
+	" passphrase-file private-key ", 2, 2, 0, ctl_import_root_key},
     {"verify", "[--root-key FILE] [--allow-unverified] DIRECTORY",
 	"unwraps every key of a backup, without the daemon", " root-key allow-unverified ", 1, 1,
-	false, ctl_verify},
+	0, ctl_verify},
     {"restore", "[--root-key FILE] [--allow-unverified] DIRECTORY",
 	"copies a backup into the empty state directory, without the daemon",
-	" root-key allow-unverified ", 1, 1, false, ctl_restore},
+	" root-key allow-unverified ", 1, 1, 0, ctl_restore},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -208,6 +208,7 @@ run_command(struct ctl_call *call, int argc, char **argv)
 	if (cmd == NULL)
 		return misuse("no such command", argv[0]);
 	snprintf(call->request, sizeof(call->request), "%s", cmd->name);
+	call->lines = (cmd->how & CTL_LINES) != 0;
 	while (at < argc) {
 		if (strncmp(argv[at], "--json", 7) == 0) {
 			call->json = true;
@@ -220,7 +221,7 @@ run_command(struct ctl_call *call, int argc, char **argv)
 			return misuse("too many arguments", cmd->name);
 		} else {
 			call->words[words] = argv[at++];
-			status = add_word(call, call->words[words++], cmd->path);
+			status = add_word(call, call->words[words++], (cmd->how & CTL_PATH) != 0);
 		}
 		if (status != CTL_OK)
 			return status;

@@ -68,9 +68,8 @@ put_cell(struct buf *b, yajl_val v, unsigned depth)
 	}
 }
 
-/* The cell's text, cut at its ceiling; valid until the next call. */
-static const char *
-cell_text(yajl_val v)
+const char *
+ctl_cell(yajl_val v)
 {
 	static char text[CELL_MAX + 1];
 	struct buf b;
@@ -141,7 +140,7 @@ render_table(yajl_val rows, unsigned depth)
 		widths[k] = width_of(keys[k]);
 		for (size_t i = 0; i < len; i++) {
 			size_t w = width_of(
-			    cell_text(column_value(YAJL_GET_ARRAY(rows)->values[i], keys[k])));
+			    ctl_cell(column_value(YAJL_GET_ARRAY(rows)->values[i], keys[k])));
 
 			if (w > widths[k])
 				widths[k] = w;
@@ -152,7 +151,7 @@ render_table(yajl_val rows, unsigned depth)
 		for (size_t k = 0; k < count; k++) {
 			const char *text = i == 0
 					       ? keys[k]
-					       : cell_text(column_value(
+					       : ctl_cell(column_value(
 						     YAJL_GET_ARRAY(rows)->values[i - 1], keys[k]));
 
 			printf("%s%s", k > 0 ? "  " : "", text);
@@ -193,7 +192,7 @@ render_object(yajl_val v, unsigned depth)
 			continue;
 		}
 		pad(width_of(key), width + 1);
-		printf("%s\n", cell_text(value));
+		printf("%s\n", ctl_cell(value));
 	}
 }
 
@@ -205,7 +204,7 @@ render_value(yajl_val v, unsigned depth)
 	else if (is_table(v))
 		render_table(v, depth);
 	else if (!YAJL_IS_ARRAY(v) || YAJL_GET_ARRAY(v)->len > 0)
-		printf("%s\n", cell_text(v));
+		printf("%s\n", ctl_cell(v));
 	else
 		printf("none\n");
 }

@@ -87,6 +87,7 @@ status_of(const char *line)
 	if (strcmp(text, "ok") == 0)
 		status = CTL_OK;
 	if (strcmp(text, "error") == 0) {
+		ctl_progress_end();
 		v = yajl_tree_get(tree, error_path, yajl_t_string);
 		fprintf(stderr, "keyferryctl: %s\n", v != NULL ? YAJL_GET_STRING(v) : "refused");
 		status = CTL_REFUSED;
@@ -99,7 +100,7 @@ status_of(const char *line)
 static void
 show(const struct ctl_call *call, const char *line)
 {
-	if (call->json || !ctl_render(line))
+	if (call->json || !(call->lines ? ctl_progress(line) : ctl_render(line)))
 		printf("%s\n", line);
 	fflush(stdout); /* progress is wanted when it happens */
 }
@@ -166,6 +167,7 @@ ctl_talk(const struct ctl_call *call)
 		return CTL_UNREACHABLE;
 	buf_init(&in, CTL_ANSWER_MAX);
 	status = exchange(call, fd, &in);
+	ctl_progress_end();
 	buf_fini(&in);
 	close(fd);
 	return status;

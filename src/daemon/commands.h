@@ -3,7 +3,16 @@
 #ifndef DAEMON_COMMANDS_H
 #define DAEMON_COMMANDS_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct control_call;
+
+/*
+ * Whether it is time to tell again how far a command is: at first, then twice a second.  What is
+ * told has the member "percent", and the last documents of a command have not.
+ */
+bool progress_due(int64_t *tell_at);
 
 void keys_list_run(struct control_call *call);
 void keys_show_run(struct control_call *call);

@@ -369,14 +369,34 @@ keys_show_run(struct control_call *call)
 struct backup {
 	struct control_call *call;
 	struct store_backup backup;
+	int64_t tell_at;
 };
+
+void
+backup_progress(struct keyferryd *d, int64_t percent)
+{
+	struct backup *b = d->backup;
+	struct json j;
+
+	if (b == NULL || !progress_due(&b->tell_at))
+		return;
+	json_init(&j, &b->call->out);
+	json_object(&j, NULL);
+	json_text(&j, "directory", b->backup.directory);
+	json_int(&j, "percent", percent);
+	json_object_end(&j);
+	(void)control_flush(b->call);
+}
 
 static void
 backed_up(struct wait *w, enum err e)
 {
 	struct backup *b = CONTAINER_OF(w, struct backup, backup.wait);
+	struct keyferryd *d = b->call->user;
 	struct json j;
 
+	if (d->backup == b)
+		d->backup = NULL;
 	if (e == ERR_OK) {
 		json_init(&j, &b->call->out);
 		json_object(&j, NULL);
@@ -410,5 +430,7 @@ backup_run(struct control_call *call)
 	b->call = call;
 	b->backup.directory = directory;
 	b->backup.wait.done = backed_up;
+	if (d->backup == NULL) /* else the storage child refuses this one */
+		d->backup = b;
 	store_backup(d->store, &b->backup);
 }

@@ -5,12 +5,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "keys/rewrap.h"
 
 #include "daemon.h"
 
-enum { PROGRESS_EVERY = 20 };
+#define TELL_NS (500 * NS_PER_MS)
 
 /* Either walk over all objects of a tenant. */
 struct walk {
@@ -19,10 +20,20 @@ struct walk {
 	const char *only;	 /* a tenant's id, or NULL */
 	size_t next;
 	const struct tenant *tenant;
+	int64_t tell_at;
 	void (*start)(struct walk *k, struct watch_tenant *watch);
 	struct watch_rebuild rebuild;
 	struct rewrap rewrap;
 };
+
+bool
+progress_due(int64_t *tell_at)
+{
+	if (clock_now() < *tell_at)
+		return false;
+	*tell_at = clock_now() + TELL_NS;
+	return true;
+}
 
 static void
 end(struct walk *k, enum err e, const char *detail)
@@ -103,15 +114,24 @@ begin(struct control_call *call, void (*start)(struct walk *k, struct watch_tena
 
 /* --- rebuild --- */
 
+/* What is told: on the way with a percentage, which is missing at the end. */
 static void
-put_rebuild(struct walk *k)
+begin_document(struct walk *k, struct json *j, bool on_the_way, uint64_t done, uint64_t of)
+{
+	json_init(j, &k->call->out);
+	json_object(j, NULL);
+	json_text(j, "tenant", k->tenant->id);
+	if (on_the_way)
+		json_int(j, "percent", (int64_t)(done * 100 / of));
+}
+
+static void
+put_rebuild(struct walk *k, bool on_the_way)
 {
 	const struct watch_rebuild *w = &k->rebuild;
 	struct json j;
 
-	json_init(&j, &k->call->out);
-	json_object(&j, NULL);
-	json_text(&j, "tenant", k->tenant->id);
+	begin_document(k, &j, on_the_way, w->done, w->records);
 	json_int(&j, "records", (int64_t)w->records);
 	json_int(&j, "done", (int64_t)w->done);
 	json_int(&j, "adopted", (int64_t)w->adopted);
@@ -126,7 +146,9 @@ on_rebuild_progress(struct watch_rebuild *w)
 {
 	struct walk *k = CONTAINER_OF(w, struct walk, rebuild);
 
-	put_rebuild(k);
+	if (w->done == w->records || !progress_due(&k->tell_at))
+		return;
+	put_rebuild(k, true);
 	(void)control_flush(k->call);
 }
 
@@ -135,7 +157,7 @@ rebuilt(struct wait *w, enum err e)
 {
 	struct walk *k = CONTAINER_OF(w, struct walk, rebuild.wait);
 
-	put_rebuild(k);
+	put_rebuild(k, false);
 	walked(k, e);
 }
 
@@ -156,14 +178,12 @@ keys_rebuild_run(struct control_call *call)
 /* --- rewrap --- */
 
 static void
-put_rewrap(struct walk *k)
+put_rewrap(struct walk *k, bool on_the_way)
 {
 	const struct rewrap *w = &k->rewrap;
 	struct json j;
 
-	json_init(&j, &k->call->out);
-	json_object(&j, NULL);
-	json_text(&j, "tenant", k->tenant->id);
+	begin_document(k, &j, on_the_way, w->done, w->objects);
 	json_int(&j, "objects", (int64_t)w->objects);
 	json_int(&j, "done", (int64_t)w->done);
 	json_int(&j, "rewrapped", (int64_t)w->rewrapped);
@@ -176,9 +196,9 @@ on_rewrap_progress(struct rewrap *w)
 {
 	struct walk *k = CONTAINER_OF(w, struct walk, rewrap);
 
-	if (w->done % PROGRESS_EVERY != 0)
+	if (w->done == w->objects || !progress_due(&k->tell_at))
 		return;
-	put_rewrap(k);
+	put_rewrap(k, true);
 	(void)control_flush(k->call);
 }
 
@@ -187,7 +207,7 @@ rewrapped(struct wait *w, enum err e)
 {
 	struct walk *k = CONTAINER_OF(w, struct walk, rewrap.wait);
 
-	put_rewrap(k);
+	put_rewrap(k, false);
 	walked(k, e);
 }
 

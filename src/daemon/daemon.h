@@ -49,6 +49,7 @@ struct keyferryd {
 	struct warmup *warmup; /* NULL: over, or not wanted */
 	struct stats *stats;
 	struct walk *walk; /* a rebuild or rewrap under way, or NULL */
+	struct backup *backup; /* one under way, or NULL */
 	size_t sessions_ceiling; /* what descriptors allow */
 	bool heap_locked, stopping;
 	int64_t started, started_wall; /* clock_now(); seconds since 1970 */
@@ -77,6 +78,9 @@ CHECKED enum err daemon_test(const struct config *c, struct buf *why);
 
 /* Ends the walk that is under way, if any; what it is changing is changed to the end. */
 void walk_stop(struct keyferryd *d);
+
+/* The backup that is under way has come so far. */
+void backup_progress(struct keyferryd *d, int64_t percent);
 
 /* Stops accepting, lets requests end, then leaves the loop. */
 void daemon_stop(struct keyferryd *d, const char *why);

@@ -75,6 +75,10 @@ on_store_event(void *arg, const char *what, int64_t number)
 {
 	struct keyferryd *d = arg;
 
+	if (strcmp(what, "copying") == 0) {
+		backup_progress(d, number);
+		return;
+	}
 	LOG(LOG_WARN, "store", what, kv_int("number", number));
 	if (strcmp(what, "restarted") == 0 || strcmp(what, "orphaned") == 0) {
 		if (metric_get(METRIC_CHANGES_IN_DOUBT) == 0)

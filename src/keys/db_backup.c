@@ -186,6 +186,18 @@ db_backup_step(struct db_backup *b, enum err *e, struct db_backed_up *done)
 	return *e == ERR_OK;
 }
 
+unsigned
+db_backup_percent(const struct db_backup *b)
+{
+	uint64_t total = 0, left = 0;
+
+	for (int i = 0; i < 2 && b->copies[i].run != NULL; i++) {
+		total += (uint64_t)sqlite3_backup_pagecount(b->copies[i].run);
+		left += (uint64_t)sqlite3_backup_remaining(b->copies[i].run);
+	}
+	return total == 0 ? 99 : 1 + (unsigned)((total - left) * 98 / total);
+}
+
 void
 db_backup_free(struct db_backup *b)
 {

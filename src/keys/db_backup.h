@@ -27,6 +27,8 @@ CHECKED enum err db_backup_start(struct db_backup **out, struct db *ledger, stru
     const char *directory);
 /* True while there is more to do; then *e tells how it ended and, if well, *done with what. */
 bool db_backup_step(struct db_backup *b, enum err *e, struct db_backed_up *done);
+/* How much of both was copied, in percent: 1 to 99 while there is more to do. */
+unsigned db_backup_percent(const struct db_backup *b);
 /* Also ends one that is under way. */
 void db_backup_free(struct db_backup *b);
 

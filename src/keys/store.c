@@ -197,6 +197,8 @@ take_last_backup(struct unpack *body)
 static bool
 take_notice(struct store *s, enum err e, struct unpack *body)
 {
+	uint8_t percent;
+
 	if (e == ERR_OK && s->state == STORE_STARTING) {
 		take_last_backup(body);
 		child_is_up(s);
@@ -205,6 +207,9 @@ take_notice(struct store *s, enum err e, struct unpack *body)
 	if (e == ERR_OK) {
 		metric_add(METRIC_STORE_COMMITS_TOTAL, unpack_u32(body));
 		take_last_backup(body);
+		percent = unpack_u8(body);
+		if (percent > 0)
+			store_event(s, "copying", percent);
 		return true;
 	}
 	unpack_text(body, s->why, sizeof(s->why));

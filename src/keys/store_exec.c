@@ -61,6 +61,7 @@ struct store_exec {
 	bool dirty;	  /* since the logs were last brought back */
 	struct db_backup *backup;
 	uint64_t backup_id;
+	unsigned backup_percent, percent_told; /* 0: none is under way */
 	int64_t backup_when, backup_newer; /* as db_ledger_last_backup() has them */
 };
 
@@ -133,19 +134,21 @@ put_last_backup(struct store_exec *x, struct buf *out)
 	pack_u64(out, (uint64_t)x->backup_newer);
 }
 
-/* Tells what was committed since the last time. */
+/* Tells what was committed since the last time, and how far a backup is. */
 static void
 put_news(struct store_exec *x, struct buf *out)
 {
 	size_t at;
 
-	if (x->commits == 0)
+	if (x->commits == 0 && x->backup_percent == x->percent_told)
 		return;
 	at = wire_begin(out, 0, ERR_OK);
 	pack_u32(out, x->commits);
 	put_last_backup(x, out);
+	pack_u8(out, (uint8_t)x->backup_percent);
 	wire_end(out, at);
 	x->commits = 0;
+	x->percent_told = x->backup_percent;
 }
 
 void
@@ -435,10 +438,14 @@ store_exec_step(struct store_exec *x, struct buf *out)
 
 	if (x->backup == NULL)
 		return false;
-	if (db_backup_step(x->backup, &e, &done))
+	if (db_backup_step(x->backup, &e, &done)) {
+		x->backup_percent = db_backup_percent(x->backup);
+		put_news(x, out);
 		return true;
+	}
 	db_backup_free(x->backup);
 	x->backup = NULL;
+	x->backup_percent = 0;
 	if (e == ERR_OK)
 		e = note_backup(x, &done);
 	put_news(x, out);

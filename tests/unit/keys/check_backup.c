@@ -114,6 +114,8 @@ START_TEST(test_under_load)
 	ck_assert_int_eq(rig_end(&rig, &out), ERR_OK);
 	ck_assert_int_ge(rounds, 1); /* a fast disk may be done after one */
 	ck_assert_uint_ge(b.objects, BEFORE);
+	ck_assert_int_ge(rig.copying, 5);
+	ck_assert_int_eq(rig.percent, 99);
 	rig_stop(&rig);
 	e = store_restore(backup_dir, restore_dir, by(rig.root), &counts, &why);
 	ck_assert_msg(e == ERR_OK, "%s: %s", err_name(e), why);

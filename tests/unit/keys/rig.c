@@ -61,7 +61,12 @@ on_event(void *arg, const char *what, int64_t number)
 {
 	struct rig *r = arg;
 
-	(void)number;
+	if (strcmp(what, "copying") == 0) {
+		ck_assert_int_ge(number, 1);
+		ck_assert_int_le(number, 99);
+		r->percent = (int)number;
+		r->copying++;
+	}
 	r->restarted += strcmp(what, "restarted") == 0;
 	r->ended += strcmp(what, "ended") == 0;
 	r->refused += strcmp(what, "refused") == 0;

@@ -21,6 +21,7 @@ struct rig {
 	void *arg;
 	int64_t timeout_ns;
 	int restarted, ended, refused, orphaned;
+	int copying, percent; /* how often a backup has told, and what at last */
 };
 
 /* Directory, loop, root key; then store, ledger, vault.  Each aborts the test on failure. */
