@@ -35,7 +35,7 @@ struct rewrap {
 	struct arena *arena;
 	struct ledger_find find;
 	struct timer pause;
-	struct rewrap_step *step;
+	struct succeed *step;
 };
 /* Set wait.done, progress and what is in, zero the rest. */
 void rewrap_start(struct rewrap *r);
