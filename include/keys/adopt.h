@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Brings the ledger up to what a shared vault has of one object, which another gateway may have
- * made, replaced or destroyed.  A record of a higher sequence than the ledger knows is taken over, a
- * lower one never; states only ever become more restrictive; what is Destroyed stays so.
+ * made, replaced or destroyed.  A record of a higher sequence than the ledger knows is taken over,
+ * a lower one never; states only ever become more restrictive; what is Destroyed stays so.
+ * Attributes stay as they are here, unless they are shared (keys/share.h): then what another
+ * gateway changed is taken over, and what was changed here since the last record stays.
  */
 #ifndef KEYS_ADOPT_H
 #define KEYS_ADOPT_H
@@ -41,12 +43,14 @@ struct adopt {
 	/* private */
 	struct arena *arena;
 	const struct vault_ops *ops; /* the vault itself may go while the ledger is at work */
+	bool shares; /* attributes are taken over as well */
 	struct vault_find find;
 	enum err found;
 	struct ledger_load load;
 	struct change change;
 	struct ledger_changes changes;
 	unsigned attempts;
+	struct timer pause;
 };
 
 /* Set what is in, zero the rest. */

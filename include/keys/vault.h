@@ -12,6 +12,7 @@
 #include "base/secret.h"
 #include "keys/object.h"
 
+struct share;
 struct vault;
 
 /* For providers that call over a network.  Zero: somebody waits, as long as the provider allows. */
@@ -139,12 +140,15 @@ struct vault_ops {
 	/* Where the object's record is, as lists show it; empty: not known. */
 	void (*record_id)(char id[UID_TEXT_LEN + 1], const struct object *o);
 	uint64_t (*sequence)(const struct object *o); /* of the object's record; 0: it has none */
+	/* The object as its own record says it is, in the arena.  ERR_INTEGRITY, ERR_NO_MEMORY, .... */
+	enum err (*recorded)(const struct object *o, struct arena *a, struct object **out);
 	void (*free)(struct vault *);
 };
 
 /* The first member of every provider's own struct. */
 struct vault {
 	const struct vault_ops *ops;
+	struct share *share; /* attributes are shared with other gateways; NULL: they stay here */
 };
 
 #endif

@@ -460,6 +460,11 @@ config_convert(struct config_converter *cv, const struct config_option *o, const
 		return parse_size(cv, o, s, member);
 	case TYPE_SECRET:
 		return parse_secret(cv, o, s, member);
+	case TYPE_SHARING:
+		if (strcmp(s, "local") != 0 && strcmp(s, "shared") != 0)
+			return wrong(cv, s, "is neither local nor shared; write one of them");
+		*(bool *)member = strcmp(s, "shared") == 0;
+		return true;
 	case TYPE_SWITCH:
 		return parse_switch(cv, s, member);
 	case TYPE_TEXT:
@@ -508,6 +513,7 @@ config_same(const struct config_option *o, const void *a, const void *b)
 	case TYPE_URL:
 		return same_text(*(const char *const *)x, *(const char *const *)y);
 	case TYPE_BOOL:
+	case TYPE_SHARING:
 	case TYPE_TLS_VERSION:
 		return *(const bool *)x == *(const bool *)y;
 	case TYPE_DATE:

@@ -31,6 +31,7 @@ enum config_type {
 	TYPE_PEM_FILES,	   /* list; directories are expanded */
 	TYPE_POWER_OF_TWO, /* size_t */
 	TYPE_SECRET,	   /* a path or a credential, or NULL when it is empty */
+	TYPE_SHARING,	   /* bool: shared */
 	TYPE_SIZE,	   /* size_t */
 	TYPE_SWITCH,	   /* enum config_switch */
 	TYPE_TEXT,	   /* NULL when it is empty */

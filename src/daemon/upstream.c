@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "keys/share.h"
 #include "keys/vault_kp.h"
 
 enum {
@@ -48,6 +49,7 @@ struct shared_vault {
 	struct connection *connection;
 	struct watch_tenant *watched; /* NULL when there is no watch */
 	struct cache_terms terms;
+	struct share *share; /* NULL when attributes stay here */
 };
 
 enum err
@@ -95,6 +97,8 @@ upstream_shut(struct upstream *u)
 
 		watch_remove(s->watched);
 		s->watched = NULL;
+		share_free(s->share);
+		s->share = NULL;
 		vault_kp_shut(s->vault);
 	}
 	LIST_FOREACH(it, &u->connections) {
@@ -146,8 +150,9 @@ put_settings(struct buf *b, const struct config_tenant *t)
 	put_text(b, c->profile_name);
 	put_text(b, c->ca_file);
 	put_text(b, c->proxy);
-	buf_printf(b, "%d %lld %lld %u %u", c->own_generator, (long long)c->call_timeout_ns,
-	    (long long)c->operation_timeout_ns, c->call_rate_max, c->calls_max);
+	buf_printf(b, "%d %d %lld %lld %u %u", c->attributes_shared, c->own_generator,
+	    (long long)c->call_timeout_ns, (long long)c->operation_timeout_ns, c->call_rate_max,
+	    c->calls_max);
 }
 
 static void
@@ -368,9 +373,23 @@ disconnect_vault(struct shared_vault *s)
 
 /* --- vaults --- */
 
+/* Changes of attributes are written behind, unless settings are only tested. */
+static enum err
+begin_share(struct upstream *u, struct shared_vault *s, const struct config_tenant *c)
+{
+	const struct share_params sp = {
+	    .loop = u->p.loop, .vault = s->vault, .ledger = u->p.ledger, .tenant = c->id};
+
+	if (!c->vault.keyprotect.attributes_shared || u->p.ledger == NULL)
+		return ERR_OK;
+	s->share = share_new(&sp);
+	return s->share != NULL ? ERR_OK : ERR_NO_MEMORY;
+}
+
 static void
 shared_free(struct shared_vault *s)
 {
+	share_free(s->share);
 	disconnect_vault(s);
 	if (s->vault != NULL)
 		s->vault->ops->free(s->vault);
@@ -401,6 +420,8 @@ upstream_vault(struct upstream *u, const struct config_tenant *c, struct vault *
 			e = make_vault(u, &c->vault.keyprotect, s, why);
 		if (e == ERR_OK)
 			e = connect_vault(u, s, c);
+		if (e == ERR_OK)
+			e = begin_share(u, s, c);
 		if (e != ERR_OK) {
 			shared_free(s);
 			return e;

@@ -14,6 +14,7 @@
 #include "changes.h"
 
 #include "base/log.h"
+#include "keys/share.h"
 
 static void vault_step(struct commit *c);
 static void undo_step(struct commit *c);
@@ -173,6 +174,15 @@ update_cache(struct commit *c)
 	}
 }
 
+/* Other gateways may not know yet what clients have set. */
+static void
+note_attributes(const struct commit *c)
+{
+	for (size_t i = 0; i < c->changes->count; i++)
+		if (!is_destroy(&c->changes->all[i]))
+			share_note(c->tenant->vault->share, c->changes->all[i].object->uid);
+}
+
 static void
 committed(struct wait *w, enum err e)
 {
@@ -181,6 +191,7 @@ committed(struct wait *w, enum err e)
 	if (e == ERR_OK) {
 		retire_old(c);
 		update_cache(c);
+		note_attributes(c);
 	}
 	if (e == ERR_OK || !is_definite(e) || !touches_vault(c->changes))
 		finish(c, e);

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Takes over what the vault has: find, load, merge, commit; from the load again on a conflict. */
+/*
+ * Takes over what the vault has: find, load, merge, commit; from the load again on a conflict.
+ * That is over in a moment, unless a successor is being stored here: so it is tried again for some
+ * time, except in the background, where it comes up again.
+ */
 #include "keys/adopt.h"
 
 #include <string.h>
 
+#include "attr_merge.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "keys/share.h"
 
-enum { ARENA_MAX = 4 * OBJECT_SIZE_MAX, ATTEMPTS_MAX = 5 };
+enum { ARENA_MAX = 18 * OBJECT_SIZE_MAX, ATTEMPTS_MAX = 14, PATIENCE_BACKGROUND = 4 };
+#define PAUSE_NS (10 * NS_PER_MS) /* doubled up to half a second: about five in all */
 
 static void load(struct adopt *a);
 static void commit(struct adopt *a, struct object *o, enum adopted adopted);
@@ -36,31 +43,39 @@ tell(const struct adopt *a)
 	    kv_text("uid", a->uid));
 }
 
-/* Two gateways have given one Name to two objects: the later one goes without. */
-static bool
-drop_names(struct object *o)
+static void
+on_pause(struct timer *t)
 {
-	bool any = false;
+	load(CONTAINER_OF(t, struct adopt, pause));
+}
 
-	for (size_t i = o->attrs_count; i > 0; i--)
-		if (strcmp(o->attrs[i - 1].name, "Name") == 0)
-			any |= object_attr_remove(o, "Name", o->attrs[i - 1].index);
-	return any;
+/* False when there is not time enough left. */
+static bool
+pause_after(struct adopt *a)
+{
+	int64_t ns = PAUSE_NS << (a->attempts < 6 ? a->attempts - 1 : 6);
+	int64_t when = clock_now() + (ns < NS_PER_S / 2 ? ns : NS_PER_S / 2);
+
+	return (a->terms.deadline == 0 || when < a->terms.deadline) &&
+	    timer_set(a->loop, &a->pause, when) == ERR_OK;
 }
 
 static void
 committed(struct wait *w, enum err e)
 {
 	struct adopt *a = CONTAINER_OF(w, struct adopt, changes.wait);
+	unsigned attempts = a->terms.background ? PATIENCE_BACKGROUND : ATTEMPTS_MAX;
 
-	if (e == ERR_NAME_TAKEN && drop_names(a->change.object)) {
+	if (e == ERR_NAME_TAKEN && a->adopted == ADOPT_NEW && attr_merge_drop_names(a->change.object)) {
 		commit(a, a->change.object, a->adopted);
 		return;
 	}
-	if (e == ERR_CONFLICT && ++a->attempts < ATTEMPTS_MAX) {
+	if (e == ERR_NAME_TAKEN && a->adopted == ADOPT_NEWER && attr_merge_drop_names(a->find.object)) {
 		load(a);
 		return;
 	}
+	if (e == ERR_CONFLICT && ++a->attempts < attempts && pause_after(a))
+		return;
 	if (e == ERR_OK)
 		tell(a);
 	finish(a, e == ERR_CONFLICT ? ERR_BUSY : e);
@@ -103,6 +118,37 @@ merge(struct object *o, const struct object *found)
 		o->date[DATE_ACTIVATION] = found->date[DATE_ACTIVATION];
 }
 
+/* Two gateways that changed one object at once: neither has seen the other's base. */
+static void
+merge_attributes(struct adopt *a, struct object *known, bool at_once)
+{
+	struct object *base = NULL;
+
+	if (!at_once && a->ops->recorded(known, a->arena, &base) != ERR_OK)
+		base = NULL;
+	attr_merge(known, a->arena, base, a->find.object);
+}
+
+/*
+ * Of two records with one sequence all gateways have to choose the same.  What was found by name
+ * was chosen so from all that are there; what a list shows may be either.
+ */
+static bool
+is_chosen(const struct adopt *a, const struct object *known)
+{
+	const struct object *found = a->find.object;
+	char was[UID_TEXT_LEN + 1], is[UID_TEXT_LEN + 1];
+
+	if (known->record_len == found->record_len &&
+	    memcmp(known->record, found->record, found->record_len) == 0)
+		return found->state > known->state;
+	if (a->record_id == NULL || found->state > known->state)
+		return true;
+	a->ops->record_id(was, known);
+	a->ops->record_id(is, found);
+	return was[0] == '\0' || (found->state == known->state && strcmp(is, was) < 0);
+}
+
 static void
 compare(struct adopt *a, struct object *known)
 {
@@ -119,12 +165,12 @@ compare(struct adopt *a, struct object *known)
 		finish(a, ERR_INTEGRITY);
 	} else if (is < was) {
 		finish(a, ERR_NO_OBJECT); /* what is gone has left older ones behind */
-	} else if (is == was && found->state <= known->state &&
-	    known->record_len == found->record_len &&
-	    memcmp(known->record, found->record, found->record_len) == 0) {
+	} else if (is == was && !is_chosen(a, known)) {
 		a->adopted = ADOPT_KNOWN;
 		finish(a, ERR_OK);
 	} else {
+		if (a->shares)
+			merge_attributes(a, known, is == was);
 		merge(known, found);
 		commit(a, known, ADOPT_NEWER);
 	}
@@ -161,6 +207,8 @@ found(struct wait *w, enum err e)
 	struct adopt *a = CONTAINER_OF(w, struct adopt, find.wait);
 
 	a->found = e;
+	if (e == ERR_OK)
+		share_note(a->vault->share, a->uid); /* what is merged may be news to the others */
 	if (e == ERR_OK || (e == ERR_NO_OBJECT && a->gone == GONE_DESTROYED))
 		load(a);
 	else
@@ -175,6 +223,7 @@ cancel(struct wait *w)
 	wait_cancel(&a->find.wait);
 	wait_cancel(&a->load.wait);
 	wait_cancel(&a->changes.wait);
+	timer_clear(a->loop, &a->pause);
 	secret_unref(a->find.key);
 	a->find.key = NULL;
 	arena_free(a->arena);
@@ -190,8 +239,10 @@ adopt_start(struct adopt *a)
 		return;
 	}
 	a->wait.cancel = cancel;
+	a->pause.fn = on_pause;
 	a->attempts = 0;
 	a->ops = a->vault->ops;
+	a->shares = a->vault->share != NULL;
 	a->find = (struct vault_find){
 	    .wait.done = found,
 	    .arena = a->arena,

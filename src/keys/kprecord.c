@@ -84,6 +84,20 @@ kprecord_take(struct object *o, struct arena *a, const char *id, const uint8_t *
 	return ERR_OK;
 }
 
+enum err
+kprecord_object(const struct object *o, struct arena *a, struct object **out)
+{
+	struct envelope_clear clear;
+	struct kprecord r;
+	struct unpack u;
+	enum err e = kprecord_read(&r, o);
+
+	if (e != ERR_OK)
+		return e;
+	unpack_init(&u, r.envelope, r.envelope_len);
+	return envelope_read_object(&u, a, &clear, out);
+}
+
 uint64_t
 kprecord_sequence(const struct object *o)
 {

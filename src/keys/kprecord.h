@@ -36,6 +36,8 @@ CHECKED enum err kprecord_make(struct object *o, struct arena *a, const struct b
 /* Sets the object's record to what Key Protect has under that id. */
 CHECKED enum err kprecord_take(struct object *o, struct arena *a, const char *id,
     const uint8_t *envelope, size_t len);
+/* The object as its record says, without its record and digest. */
+enum err kprecord_object(const struct object *o, struct arena *a, struct object **out);
 /* Of the object's record; 0: it has none, or none that can be read. */
 uint64_t kprecord_sequence(const struct object *o);
 /* Writes the id into a record that kprecord_make() made. */

@@ -71,13 +71,19 @@ opened(struct wait *w, enum err e)
 	kpop_end(&s->op, e);
 }
 
-/* The highest sequence first; of equals the more restrictive state. */
+/* The highest sequence first; of equals the more restrictive state, then the lower id. */
 static bool
 is_better(const struct found *a, const struct found *b)
 {
+	char id[UID_TEXT_LEN + 1], other[UID_TEXT_LEN + 1];
+
 	if (a->sequence != b->sequence)
 		return a->sequence > b->sequence;
-	return a->object->state > b->object->state;
+	if (a->object->state != b->object->state)
+		return a->object->state > b->object->state;
+	kprecord_id(id, a->object);
+	kprecord_id(other, b->object);
+	return strcmp(id, other) < 0;
 }
 
 static void

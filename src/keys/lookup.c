@@ -241,13 +241,15 @@ leave(struct wait *w)
 	list_remove(&w->link);
 }
 
+/* Who wants one record looked at does not join a flight that may have begun before that was there. */
 static struct flight *
 flight_of(struct lookups *ls, const struct lookup *w)
 {
 	LIST_FOREACH(it, &ls->flights) {
 		struct flight *f = CONTAINER_OF(it, struct flight, link);
 
-		if (strcmp(f->uid, w->uid) == 0 && strcmp(f->tenant, w->tenant) == 0)
+		if (strcmp(f->uid, w->uid) == 0 && strcmp(f->tenant, w->tenant) == 0 &&
+		    (w->record_id == NULL || strcmp(f->record_id, w->record_id) == 0))
 			return f;
 	}
 	return NULL;

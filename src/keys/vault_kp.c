@@ -449,6 +449,7 @@ vault_kp_new(struct vault **out, const struct vault_kp_params *p, const char **w
 	    .complaint = kp_complaint,
 	    .record_id = kprecord_id,
 	    .sequence = kprecord_sequence,
+	    .recorded = kprecord_object,
 	    .free = kp_free,
 	};
 	struct vault_kp *v;

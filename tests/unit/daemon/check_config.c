@@ -329,6 +329,8 @@ static const struct {
     {"tls { certificate = {\"s.pem\"} private-key = {\"credential:\"} }\n",
 	":1: option \"private-key\": \"credential:\" names no credential; credential:NAME, NAME "
 	"without a slash"},
+    {KEYPROTECT(KP_URL "attributes = both\n", KP_REST),
+	":3: option \"attributes\": \"both\" is neither local nor shared; write one of them"},
     {KEYPROTECT("url = \"http://k\"\n", KP_REST),
 	":2: option \"url\": \"http://k\" is no URL that can be used here; "
 	"https://HOST[:PORT][/PATH]"},
@@ -399,9 +401,13 @@ START_TEST(keyprotect)
 	ck_assert_ptr_nonnull(strstr(kp->ca_file, "/ca.pem"));
 	ck_assert_ptr_null(kp->proxy);
 	ck_assert_ptr_null(kp->profile_id);
+	ck_assert(!kp->attributes_shared);
 	ck_assert(!kp->own_generator);
 	ck_assert_int_eq(kp->call_timeout_ns, INT64_C(5000000000));
 	ck_assert_uint_eq(kp->call_rate_max, 50);
+	config_unref(c);
+	c = load_good(KEYPROTECT(KP_URL "attributes = shared\n", KP_REST));
+	ck_assert(c->tenants[0].vault.keyprotect.attributes_shared);
 	config_unref(c);
 }
 END_TEST

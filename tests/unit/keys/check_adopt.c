@@ -310,19 +310,53 @@ START_TEST(test_name_taken)
 }
 END_TEST
 
-/* A message is at work on the object: it is left alone. */
+/* What is due by then. */
+static void
+pass(int64_t ns)
+{
+	for (int64_t step = 20 * NS_PER_MS; ns > 0; ns -= step) {
+		clock_test_advance(step);
+		do
+			loop_turn(rig.loop, false);
+		while (store_pending(rig.store) > 0);
+		loop_turn(rig.loop, false);
+	}
+}
+
+/* A message is at work on the object: it is waited for, but not for ever. */
 START_TEST(test_locked)
 {
 	struct object *o = known(1, OBJECT_ACTIVE, NULL);
 	struct change change = {CHANGE_REPLACE, stored(o)};
 	struct ledger_changes c = {.changes = &change, .count = 1};
+	struct adopt a = {.loop = rig.loop, .vault = &fake.vault, .ledger = rig.ledger,
+	    .tenant = "a", .uid = o->uid};
+	struct outcome out;
 
+	if (_i == 1) /* whose waiter has less time than that */
+		a.terms.deadline = clock_now() + NS_PER_S;
+	a.terms.background = _i == 4; /* nobody waits: a later round meets it again */
 	ck_assert_int_eq(rig_prepare(&rig, &c), ERR_OK);
 	shown(o, 2, OBJECT_DEACTIVATED);
-	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, NULL), ERR_BUSY);
-	ck_assert_int_eq(rig_commit(&rig, &c), ERR_OK);
-	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, NULL), ERR_OK);
-	ck_assert_int_eq(stored(o)->state, OBJECT_DEACTIVATED);
+	rig_begin(&a.wait, &out);
+	adopt_start(&a);
+	pass(NS_PER_S - 100 * NS_PER_MS);
+	ck_assert_int_eq(out.done, _i == 1 || _i == 4);
+	if (_i == 2) {
+		ck_assert_int_eq(rig_commit(&rig, &c), ERR_OK);
+		pass(NS_PER_S);
+		ck_assert_int_eq(rig_end(&rig, &out), ERR_OK);
+	} else if (_i == 3) {
+		wait_cancel(&a.wait);
+	} else {
+		pass(5 * NS_PER_S);
+		ck_assert(out.done);
+		ck_assert_int_eq(out.e, ERR_BUSY);
+		ck_assert_int_eq(rig_commit(&rig, &c), ERR_OK);
+		ck_assert_int_eq(adopt(o, GONE_UNKNOWN, NULL), ERR_OK);
+	}
+	if (_i != 3)
+		ck_assert_int_eq(stored(o)->state, OBJECT_DEACTIVATED);
 }
 END_TEST
 
@@ -411,6 +445,28 @@ START_TEST(test_shared)
 	for (size_t i = 0; i < SHARERS; i++)
 		ck_assert_int_eq(outs[i].done, i != 0 && i != SHARERS / 2);
 	ck_assert_int_eq(stored(o)->state, OBJECT_ACTIVE);
+}
+END_TEST
+
+/* A flight under way may have looked before the record was there that a list shows now. */
+START_TEST(test_one_record_is_looked_at)
+{
+	struct object *o = shown(rig_object(&rig, "a", NULL), 1, OBJECT_ACTIVE);
+	struct lookup name = of(o->uid, NULL), record = of(o->uid, NULL);
+	struct outcome outs[2];
+
+	record.record_id = "11111111-2222-4333-8444-555555555555";
+	fake.holds = true;
+	rig_begin(&name.wait, &outs[0]);
+	lookup_start(lookups, &name);
+	fake.holds = false;
+	rig_begin(&record.wait, &outs[1]);
+	lookup_start(lookups, &record);
+	ck_assert_int_eq(rig_end(&rig, &outs[1]), ERR_OK);
+	ck_assert_uint_eq(fake.finds, 2);
+	ck_assert(!outs[0].done);
+	release();
+	ck_assert_int_eq(rig_end(&rig, &outs[0]), ERR_OK);
 }
 END_TEST
 
@@ -590,11 +646,12 @@ main(void)
 	tcase_add_test(t, test_gone);
 	tcase_add_test(t, test_compromised_and_gone);
 	tcase_add_test(t, test_name_taken);
-	tcase_add_test(t, test_locked);
+	tcase_add_loop_test(t, test_locked, 0, 5);
 	tcase_add_test(t, test_cancel);
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(l, setup_lookups, teardown_lookups);
 	tcase_add_test(l, test_shared);
+	tcase_add_test(l, test_one_record_is_looked_at);
 	tcase_add_test(l, test_absent_is_remembered);
 	tcase_add_test(l, test_rations);
 	tcase_add_test(l, test_many_strangers);

@@ -112,6 +112,29 @@ START_TEST(test_key_sources)
 }
 END_TEST
 
+/* What the object was when its record was made. */
+START_TEST(test_recorded)
+{
+	struct object *o = kprig_object(rig, 256), *was, cut;
+	const struct object_attr *at;
+
+	ck_assert_int_eq(rig->vault->ops->recorded(o, rig->arena, &was), ERR_NO_KEY_VALUE);
+	ck_assert_int_eq(
+	    object_attr_set(o, rig->arena, "x-a", 3, 2, (const uint8_t *)"v", 1), ERR_OK);
+	ck_assert_int_eq(kprig_make(rig, o, NULL), ERR_OK);
+	ck_assert_int_eq(kprig_store(rig, o), ERR_OK);
+	ck_assert(object_attr_remove(o, "x-a", 2));
+	ck_assert_int_eq(rig->vault->ops->recorded(o, rig->arena, &was), ERR_OK);
+	at = object_attr_get(was, "x-a", 2);
+	ck_assert(at != NULL && at->value_len == 1 && at->value[0] == 'v');
+	ck_assert_str_eq(was->uid, o->uid);
+	ck_assert_int_eq(was->state, o->state);
+	cut = *o;
+	for (cut.record_len = 1; cut.record_len < o->record_len; cut.record_len++)
+		ck_assert_int_ne(rig->vault->ops->recorded(&cut, rig->arena, &was), ERR_OK);
+}
+END_TEST
+
 START_TEST(test_store_again)
 {
 	struct object *o = stored_key();
@@ -775,6 +798,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_life);
 	tcase_add_test(t, test_key_sources);
+	tcase_add_test(t, test_recorded);
 	tcase_add_test(t, test_store_again);
 	tcase_add_test(t, test_too_large);
 	tcase_add_test(t, test_binding);

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writing attributes behind.  Objects that were noted wait until they are due; one at a time gets
+ * its successor.  A look through all objects goes first.
+ *
+ * Before that nobody can tell an attribute that was deleted here from one that another gateway
+ * wrote while attributes stayed here.  So the look takes from each object's record what is
+ * missing: rather is a deletion undone that a crash cut off than an attribute lost.
+ */
+#include "keys/share.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "attr_merge.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "succeed.h"
+
+enum {
+	NOTES_MAX = 4096,
+	FIND_ARENA_MAX = 16 * 1024 * 1024,
+	RECORD_ARENA_MAX = 2 * OBJECT_SIZE_MAX,
+	OBJECT_ARENA_MAX = 6 * OBJECT_SIZE_MAX,
+};
+#define PACE_NS (200 * NS_PER_MS)    /* between two successors */
+#define LOOK_PACE_NS (2 * NS_PER_MS) /* between two that needed none */
+#define RETRY_NS (30 * NS_PER_S)     /* after a failure */
+
+struct note {
+	struct list link;
+	char uid[UID_TEXT_LEN + 1];
+	int64_t first, due; /* clock_now() times */
+};
+
+struct share {
+	struct share_params p;
+	char tenant[TENANT_ID_MAX + 1];
+	struct list notes;
+	size_t notes_count;
+	struct timer timer;
+	int64_t not_before; /* after a failure, or a successor */
+	struct succeed *step;
+	char uid[UID_TEXT_LEN + 1]; /* of the step */
+	bool look_wanted;	    /* through all objects */
+	struct arena *arena;	    /* of a look under way */
+	struct ledger_find find;
+	size_t at;
+	struct arena *object_arena; /* of the object that is looked at */
+	struct ledger_load load;
+	struct object *recorded;
+	bool nameless; /* a Name in its record is another object's here */
+	struct change change;
+	struct ledger_changes changes;
+};
+
+static void plan(struct share *s);
+
+/* --- notes --- */
+
+static struct note *
+note_find(struct share *s, const char *uid)
+{
+	LIST_FOREACH(it, &s->notes) {
+		struct note *n = CONTAINER_OF(it, struct note, link);
+
+		if (strcmp(n->uid, uid) == 0)
+			return n;
+	}
+	return NULL;
+}
+
+static void
+note_drop(struct share *s, struct note *n)
+{
+	list_remove(&n->link);
+	s->notes_count--;
+	metric_add(METRIC_ATTRIBUTES_WAITING, -1);
+	alloc_free(n);
+}
+
+/* NULL when there is no room: then all objects are looked through. */
+static struct note *
+note_add(struct share *s, const char *uid)
+{
+	struct note *n = s->notes_count < NOTES_MAX ? alloc_zero(sizeof(*n)) : NULL;
+
+	if (n == NULL) {
+		s->look_wanted = true;
+		return NULL;
+	}
+	snprintf(n->uid, sizeof(n->uid), "%s", uid);
+	n->first = clock_now();
+	list_append(&s->notes, &n->link);
+	s->notes_count++;
+	metric_add(METRIC_ATTRIBUTES_WAITING, 1);
+	return n;
+}
+
+static struct note *
+note_next(struct share *s)
+{
+	struct note *next = NULL;
+
+	LIST_FOREACH(it, &s->notes) {
+		struct note *n = CONTAINER_OF(it, struct note, link);
+
+		if (next == NULL || n->due < next->due)
+			next = n;
+	}
+	return next;
+}
+
+void
+share_note(struct share *s, const char *uid)
+{
+	struct note *n = s != NULL ? note_find(s, uid) : NULL;
+	int64_t quiet = clock_now() + SHARE_QUIET_NS;
+
+	if (s == NULL)
+		return;
+	if (n == NULL)
+		n = note_add(s, uid);
+	if (n != NULL)
+		n->due = quiet < n->first + SHARE_LONGEST_NS ? quiet : n->first + SHARE_LONGEST_NS;
+	plan(s);
+}
+
+/* --- one object --- */
+
+/* Whether its attributes are others than those of its record.  Who cannot tell leaves it. */
+static bool
+is_due(const struct vault *v, const struct object *o, const struct vault_unwrap *u)
+{
+	struct arena *a = arena_new(RECORD_ARENA_MAX);
+	struct object *recorded;
+	bool due = false;
+
+	(void)u;
+	if (a != NULL && v->ops->recorded(o, a, &recorded) == ERR_OK)
+		due = attr_merge_is_due(o, recorded);
+	arena_free(a);
+	return due;
+}
+
+/* A record that cannot hold them is told of once: the next change may make it smaller. */
+static void
+object_done(void *arg, enum err e, bool made)
+{
+	struct share *s = arg;
+	struct note *n;
+
+	s->step = NULL;
+	s->not_before = clock_now() + (made ? PACE_NS : LOOK_PACE_NS);
+	if (made)
+		metric_inc(METRIC_ATTRIBUTES_SHARED_TOTAL);
+	if (e != ERR_OK && e != ERR_NO_OBJECT && e != ERR_TOO_MANY_ATTRIBUTES &&
+	    note_find(s, s->uid) == NULL) {
+		n = note_add(s, s->uid);
+		if (n != NULL) /* somebody else was at work on it, or something is wrong */
+			n->due = clock_now() + (e == ERR_CONFLICT ? SHARE_QUIET_NS : RETRY_NS);
+	}
+	if (succeed_is_general(e))
+		s->not_before = clock_now() + RETRY_NS;
+	plan(s);
+}
+
+static void
+start(struct share *s, const char *uid)
+{
+	struct succeed_params p = {
+	    .loop = s->p.loop,
+	    .vault = s->p.vault,
+	    .ledger = s->p.ledger,
+	    .tenant = s->tenant,
+	    .uid = s->uid,
+	    .wanted = is_due,
+	    .done = object_done,
+	    .arg = s,
+	};
+
+	snprintf(s->uid, sizeof(s->uid), "%s", uid);
+	s->step = succeed_start(&p);
+	if (s->step == NULL)
+		object_done(s, ERR_NO_MEMORY, false);
+}
+
+/* --- all objects --- */
+
+static void
+end_look(struct share *s)
+{
+	arena_free(s->arena);
+	s->arena = NULL;
+}
+
+static void
+listed(struct wait *w, enum err e)
+{
+	struct share *s = CONTAINER_OF(w, struct share, find.wait);
+
+	s->at = 0;
+	if (e != ERR_OK) {
+		end_look(s);
+		s->look_wanted = true;
+		s->not_before = clock_now() + RETRY_NS;
+	}
+	plan(s);
+}
+
+static void
+start_look(struct share *s)
+{
+	s->look_wanted = false;
+	s->arena = arena_new(FIND_ARENA_MAX);
+	if (s->arena == NULL) {
+		s->look_wanted = true;
+		s->not_before = clock_now() + RETRY_NS;
+		plan(s);
+		return;
+	}
+	s->find = (struct ledger_find){
+	    .wait.done = listed,
+	    .arena = s->arena,
+	    .tenant = s->tenant,
+	    .now = clock_wall(),
+	};
+	s->p.ledger->ops->find(s->p.ledger, &s->find);
+}
+
+static void
+end_object(struct share *s)
+{
+	arena_free(s->object_arena);
+	s->object_arena = NULL;
+}
+
+/* The object is looked at again, as it is then. */
+static void
+look_again(struct share *s, int64_t after_ns)
+{
+	end_object(s);
+	s->not_before = clock_now() + after_ns;
+	plan(s);
+}
+
+/* The object is known as far as it can be; it gets a successor if that is due. */
+static void
+look_on(struct share *s, bool due)
+{
+	const char *uid = s->find.uids[s->at++];
+
+	end_object(s);
+	s->nameless = false;
+	s->not_before = clock_now() + LOOK_PACE_NS;
+	if (due)
+		start(s, uid);
+	else
+		plan(s);
+}
+
+static void
+taken(struct wait *w, enum err e)
+{
+	struct share *s = CONTAINER_OF(w, struct share, changes.wait);
+
+	if (e == ERR_NAME_TAKEN && !s->nameless) {
+		s->nameless = true;
+		look_again(s, 0);
+	} else if (e == ERR_CONFLICT) {
+		look_again(s, PACE_NS);
+	} else if (e == ERR_OK || e == ERR_NO_OBJECT || e == ERR_NAME_TAKEN) {
+		look_on(s, e == ERR_OK && attr_merge_is_due(s->load.object, s->recorded));
+	} else {
+		look_again(s, RETRY_NS);
+	}
+}
+
+/* What the object's record says and the ledger does not. */
+static void
+take_missing(struct share *s)
+{
+	struct object *o = s->load.object;
+	size_t had = o->attrs_count;
+
+	if (s->nameless)
+		attr_merge_drop_names(s->recorded);
+	attr_merge(o, s->object_arena, NULL, s->recorded);
+	if (o->attrs_count == had) {
+		look_on(s, attr_merge_is_due(o, s->recorded));
+		return;
+	}
+	s->change = (struct change){CHANGE_UPDATE, o};
+	s->changes = (struct ledger_changes){
+	    .wait.done = taken, .changes = &s->change, .count = 1};
+	s->p.ledger->ops->commit(s->p.ledger, &s->changes);
+}
+
+static void
+loaded(struct wait *w, enum err e)
+{
+	struct share *s = CONTAINER_OF(w, struct share, load.wait);
+
+	if (e == ERR_OK && !object_is_destroyed(s->load.object) &&
+	    s->p.vault->ops->recorded(s->load.object, s->object_arena, &s->recorded) == ERR_OK)
+		take_missing(s);
+	else if (e == ERR_OK || e == ERR_NO_OBJECT)
+		look_on(s, false);
+	else
+		look_again(s, RETRY_NS);
+}
+
+/* The next of those that are looked through, or the end. */
+static void
+look(struct share *s)
+{
+	if (s->arena == NULL) {
+		start_look(s);
+		return;
+	}
+	if (s->at == s->find.uids_count) {
+		end_look(s);
+		plan(s);
+		return;
+	}
+	s->object_arena = arena_new(OBJECT_ARENA_MAX);
+	if (s->object_arena == NULL) {
+		look_again(s, RETRY_NS);
+		return;
+	}
+	s->load = (struct ledger_load){
+	    .wait.done = loaded,
+	    .arena = s->object_arena,
+	    .tenant = s->tenant,
+	    .uid = s->find.uids[s->at],
+	};
+	s->p.ledger->ops->load(s->p.ledger, &s->load);
+}
+
+/* --- the order of things --- */
+
+static bool
+looks(const struct share *s)
+{
+	return s->look_wanted || s->arena != NULL;
+}
+
+static void
+on_time(struct timer *t)
+{
+	struct share *s = CONTAINER_OF(t, struct share, timer);
+	struct note *n = note_next(s);
+	char uid[UID_TEXT_LEN + 1];
+
+	if (looks(s)) {
+		look(s);
+	} else if (n != NULL && n->due <= clock_now()) {
+		memcpy(uid, n->uid, sizeof(uid));
+		note_drop(s, n);
+		start(s, uid);
+	} else {
+		plan(s);
+	}
+}
+
+/* Sets the timer for what comes next; nothing is begun from here. */
+static void
+plan(struct share *s)
+{
+	struct note *n = note_next(s);
+	int64_t when = looks(s) ? clock_now() : n != NULL ? n->due : 0;
+
+	if (s->step != NULL || s->object_arena != NULL || wait_pending(&s->find.wait) ||
+	    (n == NULL && !looks(s)))
+		return;
+	if (when < s->not_before)
+		when = s->not_before;
+	if (timer_armed(&s->timer))
+		timer_move(s->p.loop, &s->timer, when);
+	else if (timer_set(s->p.loop, &s->timer, when) != ERR_OK)
+		LOG(LOG_ERROR, "share", "no memory for the timer", kv_text("tenant", s->tenant));
+}
+
+struct share *
+share_new(const struct share_params *p)
+{
+	struct share *s = alloc_zero(sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->p = *p;
+	snprintf(s->tenant, sizeof(s->tenant), "%s", p->tenant);
+	list_init(&s->notes);
+	s->timer.fn = on_time;
+	s->look_wanted = true;
+	s->not_before = clock_now() + SHARE_QUIET_NS;
+	p->vault->share = s;
+	plan(s);
+	return s;
+}
+
+void
+share_free(struct share *s)
+{
+	struct list *link;
+
+	if (s == NULL)
+		return;
+	s->p.vault->share = NULL;
+	if (s->step != NULL)
+		succeed_leave(s->step);
+	wait_cancel(&s->find.wait);
+	wait_cancel(&s->load.wait);
+	wait_cancel(&s->changes.wait);
+	end_object(s);
+	timer_clear(s->p.loop, &s->timer);
+	end_look(s);
+	while ((link = s->notes.next) != &s->notes)
+		note_drop(s, CONTAINER_OF(link, struct note, link));
+	alloc_free(s);
+}

@@ -1,0 +1,760 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attributes that are written behind, and taken over.  Two gateways are two tenants of one ledger
+ * here, over one instance whose records bear the object, as it was then, in the clear.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <check.h>
+
+#include "attr_merge.h"
+#include "base/clock.h"
+#include "base/metric.h"
+#include "keys/adopt.h"
+#include "keys/share.h"
+#include "rig.h"
+
+enum { RECORDS_MAX = 256, HEAD = UID_TEXT_LEN + 8, KEY_LEN = 32 };
+
+struct gateway {
+	struct vault vault;
+	const char *tenant;
+	struct share *share;
+};
+
+static struct rig rig;
+static struct gateway east, west;
+
+/* The instance. */
+static struct {
+	struct object *records[RECORDS_MAX]; /* as they are found */
+	bool gone[RECORDS_MAX];
+	size_t count;
+	unsigned stores, unwraps;
+	enum err store_fails;
+	bool loses_answer; /* of a store that was done */
+	void (*before_store)(void);
+} there;
+
+/* --- the vault --- */
+
+static uint64_t
+sequence_of(const struct object *o)
+{
+	uint64_t n = 0;
+
+	if (o->record_len > HEAD)
+		memcpy(&n, o->record + UID_TEXT_LEN, sizeof(n));
+	return n;
+}
+
+static void
+id_of(char id[UID_TEXT_LEN + 1], const struct object *o)
+{
+	id[0] = '\0';
+	if (o->record_len > HEAD)
+		memcpy(id, o->record, UID_TEXT_LEN);
+	id[UID_TEXT_LEN] = '\0';
+}
+
+static enum err
+recorded(const struct object *o, struct arena *a, struct object **out)
+{
+	struct unpack u;
+
+	if (o->record_len <= HEAD)
+		return ERR_INTEGRITY;
+	unpack_init(&u, o->record + HEAD, o->record_len - HEAD);
+	*out = object_unpack(&u, a);
+	return *out != NULL ? ERR_OK : ERR_INTEGRITY;
+}
+
+static void
+make_record(struct object *o, struct arena *a)
+{
+	static const uint8_t nowhere[UID_TEXT_LEN];
+	uint64_t sequence = sequence_of(o) + 1;
+	struct object bare = *o;
+	struct buf b;
+
+	bare.record = NULL;
+	bare.record_len = 0;
+	buf_init(&b, OBJECT_SIZE_MAX);
+	buf_put(&b, nowhere, sizeof(nowhere));
+	buf_put(&b, &sequence, sizeof(sequence));
+	object_pack(&b, &bare);
+	o->record = arena_copy(a, b.data, b.len);
+	o->record_len = b.len;
+	buf_fini(&b);
+}
+
+static void
+make(struct vault *v, struct vault_make *m)
+{
+	(void)v;
+	make_record(m->object, m->arena);
+	wait_finish_soon(rig.loop, &m->wait, ERR_OK);
+}
+
+static void
+unwrap(struct vault *v, struct vault_unwrap *u)
+{
+	(void)v;
+	there.unwraps++;
+	u->key = secret_new(KEY_LEN, SECRET_TRANSIENT);
+	wait_finish_soon(rig.loop, &u->wait, u->key != NULL ? ERR_OK : ERR_NO_SECURE_MEMORY);
+}
+
+static void
+put_record(const struct object *o)
+{
+	char id[UID_TEXT_LEN + 1];
+
+	snprintf(id, sizeof(id), "00000000-0000-4000-8000-%012zu", there.count);
+	memcpy((uint8_t *)o->record, id, UID_TEXT_LEN);
+	ck_assert_uint_lt(there.count, RECORDS_MAX);
+	there.records[there.count++] = object_copy(rig.arena, o);
+}
+
+static void
+store(struct vault *v, struct vault_change *c)
+{
+	enum err e = there.store_fails;
+
+	(void)v;
+	if (there.before_store != NULL)
+		there.before_store();
+	if (e == ERR_OK || there.loses_answer) {
+		put_record(c->object);
+		there.stores++;
+	}
+	wait_finish_soon(rig.loop, &c->wait, e);
+}
+
+static void
+retire(struct vault *v, struct vault_change *c)
+{
+	char id[UID_TEXT_LEN + 1], old[UID_TEXT_LEN + 1];
+
+	(void)v;
+	id_of(old, c->object);
+	for (size_t i = 0; i < there.count; i++) {
+		id_of(id, there.records[i]);
+		there.gone[i] |= strcmp(id, old) == 0;
+	}
+	wait_finish_soon(rig.loop, &c->wait, ERR_OK);
+}
+
+/* The named record, or the best of those that bear the uid. */
+static void
+find(struct vault *v, struct vault_find *f)
+{
+	const struct object *best = NULL;
+	char id[UID_TEXT_LEN + 1];
+
+	(void)v;
+	for (size_t i = 0; i < there.count; i++) {
+		const struct object *o = there.records[i];
+
+		id_of(id, o);
+		if (strcmp(o->uid, f->uid) == 0 && !there.gone[i] &&
+		    (f->record_id == NULL || strcmp(id, f->record_id) == 0) &&
+		    (best == NULL || sequence_of(o) > sequence_of(best)))
+			best = o;
+	}
+	if (best != NULL) {
+		f->object = object_copy(f->arena, best);
+		snprintf(f->object->tenant, sizeof(f->object->tenant), "%s", f->tenant);
+		f->object->revision = 0;
+	}
+	wait_finish_soon(rig.loop, &f->wait, best != NULL ? ERR_OK : ERR_NO_OBJECT);
+}
+
+static const struct vault_ops ops = {
+    .name = "shared",
+    .make = make,
+    .unwrap = unwrap,
+    .store = store,
+    .retire = retire,
+    .find = find,
+    .record_id = id_of,
+    .sequence = sequence_of,
+    .recorded = recorded,
+};
+
+/* --- gateways --- */
+
+static void
+begin(struct gateway *g)
+{
+	const struct share_params p = {rig.loop, &g->vault, rig.ledger, g->tenant};
+
+	g->share = share_new(&p);
+	ck_assert_ptr_nonnull(g->share);
+	ck_assert_ptr_eq(g->vault.share, g->share);
+}
+
+static void
+end(struct gateway *g)
+{
+	share_free(g->share);
+	g->share = NULL;
+}
+
+static void
+setup(void)
+{
+	clock_test_freeze(1760000000);
+	rig_init(&rig);
+	rig_start(&rig);
+	memset(&there, 0, sizeof(there));
+	east = (struct gateway){.vault.ops = &ops, .tenant = "east"};
+	west = (struct gateway){.vault.ops = &ops, .tenant = "west"};
+	begin(&east);
+	begin(&west);
+}
+
+static void
+teardown(void)
+{
+	end(&east);
+	end(&west);
+	ck_assert_int_eq(metric_get(METRIC_ATTRIBUTES_WAITING), 0);
+	rig_fini(&rig);
+}
+
+/* Turns until the storage child has nothing to answer and no step is under way. */
+static void
+settle(void)
+{
+	for (int quiet = 0; quiet < 3;) {
+		loop_turn(rig.loop, false);
+		quiet = store_pending(rig.store) == 0 ? quiet + 1 : 0;
+	}
+}
+
+static void
+pass(int64_t ns)
+{
+	for (int64_t step = 100 * NS_PER_MS; ns > 0; ns -= step) {
+		clock_test_advance(ns < step ? ns : step);
+		settle();
+	}
+}
+
+static struct object *
+load(const struct gateway *g, const char *uid)
+{
+	enum err e;
+	struct object *o = rig_load(&rig, g->tenant, uid, &e);
+
+	ck_assert_int_eq(e, ERR_OK);
+	return o;
+}
+
+static enum err
+adopt(struct gateway *g, const char *uid, const char *record_id)
+{
+	struct adopt a = {.loop = rig.loop,
+	    .vault = &g->vault,
+	    .ledger = rig.ledger,
+	    .tenant = g->tenant,
+	    .uid = uid,
+	    .record_id = record_id};
+	struct outcome out;
+
+	rig_begin(&a.wait, &out);
+	adopt_start(&a);
+	return rig_end(&rig, &out);
+}
+
+/* As the watch has it: every record that lists show. */
+static void
+watch(struct gateway *g, const char *uid)
+{
+	char id[UID_TEXT_LEN + 1];
+
+	for (size_t i = 0; i < there.count; i++) {
+		id_of(id, there.records[i]);
+		if (!there.gone[i])
+			(void)!adopt(g, uid, id);
+	}
+}
+
+static void
+commit(struct gateway *g, struct object *o, enum change_kind kind)
+{
+	struct change change = {kind, o};
+	struct ledger_changes c = {.changes = &change, .count = 1};
+
+	ck_assert_int_eq(rig_commit(&rig, &c), ERR_OK);
+	share_note(g->share, o->uid);
+}
+
+/* Of the first gateway, known to both. */
+static const char *
+new_object(const char *name)
+{
+	struct object *o = rig_object(&rig, east.tenant, name);
+
+	o->record = NULL;
+	o->record_len = 0;
+	make_record(o, rig.arena);
+	put_record(o);
+	commit(&east, o, CHANGE_ADOPT);
+	ck_assert_int_eq(adopt(&west, o->uid, NULL), ERR_OK);
+	pass(SHARE_QUIET_NS + NS_PER_S); /* both have looked: nothing is to be done */
+	ck_assert_uint_eq(there.stores, 0);
+	return o->uid;
+}
+
+/* value NULL: deletes it. */
+static void
+set(struct gateway *g, const char *uid, const char *name, const char *value)
+{
+	struct object *o = load(g, uid);
+
+	if (value == NULL)
+		ck_assert(object_attr_remove(o, name, 0));
+	else
+		ck_assert_int_eq(object_attr_set(o, rig.arena, name, strlen(name), 0,
+				     (const uint8_t *)value, strlen(value)),
+		    ERR_OK);
+	commit(g, o, CHANGE_UPDATE);
+}
+
+static bool
+has(const struct gateway *g, const char *uid, const char *name, const char *value)
+{
+	const struct object_attr *at = object_attr_get(load(g, uid), name, 0);
+
+	if (at == NULL || value == NULL)
+		return at == NULL && value == NULL;
+	return at->value_len == strlen(value) && memcmp(at->value, value, at->value_len) == 0;
+}
+
+static bool
+both_have(const char *uid, const char *name, const char *value)
+{
+	return has(&east, uid, name, value) && has(&west, uid, name, value);
+}
+
+/* --- writing behind --- */
+
+START_TEST(test_many_changes_make_one)
+{
+	const char *uid = new_object("vm");
+	int64_t shared = metric_get(METRIC_ATTRIBUTES_SHARED_TOTAL);
+	char value[16];
+
+	for (int i = 0; i < 100; i++) {
+		snprintf(value, sizeof(value), "v%d", i);
+		set(&east, uid, "x-a", value);
+		pass(NS_PER_S / 10);
+	}
+	ck_assert_uint_eq(there.stores, 0);
+	pass(SHARE_QUIET_NS - NS_PER_S / 5);
+	ck_assert_uint_eq(there.stores, 0);
+	pass(NS_PER_S / 5);
+	ck_assert_uint_eq(there.stores, 1);
+	ck_assert_uint_eq(sequence_of(load(&east, uid)), 2);
+	ck_assert(there.gone[0] && !there.gone[1]);
+	watch(&west, uid);
+	ck_assert(both_have(uid, "x-a", "v99"));
+	pass(10 * SHARE_LONGEST_NS);
+	ck_assert_uint_eq(there.stores, 1);
+	ck_assert_int_eq(metric_get(METRIC_ATTRIBUTES_SHARED_TOTAL), shared + 1);
+}
+END_TEST
+
+/* Changes that do not end: others see them once a minute. */
+START_TEST(test_longest)
+{
+	const char *uid = new_object(NULL);
+	char value[16];
+
+	for (int64_t i = 0; i < 4 * SHARE_LONGEST_NS / NS_PER_S; i++) {
+		snprintf(value, sizeof(value), "%d", (int)i);
+		set(&east, uid, "x-a", value);
+		pass(NS_PER_S);
+		if (i == SHARE_LONGEST_NS / NS_PER_S - 2)
+			ck_assert_uint_eq(there.stores, 0);
+	}
+	ck_assert_uint_ge(there.stores, 3);
+	ck_assert_uint_le(there.stores, 4);
+}
+END_TEST
+
+/* The first Get of a key changes one, and costs no record. */
+START_TEST(test_fresh)
+{
+	const char *uid = new_object(NULL);
+
+	set(&east, uid, "Fresh", "no");
+	pass(SHARE_LONGEST_NS);
+	ck_assert_uint_eq(there.stores, 0);
+	set(&east, uid, "x-a", "1");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	watch(&west, uid);
+	ck_assert(has(&west, uid, "Fresh", NULL) && has(&east, uid, "Fresh", "no"));
+	set(&west, uid, "x-b", "2");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	watch(&east, uid);
+	ck_assert(both_have(uid, "x-b", "2") && has(&east, uid, "Fresh", "no"));
+}
+END_TEST
+
+/* A change of something else, or back to what it was, costs nothing. */
+START_TEST(test_no_need)
+{
+	const char *uid = new_object(NULL);
+	struct object *o;
+
+	set(&east, uid, "x-a", "v");
+	pass(NS_PER_S);
+	set(&east, uid, "x-a", NULL);
+	o = load(&east, uid);
+	o->state = OBJECT_ACTIVE;
+	commit(&east, o, CHANGE_UPDATE);
+	pass(SHARE_LONGEST_NS);
+	ck_assert_uint_eq(there.stores, 0);
+	ck_assert_uint_eq(there.unwraps, 0);
+}
+END_TEST
+
+/* Nothing was written when the gateway died: what differs from the record tells. */
+START_TEST(test_after_a_start)
+{
+	const char *uid = new_object(NULL), *other = new_object("vm");
+
+	set(&east, uid, "x-a", "v");
+	set(&east, other, "x-b", "w");
+	pass(NS_PER_S);
+	end(&east);
+	rig_stop(&rig);
+	rig_start(&rig);
+	begin(&east);
+	end(&west);
+	begin(&west);
+	pass(2 * SHARE_QUIET_NS);
+	ck_assert_uint_eq(there.stores, 2);
+	watch(&west, uid);
+	watch(&west, other);
+	ck_assert(both_have(uid, "x-a", "v"));
+	ck_assert(both_have(other, "x-b", "w"));
+}
+END_TEST
+
+/* Its answer was lost, or it died before the commit: recovery takes over what was stored. */
+START_TEST(test_successor_in_doubt)
+{
+	const char *uid = new_object(NULL);
+	struct recover rec = {.wait = {.done = NULL}};
+
+	there.store_fails = ERR_VAULT_DOWN;
+	there.loses_answer = true;
+	set(&east, uid, "x-a", "v");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	ck_assert_uint_eq(there.stores, 1);
+	ck_assert_uint_eq(sequence_of(load(&east, uid)), 1);
+	there.store_fails = ERR_OK;
+	(void)rig_recover(&rig, &rec); /* the rig's vault has no successors: the intent alone goes */
+	ck_assert_int_eq(adopt(&east, uid, NULL), ERR_OK);
+	ck_assert_uint_eq(sequence_of(load(&east, uid)), 2);
+	watch(&west, uid);
+	ck_assert(both_have(uid, "x-a", "v"));
+	pass(2 * SHARE_LONGEST_NS);
+	ck_assert_uint_eq(there.stores, 1); /* nothing is left to be done */
+}
+END_TEST
+
+START_TEST(test_failures_are_tried_again)
+{
+	static const enum err errors[] = {ERR_VAULT_DOWN, ERR_VAULT_FULL, ERR_INTERNAL};
+	const char *uid = new_object(NULL);
+	struct recover rec = {.wait = {.done = NULL}};
+
+	there.store_fails = errors[_i];
+	set(&east, uid, "x-a", "v");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	ck_assert_uint_eq(there.stores, 0);
+	ck_assert_int_eq(metric_get(METRIC_ATTRIBUTES_WAITING), 1);
+	ck_assert_int_eq(rig_recover(&rig, &rec), ERR_OK);
+	there.store_fails = ERR_OK;
+	pass(SHARE_LONGEST_NS);
+	ck_assert_uint_eq(there.stores, 1);
+}
+END_TEST
+
+static struct change meanwhile;
+static struct ledger_changes changes_meanwhile;
+static struct outcome outcome_meanwhile;
+
+static void
+change_now(void)
+{
+	rig_begin(&changes_meanwhile.wait, &outcome_meanwhile);
+	rig.ledger->ops->commit(rig.ledger, &changes_meanwhile);
+	there.before_store = NULL;
+}
+
+/* While the successor is stored nobody else changes the object: a client's message comes again. */
+START_TEST(test_locked)
+{
+	const char *uid = new_object(NULL);
+
+	set(&east, uid, "x-a", "v");
+	meanwhile = (struct change){CHANGE_UPDATE, load(&east, uid)};
+	changes_meanwhile = (struct ledger_changes){.changes = &meanwhile, .count = 1};
+	there.before_store = change_now;
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	ck_assert_int_eq(rig_end(&rig, &outcome_meanwhile), ERR_CONFLICT);
+	ck_assert_uint_eq(there.stores, 1);
+	set(&east, uid, "x-a", "w");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	ck_assert_uint_eq(there.stores, 2);
+}
+END_TEST
+
+/* Somebody else is at work on it when it is due: it comes again soon. */
+START_TEST(test_at_work)
+{
+	const char *uid = new_object(NULL);
+	struct change change = {CHANGE_REPLACE, NULL};
+	struct ledger_changes c = {.changes = &change, .count = 1};
+
+	set(&east, uid, "x-a", "v");
+	change.object = load(&east, uid);
+	ck_assert_int_eq(rig_prepare(&rig, &c), ERR_OK);
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	ck_assert_uint_eq(there.stores, 0);
+	ck_assert_int_eq(rig_commit(&rig, &c), ERR_OK);
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	ck_assert_uint_eq(there.stores, 1);
+}
+END_TEST
+
+START_TEST(test_many_objects)
+{
+	enum { MANY = 20 };
+	const char *uids[MANY];
+	int64_t begun;
+
+	for (int i = 0; i < MANY; i++)
+		uids[i] = new_object(NULL);
+	for (int i = 0; i < MANY; i++)
+		set(&east, uids[i], "x-a", "v");
+	pass(SHARE_QUIET_NS - NS_PER_S / 5);
+	begun = clock_now();
+	while (there.stores < MANY)
+		pass(NS_PER_S / 10);
+	ck_assert_int_ge(clock_now() - begun, (MANY - 1) * NS_PER_S / 5); /* five a second */
+	ck_assert_int_eq(metric_get(METRIC_ATTRIBUTES_WAITING), 0);
+}
+END_TEST
+
+START_TEST(test_freed_in_the_middle)
+{
+	const char *uid = new_object(NULL);
+
+	set(&east, uid, "x-a", "v");
+	clock_test_advance(SHARE_QUIET_NS);
+	for (int i = 0; i < _i; i++)
+		loop_turn(rig.loop, false);
+	end(&east);
+	ck_assert_ptr_null(east.vault.share);
+	pass(SHARE_LONGEST_NS);
+	ck_assert_uint_le(there.stores, 1);
+}
+END_TEST
+
+/* --- two gateways --- */
+
+START_TEST(test_different_attributes)
+{
+	const char *uid = new_object("vm");
+
+	set(&east, uid, "x-a", "1");
+	pass(NS_PER_S);
+	set(&west, uid, "x-b", "2");
+	pass(SHARE_QUIET_NS - NS_PER_S / 2); /* the first wrote; the second has not */
+	ck_assert_uint_eq(there.stores, 1);
+	watch(&west, uid);
+	ck_assert(has(&west, uid, "x-a", "1") && has(&west, uid, "x-b", "2"));
+	pass(2 * SHARE_QUIET_NS);
+	ck_assert_uint_eq(there.stores, 2);
+	watch(&east, uid);
+	ck_assert(both_have(uid, "x-a", "1") && both_have(uid, "x-b", "2"));
+	pass(2 * SHARE_LONGEST_NS);
+	ck_assert_uint_eq(there.stores, 2);
+}
+END_TEST
+
+/* The same one at both: that which is written last stays, at both. */
+START_TEST(test_same_attribute)
+{
+	const char *uid = new_object(NULL);
+
+	set(&east, uid, "x-a", "1");
+	pass(NS_PER_S);
+	set(&west, uid, "x-a", "2");
+	pass(SHARE_QUIET_NS - NS_PER_S / 2);
+	watch(&west, uid);
+	ck_assert(has(&west, uid, "x-a", "2"));
+	pass(2 * SHARE_QUIET_NS);
+	watch(&east, uid);
+	ck_assert(both_have(uid, "x-a", "2"));
+	ck_assert_uint_eq(there.stores, 2);
+}
+END_TEST
+
+START_TEST(test_deleted)
+{
+	const char *uid = new_object(NULL);
+
+	set(&east, uid, "x-a", "1");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	watch(&west, uid);
+	set(&west, uid, "x-a", NULL);
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	watch(&east, uid);
+	ck_assert(both_have(uid, "x-a", NULL));
+	ck_assert_uint_eq(there.stores, 2);
+}
+END_TEST
+
+/* Both write at one moment, and neither has seen the other's: nothing is lost. */
+START_TEST(test_at_once)
+{
+	const char *uid = new_object(NULL);
+
+	set(&east, uid, "x-a", "1");
+	set(&west, uid, "x-b", "2");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	ck_assert_uint_eq(there.stores, 2);
+	ck_assert_uint_eq(sequence_of(load(&east, uid)), 2);
+	ck_assert_uint_eq(sequence_of(load(&west, uid)), 2);
+	for (int i = 0; i < 4; i++) {
+		watch(&east, uid);
+		watch(&west, uid);
+		pass(2 * SHARE_QUIET_NS);
+	}
+	ck_assert(both_have(uid, "x-a", "1") && both_have(uid, "x-b", "2"));
+	ck_assert_uint_eq(there.stores, 3);
+	ck_assert_uint_eq(sequence_of(load(&east, uid)), 3);
+	ck_assert_uint_eq(sequence_of(load(&west, uid)), 3);
+}
+END_TEST
+
+/* Two objects have one Name, each at its own gateway: no gateway takes the other's away. */
+START_TEST(test_names)
+{
+	const char *uid = new_object(NULL);
+	struct object *mine = rig_object(&rig, west.tenant, "vm");
+
+	make_record(mine, rig.arena);
+	put_record(mine);
+	commit(&west, mine, CHANGE_ADOPT);
+	set(&east, uid, "Name", "vm"); /* the same stored form is not needed for this */
+	set(&east, uid, "x-a", "1");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	watch(&west, uid);
+	set(&west, uid, "x-b", "2");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	watch(&east, uid);
+	ck_assert(has(&east, uid, "Name", "vm"));
+	ck_assert(both_have(uid, "x-a", "1") && both_have(uid, "x-b", "2"));
+	ck_assert_ptr_nonnull(object_attr_get(load(&west, mine->uid), "Name", 0));
+}
+END_TEST
+
+/* Where attributes are local, they stay as they are, whatever another gateway writes. */
+START_TEST(test_local)
+{
+	const char *uid = new_object(NULL);
+
+	end(&west);
+	share_note(west.vault.share, uid);
+	set(&east, uid, "x-a", "1");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	watch(&west, uid);
+	ck_assert_uint_eq(sequence_of(load(&west, uid)), 2);
+	ck_assert(has(&west, uid, "x-a", NULL) && has(&east, uid, "x-a", "1"));
+}
+END_TEST
+
+/* The others have shared theirs for a while when this one begins: nothing of theirs is deleted. */
+START_TEST(test_begins_later)
+{
+	const char *uid = new_object(NULL);
+	struct object *mine = rig_object(&rig, west.tenant, "vm");
+	const struct object_attr *name = object_attr_get(mine, "Name", 0);
+	struct object *theirs;
+
+	end(&west);
+	make_record(mine, rig.arena);
+	put_record(mine);
+	commit(&west, mine, CHANGE_ADOPT);
+	if (_i == 1) { /* and have given a Name that is another object's here */
+		theirs = load(&east, uid);
+		ck_assert_int_eq(object_attr_set(theirs, rig.arena, "Name", 4, 0, name->value,
+				     name->value_len),
+		    ERR_OK);
+		commit(&east, theirs, CHANGE_UPDATE);
+	}
+	set(&east, uid, "x-a", "1");
+	set(&west, uid, "x-b", "2");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	watch(&west, uid);
+	ck_assert(has(&west, uid, "x-a", NULL));
+	ck_assert_uint_eq(there.stores, 1);
+	begin(&west);
+	pass(2 * SHARE_QUIET_NS);
+	ck_assert_uint_eq(there.stores, 2);
+	watch(&east, uid);
+	ck_assert(both_have(uid, "x-a", "1") && both_have(uid, "x-b", "2"));
+	ck_assert_int_eq(object_attr_get(load(&east, uid), "Name", 0) != NULL, _i == 1);
+	ck_assert_ptr_null(object_attr_get(load(&west, uid), "Name", 0));
+	pass(2 * SHARE_LONGEST_NS);
+	ck_assert_uint_eq(there.stores, 2 + (unsigned)_i); /* the Name is written once more */
+	watch(&west, uid);
+	pass(2 * SHARE_LONGEST_NS);
+	ck_assert_uint_eq(there.stores, 2 + (unsigned)_i);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("share");
+	TCase *t = tcase_create("share");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_set_timeout(t, 120);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_many_changes_make_one);
+	tcase_add_test(t, test_longest);
+	tcase_add_test(t, test_fresh);
+	tcase_add_test(t, test_no_need);
+	tcase_add_test(t, test_after_a_start);
+	tcase_add_test(t, test_successor_in_doubt);
+	tcase_add_loop_test(t, test_failures_are_tried_again, 0, 3);
+	tcase_add_test(t, test_locked);
+	tcase_add_test(t, test_at_work);
+	tcase_add_test(t, test_many_objects);
+	tcase_add_loop_test(t, test_freed_in_the_middle, 0, 12);
+	tcase_add_test(t, test_different_attributes);
+	tcase_add_test(t, test_same_attribute);
+	tcase_add_test(t, test_deleted);
+	tcase_add_test(t, test_at_once);
+	tcase_add_test(t, test_names);
+	tcase_add_test(t, test_local);
+	tcase_add_loop_test(t, test_begins_later, 0, 2);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
