@@ -93,6 +93,8 @@ struct vault_find {
 	const char *tenant, *uid; /* in */
 	const char *record_id;	/* in: where a list shows it, or NULL */
 	bool expected;		/* in: something may be on its way */
+	bool last_words;	/* in: if there is nothing, say whether something may come back */
+	bool withdrawn; /* out, with ERR_NO_OBJECT: what was there last was deleted by somebody else */
 	struct object *object;	/* out: as that record says, with its record and digest */
 	struct secret *key;	/* out: one reference, the caller's */
 	struct vault_terms terms; /* in */

@@ -187,7 +187,8 @@ loaded(struct wait *w, enum err e)
 		commit(a, a->find.object, ADOPT_NEW);
 	else if (a->found == ERR_OK)
 		compare(a, a->load.object);
-	else if (e == ERR_OK && a->gone == GONE_DESTROYED && !object_is_destroyed(a->load.object))
+	else if (e == ERR_OK && a->gone == GONE_DESTROYED && !a->find.withdrawn &&
+	    !object_is_destroyed(a->load.object))
 		commit_destroyed(a, a->load.object);
 	else
 		finish(a, ERR_NO_OBJECT);
@@ -250,6 +251,7 @@ adopt_start(struct adopt *a)
 	    .uid = a->uid,
 	    .record_id = a->record_id,
 	    .expected = a->gone == GONE_LATELY,
+	    .last_words = a->gone == GONE_DESTROYED,
 	    .terms = a->terms,
 	};
 	a->ops->find(a->vault, &a->find);

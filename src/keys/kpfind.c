@@ -52,6 +52,18 @@ satisfied(const struct kpfind *f)
 	return known(f, &want);
 }
 
+/* Of two that were made in the same second, the one that may come back counts. */
+static void
+note_gone(struct kpfind *f, const struct kp_key *k)
+{
+	int order = strcmp(k->created, f->last_gone);
+
+	if (order < 0 || (order == 0 && f->withdrawn))
+		return;
+	f->withdrawn = !kp_key_is_destroyed(k);
+	snprintf(f->last_gone, sizeof(f->last_gone), "%s", k->created);
+}
+
 /* Key Protect compares names without regard to case; we do not. */
 static void
 take(void *arg, const struct kp_key *k)
@@ -59,8 +71,13 @@ take(void *arg, const struct kp_key *k)
 	struct kpfind *f = arg;
 	size_t at = f->count;
 
-	if (strcmp(k->name, f->name) != 0 || kp_key_is_gone(k) || known(f, k) ||
-	    f->count == KPFIND_MAX)
+	if (strcmp(k->name, f->name) != 0)
+		return;
+	if (kp_key_is_gone(k)) {
+		note_gone(f, k);
+		return;
+	}
+	if (known(f, k) || f->count == KPFIND_MAX)
 		return;
 	for (; at > 0 && (strcmp(f->found[at - 1].created, k->created) > 0 ||
 			     (strcmp(f->found[at - 1].created, k->created) == 0 &&
@@ -118,17 +135,19 @@ looked(struct wait *w, enum err e)
 static void
 put_path(struct kpfind *f)
 {
+	const char *states = f->deleted_too ? "&state=0,1,2,3,5" : "";
 	char text[128], since[25];
 	int64_t from = f->made_ms > CLOCKS_DIFFER_MS ? f->made_ms - CLOCKS_DIFFER_MS : 0;
 
 	buf_reset(&f->path);
 	if (!f->by_date) {
-		buf_printf(&f->path, "/keys?extractable=true&limit=%d&search=", SEARCH_LIMIT);
+		buf_printf(&f->path, "/keys?extractable=true&limit=%d%s&search=", SEARCH_LIMIT,
+		    states);
 		snprintf(text, sizeof(text), "exact:name:%s", f->name);
 	} else {
 		buf_printf(&f->path,
-		    "/keys?extractable=true&limit=%d&offset=%u&sort=creationDate&filter=", PAGE,
-		    f->page * (PAGE - OVERLAP));
+		    "/keys?extractable=true&limit=%d%s&offset=%u&sort=creationDate&filter=", PAGE,
+		    states, f->page * (PAGE - OVERLAP));
 		text_time(since, from);
 		snprintf(text, sizeof(text), "creationDate=gte:\"%.19sZ\"", since);
 	}
@@ -164,6 +183,8 @@ kpfind_start(struct kplink *l, struct kpfind *f)
 {
 	f->link = l;
 	f->count = 0;
+	f->withdrawn = false;
+	f->last_gone[0] = '\0';
 	f->by_date = false;
 	f->page = 0;
 	f->pause.fn = on_pause;

@@ -20,15 +20,18 @@ struct kpfind {
 	bool background;
 	int64_t deadline;
 	int64_t look_until; /* while what is looked for is not there, look again up to then */
+	bool deleted_too;   /* look at what was deleted as well, for `withdrawn` */
 
 	/* out: those that are there, oldest first */
 	struct kp_key found[KPFIND_MAX];
 	size_t count;
+	bool withdrawn; /* of those that were deleted, the last one made was not by who made it */
 
 	/* private */
 	struct kplink *link;
 	struct kpcall call;
 	struct timer pause;
+	char last_gone[KP_DATE_MAX + 1]; /* when that one was made */
 	struct buf path;
 	bool by_date;
 	unsigned page;

@@ -24,6 +24,7 @@ struct seek_op {
 	struct found all[KPFIND_MAX];
 	size_t count;
 	bool doubtful; /* one did not open */
+	bool vanished; /* one was deleted since it was listed: by whom is not known */
 };
 
 static const struct kpop_type seek_type = {
@@ -94,6 +95,7 @@ open_best(struct seek_op *s)
 	enum err e;
 
 	if (s->count == 0) {
+		s->find->withdrawn = s->op.find.withdrawn || s->vanished;
 		kpop_end(&s->op, s->doubtful ? ERR_INTEGRITY : ERR_NO_OBJECT);
 		return;
 	}
@@ -160,10 +162,14 @@ was_read(struct wait *w, enum err e)
 	size_t rows = 0;
 
 	if (e == ERR_OK && kp_read_keys(b->data, b->len, kp_keep_key, &k, &rows) == ERR_OK &&
-	    rows == 1 && !kp_key_is_gone(&k) && strcmp(k.name, s->op.name) == 0)
-		e = take_record(s, k.id);
-	else if (e == ERR_NO_OBJECT)
-		e = ERR_OK; /* deleted since it was listed */
+	    rows == 1 && strcmp(k.name, s->op.name) == 0) {
+		s->vanished |= kp_key_is_gone(&k);
+		if (!kp_key_is_gone(&k))
+			e = take_record(s, k.id);
+	} else if (e == ERR_NO_OBJECT) {
+		s->vanished = true;
+		e = ERR_OK;
+	}
 	if (e != ERR_OK) {
 		kpop_end(&s->op, e);
 		return;
@@ -204,6 +210,7 @@ kpseek_find(struct vault *vault, struct vault_find *find)
 	s->find = find;
 	find->op = s;
 	find->wait.cancel = seek_cancel;
+	s->op.find.deleted_too = find->last_words;
 	if (find->record_id == NULL) {
 		kpop_find(&s->op,
 		    find->expected ? clock_now() + KPOP_LAG_NS : kpop_lag_until(&s->op), looked);

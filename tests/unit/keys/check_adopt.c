@@ -19,6 +19,7 @@ static struct {
 	struct object *found; /* when that is ERR_OK */
 	unsigned finds;
 	bool expected, background, holds; /* holds: find ends only by release() */
+	bool last_words, withdrawn;
 	unsigned held_count;
 	struct vault_find *held[2 * AT_ONCE];
 } fake;
@@ -32,6 +33,7 @@ answer(struct vault_find *f)
 		f->object = object_copy(f->arena, fake.found);
 		f->key = NULL;
 	}
+	f->withdrawn = fake.withdrawn;
 	wait_finish_soon(rig.loop, &f->wait, fake.e);
 }
 
@@ -50,6 +52,7 @@ fake_find(struct vault *v, struct vault_find *f)
 	fake.finds++;
 	fake.expected = f->expected;
 	fake.background = f->terms.background;
+	fake.last_words = f->last_words;
 	if (!fake.holds) {
 		answer(f);
 		return;
@@ -283,6 +286,24 @@ START_TEST(test_gone)
 	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, &how), ERR_OK);
 	ck_assert_int_eq(how, ADOPT_KNOWN);
 	ck_assert_int_eq(stored(o)->state, OBJECT_DESTROYED);
+}
+END_TEST
+
+/* Its successor was deleted by somebody else, who may bring it back: so it is not Destroyed. */
+START_TEST(test_withdrawn)
+{
+	struct object *o = known(1, OBJECT_ACTIVE, NULL);
+	enum adopted how;
+
+	fake.e = ERR_NO_OBJECT;
+	fake.withdrawn = true;
+	ck_assert_int_eq(adopt(o, GONE_DESTROYED, NULL), ERR_NO_OBJECT);
+	ck_assert(fake.last_words);
+	ck_assert_int_eq(stored(o)->state, OBJECT_ACTIVE);
+	shown(o, 2, OBJECT_DEACTIVATED);
+	ck_assert_int_eq(adopt(o, GONE_DESTROYED, &how), ERR_OK);
+	ck_assert_int_eq(how, ADOPT_NEWER);
+	ck_assert_int_eq(stored(o)->state, OBJECT_DEACTIVATED);
 }
 END_TEST
 
@@ -644,6 +665,7 @@ main(void)
 	tcase_add_test(t, test_lower_sequence);
 	tcase_add_test(t, test_another_key);
 	tcase_add_test(t, test_gone);
+	tcase_add_test(t, test_withdrawn);
 	tcase_add_test(t, test_compromised_and_gone);
 	tcase_add_test(t, test_name_taken);
 	tcase_add_loop_test(t, test_locked, 0, 5);

@@ -603,6 +603,65 @@ START_TEST(test_destroy_by_name)
 }
 END_TEST
 
+/* --- finding --- */
+
+static enum err
+find_last_words(const struct object *o, bool *withdrawn)
+{
+	struct kpjob j = {false};
+	struct vault_find f = {.wait = {.done = kpjob_done, .owner = &j},
+	    .arena = rig->arena,
+	    .tenant = o->tenant,
+	    .uid = o->uid,
+	    .last_words = true};
+
+	rig->vault->ops->find(rig->vault, &f);
+	kprig_run(rig, &j);
+	*withdrawn = f.withdrawn;
+	secret_unref(f.key);
+	return j.e;
+}
+
+/* With nothing left, the record that was made last says whether anything may come back. */
+START_TEST(test_last_words)
+{
+	static const struct {
+		const char *first, *second;
+		bool at_once, withdrawn;
+	} deletions[] = {
+	    {"us", "us", false, false},	     /* destroyed */
+	    {"us", "customer", false, true}, /* retired, then its successor was deleted */
+	    {"customer", "us", false, false},
+	    {"customer", "customer", false, true},
+	    {"us", "customer", true, true}, /* in one second: no key is given up for that */
+	    {"customer", "us", true, true},
+	};
+	struct object *o = stored_key();
+	bool withdrawn;
+
+	rig->too_broad = _i != 0;
+	rig->keys[1] = rig->keys[0];
+	rig->keys_count = 2;
+	rig->keys[1].id[35] = 'f';
+	rig->keys[0].state = rig->keys[1].state = 5;
+	clock_test_advance(10 * NS_PER_S);
+	for (size_t i = 0; i < sizeof(deletions) / sizeof(*deletions); i++) {
+		rig->keys[0].deleted_by = deletions[i].first;
+		rig->keys[1].deleted_by = deletions[i].second;
+		strcpy(rig->keys[1].created,
+		    deletions[i].at_once ? rig->keys[0].created : "2025-10-09T09:00:00Z");
+		ck_assert_int_eq(find_last_words(o, &withdrawn), ERR_NO_OBJECT);
+		ck_assert_int_eq(withdrawn, deletions[i].withdrawn);
+	}
+	rig->keys[1].state = 1; /* as a list shows it, but then it is gone: nobody knows whose doing */
+	rig->fault = (struct spoiled){
+	    "GET", "/keys/", 1, SPOIL_STATUS, 410, NULL, KP_BODY("KEY_DELETED_ERR")};
+	ck_assert_int_eq(find_last_words(o, &withdrawn), ERR_NO_OBJECT);
+	ck_assert(withdrawn);
+	ck_assert_int_eq(find_last_words(o, &withdrawn), ERR_OK);
+}
+END_TEST
+
 /* --- how many, how fast --- */
 
 enum { MANY = 40 };
@@ -817,6 +876,7 @@ main(void)
 	tcase_add_test(t, test_destroy_writer);
 	tcase_add_loop_test(t, test_faults_destroy, 0, 10);
 	tcase_add_loop_test(t, test_destroy_by_name, 0, 2);
+	tcase_add_loop_test(t, test_last_words, 0, 2);
 	tcase_add_test(t, test_many);
 	tcase_add_test(t, test_interactive_first);
 	tcase_add_test(t, test_deadline);

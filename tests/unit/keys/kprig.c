@@ -166,9 +166,10 @@ put_key(char *text, size_t size, const struct fake_key *k)
 	size_t at = strlen(text);
 
 	snprintf(text + at, size - at,
-	    "%s{\"id\":\"%s\",\"name\":\"%s\",\"state\":%d,\"creationDate\":\"%s\",\"deleted\":%s}",
+	    "%s{\"id\":\"%s\",\"name\":\"%s\",\"state\":%d,\"creationDate\":\"%s\",\"deleted\":%s,"
+	    "\"createdBy\":\"us\",\"deletedBy\":\"%s\"}",
 	    text[at - 1] == '[' ? "" : ",", k->id, k->name, k->state, k->created,
-	    k->state == 5 ? "true" : "false");
+	    k->state == 5 ? "true" : "false", k->deleted_by != NULL ? k->deleted_by : "");
 }
 
 static void
@@ -176,6 +177,7 @@ do_list(struct kprig *r, const struct httpd_request *q)
 {
 	const char *name = strstr(q->path, "search=exact%3Aname%3A");
 	bool deleted = strstr(q->path, "&filter=deletionDate%3Dgte%3A%22") != NULL;
+	bool all = strstr(q->path, "&state=0,1,2,3,5&") != NULL;
 	char text[4096] = "{\"metadata\":{},\"resources\":[";
 	unsigned shown = 0;
 
@@ -190,7 +192,7 @@ do_list(struct kprig *r, const struct httpd_request *q)
 		r->lag--;
 	} else {
 		for (unsigned i = 0; i < r->keys_count; i++)
-			if ((r->keys[i].state == 5) == deleted &&
+			if ((all || (r->keys[i].state == 5) == deleted) &&
 			    (name == NULL || strcasecmp(r->keys[i].name, name + 22) == 0)) {
 				put_key(text, sizeof(text), &r->keys[i]);
 				shown++;

@@ -31,6 +31,7 @@ struct spoiled {
 
 struct fake_key {
 	char id[40], name[100], payload[12000], created[32];
+	const char *deleted_by; /* who made it is "us" */
 	int state;
 };
 enum { FAKE_KEYS_MAX = 64 };
