@@ -2,10 +2,11 @@
 /*
  * Brings the ledger up to what a shared vault has of one object, which another gateway may have
  * made, replaced or destroyed.  A record of a higher sequence than the ledger knows is taken over,
- * a lower one never; states only ever become more restrictive.  What is Destroyed stays so, and an
- * object is not while the record that was made last was deleted by somebody else, who may bring it
- * back.  Attributes stay as they are here, unless they are shared (keys/share.h): then what another
- * gateway changed is taken over, and what was changed here since the last record stays.
+ * a lower one never; states only ever become more restrictive, whichever record says so.  What is
+ * Destroyed stays so, and an object is not while the record that was made last was deleted by
+ * somebody else, who may bring it back.  Attributes stay as they are here, unless they are shared
+ * (keys/share.h): then what another gateway changed is taken over, and what was changed here since
+ * the last record stays.
  */
 #ifndef KEYS_ADOPT_H
 #define KEYS_ADOPT_H

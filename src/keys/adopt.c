@@ -99,12 +99,17 @@ commit_destroyed(struct adopt *a, struct object *o)
 	commit(a, o, ADOPT_DESTROYED);
 }
 
-/* The record, and how the object was revoked if that is more than the ledger knows. */
+/*
+ * The record unless it is an older one, and how the object was revoked if that is more than the
+ * ledger knows: also by an older record, since two gateways may have made successors at once.
+ */
 static void
-merge(struct object *o, const struct object *found)
+merge(struct object *o, const struct object *found, bool older)
 {
-	o->record = found->record;
-	o->record_len = found->record_len;
+	if (!older) {
+		o->record = found->record;
+		o->record_len = found->record_len;
+	}
 	if (found->state <= o->state)
 		return;
 	o->state = found->state;
@@ -163,15 +168,15 @@ compare(struct adopt *a, struct object *known)
 		LOG(LOG_ERROR, "adopt", "another record of an object holds another key",
 		    kv_text("tenant", a->tenant), kv_text("uid", a->uid));
 		finish(a, ERR_INTEGRITY);
-	} else if (is < was) {
+	} else if (is < was && found->state <= known->state) {
 		finish(a, ERR_NO_OBJECT); /* what is gone has left older ones behind */
 	} else if (is == was && !is_chosen(a, known)) {
 		a->adopted = ADOPT_KNOWN;
 		finish(a, ERR_OK);
 	} else {
-		if (a->shares)
+		if (a->shares && is >= was)
 			merge_attributes(a, known, is == was);
-		merge(known, found);
+		merge(known, found, is < was);
 		commit(a, known, ADOPT_NEWER);
 	}
 }

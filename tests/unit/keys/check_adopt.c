@@ -240,6 +240,22 @@ START_TEST(test_lower_sequence)
 }
 END_TEST
 
+/* Two gateways made successors at once: the revocation of the one that lost counts all the same. */
+START_TEST(test_lower_sequence_revoked)
+{
+	struct object *o = known(3, OBJECT_DEACTIVATED, NULL);
+	enum adopted how;
+
+	shown(o, 2, OBJECT_COMPROMISED)->revocation_code = 2;
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, &how), ERR_OK);
+	ck_assert_int_eq(how, ADOPT_NEWER);
+	ck_assert_uint_eq(fake_sequence(stored(o)), 3);
+	ck_assert_int_eq(stored(o)->state, OBJECT_COMPROMISED);
+	ck_assert_uint_eq(stored(o)->revocation_code, 2);
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, NULL), ERR_NO_OBJECT);
+}
+END_TEST
+
 START_TEST(test_another_key)
 {
 	struct object *o = known(1, OBJECT_ACTIVE, NULL);
@@ -663,6 +679,7 @@ main(void)
 	tcase_add_test(t, test_newer);
 	tcase_add_test(t, test_equal_sequence);
 	tcase_add_test(t, test_lower_sequence);
+	tcase_add_test(t, test_lower_sequence_revoked);
 	tcase_add_test(t, test_another_key);
 	tcase_add_test(t, test_gone);
 	tcase_add_test(t, test_withdrawn);
