@@ -53,11 +53,13 @@ CHECKED enum err changes_replace(struct changes *c, struct object *o, const stru
 struct commit {
 	struct wait wait;
 	struct stamp began; /* in: before anything of the message was done */
+	int64_t deadline;   /* in: clock_now() time, for calls to the vault; 0: none */
 	/* private */
 	struct tenant *tenant;
 	struct changes *changes;
 	struct loop *loop;
 	size_t at;	/* the change whose record is being stored or destroyed */
+	bool destroyed_any;
 	enum err error; /* why it is being undone */
 	struct ledger_changes ledger;
 	struct vault_change vault;

@@ -6,6 +6,7 @@
  *   otherwise:                  ledger prepare -> vault stores -> vault destroys -> ledger commit
  *                               -> vault retires what was replaced, with nobody waiting for it
  *
+ * The vault has as long as the request.
  * prepare locks all that the message changes, so that no other message makes the last step fail.
  * What fails before a record was destroyed is undone here.  What may have happened or not (an
  * answer was lost) is left to its intents: recovery looks at the vault and settles them.  So is what
@@ -201,24 +202,35 @@ committed(struct wait *w, enum err e)
 		finish(c, e == ERR_CONFLICT ? ERR_BUSY : e); /* a record is gone: recovery ends it */
 }
 
+/* Refused, and nothing was destroyed: then all is as it was, and nothing is in doubt. */
 static void
 destroyed(struct wait *w, enum err e)
 {
 	struct commit *c = CONTAINER_OF(w, struct commit, vault.wait);
 
+	if (e == ERR_DENIED && !c->destroyed_any) {
+		undo(c, e);
+		return;
+	}
 	if (e != ERR_OK) {
 		finish(c, e);
 		return;
 	}
+	c->destroyed_any = true;
 	c->at++;
 	vault_step(c);
 }
 
+/* With no time left whoever asked is told at once, and what became of it is found out later. */
 static void
 stored(struct wait *w, enum err e)
 {
 	struct commit *c = CONTAINER_OF(w, struct commit, vault.wait);
 
+	if (e == ERR_DEADLINE) {
+		finish(c, e);
+		return;
+	}
 	if (e != ERR_OK) {
 		undo(c, e);
 		return;
@@ -279,6 +291,8 @@ commit_start(struct commit *c, struct loop *l, struct tenant *t, struct changes 
 	c->ledger.changes = changes->all;
 	c->ledger.count = changes->count;
 	c->ledger.owner = 0; /* of an earlier run of the message */
+	c->destroyed_any = false;
+	c->vault.terms.deadline = c->deadline;
 	if (touches_vault(changes)) {
 		c->ledger.wait.done = prepared;
 		ledger->ops->prepare(ledger, &c->ledger);

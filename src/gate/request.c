@@ -111,6 +111,7 @@ rq_start(struct request **out, const struct request_params *p, const uint8_t *ms
 	rq->p = *p;
 	rq->started = clock_now();
 	rq->commit.began = stamp_now();
+	rq->commit.deadline = p->deadline;
 	rq->turn.fn = rq_step;
 	rq->deadline.fn = rq_expired;
 	rq->again.fn = rq_again;

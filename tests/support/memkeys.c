@@ -244,6 +244,7 @@ mem_store(struct vault *v, struct vault_change *c)
 	struct memkeys *m = of_vault(v);
 	struct mem_object *mo = find_or_add(m, c->object->tenant, c->object->uid);
 
+	m->deadline = c->terms.deadline;
 	if (m->fail_store == ERR_OK && mo != NULL) {
 		mo->record = true;
 		m->stores++;
@@ -256,11 +257,12 @@ mem_destroy(struct vault *v, struct vault_change *c)
 {
 	struct memkeys *m = of_vault(v);
 	struct mem_object *mo = find(m, c->object->tenant, c->object->uid);
+	enum err e = m->destroys++ == m->destroys_fine ? m->fail_destroy : ERR_OK;
 
-	if (mo != NULL)
+	m->deadline = c->terms.deadline;
+	if (mo != NULL && e == ERR_OK)
 		mo->record = false;
-	m->destroys++;
-	wait_finish_soon(m->loop, &c->wait, ERR_OK);
+	wait_finish_soon(m->loop, &c->wait, e);
 }
 
 static void

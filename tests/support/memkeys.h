@@ -30,6 +30,9 @@ struct memkeys {
 
 	/* what goes wrong: the next calls of a kind end with this error */
 	enum err fail_prepare, fail_commit, fail_store, fail_unwrap;
+	enum err fail_destroy; /* of the one that comes after destroys_fine others */
+	unsigned destroys_fine;
+	int64_t deadline; /* of the last change in the vault */
 	unsigned conflicts; /* so many commits or prepares fail with ERR_CONFLICT first */
 	bool silent;	    /* loads never end */
 	unsigned commits, stores, destroys;

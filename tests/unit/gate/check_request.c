@@ -848,6 +848,62 @@ START_TEST(failed_store_is_undone)
 }
 END_TEST
 
+/* The vault had no time left: nobody waits until it is undone. */
+START_TEST(late_store_is_left_to_recovery)
+{
+	int64_t deadline = clock_now() + 15 * NS_PER_S;
+
+	mem.fail_store = ERR_DEADLINE;
+	begin(1, 0, 0);
+	create_item();
+	run();
+	expect(0, FAILED, KMIP_RESULT_REASON_GENERAL_FAILURE);
+	ck_assert_uint_eq(mem.destroys, 0);
+	ck_assert(mem.objects[0].intent);
+	ck_assert_int_eq(mem.deadline, deadline);
+}
+END_TEST
+
+/* Who may not destroy has changed nothing: nothing is in doubt, what came before is taken back. */
+START_TEST(refused_destroy_is_undone)
+{
+	char uid[UID_TEXT_LEN + 1];
+
+	create_one(uid);
+	mem.fail_destroy = ERR_DENIED;
+	begin(2, 0, 0);
+	create_item();
+	simple(KMIP_OPERATION_DESTROY, uid);
+	run();
+	expect(0, FAILED, DENIED);
+	expect(1, FAILED, DENIED);
+	ck_assert_uint_eq(mem.count, 2);
+	ck_assert(!mem.objects[0].intent && mem.objects[0].record && mem.objects[0].present);
+	ck_assert(!mem.objects[1].intent && !mem.objects[1].record && !mem.objects[1].present);
+	one(KMIP_OPERATION_GET, uid, 0, 0);
+}
+END_TEST
+
+/* The second one is refused: the first is gone, and recovery has to find that out. */
+START_TEST(half_destroyed_is_left_to_recovery)
+{
+	char first[UID_TEXT_LEN + 1], second[UID_TEXT_LEN + 1];
+
+	create_one(first);
+	create_one(second);
+	mem.fail_destroy = ERR_DENIED;
+	mem.destroys_fine = 1;
+	begin(2, 0, 0);
+	simple(KMIP_OPERATION_DESTROY, first);
+	simple(KMIP_OPERATION_DESTROY, second);
+	run();
+	expect(0, FAILED, DENIED);
+	expect(1, FAILED, DENIED);
+	ck_assert(mem.objects[0].intent && !mem.objects[0].record);
+	ck_assert(mem.objects[1].intent && mem.objects[1].record);
+}
+END_TEST
+
 START_TEST(deadline_answers)
 {
 	char uid[UID_TEXT_LEN + 1];
@@ -1152,6 +1208,9 @@ request_suite(void)
 	    {"failed commit", failed_commit_is_no_success, 1},
 	    {"unknown commit", unknown_commit_is_left_to_recovery, 1},
 	    {"failed store", failed_store_is_undone, 1},
+	    {"late store", late_store_is_left_to_recovery, 1},
+	    {"refused destroy", refused_destroy_is_undone, 1},
+	    {"half destroyed", half_destroyed_is_left_to_recovery, 1},
 	    {"deadline", deadline_answers, 1},
 	    {"abandoned read", abandoned_read_ends, 1},
 	    {"abandoned change", abandoned_change_is_whole, 14},
