@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Brings the ledger up to what a shared vault has of one object, which another gateway may have
- * made, replaced or destroyed.  A record of a higher sequence than the ledger knows is taken over,
- * a lower one never; states only ever become more restrictive, whichever record says so.  What is
- * Destroyed stays so, and an object is not while the record that was made last was deleted by
- * somebody else, who may bring it back.  Attributes stay as they are here, unless they are shared
+ * made, replaced or destroyed.  A record that counts before the one that the ledger knows is taken
+ * over, another never; states only ever become more restrictive, whichever record says so.  What is
+ * Destroyed stays so; an object is when the record that is known was destroyed by one of us and
+ * nothing has taken its place, but not while the record that was made last was deleted by somebody
+ * else, who may bring it back.  Attributes stay as they are here, unless they are shared
  * (keys/share.h): then what another gateway changed is taken over, and what was changed here since
  * the last record stays.
  */

@@ -76,6 +76,9 @@ object_is_destroyed(const struct object *o)
 	return o->state == OBJECT_DESTROYED || o->state == OBJECT_DESTROYED_COMPROMISED;
 }
 
+/* Takes over how `from`, which says the same of the object else, was revoked, if that is more. */
+void object_take_state(struct object *o, const struct object *from);
+
 /* The state that an object is in at that time: dates act without anybody storing it. */
 enum object_state object_state_at(const struct object *o, int64_t now);
 

@@ -60,15 +60,17 @@ struct vault_unwrap {
 
 /*
  * Stores the object's record, destroys all that the vault has of the object, or retires this one
- * record once everybody can see its successor, which takes its time; returns only once that is
- * durable.  All idempotent.
+ * record; returns only once that is durable.  All idempotent.
  * store may complete the record that make put into the arena, in place, with where it is kept.
- * Cancelling leaves the change to run to its end.  ERR_DENIED: the gateway lacks the right.
+ * retire waits, which takes its time, until everybody can see the successor, and deletes nothing that
+ * counts before it or says more of a revocation; without a successor it deletes the record at once.
+ * Cancelling leaves the change to run to its end.  ERR_DENIED: the gateway lacks the right, and the
+ * object's record is still there.  ERR_BUSY: enough is being retired.
  */
 struct vault_change {
 	struct wait wait;
 	const struct object *object; /* in */
-	const struct object *successor; /* in, to retire: the object with its new record */
+	const struct object *successor; /* in, to retire: the object with its new record, or NULL */
 	struct vault_terms terms;    /* in */
 	void *op;		     /* the provider's */
 };
@@ -83,8 +85,8 @@ struct vault_probe {
 };
 
 /*
- * Looks for what the vault has of an object, by its uid alone: the record with the highest sequence
- * that opens.  ERR_NO_OBJECT: nothing, or nothing yet (lists may lag; an object made a moment ago is
+ * Looks for what the vault has of an object, by its uid alone: of the records that open the one that
+ * counts, and the most restrictive state of all.  ERR_NO_OBJECT: nothing, or nothing yet (lists may lag; an object made a moment ago is
  * looked for again for some seconds).  ERR_INTEGRITY: nothing that opens.
  */
 struct vault_find {
@@ -94,7 +96,7 @@ struct vault_find {
 	const char *record_id;	/* in: where a list shows it, or NULL */
 	bool expected;		/* in: something may be on its way */
 	bool last_words;	/* in: if there is nothing, say whether something may come back */
-	bool withdrawn; /* out, with ERR_NO_OBJECT: what was there last was deleted by somebody else */
+	bool withdrawn; /* out: of what was deleted, what was made last was so by somebody else */
 	struct object *object;	/* out: as that record says, with its record and digest */
 	struct secret *key;	/* out: one reference, the caller's */
 	struct vault_terms terms; /* in */
@@ -144,6 +146,8 @@ struct vault_ops {
 	uint64_t (*sequence)(const struct object *o); /* of the object's record; 0: it has none */
 	/* The object as its own record says it is, in the arena.  ERR_INTEGRITY, ERR_NO_MEMORY, .... */
 	enum err (*recorded)(const struct object *o, struct arena *a, struct object **out);
+	/* Whose record counts, the same at all gateways: positive: a's.  Zero: it is one record. */
+	int (*order)(const struct object *a, const struct object *b);
 	void (*free)(struct vault *);
 };
 

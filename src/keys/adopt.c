@@ -110,17 +110,17 @@ merge(struct object *o, const struct object *found, bool older)
 		o->record = found->record;
 		o->record_len = found->record_len;
 	}
-	if (found->state <= o->state)
-		return;
-	o->state = found->state;
-	o->revocation_code = found->revocation_code;
-	o->revocation_text = found->revocation_text;
-	o->date[DATE_DEACTIVATION] = found->date[DATE_DEACTIVATION];
-	o->date[DATE_COMPROMISE] = found->date[DATE_COMPROMISE];
-	o->date[DATE_COMPROMISE_OCCURRENCE] = found->date[DATE_COMPROMISE_OCCURRENCE];
-	o->date[DATE_LAST_CHANGE] = found->date[DATE_LAST_CHANGE];
-	if (o->date[DATE_ACTIVATION] == NO_DATE)
-		o->date[DATE_ACTIVATION] = found->date[DATE_ACTIVATION];
+	object_take_state(o, found);
+}
+
+/* What is gone has left an older record behind, or a list shows one that was never deleted. */
+static void
+meet_older(struct adopt *a, struct object *known)
+{
+	if (a->gone == GONE_DESTROYED && !a->find.withdrawn)
+		commit_destroyed(a, known);
+	else
+		finish(a, ERR_NO_OBJECT);
 }
 
 /* Two gateways that changed one object at once: neither has seen the other's base. */
@@ -134,49 +134,29 @@ merge_attributes(struct adopt *a, struct object *known, bool at_once)
 	attr_merge(known, a->arena, base, a->find.object);
 }
 
-/*
- * Of two records with one sequence all gateways have to choose the same.  What was found by name
- * was chosen so from all that are there; what a list shows may be either.
- */
-static bool
-is_chosen(const struct adopt *a, const struct object *known)
-{
-	const struct object *found = a->find.object;
-	char was[UID_TEXT_LEN + 1], is[UID_TEXT_LEN + 1];
-
-	if (known->record_len == found->record_len &&
-	    memcmp(known->record, found->record, found->record_len) == 0)
-		return found->state > known->state;
-	if (a->record_id == NULL || found->state > known->state)
-		return true;
-	a->ops->record_id(was, known);
-	a->ops->record_id(is, found);
-	return was[0] == '\0' || (found->state == known->state && strcmp(is, was) < 0);
-}
-
 static void
 compare(struct adopt *a, struct object *known)
 {
 	const struct object *found = a->find.object;
-	uint64_t was = a->ops->sequence(known), is = a->ops->sequence(found);
+	int order = a->ops->order(found, known);
 
-	if (object_is_destroyed(known)) {
-		a->adopted = ADOPT_KNOWN;
-		finish(a, ERR_OK);
-	} else if (memcmp(known->digest, found->digest, sizeof(known->digest)) != 0) {
+	if (memcmp(known->digest, found->digest, sizeof(known->digest)) != 0) {
 		metric_inc(METRIC_INTEGRITY_ALARMS_TOTAL);
 		LOG(LOG_ERROR, "adopt", "another record of an object holds another key",
 		    kv_text("tenant", a->tenant), kv_text("uid", a->uid));
 		finish(a, ERR_INTEGRITY);
-	} else if (is < was && found->state <= known->state) {
-		finish(a, ERR_NO_OBJECT); /* what is gone has left older ones behind */
-	} else if (is == was && !is_chosen(a, known)) {
+	} else if (object_is_destroyed(known)) {
+		a->adopted = ADOPT_KNOWN;
+		finish(a, ERR_OK);
+	} else if (order < 0 && found->state <= known->state) {
+		meet_older(a, known);
+	} else if (order == 0 && found->state <= known->state) {
 		a->adopted = ADOPT_KNOWN;
 		finish(a, ERR_OK);
 	} else {
-		if (a->shares && is >= was)
-			merge_attributes(a, known, is == was);
-		merge(known, found, is < was);
+		if (a->shares && order > 0)
+			merge_attributes(a, known, a->ops->sequence(found) == a->ops->sequence(known));
+		merge(known, found, order < 0);
 		commit(a, known, ADOPT_NEWER);
 	}
 }

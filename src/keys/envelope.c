@@ -232,12 +232,13 @@ read_revocation(struct unpack *u, struct object *o, struct arena *a)
 
 /* What the ledger may have changed since: usage mask, state, dates, revocation, attributes. */
 static enum err
-read_rest(struct unpack *u, struct object *o, struct arena *a)
+read_rest(struct unpack *u, struct envelope_clear *clear, struct object *o, struct arena *a)
 {
 	uint32_t mask = unpack_u32(u);
 	uint8_t state = unpack_u8(u), dates = unpack_u8(u);
 	enum err e;
 
+	clear->state = (enum object_state)state;
 	if (o != NULL) {
 		if (state < OBJECT_PRE_ACTIVE || state > OBJECT_COMPROMISED)
 			return ERR_INTEGRITY;
@@ -269,7 +270,7 @@ read_clear(struct unpack *u, struct envelope_clear *clear, struct object *o, str
 	clear->type = unpack_u32(u);
 	clear->algorithm = unpack_u32(u);
 	clear->length = unpack_u32(u);
-	e = read_rest(u, o, a);
+	e = read_rest(u, clear, o, a);
 	clear->len = (size_t)(u->p - start);
 	return u->bad || version == 0 ? ERR_INTEGRITY : e;
 }

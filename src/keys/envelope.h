@@ -36,10 +36,11 @@ CHECKED enum err envelope_digest(struct envelope_crypto *c, struct secret *key, 
  */
 void envelope_pack_clear(struct buf *b, const struct object *o, uint64_t sequence);
 
-/* What the clear part of a record says that never changes. */
+/* What the clear part of a record says that never changes, and the state that the object was in. */
 struct envelope_clear {
 	char uid[UID_TEXT_LEN + 1];
 	uint64_t sequence;
+	enum object_state state; /* not checked by envelope_read_clear() */
 	uint32_t type, algorithm, length;
 	size_t len; /* the wrapping begins there */
 };

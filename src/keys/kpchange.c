@@ -4,7 +4,7 @@
  *
  *	store     create; if its answer was lost: look for the name, read what bears it, then adopt what
  *		  was created or create again.  The predecessor bears the same name
- *	destroy   delete whatever bears the object's name, and the record that is known
+ *	destroy   delete whatever bears the object's name, last the record that is known
  *	retire    look until the successor is seen, wait for others to see it, delete the record
  *
  * They run to their end, whether or not who asked still waits.
@@ -19,16 +19,20 @@
 #include "kprecord.h"
 #include "kproot.h"
 
-enum { POSTS_MAX = 2 };
+/* LISTED_S: what is so old is in all lists. */
+/* READS_MAX: what was made a moment ago is among the newest that bear the name. */
+enum { POSTS_MAX = 2, READS_MAX = 32, RETIRING_MAX = 64, LISTED_S = 120 };
 #define AGAIN_NS (500 * NS_PER_MS)
+#define REFUSED_NS (600 * NS_PER_S) /* so long no retirement is tried after one was refused */
 
 struct change_op {
 	struct kpop op;
 	struct vault_change *change;
 	unsigned posts;
-	size_t at; /* of those found, the one to delete */
+	size_t at; /* of those found: the one to delete; those before it are yet to be read */
 	char known[UID_TEXT_LEN + 1]; /* the record's id, or empty */
 	char successor[UID_TEXT_LEN + 1];
+	bool retires;
 	struct buf envelope; /* to be stored */
 	char stored[UID_TEXT_LEN + 1]; /* where it was found, or empty */
 	int64_t look_until;
@@ -83,9 +87,9 @@ store_done(struct change_op *c, const char *id)
 }
 
 static void
-delete_found(struct change_op *c, void (*done)(struct wait *, enum err))
+delete_record(struct change_op *c, const char *id, void (*done)(struct wait *, enum err))
 {
-	snprintf(c->op.path, KPOP_PATH_LEN, "/keys/%s", c->op.find.found[c->at].id);
+	snprintf(c->op.path, KPOP_PATH_LEN, "/keys/%s", id);
 	c->op.call.once = false;
 	kpop_call(&c->op, &c->op.call, "DELETE", c->op.path, NULL, done);
 }
@@ -123,7 +127,6 @@ store_deleted(struct wait *w, enum err e)
 	struct change_op *c = w->owner;
 
 	(void)e;
-	c->at++;
 	store_read_next(c);
 }
 
@@ -143,30 +146,48 @@ is_ours(struct change_op *c)
 	return same;
 }
 
+/* Of what was made twice the lower id stays: others who see both choose that one as well. */
+static void
+store_keep(struct change_op *c, const char *id)
+{
+	char other[UID_TEXT_LEN + 1] = "";
+
+	if (c->stored[0] == '\0' || strcmp(id, c->stored) < 0) {
+		memcpy(other, c->stored, sizeof(other));
+		memcpy(c->stored, id, sizeof(c->stored));
+	} else {
+		memcpy(other, id, sizeof(other));
+	}
+	if (other[0] != '\0')
+		delete_record(c, other, store_deleted);
+	else
+		store_read_next(c);
+}
+
 static void
 store_read(struct wait *w, enum err e)
 {
 	struct change_op *c = w->owner;
 
-	if (e != ERR_OK && e != ERR_NO_OBJECT) {
+	if (e != ERR_OK && e != ERR_NO_OBJECT)
 		kpop_end(&c->op, e);
-	} else if (e == ERR_OK && is_ours(c) && c->stored[0] != '\0') {
-		delete_found(c, store_deleted);
-	} else {
-		if (e == ERR_OK && is_ours(c))
-			memcpy(c->stored, c->op.find.found[c->at].id, sizeof(c->stored));
-		c->at++;
+	else if (e == ERR_OK && is_ours(c))
+		store_keep(c, c->op.find.found[c->at].id);
+	else
 		store_read_next(c);
-	}
 }
 
+/* The newest first. */
 static void
 store_read_next(struct change_op *c)
 {
-	if (c->at == c->op.find.count) {
+	size_t count = c->op.find.count;
+
+	if (c->at == 0 || count - c->at == READS_MAX) {
 		store_read_all(c);
 		return;
 	}
+	c->at--;
 	snprintf(c->op.path, KPOP_PATH_LEN, "/keys/%s", c->op.find.found[c->at].id);
 	c->op.call.once = false;
 	kpop_call(&c->op, &c->op.call, "GET", c->op.path, NULL, store_read);
@@ -181,7 +202,7 @@ store_looked(struct wait *w, enum err e)
 		kpop_end(&c->op, e);
 		return;
 	}
-	c->at = 0;
+	c->at = c->op.find.count;
 	store_read_next(c);
 }
 
@@ -285,25 +306,32 @@ destroy_deleted(struct wait *w, enum err e)
 
 	e = destroy_error(&c->op, e);
 	if (e == ERR_OK && ++c->at < c->op.find.count)
-		delete_found(c, destroy_deleted);
+		delete_record(c, c->op.find.found[c->at].id, destroy_deleted);
 	else
 		kpop_end(&c->op, e);
 }
 
-/* The record that the ledger knows, which a list may not show yet, or any more. */
-static void
-add_known(struct change_op *c)
+/*
+ * The record that the ledger knows, which a list may not show yet, or any more, comes last: as long
+ * as it is there, what failed can be tried again.
+ */
+static enum err
+put_known_last(struct change_op *c)
 {
 	struct kpfind *f = &c->op.find;
+	struct kpfound known;
+	size_t i = 0;
 
-	for (size_t i = 0; i < f->count; i++)
-		if (strcmp(f->found[i].id, c->known) == 0)
-			return;
-	if (c->known[0] == '\0' || f->count == KPFIND_MAX)
-		return;
-	f->found[f->count] = (struct kp_key){.state = -1};
-	memcpy(f->found[f->count].id, c->known, sizeof(c->known));
-	f->count++;
+	if (c->known[0] == '\0')
+		return ERR_OK;
+	while (i < f->count && strcmp(f->found[i].id, c->known) != 0)
+		i++;
+	if (i == f->count)
+		return kpfind_add(f, c->known);
+	known = f->found[i];
+	memmove(&f->found[i], &f->found[i + 1], (f->count - i - 1) * sizeof(known));
+	f->found[f->count - 1] = known;
+	return ERR_OK;
 }
 
 static void
@@ -312,9 +340,9 @@ destroy_looked(struct wait *w, enum err e)
 	struct change_op *c = w->owner;
 
 	if (e == ERR_OK)
-		add_known(c);
+		e = put_known_last(c);
 	if (e == ERR_OK && c->op.find.count > 0)
-		delete_found(c, destroy_deleted);
+		delete_record(c, c->op.find.found[0].id, destroy_deleted);
 	else
 		kpop_end(&c->op, e);
 }
@@ -337,6 +365,8 @@ retired(struct wait *w, enum err e)
 
 	if (e == ERR_OK || e == ERR_VAULT_DENIED)
 		c->op.v->root->no_delete = e != ERR_OK;
+	if (e == ERR_VAULT_DENIED)
+		c->op.v->root->refused_at = clock_now();
 	kpop_end(&c->op, e == ERR_NO_OBJECT ? ERR_OK : e == ERR_VAULT_DENIED ? ERR_DENIED : e);
 }
 
@@ -345,8 +375,7 @@ on_retire(struct timer *t)
 {
 	struct change_op *c = CONTAINER_OF(t, struct change_op, pause);
 
-	snprintf(c->op.path, KPOP_PATH_LEN, "/keys/%s", c->known);
-	kpop_call(&c->op, &c->op.call, "DELETE", c->op.path, NULL, retired);
+	delete_record(c, c->known, retired);
 }
 
 static void
@@ -366,6 +395,66 @@ retire_looked(struct wait *w, enum err e)
 		kpop_end(&c->op, e);
 }
 
+/* It has to be there, under the name that others look for; one that is not new is in every list. */
+static void
+successor_seen(struct wait *w, enum err e)
+{
+	struct change_op *c = w->owner;
+	const struct kpcall *call = &c->op.call;
+	struct kp_key k = {.state = -1};
+	size_t rows = 0;
+	int64_t made;
+
+	if (e == ERR_OK && (kp_read_keys(call->http.answer.data, call->http.answer.len, kp_keep_key,
+				&k, &rows) != ERR_OK ||
+			       rows != 1 || kp_key_is_gone(&k) || strcmp(k.name, c->op.name) != 0))
+		e = ERR_NO_OBJECT;
+	made = kp_read_date(k.created);
+	if (e != ERR_OK) {
+		kpop_end(&c->op, e);
+	} else if (made >= 0 && call->http.date - made > LISTED_S) {
+		delete_record(c, c->known, retired);
+	} else {
+		c->op.find.want_id = c->successor;
+		c->op.made_ms = clock_wall_ms();
+		kpop_find(&c->op, c->op.deadline, retire_looked);
+	}
+}
+
+/* What counts before the successor, or says more of a revocation, is still needed. */
+static bool
+is_replaced(const struct object *o, const struct object *successor)
+{
+	struct kprank old, new;
+
+	kprecord_rank(&old, o);
+	kprecord_rank(&new, successor);
+	return old.id[0] != '\0' && new.id[0] != '\0' && kprank_order(&new, &old) > 0 &&
+	    new.state >= old.state;
+}
+
+/* Why not to retire it now; ERR_OK: nothing speaks against it. */
+static enum err
+retire_check(const struct change_op *c)
+{
+	const struct kproot *root = c->op.v->root;
+	unsigned others = 0;
+
+	if (root->no_delete && root->refused_at != 0 &&
+	    clock_now() - root->refused_at < REFUSED_NS)
+		return ERR_DENIED;
+	LIST_FOREACH (link, &c->op.home->ops) {
+		const struct kpop *o = CONTAINER_OF(link, struct kpop, link);
+		const struct change_op *other = (const struct change_op *)o;
+
+		if (o == &c->op || o->type != &change_type || !other->retires)
+			continue;
+		if (strcmp(other->known, c->known) == 0 || ++others == RETIRING_MAX)
+			return ERR_BUSY;
+	}
+	return ERR_OK;
+}
+
 /*
  * A gateway that meets the deletion looks for a successor by name, and lists lag: so nothing is
  * deleted before its successor was listed here, and then for some time.
@@ -374,18 +463,27 @@ void
 kpchange_retire(struct vault *vault, struct vault_change *change)
 {
 	struct change_op *c = change_new(vault, change, LABEL_VAULT_CALL_RETIRE);
+	enum err e;
 
 	if (c == NULL)
 		return;
-	kprecord_id(c->successor, change->successor);
-	if (c->known[0] == '\0' || c->successor[0] == '\0' ||
-	    strcmp(c->known, c->successor) == 0) {
-		kpop_refuse(&c->op, ERR_OK);
+	c->retires = true;
+	e = c->known[0] == '\0' ||
+		(change->successor != NULL && !is_replaced(change->object, change->successor))
+	    ? ERR_CANCELLED
+	    : retire_check(c);
+	if (e != ERR_OK) {
+		kpop_refuse(&c->op, e == ERR_CANCELLED ? ERR_OK : e);
 		return;
 	}
+	if (change->successor == NULL) {
+		delete_record(c, c->known, retired);
+		return;
+	}
+	kprecord_id(c->successor, change->successor);
 	c->pause.fn = on_retire;
 	c->op.deadline = clock_now() + KPOP_RETIRE_NS;
-	c->op.find.want_id = c->successor;
-	c->op.made_ms = clock_wall_ms();
-	kpop_find(&c->op, c->op.deadline, retire_looked);
+	c->op.call.absent_until = clock_now() + KPOP_LAG_NS;
+	snprintf(c->op.path, KPOP_PATH_LEN, "/keys/%s/metadata", c->successor);
+	kpop_call(&c->op, &c->op.call, "GET", c->op.path, NULL, successor_seen);
 }

@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 enum {
-	SEARCH_LIMIT = 200,
 	PAGE = 1000,
 	OVERLAP = 50, /* a deletion meanwhile moves the later ones forward */
 	PAGES_MAX = 100,
@@ -33,23 +33,36 @@ finish(struct kpfind *f, enum err e)
 }
 
 static bool
-known(const struct kpfind *f, const struct kp_key *k)
+known(const struct kpfind *f, const char *id)
 {
 	for (size_t i = 0; i < f->count; i++)
-		if (strcmp(f->found[i].id, k->id) == 0)
+		if (strcmp(f->found[i].id, id) == 0)
 			return true;
 	return false;
 }
 
 static bool
+make_room(struct kpfind *f)
+{
+	size_t room = f->room > 0 ? 2 * f->room : 8;
+	struct kpfound *grown;
+
+	if (f->count < f->room)
+		return true;
+	if (room > KPFIND_MAX)
+		room = KPFIND_MAX;
+	grown = f->count < room ? alloc_resize(f->found, room * sizeof(*grown)) : NULL;
+	if (grown == NULL)
+		return false;
+	f->found = grown;
+	f->room = room;
+	return true;
+}
+
+static bool
 satisfied(const struct kpfind *f)
 {
-	struct kp_key want = {.state = -1};
-
-	if (f->want_id == NULL)
-		return f->count > 0;
-	snprintf(want.id, sizeof(want.id), "%s", f->want_id);
-	return known(f, &want);
+	return f->want_id != NULL ? known(f, f->want_id) : f->count > 0;
 }
 
 /* Of two that were made in the same second, the one that may come back counts. */
@@ -62,6 +75,14 @@ note_gone(struct kpfind *f, const struct kp_key *k)
 		return;
 	f->withdrawn = !kp_key_is_destroyed(k);
 	snprintf(f->last_gone, sizeof(f->last_gone), "%s", k->created);
+}
+
+static bool
+is_later(const struct kpfound *f, const struct kp_key *k)
+{
+	int order = strcmp(f->created, k->created);
+
+	return order > 0 || (order == 0 && strcmp(f->id, k->id) > 0);
 }
 
 /* Key Protect compares names without regard to case; we do not. */
@@ -77,15 +98,30 @@ take(void *arg, const struct kp_key *k)
 		note_gone(f, k);
 		return;
 	}
-	if (known(f, k) || f->count == KPFIND_MAX)
+	if (known(f, k->id))
 		return;
-	for (; at > 0 && (strcmp(f->found[at - 1].created, k->created) > 0 ||
-			     (strcmp(f->found[at - 1].created, k->created) == 0 &&
-				 strcmp(f->found[at - 1].id, k->id) > 0));
-	     at--)
+	if (!make_room(f)) {
+		f->error = ERR_NO_MEMORY;
+		return;
+	}
+	for (; at > 0 && is_later(&f->found[at - 1], k); at--)
 		f->found[at] = f->found[at - 1];
-	f->found[at] = *k;
+	memcpy(f->found[at].id, k->id, sizeof(k->id));
+	memcpy(f->found[at].created, k->created, sizeof(k->created));
 	f->count++;
+}
+
+enum err
+kpfind_add(struct kpfind *f, const char *id)
+{
+	if (known(f, id))
+		return ERR_OK;
+	if (!make_room(f))
+		return ERR_NO_MEMORY;
+	f->found[f->count] = (struct kpfound){.created = ""};
+	snprintf(f->found[f->count].id, sizeof(f->found[f->count].id), "%s", id);
+	f->count++;
+	return ERR_OK;
 }
 
 static void
@@ -114,17 +150,20 @@ looked(struct wait *w, enum err e)
 
 	if (e != ERR_OK && f->call.class == KP_BROAD && !f->by_date) {
 		f->by_date = true;
+		f->page = 0;
 		look(f);
 		return;
 	}
 	if (e == ERR_OK && kp_read_keys(f->call.http.answer.data, f->call.http.answer.len, take, f,
 			       &rows) != ERR_OK)
 		e = ERR_VAULT_DOWN; /* not Key Protect's answer */
+	if (e == ERR_OK)
+		e = f->error;
 	if (e != ERR_OK) {
 		finish(f, e);
 		return;
 	}
-	if (!f->by_date || (f->want_id != NULL && satisfied(f)) || rows < PAGE)
+	if ((f->want_id != NULL && satisfied(f)) || rows < PAGE)
 		look_again_or_finish(f);
 	else if (++f->page == PAGES_MAX)
 		finish(f, ERR_VAULT_DOWN);
@@ -141,8 +180,8 @@ put_path(struct kpfind *f)
 
 	buf_reset(&f->path);
 	if (!f->by_date) {
-		buf_printf(&f->path, "/keys?extractable=true&limit=%d%s&search=", SEARCH_LIMIT,
-		    states);
+		buf_printf(&f->path, "/keys?extractable=true&limit=%d%s&offset=%u&search=", PAGE,
+		    states, f->page * (PAGE - OVERLAP));
 		snprintf(text, sizeof(text), "exact:name:%s", f->name);
 	} else {
 		buf_printf(&f->path,
@@ -183,6 +222,7 @@ kpfind_start(struct kplink *l, struct kpfind *f)
 {
 	f->link = l;
 	f->count = 0;
+	f->error = ERR_OK;
 	f->withdrawn = false;
 	f->last_gone[0] = '\0';
 	f->by_date = false;
@@ -199,4 +239,7 @@ kpfind_fini(struct kpfind *f)
 {
 	kpcall_fini(&f->call);
 	buf_fini(&f->path);
+	alloc_free(f->found);
+	f->found = NULL;
+	f->count = f->room = 0;
 }

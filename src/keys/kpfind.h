@@ -8,10 +8,16 @@
 
 #include "kpcall.h"
 
-enum { KPFIND_MAX = 8 };
+enum { KPFIND_MAX = 2000 }; /* of one name; more are an error, and none is left out silently */
+
+struct kpfound {
+	char id[UID_TEXT_LEN + 1];
+	char created[KP_DATE_MAX + 1];
+};
 
 struct kpfind {
-	struct wait wait; /* ERR_OK also when there is none; else the errors of kpcall */
+	/* ERR_OK also when there is none; ERR_NO_MEMORY: also for more than KPFIND_MAX; those of kpcall */
+	struct wait wait;
 
 	/* in, borrowed */
 	const char *name;
@@ -23,11 +29,13 @@ struct kpfind {
 	bool deleted_too;   /* look at what was deleted as well, for `withdrawn` */
 
 	/* out: those that are there, oldest first */
-	struct kp_key found[KPFIND_MAX];
+	struct kpfound *found;
 	size_t count;
 	bool withdrawn; /* of those that were deleted, the last one made was not by who made it */
 
 	/* private */
+	size_t room;
+	enum err error; /* met while an answer was read */
 	struct kplink *link;
 	struct kpcall call;
 	struct timer pause;
@@ -37,6 +45,8 @@ struct kpfind {
 	unsigned page;
 };
 
+/* Adds one that is known otherwise, as the last; nothing happens if it is there.  ERR_NO_MEMORY. */
+CHECKED enum err kpfind_add(struct kpfind *f, const char *id);
 void kpfind_start(struct kplink *l, struct kpfind *f);
 /* Frees what it holds; cancel it first if it is under way. */
 void kpfind_fini(struct kpfind *f);

@@ -9,8 +9,9 @@
 #include "base/log.h"
 #include "base/metric.h"
 
+/* YOUNG_MS: up to that age a list may lag, whichever gateway's clock was wrong by a minute. */
 /* SETTLED_S: after that, lists show what took the place of a record before it was deleted. */
-enum { BODY_MAX = 128 * 1024, ANSWER_MAX = 64 * 1024, SETTLED_S = 10 };
+enum { BODY_MAX = 128 * 1024, ANSWER_MAX = 64 * 1024, SETTLED_S = 10, YOUNG_MS = 65 * 1000 };
 
 void
 kpop_free(struct kpop *o)
@@ -73,15 +74,13 @@ kpop_leave(struct kpop *o)
 		kpop_free(o);
 }
 
+/* Another gateway's clock may have named the object: it need not go as ours does. */
 int64_t
 kpop_lag_until(const struct kpop *o)
 {
 	int64_t age_ms = clock_wall_ms() - o->made_ms;
 
-	if (age_ms < 0)
-		age_ms = 0;
-	return age_ms * NS_PER_MS >= KPOP_LAG_NS ? 0
-						 : clock_now() + KPOP_LAG_NS - age_ms * NS_PER_MS;
+	return age_ms > YOUNG_MS || age_ms < -YOUNG_MS ? 0 : clock_now() + KPOP_LAG_NS;
 }
 
 void *

@@ -106,6 +106,29 @@ kprecord_sequence(const struct object *o)
 	return kprecord_read(&r, o) == ERR_OK ? r.clear.sequence : 0;
 }
 
+void
+kprecord_rank(struct kprank *rank, const struct object *o)
+{
+	struct kprecord r;
+
+	*rank = (struct kprank){.sequence = 0};
+	if (kprecord_read(&r, o) != ERR_OK)
+		return;
+	memcpy(rank->id, r.id, sizeof(rank->id));
+	rank->sequence = r.clear.sequence;
+	rank->state = r.clear.state;
+}
+
+int
+kprank_order(const struct kprank *a, const struct kprank *b)
+{
+	if (a->sequence != b->sequence)
+		return a->sequence > b->sequence ? 1 : -1;
+	if (a->state != b->state)
+		return a->state > b->state ? 1 : -1;
+	return strcmp(b->id, a->id);
+}
+
 /* Only the type says const: the bytes are those that kprecord_make() put into the arena. */
 void
 kprecord_set_id(const struct object *o, const char *id)

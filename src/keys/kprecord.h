@@ -40,6 +40,20 @@ CHECKED enum err kprecord_take(struct object *o, struct arena *a, const char *id
 enum err kprecord_object(const struct object *o, struct arena *a, struct object **out);
 /* Of the object's record; 0: it has none, or none that can be read. */
 uint64_t kprecord_sequence(const struct object *o);
+/*
+ * Which of two records of an object counts: the higher sequence; of equals (two gateways made
+ * successors at once) the more restrictive state that they say; then the lower id.  So that all
+ * gateways choose the same one.
+ */
+struct kprank {
+	char id[UID_TEXT_LEN + 1];
+	uint64_t sequence;
+	enum object_state state;
+};
+/* Of the object's record; all zero when it has none that can be read. */
+void kprecord_rank(struct kprank *r, const struct object *o);
+/* Positive when a counts before b; zero: it is the same record. */
+int kprank_order(const struct kprank *a, const struct kprank *b);
 /* Writes the id into a record that kprecord_make() made. */
 void kprecord_set_id(const struct object *o, const char *id);
 

@@ -37,6 +37,7 @@ struct kproot {
 	char *canary; /* ciphertext that proves root key and right; NULL until it was made */
 	bool no_wrap, no_delete; /* what was refused when it was last tried */
 	bool sealed, full;	 /* how the instance was then */
+	int64_t refused_at;	 /* clock_now() time when a retirement was; 0: never */
 };
 
 /* Joins the vault to the root that it wants, and sets its root and link.  ERR_NO_MEMORY. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Finding in the vault `keyprotect` what is known of an object by its uid alone: look for the name,
- * read each record that bears it, then unwrap them, the highest sequence first, until one opens.
- * What is no envelope of ours (IBM's hosted service used the same names) is passed over.
+ * rank the records that bear it, then open them, the one that counts first, until one opens.
+ * What is no envelope of ours (IBM's hosted service used the same names) is passed over.  Another
+ * that opens and says that the object was revoked counts in that, whatever its rank.
  */
 #include "kpop.h"
 
@@ -12,17 +13,21 @@
 #include "base/metric.h"
 #include "kprecord.h"
 
-struct found {
-	struct object *object;
-	uint64_t sequence;
+/* RANKED_MAX: the newest ones; what counts is among them, whoever made successors at once. */
+enum { RANKED_MAX = 32, SCRATCH_MAX = 64 * 1024 };
+
+struct ranked {
+	struct kprank rank;
+	bool usable;
 };
 
 struct seek_op {
 	struct kpop op;
 	struct vault_find *find;
-	size_t at; /* of those that bear the name, the one being read */
-	struct found all[KPFIND_MAX];
+	struct ranked all[RANKED_MAX];
 	size_t count;
+	size_t at; /* the one being ranked, or opened */
+	struct object *opening;
 	bool doubtful; /* one did not open */
 	bool vanished; /* one was deleted since it was listed: by whom is not known */
 };
@@ -30,13 +35,78 @@ struct seek_op {
 static const struct kpop_type seek_type = {
     .size = sizeof(struct seek_op), .label = LABEL_VAULT_CALL_FIND};
 
-static void read_next(struct seek_op *s);
-static void open_best(struct seek_op *s);
+static void rank_next(struct seek_op *s);
+static void open_next(struct seek_op *s);
 
 static void
 seek_cancel(struct wait *w)
 {
 	kpop_leave(CONTAINER_OF(w, struct vault_find, wait)->op);
+}
+
+static void
+finish(struct seek_op *s, enum err e)
+{
+	s->find->withdrawn = s->op.find.withdrawn || s->vanished;
+	kpop_end(&s->op, e);
+}
+
+/* --- reading --- */
+
+static void
+read_record(struct seek_op *s, void (*done)(struct wait *, enum err))
+{
+	snprintf(s->op.path, KPOP_PATH_LEN, "/keys/%s", s->all[s->at].rank.id);
+	kpop_call(&s->op, &s->op.call, "GET", s->op.path, NULL, done);
+}
+
+/* *out stays NULL for what is no record of this object. */
+static enum err
+take_record(struct seek_op *s, struct arena *a, struct object **out)
+{
+	const struct buf *b = &s->op.call.http.answer;
+	struct envelope_clear clear;
+	struct kprecord r;
+	const uint8_t *payload;
+	struct object *o;
+	struct unpack u;
+	size_t len;
+	enum err e = kp_read_payload(b->data, b->len, a, KP_PAYLOAD_MAX, &payload, &len);
+
+	if (e == ERR_OK) {
+		unpack_init(&u, payload, len);
+		e = envelope_read_object(&u, a, &clear, &o);
+	}
+	if (e != ERR_OK)
+		return e == ERR_NO_MEMORY ? e : ERR_OK;
+	snprintf(o->tenant, sizeof(o->tenant), "%s", s->find->tenant);
+	e = kprecord_take(o, a, s->all[s->at].rank.id, payload, len);
+	if (e == ERR_OK && strcmp(o->uid, s->find->uid) == 0 && kprecord_read(&r, o) == ERR_OK)
+		*out = o;
+	return e;
+}
+
+/* What the answer to a read says; *out stays NULL when the record is of no use. */
+static enum err
+take_answer(struct seek_op *s, enum err e, struct arena *a, struct object **out)
+{
+	const struct buf *b = &s->op.call.http.answer;
+	struct kp_key k = {.state = -1};
+	size_t rows = 0;
+
+	*out = NULL;
+	if (e == ERR_NO_OBJECT)
+		s->vanished = true;
+	if (e != ERR_OK)
+		return e == ERR_NO_OBJECT ? ERR_OK : e;
+	if (kp_read_keys(b->data, b->len, kp_keep_key, &k, &rows) != ERR_OK || rows != 1 ||
+	    strcmp(k.name, s->op.name) != 0)
+		return ERR_OK;
+	if (kp_key_is_gone(&k)) {
+		s->vanished = true;
+		return ERR_OK;
+	}
+	return take_record(s, a, out);
 }
 
 /* --- opening --- */
@@ -47,9 +117,11 @@ take_key(struct seek_op *s, struct object *o)
 	struct kp_action a = {.version = ""};
 	enum err e = kpop_read_key(&s->op, &s->op.call, o, &a, o->digest);
 
-	if (e == ERR_OK) {
+	if (e == ERR_OK && s->find->object == NULL) {
 		s->find->object = o;
 		s->find->key = secret_ref(a.plaintext);
+	} else if (e == ERR_OK && memcmp(o->digest, s->find->object->digest, sizeof(o->digest)) == 0) {
+		object_take_state(s->find->object, o);
 	}
 	kp_action_fini(&a);
 	return e;
@@ -62,162 +134,145 @@ opened(struct wait *w, enum err e)
 
 	e = kpop_root_key_error(e);
 	if (e == ERR_OK)
-		e = take_key(s, s->all[0].object);
+		e = take_key(s, s->opening);
 	if (e == ERR_INTEGRITY) { /* perhaps another was tampered with, or is another tenant's */
 		s->doubtful = true;
-		s->all[0] = s->all[--s->count];
-		open_best(s);
-		return;
+		e = ERR_OK;
 	}
-	kpop_end(&s->op, e);
-}
-
-/* The highest sequence first; of equals the more restrictive state, then the lower id. */
-static bool
-is_better(const struct found *a, const struct found *b)
-{
-	char id[UID_TEXT_LEN + 1], other[UID_TEXT_LEN + 1];
-
-	if (a->sequence != b->sequence)
-		return a->sequence > b->sequence;
-	if (a->object->state != b->object->state)
-		return a->object->state > b->object->state;
-	kprecord_id(id, a->object);
-	kprecord_id(other, b->object);
-	return strcmp(id, other) < 0;
-}
-
-static void
-open_best(struct seek_op *s)
-{
-	struct kprecord_aad aad;
-	struct kprecord r;
-	enum err e;
-
-	if (s->count == 0) {
-		s->find->withdrawn = s->op.find.withdrawn || s->vanished;
-		kpop_end(&s->op, s->doubtful ? ERR_INTEGRITY : ERR_NO_OBJECT);
-		return;
-	}
-	for (size_t i = 1; i < s->count; i++)
-		if (is_better(&s->all[i], &s->all[0])) {
-			struct found better = s->all[i];
-
-			s->all[i] = s->all[0];
-			s->all[0] = better;
-		}
-	e = kprecord_read(&r, s->all[0].object);
-	if (e == ERR_OK)
-		e = kprecord_bind(s->op.v->crypto, &aad, s->all[0].object, r.envelope, r.clear.len);
-	buf_reset(&s->op.body);
-	if (e == ERR_OK) {
-		kp_put_unwrap(&s->op.body, r.ciphertext, r.ciphertext_len, aad.part);
-		e = buf_error(&s->op.body);
-	}
-	if (e != ERR_OK) {
-		kpop_end(&s->op, e);
-		return;
-	}
-	snprintf(s->op.path, KPOP_PATH_LEN, "/keys/%s/actions/unwrap", r.root_key);
-	kpop_call(&s->op, &s->op.call, "POST", s->op.path, &s->op.body, opened);
-}
-
-/* --- reading --- */
-
-/* Only what can be this object's record is kept. */
-static enum err
-take_record(struct seek_op *s, const char *id)
-{
-	const struct buf *b = &s->op.call.http.answer;
-	struct vault_find *f = s->find;
-	struct envelope_clear clear;
-	const uint8_t *payload;
-	struct kprecord r;
-	struct object *o;
-	struct unpack u;
-	size_t len;
-	enum err e = kp_read_payload(b->data, b->len, f->arena, KP_PAYLOAD_MAX, &payload, &len);
-
 	if (e != ERR_OK)
-		return e == ERR_NO_MEMORY ? e : ERR_OK;
-	unpack_init(&u, payload, len);
-	e = envelope_read_object(&u, f->arena, &clear, &o);
-	if (e != ERR_OK)
-		return e == ERR_NO_MEMORY ? e : ERR_OK;
-	snprintf(o->tenant, sizeof(o->tenant), "%s", f->tenant);
-	e = kprecord_take(o, f->arena, id, payload, len);
-	if (e != ERR_OK)
-		return e;
-	if (strcmp(o->uid, f->uid) == 0 && kprecord_read(&r, o) == ERR_OK)
-		s->all[s->count++] = (struct found){o, clear.sequence};
-	return ERR_OK;
+		finish(s, e);
+	else
+		open_next(s);
 }
 
 static void
 was_read(struct wait *w, enum err e)
 {
 	struct seek_op *s = w->owner;
-	const struct buf *b = &s->op.call.http.answer;
-	struct kp_key k = {.state = -1};
-	size_t rows = 0;
+	struct kprecord_aad aad;
+	struct kprecord r;
 
-	if (e == ERR_OK && kp_read_keys(b->data, b->len, kp_keep_key, &k, &rows) == ERR_OK &&
-	    rows == 1 && strcmp(k.name, s->op.name) == 0) {
-		s->vanished |= kp_key_is_gone(&k);
-		if (!kp_key_is_gone(&k))
-			e = take_record(s, k.id);
-	} else if (e == ERR_NO_OBJECT) {
-		s->vanished = true;
-		e = ERR_OK;
+	e = take_answer(s, e, s->find->arena, &s->opening);
+	if (e == ERR_OK && s->opening == NULL) {
+		open_next(s);
+		return;
+	}
+	if (e == ERR_OK)
+		e = kprecord_read(&r, s->opening);
+	if (e == ERR_OK)
+		e = kprecord_bind(s->op.v->crypto, &aad, s->opening, r.envelope, r.clear.len);
+	buf_reset(&s->op.body);
+	if (e == ERR_OK) {
+		kp_put_unwrap(&s->op.body, r.ciphertext, r.ciphertext_len, aad.part);
+		e = buf_error(&s->op.body);
 	}
 	if (e != ERR_OK) {
-		kpop_end(&s->op, e);
+		finish(s, e);
+		return;
+	}
+	snprintf(s->op.path, KPOP_PATH_LEN, "/keys/%s/actions/unwrap", r.root_key);
+	kpop_call(&s->op, &s->op.call, "POST", s->op.path, &s->op.body, opened);
+}
+
+/* Once one has opened, only those that say more of a revocation are of interest. */
+static void
+open_next(struct seek_op *s)
+{
+	const struct object *best = s->find->object;
+	size_t at = s->count;
+
+	for (size_t i = 0; i < s->count; i++)
+		if (s->all[i].usable && (best == NULL || s->all[i].rank.state > best->state) &&
+		    (at == s->count || kprank_order(&s->all[i].rank, &s->all[at].rank) > 0))
+			at = i;
+	if (at == s->count) {
+		finish(s, best != NULL ? ERR_OK : s->doubtful ? ERR_INTEGRITY : ERR_NO_OBJECT);
+		return;
+	}
+	s->all[at].usable = false;
+	s->at = at;
+	read_record(s, was_read);
+}
+
+/* --- ranking --- */
+
+static void
+ranked(struct wait *w, enum err e)
+{
+	struct seek_op *s = w->owner;
+	struct arena *scratch = arena_new(SCRATCH_MAX);
+	struct object *o = NULL;
+
+	e = scratch != NULL ? take_answer(s, e, scratch, &o) : ERR_NO_MEMORY;
+	s->all[s->at].usable = o != NULL;
+	if (o != NULL)
+		kprecord_rank(&s->all[s->at].rank, o);
+	arena_free(scratch);
+	if (e != ERR_OK) {
+		finish(s, e);
 		return;
 	}
 	s->at++;
-	read_next(s);
+	rank_next(s);
 }
 
 static void
-read_next(struct seek_op *s)
+rank_next(struct seek_op *s)
 {
-	if (s->at == s->op.find.count) {
-		open_best(s);
-		return;
-	}
-	snprintf(s->op.path, KPOP_PATH_LEN, "/keys/%s", s->op.find.found[s->at].id);
-	kpop_call(&s->op, &s->op.call, "GET", s->op.path, NULL, was_read);
+	if (s->at == s->count)
+		open_next(s);
+	else
+		read_record(s, ranked);
 }
 
+static void
+put_id(struct seek_op *s, const char *id)
+{
+	struct ranked *r = &s->all[s->count++];
+
+	snprintf(r->rank.id, sizeof(r->rank.id), "%s", id);
+	r->usable = true;
+}
+
+/* One alone needs no rank. */
 static void
 looked(struct wait *w, enum err e)
 {
 	struct seek_op *s = w->owner;
+	const struct kpfind *f = &s->op.find;
 
-	if (e == ERR_OK)
-		read_next(s);
+	if (e != ERR_OK) {
+		finish(s, e);
+		return;
+	}
+	for (size_t i = f->count > RANKED_MAX ? f->count - RANKED_MAX : 0; i < f->count; i++)
+		put_id(s, f->found[i].id);
+	if (s->count > 1)
+		rank_next(s);
 	else
-		kpop_end(&s->op, e);
+		open_next(s);
 }
 
 void
 kpseek_find(struct vault *vault, struct vault_find *find)
 {
 	struct seek_op *s = kpop_new_for(vault, &seek_type, &find->wait, &find->terms, find->uid);
+	int64_t until;
 
 	if (s == NULL)
 		return;
 	s->find = find;
 	find->op = s;
+	find->object = NULL;
 	find->wait.cancel = seek_cancel;
 	s->op.find.deleted_too = find->last_words;
+	until = find->expected ? clock_now() + KPOP_LAG_NS : kpop_lag_until(&s->op);
 	if (find->record_id == NULL) {
-		kpop_find(&s->op,
-		    find->expected ? clock_now() + KPOP_LAG_NS : kpop_lag_until(&s->op), looked);
+		kpop_find(&s->op, until, looked);
 		return;
 	}
-	s->op.find.found[0] = (struct kp_key){.state = -1};
-	snprintf(s->op.find.found[0].id, sizeof(s->op.find.found[0].id), "%s", find->record_id);
-	s->op.find.count = 1;
-	read_next(s);
+	s->op.call.absent_until = until;
+	put_id(s, find->record_id);
+	s->all[0].usable = false;
+	read_record(s, was_read);
 }

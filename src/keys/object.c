@@ -147,6 +147,22 @@ object_copy(struct arena *a, const struct object *o)
 	return c;
 }
 
+void
+object_take_state(struct object *o, const struct object *from)
+{
+	if (from->state <= o->state)
+		return;
+	o->state = from->state;
+	o->revocation_code = from->revocation_code;
+	o->revocation_text = from->revocation_text;
+	o->date[DATE_DEACTIVATION] = from->date[DATE_DEACTIVATION];
+	o->date[DATE_COMPROMISE] = from->date[DATE_COMPROMISE];
+	o->date[DATE_COMPROMISE_OCCURRENCE] = from->date[DATE_COMPROMISE_OCCURRENCE];
+	o->date[DATE_LAST_CHANGE] = from->date[DATE_LAST_CHANGE];
+	if (o->date[DATE_ACTIVATION] == NO_DATE)
+		o->date[DATE_ACTIVATION] = from->date[DATE_ACTIVATION];
+}
+
 enum object_state
 object_state_at(const struct object *o, int64_t now)
 {

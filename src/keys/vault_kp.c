@@ -342,6 +342,16 @@ kp_probe(struct vault *vault, struct vault_probe *probe)
 	kpop_find(&p->op, kpop_lag_until(&p->op), probe_looked);
 }
 
+static int
+kp_order(const struct object *a, const struct object *b)
+{
+	struct kprank ra, rb;
+
+	kprecord_rank(&ra, a);
+	kprecord_rank(&rb, b);
+	return kprank_order(&ra, &rb);
+}
+
 /* --- the vault --- */
 
 static const char *
@@ -450,6 +460,7 @@ vault_kp_new(struct vault **out, const struct vault_kp_params *p, const char **w
 	    .record_id = kprecord_id,
 	    .sequence = kprecord_sequence,
 	    .recorded = kprecord_object,
+	    .order = kp_order,
 	    .free = kp_free,
 	};
 	struct vault_kp *v;

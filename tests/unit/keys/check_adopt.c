@@ -80,8 +80,16 @@ fake_sequence(const struct object *o)
 	return n;
 }
 
+static int
+fake_order(const struct object *a, const struct object *b)
+{
+	uint64_t as = fake_sequence(a), bs = fake_sequence(b);
+
+	return as > bs ? 1 : as < bs ? -1 : 0;
+}
+
 static const struct vault_ops fake_ops = {
-    .name = "fake", .find = fake_find, .sequence = fake_sequence};
+    .name = "fake", .find = fake_find, .sequence = fake_sequence, .order = fake_order};
 
 static void
 setup(void)
@@ -234,9 +242,27 @@ START_TEST(test_lower_sequence)
 
 	shown(o, 4, OBJECT_ACTIVE);
 	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, NULL), ERR_NO_OBJECT);
-	ck_assert_int_eq(adopt(o, GONE_DESTROYED, NULL), ERR_NO_OBJECT);
 	ck_assert_uint_eq(stored(o)->revision, 1);
 	ck_assert_uint_eq(fake_sequence(stored(o)), 5);
+}
+END_TEST
+
+/* Whatever older ones remain: it is gone when the one that counts is. */
+START_TEST(test_gone_with_older_left)
+{
+	struct object *o = known(5, OBJECT_ACTIVE, NULL);
+	enum adopted how;
+
+	shown(o, 4, OBJECT_ACTIVE);
+	fake.withdrawn = true;
+	ck_assert_int_eq(adopt(o, GONE_DESTROYED, NULL), ERR_NO_OBJECT);
+	fake.withdrawn = false;
+	ck_assert_int_eq(adopt(o, GONE_LATELY, NULL), ERR_NO_OBJECT);
+	ck_assert_int_eq(adopt(o, GONE_WITHDRAWN, NULL), ERR_NO_OBJECT);
+	ck_assert_int_eq(stored(o)->state, OBJECT_ACTIVE);
+	ck_assert_int_eq(adopt(o, GONE_DESTROYED, &how), ERR_OK);
+	ck_assert_int_eq(how, ADOPT_DESTROYED);
+	ck_assert_int_eq(stored(o)->state, OBJECT_DESTROYED);
 }
 END_TEST
 
@@ -680,6 +706,7 @@ main(void)
 	tcase_add_test(t, test_equal_sequence);
 	tcase_add_test(t, test_lower_sequence);
 	tcase_add_test(t, test_lower_sequence_revoked);
+	tcase_add_test(t, test_gone_with_older_left);
 	tcase_add_test(t, test_another_key);
 	tcase_add_test(t, test_gone);
 	tcase_add_test(t, test_withdrawn);

@@ -171,6 +171,21 @@ find(struct vault *v, struct vault_find *f)
 	wait_finish_soon(rig.loop, &f->wait, best != NULL ? ERR_OK : ERR_NO_OBJECT);
 }
 
+static int
+order_of(const struct object *a, const struct object *b)
+{
+	uint64_t left = sequence_of(a), right = sequence_of(b);
+	char id[UID_TEXT_LEN + 1], other[UID_TEXT_LEN + 1];
+
+	if (left != right)
+		return left > right ? 1 : -1;
+	if (a->state != b->state)
+		return a->state > b->state ? 1 : -1;
+	id_of(id, a);
+	id_of(other, b);
+	return strcmp(other, id);
+}
+
 static const struct vault_ops ops = {
     .name = "shared",
     .make = make,
@@ -180,6 +195,7 @@ static const struct vault_ops ops = {
     .find = find,
     .record_id = id_of,
     .sequence = sequence_of,
+    .order = order_of,
     .recorded = recorded,
 };
 

@@ -85,5 +85,6 @@ void fake_know(struct fake *f, const struct object *o, const struct fake_record 
 /* As the ledger has it, or NULL. */
 struct object *fake_known(struct fake *f, const char *tenant, const char *uid);
 uint64_t fake_sequence_of(const struct object *o);
+int fake_order(const struct object *a, const struct object *b);
 
 #endif

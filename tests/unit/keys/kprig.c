@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/rand.h>
@@ -64,7 +65,7 @@ aad_of(const char *body, char *out)
 	*out = '\0';
 }
 
-static char made[4096]; /* the answer, kept back until it is known whether it goes out */
+static char made[32 * 1024]; /* the answer, kept back until it is known whether it goes out */
 static int made_status;
 
 static void
@@ -167,9 +168,10 @@ put_key(char *text, size_t size, const struct fake_key *k)
 
 	snprintf(text + at, size - at,
 	    "%s{\"id\":\"%s\",\"name\":\"%s\",\"state\":%d,\"creationDate\":\"%s\",\"deleted\":%s,"
-	    "\"createdBy\":\"us\",\"deletedBy\":\"%s\"}",
+	    "\"createdBy\":\"us\",\"deletedBy\":\"%s\",\"deletionDate\":\"%s\"}",
 	    text[at - 1] == '[' ? "" : ",", k->id, k->name, k->state, k->created,
-	    k->state == 5 ? "true" : "false", k->deleted_by != NULL ? k->deleted_by : "");
+	    k->state == 5 ? "true" : "false", k->deleted_by != NULL ? k->deleted_by : "",
+	    k->state == 5 ? k->deleted_at : "");
 }
 
 static void
@@ -178,10 +180,11 @@ do_list(struct kprig *r, const struct httpd_request *q)
 	const char *name = strstr(q->path, "search=exact%3Aname%3A");
 	bool deleted = strstr(q->path, "&filter=deletionDate%3Dgte%3A%22") != NULL;
 	bool all = strstr(q->path, "&state=0,1,2,3,5&") != NULL;
-	char text[4096] = "{\"metadata\":{},\"resources\":[";
+	static char text[sizeof(made)];
 	unsigned shown = 0;
 
 	r->lists++;
+	snprintf(text, sizeof(text), "{\"metadata\":{},\"resources\":[");
 	if (name != NULL && r->too_broad) {
 		refuse(400, "KEY_SEARCH_TOO_BROAD");
 		return;
@@ -251,6 +254,14 @@ do_read(struct kprig *r, const struct httpd_request *q)
 	answer(200, text);
 }
 
+void
+kprig_delete(struct fake_key *k, const char *by)
+{
+	k->state = 5;
+	k->deleted_by = by;
+	text_time(k->deleted_at, clock_wall_ms());
+}
+
 static void
 do_delete(struct kprig *r, const struct httpd_request *q)
 {
@@ -264,7 +275,7 @@ do_delete(struct kprig *r, const struct httpd_request *q)
 	} else if (k->state == 5) {
 		refuse(410, "KEY_DELETED_ERR");
 	} else {
-		k->state = 5;
+		kprig_delete(k, "us");
 		answer(204, "");
 	}
 }
@@ -353,11 +364,22 @@ hits(struct spoiled *f, const struct httpd_request *q)
 	return true;
 }
 
+static const char *
+date_line(char line[64])
+{
+	time_t now = clock_wall();
+	struct tm tm;
+
+	strftime(line, 64, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&now, &tm));
+	return line;
+}
+
 static void
 on_kp(void *arg, struct httpd_conn *c, const struct httpd_request *q)
 {
 	struct kprig *r = arg;
 	bool hit = hits(&r->fault, q);
+	char line[64];
 
 	if (!hit || r->fault.spoil == SPOIL_RESET_AFTER || r->fault.spoil == SPOIL_HANG_AFTER ||
 	    r->fault.spoil == SPOIL_STATUS_AFTER || r->fault.spoil == SPOIL_CUT)
@@ -365,7 +387,7 @@ on_kp(void *arg, struct httpd_conn *c, const struct httpd_request *q)
 	if (hit && spoil(c, &r->fault))
 		return;
 	if (made_status / 100 == 2 || made_status == 401)
-		httpd_reply(c, made_status, "", made);
+		httpd_reply(c, made_status, date_line(line), made);
 	else
 		error(c, made_status, made);
 }
@@ -592,6 +614,35 @@ enum err
 kprig_destroy(struct kprig *r, const struct object *o)
 {
 	return change(r, r->vault->ops->destroy, o);
+}
+
+enum err
+kprig_retire(struct kprig *r, const struct object *o, const struct object *successor)
+{
+	struct kpjob j = {false};
+	struct vault_change c = {
+	    .wait = {.done = kpjob_done, .owner = &j}, .object = o, .successor = successor};
+
+	r->vault->ops->retire(r->vault, &c);
+	ck_assert(!j.done);
+	kprig_run(r, &j);
+	return j.e;
+}
+
+enum err
+kprig_find(struct kprig *r, struct vault_find *f, const struct object *o)
+{
+	struct kpjob j = {false};
+
+	f->wait = (struct wait){.done = kpjob_done, .owner = &j};
+	f->arena = r->arena;
+	f->tenant = o->tenant;
+	f->uid = o->uid;
+	r->vault->ops->find(r->vault, f);
+	kprig_run(r, &j);
+	secret_unref(f->key);
+	f->key = NULL;
+	return j.e;
 }
 
 enum err

@@ -31,6 +31,7 @@ struct spoiled {
 
 struct fake_key {
 	char id[40], name[100], payload[12000], created[32];
+	char deleted_at[32];
 	const char *deleted_by; /* who made it is "us" */
 	int state;
 };
@@ -68,6 +69,8 @@ struct kprig {
 struct kprig *kprig_new(void); /* with a vault; a key file that says KEY-1 */
 void kprig_free(struct kprig *r);
 void kprig_key_file(struct kprig *r, const char *text);
+/* As if it were deleted now: by us, or by somebody else. */
+void kprig_delete(struct fake_key *k, const char *by);
 /* Another vault with params as they are now. */
 void kprig_vault(struct kprig *r);
 
@@ -95,5 +98,8 @@ enum err kprig_unwrap(struct kprig *r, const struct object *o, struct secret **k
 unsigned kprig_ahead(
     struct kprig *r, struct vault *busy, struct vault *asked, const struct object *o);
 enum err kprig_probe(struct kprig *r, const struct object *o, bool *found);
+enum err kprig_retire(struct kprig *r, const struct object *o, const struct object *successor);
+/* Set what is asked for beside the object, zero the rest; the key is let go. */
+enum err kprig_find(struct kprig *r, struct vault_find *f, const struct object *o);
 
 #endif
