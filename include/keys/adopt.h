@@ -38,6 +38,8 @@ struct adopt {
 	const char *tenant, *uid;
 	const char *record_id; /* where a list shows it, or NULL */
 	enum vault_gone gone;  /* what became of the record that was known */
+	bool once;	       /* what does not show yet is left to a later time */
+	uint64_t owner; /* of an orphaned intent that locks the object and is settled with it; else 0 */
 	struct vault_terms terms;
 
 	/* out */

@@ -67,7 +67,9 @@ enum change_kind {
 	CHANGE_UPDATE,	/* the ledger alone */
 	CHANGE_DESTROY, /* the vault destroys its record between prepare and commit */
 	CHANGE_REPLACE, /* the vault stores a successor of its record between prepare and commit */
-	CHANGE_ADOPT,	/* what the vault has: a new row or a changed one; for a commit alone */
+	/* What the vault has: a new row or a changed one; for a commit alone, of one change.  With the
+	 * owner of an intent that nobody works on any more it settles the object's. */
+	CHANGE_ADOPT,
 	CHANGE_KINDS
 };
 struct change {

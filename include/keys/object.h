@@ -56,6 +56,7 @@ struct object {
 	uint64_t revision; /* of the ledger's row; 0: not in the ledger yet */
 	uint32_t type;	   /* KMIP Object Type: 2 is Symmetric Key */
 	enum object_state state;
+	bool destroyed_here; /* Destroyed by a client's word to this gateway, not found so elsewhere */
 	uint32_t algorithm;  /* KMIP Cryptographic Algorithm: 3 is AES */
 	uint32_t length;     /* bits */
 	uint32_t usage_mask;

@@ -21,13 +21,15 @@ struct recover {
 	void *arg;
 
 	/* out */
-	uint64_t creates_undone, updates_undone, destroys_done, destroys_undone;
-	uint64_t left; /* the tenant is unknown or its vault failed */
+	uint64_t creates_done, creates_undone, updates_undone, destroys_done, destroys_undone;
+	uint64_t left; /* the tenant is unknown, its vault failed, or does not know for sure yet */
 
 	/* private */
-	struct arena *arena;
+	struct arena *arena, *object_arena;
 	size_t at;
 	enum err error;
+	bool done;
+	struct ledger_load load;
 	struct ledger_intents list;
 	struct vault_probe probe;
 	struct vault_change change;

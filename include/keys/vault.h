@@ -75,11 +75,15 @@ struct vault_change {
 	void *op;		     /* the provider's */
 };
 
-/* Whether the vault has a record for the object. */
+/*
+ * Whether the vault has the object's record; if the object has none here, whether it has any of that
+ * uid.  Not found and GONE_UNKNOWN says nothing: it may be where the gateway does not look any more.
+ */
 struct vault_probe {
 	struct wait wait;
-	const char *tenant, *uid; /* in */
+	const struct object *object; /* in */
 	bool found;		  /* out */
+	enum vault_gone gone;	  /* out, when it was not found: what the vault says of it */
 	struct vault_terms terms; /* in */
 	void *op;		  /* the provider's */
 };
@@ -95,6 +99,7 @@ struct vault_find {
 	const char *tenant, *uid; /* in */
 	const char *record_id;	/* in: where a list shows it, or NULL */
 	bool expected;		/* in: something may be on its way */
+	bool once;		/* in: nobody waits for what does not show yet */
 	bool last_words;	/* in: if there is nothing, say whether something may come back */
 	bool withdrawn; /* out: of what was deleted, what was made last was so by somebody else */
 	struct object *object;	/* out: as that record says, with its record and digest */

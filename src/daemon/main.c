@@ -110,9 +110,10 @@ recovered(struct wait *w, enum err e)
 		return;
 	}
 	d->recover_pause = 0;
-	if (d->recover.creates_undone + d->recover.updates_undone + d->recover.destroys_done +
-		d->recover.destroys_undone > 0)
+	if (d->recover.creates_done + d->recover.creates_undone + d->recover.updates_undone +
+		d->recover.destroys_done + d->recover.destroys_undone > 0)
 		LOG(LOG_NOTICE, "recover", "half-done changes settled",
+		    kv_int("creates-done", (int64_t)d->recover.creates_done),
 		    kv_int("creates-undone", (int64_t)d->recover.creates_undone),
 		    kv_int("updates-undone", (int64_t)d->recover.updates_undone),
 		    kv_int("destroys-done", (int64_t)d->recover.destroys_done),

@@ -51,6 +51,7 @@ apply(struct object *o, const struct lifecycle *lc, int64_t now)
 		o->date[DATE_COMPROMISE_OCCURRENCE] = lc->occurred;
 		break;
 	case ACT_DESTROY:
+		o->destroyed_here = true;
 		o->date[DATE_DESTROY] = now; /* the ledger drops the record, the vault has to find it */
 		break;
 	case ACT_COUNT:

@@ -87,7 +87,7 @@ commit(struct adopt *a, struct object *o, enum adopted adopted)
 	a->adopted = adopted;
 	a->change = (struct change){CHANGE_ADOPT, o};
 	a->changes = (struct ledger_changes){
-	    .wait.done = committed, .changes = &a->change, .count = 1};
+	    .wait.done = committed, .changes = &a->change, .count = 1, .owner = a->owner};
 	a->ledger->ops->commit(a->ledger, &a->changes);
 }
 
@@ -95,6 +95,7 @@ static void
 commit_destroyed(struct adopt *a, struct object *o)
 {
 	o->state = o->state == OBJECT_COMPROMISED ? OBJECT_DESTROYED_COMPROMISED : OBJECT_DESTROYED;
+	o->destroyed_here = a->owner != 0; /* by the Destroy whose intent that is */
 	o->date[DATE_DESTROY] = o->date[DATE_LAST_CHANGE] = clock_wall();
 	commit(a, o, ADOPT_DESTROYED);
 }
@@ -236,6 +237,7 @@ adopt_start(struct adopt *a)
 	    .uid = a->uid,
 	    .record_id = a->record_id,
 	    .expected = a->gone == GONE_LATELY,
+	    .once = a->once,
 	    .last_words = a->gone == GONE_DESTROYED,
 	    .terms = a->terms,
 	};

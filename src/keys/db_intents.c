@@ -24,7 +24,7 @@ db_intent_check(struct db *db, uint64_t owner, const struct row_change *c, bool 
 	if (!row)
 		return needed ? ERR_CONFLICT : ERR_OK;
 	own = (uint64_t)sqlite3_column_int64(st, 0) == owner &&
-	    sqlite3_column_int(st, 1) == (int)c->kind;
+	    (sqlite3_column_int(st, 1) == (int)c->kind || c->kind == CHANGE_ADOPT);
 	sqlite3_reset(st);
 	return own ? ERR_OK : ERR_CONFLICT;
 }
@@ -59,6 +59,23 @@ db_intents_drop(struct db *db, uint64_t owner)
 	enum err e = drop_of(db, INTENTS_DROP, owner);
 
 	return e == ERR_OK ? drop_of(db, CLAIMS_DROP, owner) : e;
+}
+
+/* With one intent gone its message can commit no more, so that its claims go as well. */
+enum err
+db_intent_settle(struct db *db, uint64_t owner, const char *tenant, const char *uid, bool *was)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = db_bind_uid(db, INTENT_DELETE, tenant, uid, &st);
+
+	if (e != ERR_OK)
+		return e;
+	sqlite3_bind_int64(st, 3, (int64_t)owner);
+	e = db_run(db, st);
+	if (e != ERR_OK)
+		return e;
+	*was = sqlite3_changes(db->h) > 0;
+	return *was ? drop_of(db, CLAIMS_DROP, owner) : ERR_OK;
 }
 
 enum err
@@ -130,20 +147,19 @@ settle_destroyed(struct db *db, struct arena *a, const char *tenant, const char 
 		return ERR_NO_MEMORY;
 	c.object->state = c.old->state == OBJECT_COMPROMISED ? OBJECT_DESTROYED_COMPROMISED
 							     : OBJECT_DESTROYED;
+	c.object->destroyed_here = true;
 	c.object->date[DATE_DESTROY] = when;
 	c.object->date[DATE_LAST_CHANGE] = when;
 	return db_rows_apply(db, a, 0, &c, 1);
 }
 
-/* With one intent gone its message can commit no more, so that its claims go as well. */
 enum err
 db_ledger_settle(struct db *db, struct unpack *u, struct buf *answer)
 {
 	char tenant[TENANT_ID_MAX + 1], uid[UID_TEXT_LEN + 1];
 	struct arena *a;
-	sqlite3_stmt *st = NULL;
 	uint64_t owner;
-	bool destroyed;
+	bool destroyed, was;
 	int64_t when;
 	enum err e;
 
@@ -155,15 +171,8 @@ db_ledger_settle(struct db *db, struct unpack *u, struct buf *answer)
 	when = (int64_t)unpack_u64(u);
 	if (!unpack_done(u))
 		return ERR_INTERNAL;
-	e = db_bind_uid(db, INTENT_DELETE, tenant, uid, &st);
-	if (e != ERR_OK)
-		return e;
-	sqlite3_bind_int64(st, 3, (int64_t)owner);
-	e = db_run(db, st);
-	if (e != ERR_OK || sqlite3_changes(db->h) == 0)
-		return e; /* settled already */
-	e = drop_of(db, CLAIMS_DROP, owner);
-	if (e != ERR_OK || !destroyed)
+	e = db_intent_settle(db, owner, tenant, uid, &was);
+	if (e != ERR_OK || !was || !destroyed)
 		return e;
 	a = arena_new(ARENA_MAX);
 	e = a != NULL ? settle_destroyed(db, a, tenant, uid, when) : ERR_NO_MEMORY;

@@ -290,6 +290,18 @@ db_rows_apply(struct db *db, struct arena *a, uint64_t owner, struct row_change 
 	return e;
 }
 
+/* An adoption by recovery settles the one intent that locks its object. */
+static enum err
+drop_committed(struct db *db, uint64_t owner, const struct row_change *all, size_t count)
+{
+	const struct object *o = count == 1 ? all[0].object : NULL;
+	bool was;
+
+	return o != NULL && all[0].kind == CHANGE_ADOPT
+	    ? db_intent_settle(db, owner, o->tenant, o->uid, &was)
+	    : db_intents_drop(db, owner);
+}
+
 enum err
 db_ledger_commit(struct db *db, struct unpack *u, struct buf *answer)
 {
@@ -306,7 +318,7 @@ db_ledger_commit(struct db *db, struct unpack *u, struct buf *answer)
 	if (e == ERR_OK)
 		e = db_rows_apply(db, a, owner, all, count);
 	if (e == ERR_OK && owner != 0)
-		e = db_intents_drop(db, owner);
+		e = drop_committed(db, owner, all, count);
 	arena_free(a);
 	return e;
 }

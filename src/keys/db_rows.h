@@ -50,6 +50,9 @@ CHECKED enum err db_keys_put(struct db *db, uint64_t owner, const struct row_cha
 CHECKED enum err db_intent_check(struct db *db, uint64_t owner, const struct row_change *c,
     bool needed);
 CHECKED enum err db_intent_put(struct db *db, uint64_t owner, const struct row_change *c);
+/* Drops this one intent of the message, and its claims.  was: it was there. */
+CHECKED enum err db_intent_settle(struct db *db, uint64_t owner, const char *tenant,
+    const char *uid, bool *was);
 /* All intents and claims of a message. */
 CHECKED enum err db_intents_drop(struct db *db, uint64_t owner);
 

@@ -266,7 +266,9 @@ kpseek_find(struct vault *vault, struct vault_find *find)
 	find->object = NULL;
 	find->wait.cancel = seek_cancel;
 	s->op.find.deleted_too = find->last_words;
-	until = find->expected ? clock_now() + KPOP_LAG_NS : kpop_lag_until(&s->op);
+	until = find->once	 ? 0
+	    : find->expected ? clock_now() + KPOP_LAG_NS
+			     : kpop_lag_until(&s->op);
 	if (find->record_id == NULL) {
 		kpop_find(&s->op, until, looked);
 		return;

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { PACK_VERSION = 1 };
+enum { PACK_VERSION = 1, STATE_HERE = 0x80 /* beside the state: destroyed_here */ };
 
 static int
 attr_cmp(const struct object_attr *a, const char *name, uint32_t index)
@@ -185,7 +185,7 @@ object_pack(struct buf *b, const struct object *o)
 	pack_text(b, o->uid);
 	pack_u64(b, o->revision);
 	pack_u32(b, o->type);
-	pack_u8(b, (uint8_t)o->state);
+	pack_u8(b, (uint8_t)(o->state | (o->destroyed_here ? STATE_HERE : 0)));
 	pack_u32(b, o->algorithm);
 	pack_u32(b, o->length);
 	pack_u32(b, o->usage_mask);
@@ -228,7 +228,10 @@ unpack_fields(struct unpack *u, struct object *o)
 	o->revision = unpack_u64(u);
 	o->type = unpack_u32(u);
 	state = unpack_u8(u);
-	if (state < OBJECT_PRE_ACTIVE || state > OBJECT_DESTROYED_COMPROMISED)
+	o->destroyed_here = (state & STATE_HERE) != 0;
+	state &= (uint8_t)~STATE_HERE;
+	if (state < OBJECT_PRE_ACTIVE || state > OBJECT_DESTROYED_COMPROMISED ||
+	    (o->destroyed_here && !object_is_destroyed(&(struct object){.state = state})))
 		u->bad = true;
 	o->state = (enum object_state)state;
 	o->algorithm = unpack_u32(u);

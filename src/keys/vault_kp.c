@@ -4,7 +4,7 @@
  *
  *	make      wrap
  *	unwrap    unwrap, and the metadata of the record beside it, which may be deleted
- *	probe     look for the name
+ *	probe     the metadata of the record; without one, look for the name
  *
  * Changes (store, destroy, retire) are in kpchange.c, find is in kpseek.c, news in kpnews.c;
  * what vaults share is in kproot.c.
@@ -329,17 +329,49 @@ probe_looked(struct wait *w, enum err e)
 	kpop_end(&p->op, e);
 }
 
+/* "There is none" may mean another ring or a missing grant: only what is said of it counts. */
+static void
+probe_seen(struct wait *w, enum err e)
+{
+	struct probe_op *p = w->owner;
+	const struct kpcall *c = &p->op.call;
+	struct kp_key k = {.state = -1};
+	size_t rows = 0;
+
+	if (e == ERR_OK && (kp_read_keys(c->http.answer.data, c->http.answer.len, kp_keep_key, &k,
+				&rows) != ERR_OK ||
+			       rows != 1))
+		e = ERR_VAULT_DOWN;
+	if (e == ERR_OK && kp_key_is_gone(&k))
+		p->probe->gone = kpop_how_gone(&k, c->http.date);
+	else if (e == ERR_OK)
+		p->probe->found = true;
+	kpop_end(&p->op, e == ERR_NO_OBJECT ? ERR_OK : e);
+}
+
+/* The record that is known, by its id: names may change, and lists lag. */
 static void
 kp_probe(struct vault *vault, struct vault_probe *probe)
 {
-	struct probe_op *p = kpop_new_for(vault, &probe_type, &probe->wait, &probe->terms, probe->uid);
+	struct probe_op *p =
+	    kpop_new_for(vault, &probe_type, &probe->wait, &probe->terms, probe->object->uid);
+	char id[UID_TEXT_LEN + 1];
 
 	if (p == NULL)
 		return;
 	p->probe = probe;
 	probe->op = p;
+	probe->found = false;
+	probe->gone = GONE_UNKNOWN;
 	probe->wait.cancel = probe_cancel;
-	kpop_find(&p->op, kpop_lag_until(&p->op), probe_looked);
+	kprecord_id(id, probe->object);
+	if (id[0] == '\0') {
+		kpop_find(&p->op, kpop_lag_until(&p->op), probe_looked);
+		return;
+	}
+	snprintf(p->op.path, KPOP_PATH_LEN, "/keys/%s/metadata", id);
+	p->op.call.absent_until = kpop_lag_until(&p->op);
+	kpop_call(&p->op, &p->op.call, "GET", p->op.path, NULL, probe_seen);
 }
 
 static int

@@ -140,16 +140,19 @@ pack_probe(struct buf *b, const struct wait *w)
 {
 	const struct vault_probe *p = CONTAINER_OF(w, struct vault_probe, wait);
 
-	pack_text(b, p->tenant);
-	pack_text(b, p->uid);
+	pack_text(b, p->object->tenant);
+	pack_text(b, p->object->uid);
 	return ERR_OK;
 }
 
 static enum err
 answer_probe(void *ctx, struct wait *w, struct unpack *u)
 {
+	struct vault_probe *p = CONTAINER_OF(w, struct vault_probe, wait);
+
 	(void)ctx;
-	CONTAINER_OF(w, struct vault_probe, wait)->found = unpack_u8(u) != 0;
+	p->found = unpack_u8(u) != 0;
+	p->gone = p->found ? GONE_UNKNOWN : GONE_DESTROYED;
 	return ERR_OK;
 }
 

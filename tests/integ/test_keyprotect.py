@@ -7,6 +7,7 @@ import os
 import shutil
 import statistics
 import tempfile
+import threading
 import time
 import uuid
 
@@ -605,6 +606,59 @@ class Shared(CloudCase):
         said = self.gw.control("keys rebuild", "tenant=a")
         self.assertEqual(said[-1], {"tenant": "a", "records": 1, "done": 1, "adopted": 0,
                                     "foreign": 0, "left": 0})
+
+
+class Doubt(CloudCase):
+    """What a gateway, or a copy of it, finds half done: nothing that a client may know is deleted."""
+
+    def test_backup_taken_while_a_key_was_being_stored(self):
+        """The client was told of the key; the backup holds the intent of a Create that ended well."""
+        made = []
+
+        def create():
+            with self.gw.client() as c:
+                made.append(c.create())
+                made.append(c.key(made[0]))
+        self.cloud.fault(operation="kms.secrets.create", count=1, delay_after_ms=2500, commit=True)
+        worker = threading.Thread(target=create)
+        worker.start()
+        kf.eventually(lambda: len(self.cloud.records()) == cloud.STRANGERS + 1, "record is there", 5)
+        copy = os.path.join(self.gw.dir, "backup")
+        os.mkdir(copy, 0o700)
+        self.gw.ctl("backup", copy)
+        worker.join()
+        self.assertEqual(len(made), 2)
+        self.gw.stop()
+        shutil.rmtree(self.gw.state_dir)
+        self.gw.ctl("restore", copy)
+        self.gw.start()
+        with self.gw.client() as c:
+            kf.eventually(lambda: [n.value for n in c.ok(ttlv.item("Locate")).all(
+                "UniqueIdentifier")] == [made[0]], "taken over", 30)
+            self.assertEqual(c.key(made[0]), made[1])
+        self.assertEqual(len(self.cloud.records(made[0])), 1)
+
+    def test_refused_destroy_of_a_key_made_under_another_prefix(self):
+        """The client is told that it may not; then the key has to be as it was."""
+        def tenant(prefix):
+            return kf.Tenant("a", kf.AUTHORITY.make("vcenter"), options="born-active = false",
+                             vault=self.cloud.vault("Writer", prefix=prefix))
+        self.gw.tenants = [tenant("old")]
+        self.gw.configure()
+        self.gw.control("reload")
+        with self.gw.client() as k:
+            uid = k.create()
+            key = k.key(uid)
+        self.gw.tenants = [tenant("new")]
+        self.gw.configure()
+        self.gw.stop()
+        self.gw.start()
+        with self.gw.client() as k:
+            self.assertEqual(k.key(uid), key)
+            self.assert_reason(k.do(on("Destroy", uid)), "PermissionDenied")
+            kf.eventually(lambda: self.gw.metrics()["changes_in_doubt"] == 0, "nothing in doubt", 60)
+            self.gw.control("cache flush")
+            self.assertEqual(k.key(uid), key)
 
 
 if __name__ == "__main__":

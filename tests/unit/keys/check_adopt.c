@@ -263,6 +263,7 @@ START_TEST(test_gone_with_older_left)
 	ck_assert_int_eq(adopt(o, GONE_DESTROYED, &how), ERR_OK);
 	ck_assert_int_eq(how, ADOPT_DESTROYED);
 	ck_assert_int_eq(stored(o)->state, OBJECT_DESTROYED);
+	ck_assert(!stored(o)->destroyed_here); /* no client said so here */
 }
 END_TEST
 

@@ -599,7 +599,7 @@ START_TEST(test_destroy_by_name)
 	clock_test_advance(10 * NS_PER_S);
 	ck_assert_int_eq(kprig_destroy(rig, &bare), ERR_OK); /* none left */
 	rig->fault = (struct spoiled){"GET", "/keys?", 99, SPOIL_STATUS, 500, NULL, ""};
-	ck_assert_int_eq(kprig_probe(rig, other, &found), ERR_VAULT_DOWN);
+	ck_assert_int_eq(kprig_probe(rig, &bare, &found), ERR_VAULT_DOWN);
 }
 END_TEST
 
@@ -769,7 +769,35 @@ START_TEST(test_retire_refused)
 }
 END_TEST
 
-/* --- finding --- */
+/* --- probing and finding --- */
+
+/* The record's own word counts; where it is not found, that proves nothing. */
+START_TEST(test_probe)
+{
+	struct object *o = stored_key();
+	enum vault_gone gone;
+	bool found;
+
+	rig->params.name_prefix = "another";
+	kprig_vault(rig);
+	ck_assert_int_eq(kprig_probe_gone(rig, o, &found, &gone), ERR_OK);
+	ck_assert(found);
+	clock_test_advance(600 * NS_PER_S);
+	rig->fault = (struct spoiled){
+	    "GET", "/metadata", 1, SPOIL_STATUS, 404, "", KP_BODY("KEY_NOT_FOUND_ERR")};
+	ck_assert_int_eq(kprig_probe_gone(rig, o, &found, &gone), ERR_OK);
+	ck_assert(!found && gone == GONE_UNKNOWN); /* perhaps in another ring */
+	kprig_delete(&rig->keys[0], "us");
+	ck_assert_int_eq(kprig_probe_gone(rig, o, &found, &gone), ERR_OK);
+	ck_assert(!found && gone == GONE_LATELY);
+	clock_test_advance(11 * NS_PER_S);
+	ck_assert_int_eq(kprig_probe_gone(rig, o, &found, &gone), ERR_OK);
+	ck_assert(!found && gone == GONE_DESTROYED);
+	rig->keys[0].deleted_by = "customer";
+	ck_assert_int_eq(kprig_probe_gone(rig, o, &found, &gone), ERR_OK);
+	ck_assert(!found && gone == GONE_WITHDRAWN);
+}
+END_TEST
 
 /* Another gateway named the object, whose clock is half a minute before ours, or behind. */
 START_TEST(test_clocks_differ)
@@ -965,7 +993,7 @@ START_TEST(test_cancel_and_free)
 	struct vault_make m = {
 	    .wait = {.done = kpjob_done, .owner = &j}, .object = fresh, .arena = rig->arena};
 	struct vault_probe p = {
-	    .wait = {.done = kpjob_done, .owner = &j}, .tenant = "east", .uid = o->uid};
+	    .wait = {.done = kpjob_done, .owner = &j}, .object = o};
 
 	for (int turns = 0; turns < 12; turns++) {
 		rig->vault->ops->unwrap(rig->vault, &u);
@@ -1071,6 +1099,7 @@ main(void)
 	tcase_add_test(t, test_revoked_by_an_older_one);
 	tcase_add_test(t, test_retire_left_behind);
 	tcase_add_test(t, test_retire_refused);
+	tcase_add_test(t, test_probe);
 	tcase_add_loop_test(t, test_clocks_differ, 0, 2);
 	tcase_add_test(t, test_read_lags);
 	tcase_add_loop_test(t, test_last_words, 0, 2);

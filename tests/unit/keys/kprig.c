@@ -665,14 +665,23 @@ kprig_unwrap(struct kprig *r, const struct object *o, struct secret **key)
 enum err
 kprig_probe(struct kprig *r, const struct object *o, bool *found)
 {
+	enum vault_gone gone;
+
+	return kprig_probe_gone(r, o, found, &gone);
+}
+
+enum err
+kprig_probe_gone(struct kprig *r, const struct object *o, bool *found, enum vault_gone *gone)
+{
 	struct kpjob j = {false};
 	struct vault_probe p = {
-	    .wait = {.done = kpjob_done, .owner = &j}, .tenant = o->tenant, .uid = o->uid};
+	    .wait = {.done = kpjob_done, .owner = &j}, .object = o};
 
 	r->vault->ops->probe(r->vault, &p);
 	ck_assert(!j.done);
 	kprig_run(r, &j);
 	*found = p.found;
+	*gone = p.gone;
 	return j.e;
 }
 

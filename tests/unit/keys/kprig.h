@@ -98,6 +98,8 @@ enum err kprig_unwrap(struct kprig *r, const struct object *o, struct secret **k
 unsigned kprig_ahead(
     struct kprig *r, struct vault *busy, struct vault *asked, const struct object *o);
 enum err kprig_probe(struct kprig *r, const struct object *o, bool *found);
+enum err kprig_probe_gone(
+    struct kprig *r, const struct object *o, bool *found, enum vault_gone *gone);
 enum err kprig_retire(struct kprig *r, const struct object *o, const struct object *successor);
 /* Set what is asked for beside the object, zero the rest; the key is let go. */
 enum err kprig_find(struct kprig *r, struct vault_find *f, const struct object *o);

@@ -283,10 +283,13 @@ rig_unwrap(struct rig *r, const struct object *o, struct secret **key)
 enum err
 rig_probe(struct rig *r, const char *tenant, const char *uid, bool *found)
 {
-	struct vault_probe p = {.tenant = tenant, .uid = uid};
+	struct object o = {.revision = 0};
+	struct vault_probe p = {.object = &o};
 	struct outcome out;
 	enum err e;
 
+	strcpy(o.tenant, tenant);
+	strcpy(o.uid, uid);
 	rig_begin(&p.wait, &out);
 	r->vault->ops->probe(r->vault, &p);
 	e = rig_end(r, &out);
