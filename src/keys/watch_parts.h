@@ -39,6 +39,8 @@ struct pass {
 	struct arena *arena;
 	struct ledger_load load;
 	struct lookup lookup;
+	struct vault_find find;
+	struct vault_change drop;
 	struct defer turn;
 };
 

@@ -5,7 +5,9 @@
  *	gone			    dropped from the cache at once: who wants it proves it anew
  *	  for good, and known	    a successor is looked for; without one it is Destroyed
  *	there, not in the ledger    nothing, but that it was absent is forgotten; a rebuild looks it up
- *	there, another record	    perhaps a successor: looked up
+ *	there, another record	    perhaps a successor: looked up.  An older one that is ours is retired
+ *	there, destroyed here	    a record of ours is deleted: its maker did not know yet, or somebody
+ *				    brought it back
  *
  * Lists overlap, so what was settled once is remembered for some time.
  */
@@ -71,12 +73,27 @@ end(struct pass *p, enum err e)
 	watch_passed(p, e);
 }
 
+/* What is being done about the event; true when there was anything. */
+static bool
+leave_event(struct pass *p)
+{
+	bool any = wait_pending(&p->load.wait) || wait_pending(&p->lookup.wait) ||
+	    wait_pending(&p->find.wait) || wait_pending(&p->drop.wait);
+
+	wait_cancel(&p->load.wait);
+	wait_cancel(&p->lookup.wait);
+	wait_cancel(&p->find.wait);
+	wait_cancel(&p->drop.wait);
+	secret_unref(p->find.key);
+	p->find.key = NULL;
+	return any;
+}
+
 void
 pass_stop(struct pass *p)
 {
 	wait_cancel(&p->news.wait);
-	wait_cancel(&p->load.wait);
-	wait_cancel(&p->lookup.wait);
+	leave_event(p);
 	clean(p);
 }
 
@@ -124,6 +141,78 @@ put_off(struct pass *p, bool failed)
 }
 
 static void
+dropped(struct wait *wait, enum err e)
+{
+	struct pass *p = CONTAINER_OF(wait, struct pass, drop.wait);
+	const struct event *ev = &p->events[p->at];
+
+	if (e == ERR_OK)
+		LOG(LOG_WARN, "watch", "record of a destroyed key deleted",
+		    kv_text("tenant", ev->tenant->id), kv_text("uid", ev->uid));
+	if (e == ERR_OK || e == ERR_DENIED) /* without the right it stays, and is served nowhere */
+		settle(p);
+	else
+		put_off(p, true);
+}
+
+/* The record has opened, so that it is ours. */
+static void
+sweep(struct pass *p, const struct object *found)
+{
+	const struct object *known = p->load.object;
+	struct vault *v = p->events[p->at].tenant->vault;
+	bool destroyed = object_is_destroyed(known);
+	struct vault_change once = {
+	    .object = found, .successor = known, .terms.background = true};
+
+	if (memcmp(found->digest, known->digest, sizeof(found->digest)) != 0) {
+		settle(p); /* another key: nobody's to delete */
+	} else if (destroyed) {
+		p->drop = (struct vault_change){
+		    .wait.done = dropped, .object = found, .terms.background = true};
+		v->ops->retire(v, &p->drop);
+	} else if (v->ops->order(found, known) < 0) {
+		v->ops->retire(v, &once); /* takes its time, and a later pass may do it as well */
+		wait_cancel(&once.wait);
+		settle(p);
+	} else {
+		put_off(p, false);
+	}
+}
+
+static void
+found(struct wait *wait, enum err e)
+{
+	struct pass *p = CONTAINER_OF(wait, struct pass, find.wait);
+
+	secret_unref(p->find.key);
+	p->find.key = NULL;
+	if (e == ERR_OK)
+		sweep(p, p->find.object);
+	else if (e == ERR_INTEGRITY)
+		settle(p);
+	else
+		put_off(p, e != ERR_NO_OBJECT);
+}
+
+/* A record that is there and should not be: whose is it? */
+static void
+find(struct pass *p)
+{
+	const struct event *ev = &p->events[p->at];
+
+	p->find = (struct vault_find){
+	    .wait.done = found,
+	    .arena = p->arena,
+	    .tenant = ev->tenant->id,
+	    .uid = ev->uid,
+	    .record_id = ev->record_id,
+	    .terms.background = true,
+	};
+	ev->tenant->vault->ops->find(ev->tenant->vault, &p->find);
+}
+
+static void
 looked_up(struct wait *wait, enum err e)
 {
 	struct pass *p = CONTAINER_OF(wait, struct pass, lookup.wait);
@@ -136,6 +225,8 @@ looked_up(struct wait *wait, enum err e)
 	}
 	if (e == ERR_OK || e == ERR_INTEGRITY || (e == ERR_NO_OBJECT && ev->gone != GONE_UNKNOWN))
 		settle(p);
+	else if (e == ERR_NO_OBJECT && p->load.object != NULL)
+		find(p);
 	else
 		put_off(p, e != ERR_NO_OBJECT);
 }
@@ -187,6 +278,10 @@ loaded(struct wait *wait, enum err e)
 		return;
 	}
 	ev->tenant->vault->ops->record_id(known, p->load.object);
+	if (ev->gone == GONE_UNKNOWN && p->load.object->destroyed_here) {
+		find(p);
+		return;
+	}
 	if (object_is_destroyed(p->load.object) ||
 	    (strcmp(known, ev->record_id) == 0) == (ev->gone == GONE_UNKNOWN)) {
 		settle(p); /* known and there, or a predecessor that was retired */
@@ -244,12 +339,8 @@ on_turn(struct defer *d)
 void
 pass_drop(struct pass *p, const struct watch_tenant *t)
 {
-	if (p->at < p->count && p->events[p->at].tenant == t &&
-	    (wait_pending(&p->load.wait) || wait_pending(&p->lookup.wait))) {
-		wait_cancel(&p->load.wait);
-		wait_cancel(&p->lookup.wait);
+	if (p->at < p->count && p->events[p->at].tenant == t && leave_event(p))
 		loop_defer(p->watch->p.loop, &p->turn);
-	}
 	for (size_t i = p->at; i < p->count; i++)
 		if (p->events[i].tenant == t)
 			p->events[i].tenant = NULL;

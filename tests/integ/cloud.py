@@ -12,6 +12,7 @@ import simulator  # noqa: E402  (its folder is not ours)
 
 PREFIX = "vmware_kmip"
 STRANGERS = 7
+PAGE = 5000  # the most that a list shows at once
 
 
 class Cloud(simulator.Sim):
@@ -54,5 +55,9 @@ class Cloud(simulator.Sim):
 
     def records(self, uid=None, prefix=PREFIX):
         """The names of the records that are there: all, or those of one object."""
-        return [n for n in self.names("?limit=5000&extractable=true")
+        names, page = [], None
+        while page is None or len(page) == PAGE:
+            page = self.names("?limit=%d&offset=%d&extractable=true" % (PAGE, len(names)))
+            names += page
+        return [n for n in names
                 if n.startswith(prefix + "_") and (uid is None or n == "%s_%s" % (prefix, uid))]

@@ -2,6 +2,7 @@
 """Two gateways with nothing shared but Key Protect: vCenter lists both in one key provider and uses
 either for each of its connections."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -60,6 +61,31 @@ class Pair(kf.Case):
         with gw.client() as c:
             return c.create(*more)
 
+    @contextlib.contextmanager
+    def gets_at_the_other(self, keys):
+        """Meanwhile the second gateway, whose memory is emptied all the time, gives out each key."""
+        stop = threading.Event()
+        failures, gets = [], [0]
+
+        def fetch():
+            with self.second.client() as c:
+                while not stop.is_set():
+                    self.second.control("cache flush")
+                    for uid, key in keys.items():
+                        result = c.do(on("Get", uid))
+                        gets[0] += 1
+                        if result.status != ttlv.SUCCESS or result.key != key:
+                            failures.append(repr(result))
+        reader = threading.Thread(target=fetch)
+        reader.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            reader.join()
+        self.assertEqual(failures, [])
+        self.assertGreater(gets[0], 2 * len(keys))
+
 
 class Manager(Pair):
     def test_key_of_one_is_fetched_through_the_other_at_once(self):
@@ -89,6 +115,24 @@ class Manager(Pair):
         self.await_states(uid, DESTROYED)
         self.assertEqual(self.cloud.records(uid), [])
 
+    def test_destroy_while_the_other_makes_a_successor(self):
+        """The successor is not in the list yet when the Destroy looks."""
+        uid = self.create(self.first)
+        self.keys(uid)
+        with self.first.client() as c:
+            c.ok(revoke(uid))
+        self.await_states(uid, DEACTIVATED)
+        kf.eventually(lambda: len(self.cloud.records(uid)) == 1, "retired", WITHIN)
+        self.cloud.settings(list_lag_ms=3000)
+        with self.second.client() as b, self.first.client() as a:
+            b.ok(revoke(uid, KEY_COMPROMISE))
+            a.ok(on("Destroy", uid))
+        self.cloud.settings(list_lag_ms=0)
+        self.await_gone(uid)
+        kf.eventually(lambda: self.cloud.records(uid) == [], "no record", WITHIN)
+        with self.first.client() as a:
+            self.assertEqual(a.state(uid), DESTROYED)
+
     def test_destroyed_stays_so_when_the_customer_restores_the_record(self):
         uid = self.create(self.first)
         self.assertEqual(self.states(uid), [ACTIVE, ACTIVE])
@@ -108,6 +152,8 @@ class Manager(Pair):
             gw.stop()
             gw.start()
         self.assertEqual(self.keys(uid), ["ItemNotFound"] * 2)
+        self.first.control("keys rebuild")  # as the watch does every few hours
+        kf.eventually(lambda: self.cloud.records(uid) == [], "deleted again", WITHIN)
 
     def record_id(self, uid):
         found = self.cloud.call("GET", "/keys?limit=5000&extractable=true").json["resources"]
@@ -306,31 +352,12 @@ class Rotation(Pair):
         uids = [self.create(self.first) for _ in range(12)]
         keys = {uid: self.keys(uid)[0] for uid in uids}
         self.rotate()
-        stop = threading.Event()
-        failures, gets = [], [0]
-
-        def fetch():
-            with self.second.client() as c:
-                while not stop.is_set():
-                    self.second.control("cache flush")
-                    for uid in uids:
-                        result = c.do(on("Get", uid))
-                        gets[0] += 1
-                        if result.status != ttlv.SUCCESS or result.key != keys[uid]:
-                            failures.append(repr(result))
-        reader = threading.Thread(target=fetch)
-        reader.start()
-        try:
+        with self.gets_at_the_other(keys):
             done = self.rewrap()
             self.assertEqual((done["objects"], done["rewrapped"], done["left"]), (12, 12, 0))
             if self.role == "Manager":
                 kf.eventually(lambda: all(len(self.cloud.records(uid)) == 1 for uid in uids),
                               "old records retired", WITHIN)
-        finally:
-            stop.set()
-            reader.join()
-        self.assertEqual(failures, [])
-        self.assertGreater(gets[0], 24)
         self.assertEqual(self.rewrap()["rewrapped"], 0)
         for uid in uids:
             self.assertEqual(self.keys(uid), [keys[uid]] * 2)
@@ -350,8 +377,39 @@ class Rotation(Pair):
         self.assertEqual((done["objects"], done["left"]), (12, 0))
         self.assertTrue(0 < done["rewrapped"] <= 8, done)
         self.assertEqual(self.rewrap()["rewrapped"], 0)
+        if self.role == "Manager":
+            kf.eventually(lambda: all(len(self.cloud.records(uid)) == 1 for uid in uids),
+                          "old records retired", 60)
         for uid in uids:
             self.assertEqual(self.keys(uid), [keys[uid]] * 2)
+
+    def test_both_rewrap_at_once(self):
+        """Two successors of one sequence: one stays, and both gateways agree on it."""
+        uids = [self.create(self.first) for _ in range(6)]
+        keys = {uid: self.keys(uid)[0] for uid in uids}
+        self.rotate()
+        kf.in_parallel(2, lambda n: self.rewrap((self.first, self.second)[n]))
+        self.first.control("keys rebuild", timeout=60)
+        self.assertEqual(self.first.control("keys rebuild", timeout=60)[-1]["adopted"], 0)
+        if self.role == "Manager":
+            kf.eventually(lambda: all(len(self.cloud.records(uid)) == 1 for uid in uids),
+                          "one record each", 60)
+        for gw in (self.first, self.second):
+            gw.control("cache flush")
+        for uid in uids:
+            self.assertEqual(self.keys(uid), [keys[uid]] * 2)
+            self.assertEqual(self.states(uid), [ACTIVE] * 2)
+
+    def test_read_back_lags(self):
+        """The server that is asked for the successor does not know it yet."""
+        self.create(self.first)
+        self.rotate()
+        self.cloud.fault(operation="kms.secrets.read", status=404, count=1,
+                         content_type="application/json",
+                         body='{"metadata":{},"resources":[{"errorMsg":"Not Found: key does not exist",'
+                              '"reasons":[{"code":"KEY_NOT_FOUND_ERR","message":"x","status":404}]}]}')
+        done = self.rewrap()
+        self.assertEqual((done["rewrapped"], done["left"]), (1, 0), done)
 
     def test_new_root_key(self):
         """Another root key in the configuration: old keys are served, and move at a rewrap."""
@@ -416,6 +474,57 @@ class Writer(Pair):
             self.assertEqual(c.state(uid), DEACTIVATED)
         self.assertEqual(self.keys(uid), key)
         self.assertEqual(len(self.cloud.records(uid)), 2)
+
+    def test_destroy_takes_the_newest_record_as_well(self):
+        """Successors that Writer could not retire, then a Destroy with Manager."""
+        self.cloud.settings(rotate_interval_s=0)
+        uid = self.create(self.first)
+        key = self.keys(uid)
+        with self.first.client() as c:
+            c.ok(revoke(uid))
+        for _ in range(9):
+            self.cloud.customer(self.cloud.root, "rotate")
+            self.assertEqual(self.first.control("keys rewrap", timeout=60)[-1]["rewrapped"], 1)
+        self.assertGreater(len(self.cloud.records(uid)), 9)
+        self.await_states(uid, DEACTIVATED)
+        self.assertEqual(self.keys(uid), key)
+        self.cloud.identity("Writer", [{"instance": self.cloud.instance, "roles": ["Manager"]}])
+        with self.first.client() as c:
+            c.ok(on("Destroy", uid))
+        self.assertEqual(self.cloud.records(uid), [])
+        self.await_gone(uid)
+
+
+class Unwatched(Pair):
+    """So long a bound that each gateway knows what it did itself, and what it is told to look at."""
+
+    role = "Writer"
+
+    def tenant(self, **options):
+        return kf.Tenant("a", kf.AUTHORITY.make("vcenter"), options='revocation-bound = "1h"',
+                         vault=self.cloud.vault(self.role, **options))
+
+    def test_compromise_from_behind_is_not_lost(self):
+        """The other gateway compromises a key of which it knows an older record."""
+        self.cloud.settings(rotate_interval_s=0)
+        uid = self.create(self.first)
+        self.keys(uid)
+        with self.first.client() as a:
+            a.ok(revoke(uid))
+        self.cloud.customer(self.cloud.root, "rotate")
+        self.assertEqual(self.first.control("keys rewrap")[-1]["rewrapped"], 1)
+        with self.second.client() as b:
+            b.ok(revoke(uid, KEY_COMPROMISE))
+        self.first.control("keys rebuild")
+        with self.first.client() as a:
+            self.assertEqual(a.state(uid), COMPROMISED)
+        self.first.stop()
+        for name in os.listdir(self.first.state_dir):
+            os.unlink(os.path.join(self.first.state_dir, name))
+        self.first.start()  # who comes later is told as well
+        with self.first.client() as a:
+            a.ok(on("Get", uid))
+            self.assertEqual(a.state(uid), COMPROMISED)
 
 
 class SharedAttributes(Pair):
@@ -576,6 +685,30 @@ class LargeInstance(Pair):
         with self.first.client() as c:
             c.ok(on("Destroy", uid))
         self.await_gone(uid)
+
+    def test_rewrap_and_revoke_under_gets_at_the_other(self):
+        self.cloud.settings(list_lag_ms=3000, rotate_interval_s=0)
+        uids = [self.create(self.first) for _ in range(4)]
+        keys = {uid: self.keys(uid)[0] for uid in uids}
+        self.cloud.customer(self.cloud.root, "rotate")
+        with self.gets_at_the_other(keys):
+            with self.first.client() as c:
+                c.ok(revoke(uids[0]))
+            done = self.first.control("keys rewrap", timeout=120)[-1]
+            self.assertEqual((done["rewrapped"], done["left"]), (3, 0))
+            self.await_states(uids[0], DEACTIVATED)
+            if self.role == "Manager":
+                kf.eventually(lambda: all(len(self.cloud.records(uid)) == 1 for uid in uids),
+                              "old records retired", 60)
+        for uid in uids:
+            self.assertEqual(self.keys(uid), [keys[uid]] * 2)
+
+
+class LargeInstanceWriter(LargeInstance):
+    role = "Writer"
+
+    def test_key_of_one_is_fetched_through_the_other_at_once(self):
+        self.skipTest("ends with a Destroy")
 
 
 if __name__ == "__main__":

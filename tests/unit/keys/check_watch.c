@@ -268,7 +268,7 @@ START_TEST(test_settled)
 	for (int i = 0; i < 4; i++) {
 		round_of();
 		if (i == 0) /* not settled: "nothing to be found" may be a lag */
-			ck_assert_uint_eq(fake.find.calls, finds + 1);
+			ck_assert_uint_eq(fake.find.calls, finds + 2);
 	}
 	ck_assert_uint_le(fake.load.calls - loads, 4 * 2);
 	ck_assert_uint_eq(sequence_known(o), 2);
@@ -308,6 +308,80 @@ START_TEST(test_unknown)
 	ck_assert_ptr_null(fake_known(&fake, "east", o->uid));
 	ck_assert_int_eq(look_up(o), ERR_OK);
 	ck_assert_ptr_nonnull(fake_known(&fake, "east", o->uid));
+}
+END_TEST
+
+/* An older record that nobody retired: its gateway was killed, or could not delete. */
+START_TEST(test_leftover)
+{
+	struct object *o = fake_object(&fake, "east", 1);
+	struct fake_record *old = fake_record(&fake, vault_east, o, 1);
+	unsigned finds;
+
+	fake_know(&fake, o, fake_record(&fake, vault_east, o, 2));
+	old = &fake.records[0];
+	if (_i == 1) { /* long ago */
+		fake.records[0].when = fake.records[1].when = 1000;
+		fake_advance(&fake, 7 * HOUR);
+	} else {
+		round_of();
+	}
+	ck_assert_uint_eq(fake.retire.calls, 1);
+	ck_assert_int_eq(old->gone, GONE_DESTROYED);
+	ck_assert_int_eq(fake.records[1].gone, GONE_UNKNOWN);
+	ck_assert_uint_eq(sequence_known(o), 2);
+	ck_assert_int_eq(fake_known(&fake, "east", o->uid)->state, OBJECT_ACTIVE);
+	finds = fake.find.calls;
+	for (int i = 0; i < 4; i++)
+		round_of();
+	ck_assert_uint_le(fake.find.calls - finds, 1); /* its deletion was met */
+	ck_assert_uint_eq(fake.retire.calls, 1);
+}
+END_TEST
+
+/* Two gateways made a successor at once, and both gateways choose the same: never none is left. */
+START_TEST(test_successors_at_once)
+{
+	struct object *o = fake_object(&fake, "east", 1);
+
+	fake_record(&fake, vault_east, o, 2);
+	fake_record(&fake, vault_east, o, 2);
+	fake_know(&fake, o, &fake.records[_i]);
+	round_of();
+	round_of();
+	fake_advance(&fake, 7 * HOUR);
+	ck_assert_int_eq(fake.records[0].gone, GONE_UNKNOWN);
+	ck_assert_int_eq(fake.records[1].gone, GONE_DESTROYED);
+	ck_assert_mem_eq(fake_known(&fake, "east", o->uid)->record, fake.records[0].id, UID_TEXT_LEN);
+}
+END_TEST
+
+/* Destroyed by a client's word here, and still there: its maker did not know, or it was restored. */
+START_TEST(test_destroyed_here)
+{
+	enum { OURS, FOUND_SO, SOMEBODYS, OTHER_KEY, NO_RIGHT, FAILS };
+	struct object *o = fake_object(&fake, "east", 1), *known;
+	struct fake_record *r;
+
+	fake_know(&fake, o, NULL);
+	known = fake_known(&fake, "east", o->uid);
+	known->state = OBJECT_DESTROYED;
+	known->destroyed_here = _i != FOUND_SO;
+	if (_i == OTHER_KEY)
+		o->digest[0] ^= 1;
+	r = fake_record(&fake, vault_east, o, 2);
+	if (_i == SOMEBODYS)
+		r->tenant = "somebody";
+	fake.retire.e = _i == NO_RIGHT ? ERR_DENIED : _i == FAILS ? ERR_VAULT_DOWN : ERR_OK;
+	fake.retire.times = 1;
+	round_of();
+	ck_assert_int_eq(r->gone == GONE_DESTROYED, _i == OURS);
+	ck_assert_uint_eq(fake.retire.calls, _i == OURS || _i == NO_RIGHT || _i == FAILS);
+	round_of();
+	ck_assert_int_eq(r->gone == GONE_DESTROYED, _i == OURS || _i == FAILS);
+	ck_assert_int_eq(fake_known(&fake, "east", o->uid)->state, OBJECT_DESTROYED);
+	if (_i != SOMEBODYS && _i != FAILS) /* settled */
+		ck_assert_int_gt(east->since, fake.asked_since - 1);
 }
 END_TEST
 
@@ -856,6 +930,9 @@ main(void)
 	tcase_add_test(t, test_successor);
 	tcase_add_test(t, test_settled);
 	tcase_add_test(t, test_unknown);
+	tcase_add_loop_test(t, test_leftover, 0, 2);
+	tcase_add_loop_test(t, test_successors_at_once, 0, 2);
+	tcase_add_loop_test(t, test_destroyed_here, 0, 6);
 	tcase_add_test(t, test_outage);
 	tcase_add_test(t, test_refusals);
 	tcase_add_loop_test(t, test_root_key, 0, 2);
