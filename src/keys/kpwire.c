@@ -89,11 +89,13 @@ class_of_status(unsigned status, bool *own_only)
 		*own_only = true;
 		return KP_ABSENT;
 	case 409:
+		*own_only = true;
 		return KP_STATE;
 	case 410:
 		*own_only = true;
 		return KP_DELETED;
 	case 422:
+		*own_only = true;
 		return KP_INTEGRITY;
 	case 429:
 		return KP_THROTTLED;
