@@ -75,6 +75,9 @@ void custody_verdict(struct custody *cu, const struct custody_evidence *ev);
  */
 void custody_confirmed(struct custody *cu, const struct stamp *began);
 
+/* Another root key is proved from now on: what is in memory has to be loaded anew. */
+void custody_moved(struct custody *cu);
+
 const char *custody_name(const struct custody *cu);
 enum custody_state custody_state(const struct custody *cu);
 /* The same for a tenant whose own riding out may be over earlier. */

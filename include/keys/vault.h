@@ -124,6 +124,7 @@ struct vault_news {
 	void *arg;		  /* in */
 	int64_t now;		  /* out: the vault's time when this began, or -1 */
 	bool suspended;		  /* out, with ERR_NO_ROOT_KEY: it is there, but disabled or sealed */
+	bool moved;		  /* out, in any case: from now on another root key is proved */
 	struct vault_terms terms; /* in */
 	void *op;		  /* the provider's */
 };

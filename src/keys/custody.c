@@ -220,6 +220,12 @@ custody_confirmed(struct custody *cu, const struct stamp *began)
 	hear(cu, began);
 }
 
+void
+custody_moved(struct custody *cu)
+{
+	cache_abandon(cu);
+}
+
 /* After a jump of the clock the last outage is no news any more: ask first. */
 bool
 custody_is_out(const struct custody *cu)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * News of the vault `keyprotect`: the canary, which is a wrap of nothing that proves root key and
- * right when it is unwrapped; then the list of deletions and that of creations, page by page.
+ * News of the vault `keyprotect`: now and then a look at the root key itself; the canary, which is a
+ * wrap of nothing that proves root key and right when it is unwrapped; then the list of deletions and
+ * that of creations, page by page.
  */
 #include "kproot.h"
 
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/metric.h"
 
 enum {
@@ -18,7 +20,6 @@ enum {
 	PAGES_MAX = 200,
 	PATH_MAX_LEN = 1024,
 	ANSWER_MAX = 2 * 1024 * 1024,
-	STATE_DEACTIVATED = 3,
 };
 
 enum news_list { LIST_DELETED, LIST_CREATED, LISTS };
@@ -29,6 +30,8 @@ struct news_op {
 	struct vault_news *news;
 	enum news_list list;
 	unsigned page;
+	unsigned moves; /* the root's, when the proof began */
+	bool looked;
 	struct buf path;
 	struct defer begin;
 };
@@ -48,6 +51,8 @@ static const struct kpop_type news_type = {
 static const char *const canary_aad[KP_AAD_COUNT] = {"keyferry-v1", "canary", "canary", "canary"};
 
 static void list_page(struct news_op *n);
+static void look(struct news_op *n);
+static void prove(struct news_op *n);
 static void make_canary(struct news_op *n);
 
 static void
@@ -118,7 +123,9 @@ list_page(struct news_op *n)
 static void
 proved(struct news_op *n, enum err e)
 {
-	if (e != ERR_OK || n->news->since == 0)
+	if (e == ERR_OK && n->moves != n->root->moves)
+		prove(n); /* meanwhile another root key came to bear the alias */
+	else if (e != ERR_OK || n->news->since == 0)
 		kpop_end(&n->op, e);
 	else
 		list_page(n);
@@ -128,35 +135,45 @@ static void
 canary_opened(struct wait *w, enum err e)
 {
 	struct news_op *n = w->owner;
+	struct kproot *r = n->root;
 	const struct kpcall *c = &n->op.call;
 
 	n->news->now = c->http.date;
 	n->news->suspended = kproot_is_suspended(n->root, c);
-	if (e == ERR_INTEGRITY) { /* another root key bears the alias now */
-		alloc_free(n->root->canary);
-		n->root->canary = NULL;
+	if (e == ERR_INTEGRITY && n->moves == r->moves) {
+		alloc_free(r->canary);
+		r->canary = NULL;
 		make_canary(n);
 		return;
 	}
-	proved(n, kpop_root_key_error(e));
+	e = kpop_root_key_error(e);
+	if (e == ERR_NO_ROOT_KEY && !n->looked)
+		look(n); /* perhaps it is another that bears the alias now */
+	else
+		proved(n, e);
+}
+
+static enum err
+seen(struct news_op *n, enum err e)
+{
+	unsigned moves = n->root->moves;
+
+	e = kproot_seen(n->root, &n->op.call, e);
+	n->news->moved |= n->root->moves != moves;
+	return e;
 }
 
 /* A root key that has expired wraps no more, but what it wrapped can be unwrapped. */
 static void
-root_key_seen(struct wait *w, enum err e)
+no_wrap_seen(struct wait *w, enum err e)
 {
 	struct news_op *n = w->owner;
-	const struct buf *b = &n->op.call.http.answer;
-	struct kp_key k = {.state = -1};
-	size_t rows = 0;
+	struct kproot *r = n->root;
 
-	if (e == ERR_OK &&
-	    (kp_read_keys(b->data, b->len, kp_keep_key, &k, &rows) != ERR_OK || rows != 1))
-		e = ERR_VAULT_DOWN;
-	if (e == ERR_OK && k.state != STATE_DEACTIVATED)
-		e = ERR_NO_ROOT_KEY;
-	n->root->no_wrap = e == ERR_OK;
-	n->news->suspended = !kp_key_is_gone(&k);
+	e = seen(n, e);
+	n->news->suspended = e == ERR_WRONG_STATE || (e == ERR_OK && !r->no_wrap);
+	if (e == ERR_OK && !r->no_wrap && n->moves == r->moves)
+		e = ERR_WRONG_STATE; /* enabled a moment ago: the next round will tell */
 	proved(n, kpop_root_key_error(e));
 }
 
@@ -164,23 +181,24 @@ static void
 canary_made(struct wait *w, enum err e)
 {
 	struct news_op *n = w->owner;
+	struct kproot *r = n->root;
 	const struct kpcall *c = &n->op.call;
 	struct kp_action a = {.version = ""};
 
 	n->news->now = c->http.date;
 	n->news->suspended = kproot_is_suspended(n->root, c);
 	if (c->class == KP_STATE) {
-		snprintf(n->op.path, KPOP_PATH_LEN, "/keys/%s/metadata", n->root->root_key);
-		kpop_call(&n->op, &n->op.call, "GET", n->op.path, NULL, root_key_seen);
+		kproot_look(r, &n->op, no_wrap_seen);
 		return;
 	}
 	if (e == ERR_OK &&
 	    (kp_read_action(c->http.answer.data, c->http.answer.len, &a) != ERR_OK ||
 		a.ciphertext[0] == '\0'))
 		e = ERR_VAULT_DOWN;
-	if (e == ERR_OK) {
-		n->root->canary = alloc_text(a.ciphertext);
-		n->root->no_wrap = false;
+	if (e == ERR_OK && n->moves == r->moves) {
+		alloc_free(r->canary);
+		r->canary = alloc_text(a.ciphertext);
+		r->no_wrap = false;
 	}
 	kp_action_fini(&a);
 	proved(n, kpop_root_key_error(e));
@@ -198,18 +216,51 @@ make_canary(struct news_op *n)
 	buf_reset(&n->op.body);
 	kp_put_wrap(&n->op.body, nothing, canary_aad);
 	secret_unref(nothing);
-	snprintf(n->op.path, KPOP_PATH_LEN, "/keys/%s/actions/wrap", n->root->root_key);
+	kproot_path(n->op.path, n->root, "/actions/wrap");
 	kpop_call(&n->op, &n->op.call, "POST", n->op.path, &n->op.body, canary_made);
 }
 
 static void
-open_canary(struct news_op *n)
+prove(struct news_op *n)
 {
 	const char *canary = n->root->canary;
 
+	n->moves = n->root->moves;
+	if (canary == NULL) {
+		make_canary(n);
+		return;
+	}
+	buf_reset(&n->op.body);
 	kp_put_unwrap(&n->op.body, canary, strlen(canary), canary_aad);
-	snprintf(n->op.path, KPOP_PATH_LEN, "/keys/%s/actions/unwrap", n->root->root_key);
+	kproot_path(n->op.path, n->root, "/actions/unwrap");
 	kpop_call(&n->op, &n->op.call, "POST", n->op.path, &n->op.body, canary_opened);
+}
+
+/* --- the root key itself --- */
+
+/*
+ * Which one bears the alias, and whether it is deactivated.  What it is beside that the canary proves:
+ * also when the alias is gone, or on its way to another.
+ */
+static void
+looked(struct wait *w, enum err e)
+{
+	struct news_op *n = w->owner;
+	struct kproot *r = n->root;
+
+	n->news->now = n->op.call.http.date;
+	e = seen(n, e);
+	if (r->id[0] != '\0' && (e == ERR_OK || e == ERR_NO_OBJECT || e == ERR_WRONG_STATE))
+		prove(n);
+	else
+		kpop_end(&n->op, kpop_root_key_error(e));
+}
+
+static void
+look(struct news_op *n)
+{
+	n->looked = true;
+	kproot_look(n->root, &n->op, looked);
 }
 
 /* The operation may end only from a callback, and this is not one yet. */
@@ -218,10 +269,10 @@ on_begin(struct defer *d)
 {
 	struct news_op *n = CONTAINER_OF(d, struct news_op, begin);
 
-	if (n->root->canary != NULL)
-		open_canary(n);
+	if (clock_now() >= n->root->look_at)
+		look(n);
 	else
-		make_canary(n);
+		prove(n);
 }
 
 void
@@ -238,7 +289,7 @@ kpnews_start(struct vault_source *source, struct vault_news *news)
 	n->begin.fn = on_begin;
 	buf_init(&n->path, PATH_MAX_LEN);
 	news->now = -1;
-	news->suspended = false;
+	news->suspended = news->moved = false;
 	news->op = n;
 	news->wait.cancel = news_cancel;
 	loop_defer(r->home.link.loop, &n->begin);

@@ -3,7 +3,7 @@
  * What the vault `keyprotect` keeps for an object: the id of the standard key (36 characters, zero
  * bytes until it was stored), then the envelope: its clear part as every vault has it, and
  *
- *	text root key (id or alias) · bytes ciphertext, as Key Protect gave it
+ *	text root key (its id) · bytes ciphertext, as Key Protect gave it
  *
  * The wrap is bound to "keyferry-v1", tenant id, uid and the SHA-256 of the clear part.
  */

@@ -2,11 +2,17 @@
 /* Instances and root keys that vaults share. */
 #include "kproot.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+enum { STATE_DEACTIVATED = 3, STATE_ACTIVE = 1 };
+#define LOOK_EVERY (300 * NS_PER_S) /* it expires seldom, and an alias hardly ever moves */
 
 struct vault_kp_set {
 	struct list instances, roots;
@@ -178,6 +184,76 @@ set_times(struct kproot *r)
 	}
 }
 
+/* An alias cannot look like one. */
+static bool
+is_id(const char *s)
+{
+	if (strlen(s) != UID_TEXT_LEN || strspn(s, "0123456789abcdefABCDEF-") != UID_TEXT_LEN)
+		return false;
+	for (size_t i = 0; i < UID_TEXT_LEN; i++)
+		if ((s[i] == '-') != (i == 8 || i == 13 || i == 18 || i == 23))
+			return false;
+	return true;
+}
+
+/* As Key Protect writes it. */
+static void
+put_lower(char id[UID_TEXT_LEN + 1], const char *s)
+{
+	for (size_t i = 0; i <= UID_TEXT_LEN; i++)
+		id[i] = (char)tolower((unsigned char)s[i]);
+}
+
+void
+kproot_path(char path[KPOP_PATH_LEN], const struct kproot *r, const char *action)
+{
+	snprintf(path, KPOP_PATH_LEN, "/keys/%s%s", r->id[0] != '\0' ? r->id : r->root_key, action);
+}
+
+void
+kproot_look(const struct kproot *r, struct kpop *o, void (*done)(struct wait *, enum err))
+{
+	snprintf(o->path, KPOP_PATH_LEN, "/keys/%s/metadata", r->root_key);
+	kpop_call(o, &o->call, "GET", o->path, NULL, done);
+}
+
+static void
+set_id(struct kproot *r, const char *id)
+{
+	r->no_alias = false;
+	if (strcasecmp(r->id, id) == 0)
+		return;
+	if (r->id[0] != '\0') {
+		r->moves++;
+		LOG(LOG_NOTICE, "keyprotect", "the alias names another root key now",
+		    kv_text("alias", r->root_key), kv_text("was", r->id), kv_text("is", id));
+	}
+	snprintf(r->id, sizeof(r->id), "%s", id);
+	alloc_free(r->canary);
+	r->canary = NULL;
+}
+
+enum err
+kproot_seen(struct kproot *r, const struct kpcall *c, enum err e)
+{
+	const struct buf *b = &c->http.answer;
+	struct kp_key k = {.state = -1};
+	size_t rows = 0;
+
+	r->no_alias = e == ERR_NO_OBJECT && !is_id(r->root_key);
+	if (e == ERR_OK &&
+	    (kp_read_keys(b->data, b->len, kp_keep_key, &k, &rows) != ERR_OK || rows != 1))
+		e = ERR_VAULT_DOWN;
+	if (e != ERR_OK)
+		return e;
+	set_id(r, k.id);
+	r->no_wrap = k.state == STATE_DEACTIVATED;
+	r->look_at = clock_now() + LOOK_EVERY;
+	if (kp_key_is_gone(&k))
+		return ERR_NO_OBJECT;
+	return k.state == STATE_ACTIVE || k.state == STATE_DEACTIVATED ? ERR_OK : ERR_WRONG_STATE;
+}
+
 static void
 root_free(struct kproot *r)
 {
@@ -208,6 +284,8 @@ root_new(const struct vault_kp_params *p, struct kpinstance *i)
 		root_free(r);
 		return NULL;
 	}
+	if (is_id(p->root_key))
+		put_lower(r->id, p->root_key);
 	snprintf(r->ring, sizeof(r->ring), "X-Kms-Key-Ring: %s", p->key_ring ? p->key_ring : "");
 	set_link(&r->home, r, 0, 0);
 	list_append(&p->set->roots, &r->link);

@@ -30,12 +30,17 @@ struct kproot {
 	struct vault_source source;
 	struct kphome home; /* of its own operations */
 	struct kpinstance *instance;
-	char *root_key;
+	char *root_key;		   /* as configured: an id or an alias */
+	char id[UID_TEXT_LEN + 1]; /* what that is; empty: not known yet which one bears the alias */
+	unsigned moves;		   /* how often the alias has come to mean another */
+	int64_t look_at;	   /* clock_now() time to look at the root key itself again */
 	char *key_ring;	    /* NULL: all rings are searched */
 	char ring[KPROOT_HEADER_MAX];
 	struct list vaults; /* by their kin: those who hold it */
 	char *canary; /* ciphertext that proves root key and right; NULL until it was made */
-	bool no_wrap, no_delete; /* what was refused when it was last tried */
+	bool no_wrap;		 /* it is deactivated */
+	bool no_alias;		 /* nothing bears the alias any more */
+	bool no_delete;		 /* what was refused when it was last tried */
 	bool sealed, full;	 /* how the instance was then */
 	int64_t refused_at;	 /* clock_now() time when a retirement was; 0: never */
 };
@@ -47,6 +52,15 @@ void kproot_leave(struct vault_kp *v);
 
 /* Whether a root key that was called is there, but not to be used now; notes a sealed instance. */
 bool kproot_is_suspended(struct kproot *r, const struct kpcall *c);
+/* Its own path, or that of an action ("/actions/wrap"), by the id if that is known. */
+void kproot_path(char path[KPOP_PATH_LEN], const struct kproot *r, const char *action);
+/* Looks at the root key by the name that is configured: GET, for kproot_seen(). */
+void kproot_look(const struct kproot *r, struct kpop *o, void (*done)(struct wait *, enum err));
+/*
+ * What came of it: which root key it is, and whether it is deactivated.  ERR_WRONG_STATE: it is
+ * disabled; ERR_NO_OBJECT: deleted, or there is none.
+ */
+CHECKED enum err kproot_seen(struct kproot *r, const struct kpcall *c, enum err e);
 
 /* In kpnews.c. */
 void kpnews_start(struct vault_source *source, struct vault_news *news);

@@ -31,6 +31,7 @@ struct make_op {
 	struct vault_make *make;
 	struct buf clear;
 	struct secret *key; /* NULL: the HSM makes it */
+	char root_id[UID_TEXT_LEN + 1];
 };
 
 static void
@@ -68,7 +69,7 @@ take_wrap(struct make_op *m, struct kp_action *a)
 	}
 	e = envelope_digest(m->op.v->crypto, m->key, digest);
 	if (e == ERR_OK)
-		e = kprecord_make(o, m->make->arena, &m->clear, m->op.v->root->root_key, a->ciphertext);
+		e = kprecord_make(o, m->make->arena, &m->clear, m->root_id, a->ciphertext);
 	if (e == ERR_OK)
 		memcpy(o->digest, digest, sizeof(digest));
 	return e;
@@ -80,6 +81,8 @@ make_wrapped(struct wait *w, enum err e)
 	struct make_op *m = w->owner;
 	struct kp_action a = {.version = ""};
 
+	if (m->op.call.class == KP_STATE)
+		m->op.v->root->look_at = 0; /* the next news have to say why */
 	e = kpop_root_key_error(e);
 	if (e == ERR_OK)
 		e = take_wrap(m, &a);
@@ -87,6 +90,31 @@ make_wrapped(struct wait *w, enum err e)
 		m->make->key = secret_ref(m->key);
 	kp_action_fini(&a);
 	kpop_end(&m->op, e);
+}
+
+/* By the id: an alias may come to mean another root key, and what this one wrapped still has to open. */
+static void
+make_wrap(struct make_op *m)
+{
+	struct kproot *r = m->op.v->root;
+
+	memcpy(m->root_id, r->id, sizeof(m->root_id));
+	kproot_path(m->op.path, r, "/actions/wrap");
+	kpop_call(&m->op, &m->op.call, "POST", m->op.path, &m->op.body, make_wrapped);
+}
+
+static void
+make_looked(struct wait *w, enum err e)
+{
+	struct make_op *m = w->owner;
+	struct kproot *r = m->op.v->root;
+
+	if (r->id[0] == '\0') /* later looks are the news' */
+		e = kproot_seen(r, &m->op.call, e);
+	if (r->id[0] != '\0')
+		make_wrap(m);
+	else
+		kpop_end(&m->op, kpop_root_key_error(e));
 }
 
 /* The key to be wrapped, unless the HSM is to make it. */
@@ -138,8 +166,10 @@ kp_make(struct vault *vault, struct vault_make *make)
 	}
 	make->op = m;
 	make->wait.cancel = make_cancel;
-	snprintf(m->op.path, KPOP_PATH_LEN, "/keys/%s/actions/wrap", m->op.v->root->root_key);
-	kpop_call(&m->op, &m->op.call, "POST", m->op.path, &m->op.body, make_wrapped);
+	if (m->op.v->root->id[0] != '\0')
+		make_wrap(m);
+	else
+		kproot_look(m->op.v->root, &m->op, make_looked);
 }
 
 /* --- unwrap --- */
@@ -291,7 +321,8 @@ kp_unwrap(struct vault *vault, struct vault_unwrap *unwrap)
 	}
 	unwrap->op = u;
 	unwrap->wait.cancel = unwrap_cancel;
-	u->stale = unwrap->apart = strcmp(r.root_key, u->op.v->root->root_key) != 0;
+	unwrap->apart = strcmp(r.root_key, u->op.v->root->id) != 0;
+	u->stale = unwrap->apart && u->op.v->root->id[0] != '\0';
 	snprintf(u->root_path, KPOP_PATH_LEN, "/keys/%s/actions/unwrap", r.root_key);
 	kpop_call(&u->op, &u->root, "POST", u->root_path, &u->op.body, unwrap_opened);
 	if (r.id[0] == '\0') { /* an answer was lost when it was stored, and its commit, too */
@@ -398,6 +429,8 @@ kp_complaint(const struct vault *vault)
 		return "the instance holds as many keys as it may: no new ones can be made";
 	if (r->no_wrap)
 		return "the root key is deactivated: keys are served, but no new ones can be made";
+	if (r->no_alias)
+		return "no root key bears the alias any more: the one that bore it last is used";
 	return r->no_delete ? "service role Manager is needed to destroy keys" : NULL;
 }
 

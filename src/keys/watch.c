@@ -67,6 +67,8 @@ watch_told(struct pass *p, enum err e)
 	struct custody_evidence ev = {
 	    .e = e, .suspended = p->news.suspended, .began = p->began};
 
+	if (p->news.moved)
+		custody_moved(w->p.custody);
 	if (p->full)
 		return;
 	custody_verdict(w->p.custody, &ev);

@@ -559,8 +559,9 @@ class Shared(CloudCase):
 
     def test_one_watch(self):
         self.assertEqual(self.gw.metrics()["watch_rounds_total"], 2)
-        self.assertEqual(self.calls(), {"iam.token": 1, "kms.secrets.wrap": 1,
-                                        "kms.secrets.unwrap": 1, "kms.secrets.list": 2})
+        self.assertEqual(self.calls(), {"iam.token": 1, "kms.secrets.readmetadata": 1,
+                                        "kms.secrets.wrap": 1, "kms.secrets.unwrap": 1,
+                                        "kms.secrets.list": 2})
 
     def test_tenants_come_and_go(self):
         keys = {}

@@ -452,6 +452,60 @@ class Rotation(Pair):
         job.join()
 
 
+class RootKeys(Pair):
+    """Keys under several root keys at a time: each depends on its own, and on no other."""
+
+    def move(self, gw, root):
+        gw.tenants = [self.tenant(root=root)]
+        gw.configure()
+        gw.control("reload")
+
+    def alias(self, method, key):
+        answer = self.cloud.call(method, "/keys/%s/aliases/prod" % key)
+        self.assertLess(answer.status, 300)
+
+    def test_old_root_key_is_disabled_then_deleted(self):
+        old = self.create(self.first)
+        self.keys(old)
+        other = self.cloud.create("root-2")["id"]
+        self.move(self.first, other)
+        new = self.create(self.first)
+        with self.first.client() as c:
+            c.ok(on("Get", old))
+            self.cloud.customer(self.cloud.root, "disable")
+            kf.eventually(lambda: c.do(on("Get", old)).status != ttlv.SUCCESS,
+                          "the end of the key under the old root key", WITHIN)
+            self.cloud.customer(self.cloud.root, "delete")
+            self.assert_reason(c.do(on("Get", old)), "CryptographicFailure")
+            c.ok(on("Get", new))
+        metrics = self.first.metrics()
+        self.assertEqual((metrics["custody_revoked_total"], metrics["custody_suspended_total"]),
+                         (0, 0), self.first.log()[-1500:])
+
+    def test_alias_that_moves_to_another_root_key(self):
+        """The old root key is there, and what it wrapped is served."""
+        self.alias("POST", self.cloud.root)
+        self.move(self.first, "prod")
+        uid = self.create(self.first)
+        with self.first.client() as c:
+            key = c.key(uid)
+            other = self.cloud.create("root-2")["id"]
+            self.alias("DELETE", self.cloud.root)
+            self.cloud.advance(400)
+            self.alias("POST", other)
+            self.first.control("cache flush")
+            self.assertEqual(c.key(uid), key)
+            self.first.stop()  # so that the alias is looked up at once
+            self.first.start()
+        new = self.create(self.first)
+        self.assertEqual(self.keys(uid), [key] * 2)
+        self.cloud.customer(self.cloud.root, "delete")
+        self.first.control("cache flush")
+        with self.first.client() as c:
+            self.assert_reason(c.do(on("Get", uid)), "CryptographicFailure")
+            self.assertEqual(len(c.key(new)), 32)
+
+
 class WriterRotation(Rotation):
     role = "Writer"
 

@@ -476,6 +476,27 @@ START_TEST(test_another_root_key)
 }
 END_TEST
 
+/* What the other root key proved is no proof any more; who waits is served all the same. */
+START_TEST(test_moved)
+{
+	struct object *key3 = cacherig_object(&rig, "east", 3);
+	struct get waiter = {.done = false};
+
+	warm_up();
+	get_start(&waiter, &rig, key3);
+	cacherig_settle(&rig);
+	custody_moved(rig.custody);
+	ck_assert_uint_eq(cacherig_kept(&rig), 0);
+	ck_assert_int_eq(state(), CUSTODY_FRESH);
+	cacherig_answer(&rig, ERR_OK);
+	ck_assert(waiter.done && waiter.e == ERR_OK);
+	get_end(&waiter);
+	ck_assert_uint_eq(cacherig_kept(&rig), 0);
+	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+	ck_assert_int_eq(get_warm(&rig, key1), ERR_OK);
+}
+END_TEST
+
 /* Three refusals over a third of the bound. */
 static const struct {
 	int64_t at_s[4]; /* after the first */
@@ -657,6 +678,7 @@ main(void)
 	tcase_add_test(t, test_load_finds_out);
 	tcase_add_test(t, test_own_root_keys);
 	tcase_add_test(t, test_another_root_key);
+	tcase_add_test(t, test_moved);
 	tcase_add_loop_test(t, test_denials, 0, (int)(sizeof(denials) / sizeof(denials[0])));
 	tcase_add_test(t, test_success_between_denials);
 	tcase_add_test(t, test_denial_is_not_ridden_out);

@@ -10,6 +10,9 @@
 #include "keys/watch.h"
 #include "kprig.h"
 
+#define OTHER_ROOT "88888888-2222-4333-8444-555555555555"
+#define THIRD_ROOT "77777777-2222-4333-8444-555555555555"
+#define GONE "{\"resources\":[{\"errorMsg\":\"m\",\"reasons\":[{\"code\":\"KEY_DELETED_ERR\"}]}]}"
 enum { TENANTS = 2000, ROOTS = 20 };
 
 static struct kprig *rig;
@@ -168,14 +171,14 @@ START_TEST(test_many_tenants)
 	struct watch_params wp = {.loop = rig->loop, .bound_ns = 60 * NS_PER_S};
 	struct vault_kp_params p = rig->params;
 	struct watcher watchers[ROOTS];
-	char prefix[32], root[32];
+	char prefix[32], root[40];
 	unsigned count = 0, unwraps, lists;
 
 	wp.cache = cache_new(rig->loop, 1000);
 	wp.lookups = lookups_new(rig->loop);
 	for (int i = 0; i < TENANTS; i++) {
 		snprintf(prefix, sizeof(prefix), "tenant%d", i);
-		snprintf(root, sizeof(root), "root-%d", i % ROOTS);
+		snprintf(root, sizeof(root), "%08x-2222-4333-8444-555555555555", 1 + i % ROOTS);
 		p.name_prefix = prefix;
 		p.root_key = root;
 		vaults[i] = vault_with(&p);
@@ -229,7 +232,7 @@ START_TEST(test_throttled_together)
 	struct vault_unwrap u = {.wait = {.done = kpjob_done, .owner = &j[1]}, .object = o};
 	unsigned wraps;
 
-	add_tenant(_i == 0 ? NULL : "another-root");
+	add_tenant(_i == 0 ? NULL : OTHER_ROOT);
 	rig->fault = (struct spoiled){
 	    "POST", "/unwrap", 1, SPOIL_STATUS, 429, "Retry-After: 2\r\n", ""};
 	rig->vault->ops->unwrap(rig->vault, &u);
@@ -257,7 +260,7 @@ START_TEST(test_interactive_first)
 
 	rig->params.rate_max = 4;
 	kprig_vault(rig);
-	add_tenant("another-root");
+	add_tenant(OTHER_ROOT);
 	ck_assert_uint_lt(kprig_ahead(rig, other, rig->vault, o), 5);
 }
 END_TEST
@@ -271,7 +274,7 @@ START_TEST(test_breaker)
 
 	rig->params.rate_max = 1000;
 	kprig_vault(rig);
-	add_tenant("another-root");
+	add_tenant(OTHER_ROOT);
 	rig->fault = (struct spoiled){"POST", "/", 999, SPOIL_STATUS, 503, NULL, ""};
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(kprig_make(rig, kprig_object(rig, 256), NULL), ERR_VAULT_DOWN);
@@ -293,7 +296,7 @@ START_TEST(test_complaints)
 	struct vault *third;
 
 	add_tenant(NULL);
-	p.root_key = "another-root";
+	p.root_key = OTHER_ROOT;
 	third = vault_with(&p);
 	rig->writer_only = true;
 	ck_assert_int_eq(kprig_destroy(rig, o), ERR_DENIED);
@@ -314,7 +317,7 @@ START_TEST(test_apart)
 	struct kpjob j[2] = {{false}};
 	struct vault_unwrap u[2];
 
-	add_tenant("another-root");
+	add_tenant(OTHER_ROOT);
 	for (int i = 0; i < 2; i++) {
 		u[i] = (struct vault_unwrap){
 		    .wait = {.done = kpjob_done, .owner = &j[i]}, .object = o};
@@ -331,6 +334,141 @@ START_TEST(test_apart)
 	kprig_run(rig, &j[0]);
 	ck_assert(!u[0].apart && !u[0].stale);
 	secret_unref(u[0].key);
+}
+END_TEST
+
+struct told {
+	enum err e;
+	bool moved, suspended;
+};
+
+static struct told
+ask_news(void)
+{
+	struct kpjob j = {false};
+	struct vault_news n = {.wait = {.done = kpjob_done, .owner = &j}};
+	struct vault_source *s = vault_kp_source(rig->vault);
+
+	s->news(s, &n);
+	kprig_run(rig, &j);
+	return (struct told){j.e, n.moved, n.suspended};
+}
+
+static struct vault_unwrap
+unwrap_it(const struct object *o)
+{
+	struct kpjob j = {false};
+	struct vault_unwrap u = {.wait = {.done = kpjob_done, .owner = &j}, .object = o};
+
+	rig->vault->ops->unwrap(rig->vault, &u);
+	kprig_run(rig, &j);
+	ck_assert_int_eq(j.e, ERR_OK);
+	secret_unref(u.key);
+	return u;
+}
+
+static void
+use_alias(void)
+{
+	rig->alias = rig->params.root_key = "prod";
+	strcpy(rig->root_id, OTHER_ROOT);
+	kprig_vault(rig);
+}
+
+/* An alias that moves takes no key with it: each is under the root key that wrapped it. */
+START_TEST(test_alias)
+{
+	struct vault_unwrap u;
+	struct object *o, *later;
+	struct told t;
+
+	use_alias();
+	o = stored_key();
+	ck_assert_uint_eq(rig->looks, 1); /* which one it is has to be known before anything is wrapped */
+	ck_assert_int_eq(ask_news().e, ERR_OK);
+	strcpy(rig->root_id, THIRD_ROOT);
+	u = unwrap_it(o);
+	ck_assert(!u.apart && !u.stale);
+	t = ask_news();
+	ck_assert(t.e == ERR_OK && !t.moved); /* not yet seen */
+	clock_test_advance(301 * NS_PER_S);
+	if (_i == 1) /* the old one is gone as well: looked at out of turn */
+		rig->fault = (struct spoiled){"POST", OTHER_ROOT "/actions/unwrap", 1, SPOIL_STATUS,
+		    410, NULL, GONE};
+	t = ask_news();
+	ck_assert(t.e == ERR_OK && t.moved);
+	t = ask_news();
+	ck_assert(t.e == ERR_OK && !t.moved);
+	rig->fault.times = 0;
+	u = unwrap_it(o);
+	ck_assert(u.apart && u.stale);
+	later = stored_key();
+	u = unwrap_it(later);
+	ck_assert(!u.apart && !u.stale);
+}
+END_TEST
+
+/* It moves only after it was away for some minutes; meanwhile all goes on. */
+START_TEST(test_alias_gone)
+{
+	struct object *o;
+
+	use_alias();
+	rig->alias_gone = true;
+	ck_assert_int_eq(kprig_make(rig, kprig_object(rig, 256), NULL), ERR_NO_ROOT_KEY);
+	ck_assert_int_eq(ask_news().e, ERR_NO_ROOT_KEY); /* never known which one it was */
+	rig->alias_gone = false;
+	o = stored_key();
+	ck_assert_int_eq(ask_news().e, ERR_OK);
+	ck_assert_ptr_null(rig->vault->ops->complaint(rig->vault));
+	rig->alias_gone = true;
+	clock_test_advance(301 * NS_PER_S);
+	ck_assert_int_eq(ask_news().e, ERR_OK);
+	ck_assert_ptr_nonnull(rig->vault->ops->complaint(rig->vault));
+	unwrap_it(o);
+	unwrap_it(stored_key());
+	rig->alias_gone = false;
+	ck_assert_int_eq(ask_news().e, ERR_OK);
+	ck_assert_ptr_null(rig->vault->ops->complaint(rig->vault));
+}
+END_TEST
+
+/* Its canary opens as ever: that a root key has expired only a look at itself can tell. */
+START_TEST(test_deactivated)
+{
+	ck_assert_int_eq(ask_news().e, ERR_OK);
+	rig->root_state = 3;
+	if (_i == 0) {
+		ck_assert_int_eq(ask_news().e, ERR_OK);
+		ck_assert_ptr_null(rig->vault->ops->complaint(rig->vault));
+		clock_test_advance(301 * NS_PER_S);
+	} else { /* a client met it */
+		ck_assert_int_eq(
+		    kprig_make(rig, kprig_object(rig, 256), NULL), ERR_NO_ROOT_KEY);
+	}
+	ck_assert_int_eq(ask_news().e, ERR_OK);
+	ck_assert_ptr_nonnull(strstr(rig->vault->ops->complaint(rig->vault), "deactivated"));
+	rig->root_state = 1;
+	clock_test_advance(301 * NS_PER_S);
+	ck_assert_int_eq(ask_news().e, ERR_OK);
+	ck_assert_ptr_null(rig->vault->ops->complaint(rig->vault));
+}
+END_TEST
+
+/* The same for one that was disabled: that it is, the canary tells. */
+START_TEST(test_disabled)
+{
+	struct told t;
+
+	for (int made = 0; made < 2; made++) {
+		rig->root_state = 2 + 3 * _i;
+		t = ask_news();
+		ck_assert_int_eq(t.e, ERR_NO_ROOT_KEY);
+		ck_assert_int_eq(t.suspended, _i == 0);
+		ck_assert_ptr_null(rig->vault->ops->complaint(rig->vault));
+		rig->root_state = 1;
+		ck_assert_int_eq(ask_news().e, ERR_OK);
+	}
 }
 END_TEST
 
@@ -382,6 +520,10 @@ main(void)
 	tcase_add_test(t, test_breaker);
 	tcase_add_test(t, test_complaints);
 	tcase_add_test(t, test_apart);
+	tcase_add_loop_test(t, test_alias, 0, 2);
+	tcase_add_test(t, test_alias_gone);
+	tcase_add_loop_test(t, test_deactivated, 0, 2);
+	tcase_add_loop_test(t, test_disabled, 0, 2);
 	tcase_add_test(t, test_life);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);

@@ -73,6 +73,13 @@ round_of(void)
 }
 
 static void
+hurry_full(void)
+{
+	timer_move(fake.loop, &watch->full_timer, clock_now());
+	fake_settle(&fake);
+}
+
+static void
 remember(const struct object *o)
 {
 	struct cache_terms terms = {BOUND, HOUR};
@@ -449,6 +456,21 @@ START_TEST(test_root_key)
 	round_of();
 	ck_assert_int_eq(custody_state(custody), _i != 0 ? CUSTODY_SUSPENDED : CUSTODY_REVOKED);
 	ck_assert_uint_eq(cached(NULL), 0);
+}
+END_TEST
+
+/* Of every tenant, whichever of the two passes it was that saw it. */
+START_TEST(test_moved)
+{
+	known(vault_east, "east", 1);
+	known(vault_west, "west", 1);
+	fake.moved = true;
+	if (_i == 0)
+		round_of();
+	else
+		hurry_full();
+	ck_assert_uint_eq(cached(NULL), 0);
+	ck_assert_int_eq(custody_state(custody), CUSTODY_FRESH);
 }
 END_TEST
 
@@ -935,6 +957,7 @@ main(void)
 	tcase_add_loop_test(t, test_destroyed_here, 0, 6);
 	tcase_add_test(t, test_outage);
 	tcase_add_test(t, test_refusals);
+	tcase_add_loop_test(t, test_moved, 0, 2);
 	tcase_add_loop_test(t, test_root_key, 0, 2);
 	tcase_add_test(t, test_one_fails);
 	tcase_add_test(t, test_slow);

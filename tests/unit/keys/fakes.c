@@ -87,6 +87,7 @@ on_news(struct vault_source *s, struct vault_news *n)
 	f->asked_at = clock_now();
 	n->now = clock_wall();
 	n->suspended = f->suspended;
+	n->moved = f->moved;
 	for (size_t i = 0; !fails(&f->news) && n->since != 0 && i < f->count; i++) {
 		const struct fake_record *r = &f->records[i];
 

@@ -20,6 +20,7 @@
 
 enum { BACKGROUND = 40 };
 #define INSTANCE "11111111-2222-4333-8444-555555555555"
+#define RECORDS "/00000000-0000-4000-8000-" /* begins the ids of records */
 #define ROOT "99999999-2222-4333-8444-555555555555"
 
 /* --- answers --- */
@@ -94,6 +95,18 @@ root_allows(struct kprig *r, bool wrap)
 	return false;
 }
 
+/* The root key that the path names, as far as tests tell one from another. */
+static const char *
+root_of(struct kprig *r, const char *path)
+{
+	static char id[40];
+
+	if (r->alias != NULL && strstr(path, r->alias) != NULL)
+		return r->root_id;
+	snprintf(id, sizeof(id), "%.36s", path + strlen("/api/v2/keys/"));
+	return id;
+}
+
 static void
 do_wrap(struct kprig *r, const struct httpd_request *q)
 {
@@ -114,7 +127,8 @@ do_wrap(struct kprig *r, const struct httpd_request *q)
 	}
 	aad_of(q->body, aad);
 	snprintf(text, sizeof(text),
-	    "{\"ciphertext\":\"%s|%s\",\"keyVersion\":{\"id\":\"v1\"}%s%s%s}", plain, aad,
+	    "{\"ciphertext\":\"%s|%s|%s\",\"keyVersion\":{\"id\":\"v1\"}%s%s%s}", plain,
+	    root_of(r, q->path), aad,
 	    given ? "" : ",\"plaintext\":\"", given ? "" : plain, given ? "" : "\"");
 	answer(200, text);
 }
@@ -122,7 +136,7 @@ do_wrap(struct kprig *r, const struct httpd_request *q)
 static void
 do_unwrap(struct kprig *r, const struct httpd_request *q)
 {
-	char cipher[4096], aad[600], text[4096];
+	char cipher[4096], aad[600], text[4096], want[700];
 	char *bar;
 
 	r->unwraps++;
@@ -131,7 +145,8 @@ do_unwrap(struct kprig *r, const struct httpd_request *q)
 	ck_assert(member(q->body, "ciphertext", cipher, sizeof(cipher)));
 	aad_of(q->body, aad);
 	bar = strchr(cipher, '|');
-	if (bar == NULL || strcmp(bar + 1, aad) != 0) {
+	snprintf(want, sizeof(want), "%s|%s", root_of(r, q->path), aad);
+	if (bar == NULL || strcmp(bar + 1, want) != 0) {
 		refuse(422, "UNPROCESSABLE_CIPHERTEXT_ERR");
 		return;
 	}
@@ -218,11 +233,32 @@ key_of(struct kprig *r, const char *path)
 }
 
 static void
+do_root_metadata(struct kprig *r, const struct httpd_request *q)
+{
+	struct fake_key k = {.name = "root", .state = r->root_state};
+	char text[1024] = "{\"metadata\":{},\"resources\":[";
+
+	r->looks++;
+	if (r->alias_gone && r->alias != NULL && strstr(q->path, r->alias) != NULL) {
+		refuse(404, "KEY_NOT_FOUND_ERR");
+		return;
+	}
+	snprintf(k.id, sizeof(k.id), "%s", root_of(r, q->path));
+	put_key(text, sizeof(text), &k);
+	strcat(text, "]}");
+	answer(200, text);
+}
+
+static void
 do_metadata(struct kprig *r, const struct httpd_request *q)
 {
 	struct fake_key *k = key_of(r, q->path);
 	char text[1024] = "{\"metadata\":{},\"resources\":[";
 
+	if (strstr(q->path, RECORDS) == NULL) {
+		do_root_metadata(r, q);
+		return;
+	}
 	r->metas++;
 	if (k == NULL || r->lag > 0) {
 		r->lag -= r->lag > 0;

@@ -56,11 +56,15 @@ struct kprig {
 	bool writer_only, too_broad, wrong_key;
 	bool suspended; /* the last unwrap found the root key disabled or sealed */
 	int root_state;
+	const char *alias; /* of the configured root key; NULL: none */
+	char root_id[40];  /* what bears it */
+	bool alias_gone;
 	unsigned lag;		       /* so many lists and reads do not show new keys */
 	unsigned tokens, oldest_token; /* given; tokens before this one are refused */
 	int64_t token_life_s;
 	char api_key_seen[128], form_seen[512];
-	unsigned wraps, unwraps, posts, deletes, metas, reads, lists; /* calls that arrived */
+	unsigned wraps, unwraps, posts, deletes, metas, reads, lists,
+	    looks; /* calls that arrived */
 	char order[256]; /* first letters of the calls, in order */
 	unsigned events;
 	char event[64];
