@@ -90,8 +90,10 @@ struct vault_probe {
 
 /*
  * Looks for what the vault has of an object, by its uid alone: of the records that open the one that
- * counts, and the most restrictive state of all.  ERR_NO_OBJECT: nothing, or nothing yet (lists may lag; an object made a moment ago is
- * looked for again for some seconds).  ERR_INTEGRITY: nothing that opens.
+ * counts, and the most restrictive state of all.  ERR_NO_OBJECT: nothing, or nothing yet (lists may
+ * lag; an object made a moment ago is looked for again for some seconds).  ERR_INTEGRITY: nothing
+ * that opens, which may be somebody else's.  ERR_NO_ROOT_KEY: what counts by its own words is under
+ * a root key that is not there.
  */
 struct vault_find {
 	struct wait wait;
@@ -103,6 +105,7 @@ struct vault_find {
 	bool last_words;	/* in: if there is nothing, say whether something may come back */
 	bool withdrawn; /* out: of what was deleted, what was made last was so by somebody else */
 	struct object *object;	/* out: as that record says, with its record and digest */
+	uint64_t sequence;	/* out, with ERR_NO_ROOT_KEY: that of the record, by its own words */
 	struct secret *key;	/* out: one reference, the caller's */
 	struct vault_terms terms; /* in */
 	void *op;		/* the provider's */

@@ -162,6 +162,28 @@ compare(struct adopt *a, struct object *known)
 	}
 }
 
+/*
+ * There is something under the name that does not open.  Of an object that nobody here knows it is
+ * another tenant's, as far as anybody can tell.  One that is older than what is known is of no use,
+ * whatever became of the root key that it is under.
+ */
+static enum err
+not_opened(const struct adopt *a, const struct object *known)
+{
+	if (a->found == ERR_NO_ROOT_KEY)
+		return known != NULL && a->find.sequence < a->ops->sequence(known) ? ERR_NO_OBJECT
+										   : a->found;
+	if (known == NULL || object_is_destroyed(known)) {
+		LOG(LOG_INFO, "adopt", "a record under the prefix is somebody else's",
+		    kv_text("tenant", a->tenant), kv_text("uid", a->uid));
+		return ERR_NO_OBJECT;
+	}
+	metric_inc(METRIC_INTEGRITY_ALARMS_TOTAL);
+	LOG(LOG_ERROR, "adopt", "a record under the name of an object is not the object's",
+	    kv_text("tenant", a->tenant), kv_text("uid", a->uid));
+	return ERR_INTEGRITY;
+}
+
 static void
 loaded(struct wait *w, enum err e)
 {
@@ -169,6 +191,8 @@ loaded(struct wait *w, enum err e)
 
 	if (e != ERR_OK && e != ERR_NO_OBJECT)
 		finish(a, e);
+	else if (a->found == ERR_INTEGRITY || a->found == ERR_NO_ROOT_KEY)
+		finish(a, not_opened(a, e == ERR_OK ? a->load.object : NULL));
 	else if (a->found == ERR_OK && e == ERR_NO_OBJECT)
 		commit(a, a->find.object, ADOPT_NEW);
 	else if (a->found == ERR_OK)
@@ -196,7 +220,8 @@ found(struct wait *w, enum err e)
 	a->found = e;
 	if (e == ERR_OK)
 		share_note(a->vault->share, a->uid); /* what is merged may be news to the others */
-	if (e == ERR_OK || (e == ERR_NO_OBJECT && a->gone == GONE_DESTROYED))
+	if (e == ERR_OK || e == ERR_INTEGRITY || e == ERR_NO_ROOT_KEY ||
+	    (e == ERR_NO_OBJECT && a->gone == GONE_DESTROYED))
 		load(a);
 	else
 		finish(a, e);

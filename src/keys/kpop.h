@@ -36,7 +36,8 @@ struct vault_kp {
 struct kpop;
 struct kpop_type {
 	size_t size;
-	bool runs_on; /* when its waiter has left */
+	bool runs_on;  /* when its waiter has left */
+	bool searches; /* what does not pass its check may be somebody else's: no alarm */
 	unsigned label; /* of LABELS_VAULT_CALL */
 	void (*fini)(struct kpop *);
 };

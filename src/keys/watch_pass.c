@@ -126,16 +126,17 @@ settle(struct pass *p)
 	advance(p);
 }
 
-/* A later round meets it again. */
+/* A later round meets it again.  ERR_NO_OBJECT: nothing is to be done about it now. */
 static void
-put_off(struct pass *p, bool failed)
+put_off(struct pass *p, enum err e)
 {
 	struct watch_tenant *t = p->events[p->at].tenant;
 	struct watch_rebuild *r = rebuild_of(p, t);
 
-	if (failed && r != NULL)
+	if (e != ERR_NO_OBJECT && r != NULL)
 		r->left++;
-	if (failed && !p->full)
+	/* a root key that went with its records stays away, perhaps for good: that holds up nothing */
+	if (e != ERR_NO_OBJECT && e != ERR_NO_ROOT_KEY && !p->full)
 		t->behind = true;
 	advance(p);
 }
@@ -152,7 +153,7 @@ dropped(struct wait *wait, enum err e)
 	if (e == ERR_OK || e == ERR_DENIED) /* without the right it stays, and is served nowhere */
 		settle(p);
 	else
-		put_off(p, true);
+		put_off(p, e);
 }
 
 /* The record has opened, so that it is ours. */
@@ -176,7 +177,7 @@ sweep(struct pass *p, const struct object *found)
 		wait_cancel(&once.wait);
 		settle(p);
 	} else {
-		put_off(p, false);
+		put_off(p, ERR_NO_OBJECT);
 	}
 }
 
@@ -189,10 +190,10 @@ found(struct wait *wait, enum err e)
 	p->find.key = NULL;
 	if (e == ERR_OK)
 		sweep(p, p->find.object);
-	else if (e == ERR_INTEGRITY)
+	else if (e == ERR_INTEGRITY || e == ERR_NO_ROOT_KEY) /* whose it is cannot be told */
 		settle(p);
 	else
-		put_off(p, e != ERR_NO_OBJECT);
+		put_off(p, e);
 }
 
 /* A record that is there and should not be: whose is it? */
@@ -228,7 +229,7 @@ looked_up(struct wait *wait, enum err e)
 	else if (e == ERR_NO_OBJECT && p->load.object != NULL)
 		find(p);
 	else
-		put_off(p, e != ERR_NO_OBJECT);
+		put_off(p, e);
 }
 
 static void
@@ -259,7 +260,7 @@ absent(struct pass *p)
 		return;
 	}
 	lookups_seen(p->watch->p.lookups, ev->tenant->id, ev->uid);
-	put_off(p, false); /* not settled: it may become known, by an older record */
+	put_off(p, ERR_NO_OBJECT); /* not settled: it may become known, by an older record */
 }
 
 static void
@@ -274,7 +275,7 @@ loaded(struct wait *wait, enum err e)
 		return;
 	}
 	if (e != ERR_OK) {
-		put_off(p, true);
+		put_off(p, e);
 		return;
 	}
 	ev->tenant->vault->ops->record_id(known, p->load.object);

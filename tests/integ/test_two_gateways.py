@@ -482,6 +482,22 @@ class RootKeys(Pair):
         self.assertEqual((metrics["custody_revoked_total"], metrics["custody_suspended_total"]),
                          (0, 0), self.first.log()[-1500:])
 
+    def test_record_under_a_deleted_root_key_holds_up_nothing(self):
+        """With Writer the old record stays when its key has moved to another root key."""
+        self.cloud.identity("Manager", [{"instance": self.cloud.instance, "roles": ["Writer"]}])
+        uid = self.create(self.first)
+        key = self.keys(uid)[0]
+        self.move(self.first, self.cloud.create("root-2")["id"])
+        self.assertEqual(self.first.control("keys rewrap")[-1]["rewrapped"], 1)
+        self.cloud.customer(self.cloud.root, "delete")
+        self.first.stop()
+        self.first.start()
+        rebuilt = self.first.control("keys rebuild", timeout=60)[-1]
+        self.assertEqual((rebuilt["left"], rebuilt["adopted"]), (0, 0))
+        with self.first.client() as c:
+            self.assertEqual(c.key(uid), key)
+        self.assertEqual(self.first.metrics()["integrity_alarms_total"], 0)
+
     def test_alias_that_moves_to_another_root_key(self):
         """The old root key is there, and what it wrapped is served."""
         self.alias("POST", self.cloud.root)

@@ -17,6 +17,7 @@ static struct {
 	struct vault vault;
 	enum err e;	      /* what find ends with */
 	struct object *found; /* when that is ERR_OK */
+	uint64_t sequence;    /* when it is ERR_NO_ROOT_KEY */
 	unsigned finds;
 	bool expected, background, holds; /* holds: find ends only by release() */
 	bool last_words, withdrawn;
@@ -34,6 +35,7 @@ answer(struct vault_find *f)
 		f->key = NULL;
 	}
 	f->withdrawn = fake.withdrawn;
+	f->sequence = fake.sequence;
 	wait_finish_soon(rig.loop, &f->wait, fake.e);
 }
 
@@ -295,6 +297,36 @@ START_TEST(test_another_key)
 }
 END_TEST
 
+/* What does not open is an alarm under the name of an object, else somebody else's. */
+START_TEST(test_somebody_elses)
+{
+	struct object *o = known(1, OBJECT_ACTIVE, NULL), *other = rig_object(&rig, "a", NULL);
+	int64_t alarms = metric_get(METRIC_INTEGRITY_ALARMS_TOTAL);
+
+	fake.e = ERR_INTEGRITY;
+	ck_assert_int_eq(adopt(other, GONE_UNKNOWN, NULL), ERR_NO_OBJECT);
+	ck_assert_int_eq(metric_get(METRIC_INTEGRITY_ALARMS_TOTAL), alarms);
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, NULL), ERR_INTEGRITY);
+	ck_assert_int_eq(metric_get(METRIC_INTEGRITY_ALARMS_TOTAL), alarms + 1);
+	ck_assert_uint_eq(stored(o)->revision, 1);
+}
+END_TEST
+
+/* Under a root key that is not there: of no use if it is older, else nobody can tell. */
+START_TEST(test_without_root_key)
+{
+	struct object *o = known(3, OBJECT_ACTIVE, NULL), *other = rig_object(&rig, "a", NULL);
+
+	fake.e = ERR_NO_ROOT_KEY;
+	fake.sequence = 2;
+	ck_assert_int_eq(adopt(o, GONE_UNKNOWN, NULL), ERR_NO_OBJECT);
+	ck_assert_int_eq(adopt(other, GONE_UNKNOWN, NULL), ERR_NO_ROOT_KEY);
+	for (fake.sequence = 3; fake.sequence < 5; fake.sequence++)
+		ck_assert_int_eq(adopt(o, GONE_UNKNOWN, NULL), ERR_NO_ROOT_KEY);
+	ck_assert_uint_eq(stored(o)->revision, 1);
+}
+END_TEST
+
 /* Only a deletion by one of us, some time ago, with nothing in its place, ends an object. */
 START_TEST(test_gone)
 {
@@ -312,6 +344,7 @@ START_TEST(test_gone)
 	shown(o, 2, OBJECT_ACTIVE);
 	ck_assert_int_eq(adopt(o, GONE_DESTROYED, &how), ERR_OK);
 	ck_assert_int_eq(how, ADOPT_NEWER);
+	fake.sequence = 3;
 	for (enum err e = ERR_INVALID_MESSAGE; e <= ERR_CONFIG; e++) {
 		if (e == ERR_NO_OBJECT)
 			continue;
@@ -709,6 +742,8 @@ main(void)
 	tcase_add_test(t, test_lower_sequence_revoked);
 	tcase_add_test(t, test_gone_with_older_left);
 	tcase_add_test(t, test_another_key);
+	tcase_add_test(t, test_somebody_elses);
+	tcase_add_test(t, test_without_root_key);
 	tcase_add_test(t, test_gone);
 	tcase_add_test(t, test_withdrawn);
 	tcase_add_test(t, test_compromised_and_gone);

@@ -133,6 +133,43 @@ sequence_known(const struct object *o)
 	return fake_sequence_of(fake_known(&fake, o->tenant, o->uid));
 }
 
+struct job {
+	struct watch_rebuild r;
+	unsigned ended, told;
+	enum err e;
+};
+
+static void
+rebuilt(struct wait *w, enum err e)
+{
+	struct job *j = CONTAINER_OF(w, struct job, r.wait);
+
+	j->ended++;
+	j->e = e;
+}
+
+static void
+on_progress(struct watch_rebuild *r)
+{
+	CONTAINER_OF(r, struct job, r)->told++;
+}
+
+static void
+rebuild(struct watch_tenant *t, struct job *j)
+{
+	*j = (struct job){.r = {.wait.done = rebuilt, .progress = on_progress}};
+	watch_rebuild(t, &j->r);
+	ck_assert_uint_eq(j->ended, 0);
+}
+
+static void
+finish(struct job *j)
+{
+	for (int i = 0; i < 1000 && j->ended == 0; i++)
+		fake_settle(&fake);
+	ck_assert_uint_eq(j->ended, 1);
+}
+
 /* --- rounds --- */
 
 /* The vault's clock first, then what happened lately, then what happens. */
@@ -508,6 +545,37 @@ START_TEST(test_one_fails)
 }
 END_TEST
 
+/* A root key that is not there holds up nothing: not the watch, nor a rebuild with an old record. */
+START_TEST(test_record_without_root_key)
+{
+	struct object *o = known(vault_east, "east", 1);
+	int64_t from;
+	struct job j;
+
+	fake_know(&fake, o, fake_record(&fake, vault_east, o, 2)); /* moved to another root key */
+	fake.find.e = ERR_NO_ROOT_KEY;
+	fake.find.times = 1000;
+	round_of();
+	from = east->since;
+	for (int i = 0; i < 3; i++)
+		round_of();
+	ck_assert_uint_ge(fake.find.calls, 1);
+	ck_assert_int_gt(east->since, from);
+	rebuild(east, &j);
+	finish(&j);
+	ck_assert_int_eq(j.e, ERR_OK);
+	ck_assert_uint_eq(j.r.left, 0);
+	fake_record(&fake, vault_east, o, 3); /* this one would count */
+	rebuild(east, &j);
+	finish(&j);
+	ck_assert_int_eq(j.e, ERR_VAULT_DOWN);
+	ck_assert_uint_eq(j.r.left, 1);
+	fake.find.times = 0;
+	round_of();
+	ck_assert_uint_eq(sequence_known(o), 3);
+}
+END_TEST
+
 static void
 got(struct wait *w, enum err e)
 {
@@ -581,43 +649,6 @@ START_TEST(test_crowded)
 END_TEST
 
 /* --- rebuild --- */
-
-struct job {
-	struct watch_rebuild r;
-	unsigned ended, told;
-	enum err e;
-};
-
-static void
-rebuilt(struct wait *w, enum err e)
-{
-	struct job *j = CONTAINER_OF(w, struct job, r.wait);
-
-	j->ended++;
-	j->e = e;
-}
-
-static void
-on_progress(struct watch_rebuild *r)
-{
-	CONTAINER_OF(r, struct job, r)->told++;
-}
-
-static void
-rebuild(struct watch_tenant *t, struct job *j)
-{
-	*j = (struct job){.r = {.wait.done = rebuilt, .progress = on_progress}};
-	watch_rebuild(t, &j->r);
-	ck_assert_uint_eq(j->ended, 0);
-}
-
-static void
-finish(struct job *j)
-{
-	for (int i = 0; i < 1000 && j->ended == 0; i++)
-		fake_settle(&fake);
-	ck_assert_uint_eq(j->ended, 1);
-}
 
 START_TEST(test_rebuild)
 {
@@ -957,6 +988,7 @@ main(void)
 	tcase_add_loop_test(t, test_destroyed_here, 0, 6);
 	tcase_add_test(t, test_outage);
 	tcase_add_test(t, test_refusals);
+	tcase_add_test(t, test_record_without_root_key);
 	tcase_add_loop_test(t, test_moved, 0, 2);
 	tcase_add_loop_test(t, test_root_key, 0, 2);
 	tcase_add_test(t, test_one_fails);

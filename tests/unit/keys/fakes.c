@@ -223,6 +223,7 @@ on_find(struct vault *vault, struct vault_find *find)
 		find->object->digest[0] ^= v->fake->wrong_back;
 		find->key = key_of(find->object);
 	}
+	find->sequence = r != NULL ? r->sequence : 0;
 	answer(v->fake, &v->fake->find, &find->wait, r != NULL ? ERR_OK : ERR_NO_OBJECT);
 }
 
