@@ -2,8 +2,8 @@
 /*
  * Watches a key manager for all tenants on one connection: asks it for news every third of the
  * revocation bound, lets the custody know how it is, drops from the cache what is gone, and takes
- * over into the ledger what other gateways changed.  Every few hours, and beside that, it goes
- * through all that the key manager has.
+ * over into the ledger what other gateways changed.  Beside that it goes through all that the key
+ * manager has: soon after the start, soon after a tenant came, and every few hours.
  */
 #ifndef KEYS_WATCH_H
 #define KEYS_WATCH_H

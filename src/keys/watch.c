@@ -17,23 +17,38 @@
 #include "watch_parts.h"
 
 enum {
-	LOOK_BACK_S = 3600, /* for who is new: what happened while nobody watched for it */
+	LOOK_BACK_S = 3600, /* for who is new, until a full pass has seen to what is older */
 	LAG_S = 15,	    /* lists lag, and a deletion is sure only after some seconds */
 	FROM_THE_START = 1,
 };
 #define FULL_EVERY (6 * 3600 * NS_PER_S)
+#define FULL_AGAIN (600 * NS_PER_S) /* after one that failed */
 
 /* --- when --- */
+
+static double
+chance(void)
+{
+	uint16_t r = 0;
+
+	return RAND_bytes((uint8_t *)&r, sizeof(r)) == 1 ? (double)r / UINT16_MAX : 0.5;
+}
 
 /* Give or take a tenth: watches that began together do not stay together. */
 static int64_t
 about(int64_t ns)
 {
-	uint16_t r = 0;
+	return ns * 9 / 10 + (int64_t)((double)(ns / 5) * chance());
+}
 
-	if (RAND_bytes((uint8_t *)&r, sizeof(r)) != 1)
-		r = 0;
-	return ns * 9 / 10 + ns / 5 * r / UINT16_MAX;
+/*
+ * What happened while nobody here watched, however long ago, is heard of within the bound.  The first
+ * rounds go first, and passes of many root keys, or of gateways that start together, are spread.
+ */
+static int64_t
+soon(const struct watch *w)
+{
+	return w->p.bound_ns * 2 / 3 + (int64_t)((double)(w->p.bound_ns / 3) * chance());
 }
 
 static void
@@ -175,15 +190,16 @@ void
 watch_passed(struct pass *p, enum err e)
 {
 	struct watch *w = p->watch;
-	bool soon;
+	bool waiting;
 
 	metric_inc(e == ERR_OK ? METRIC_WATCH_ROUNDS_TOTAL : METRIC_WATCH_FAILURES_TOTAL);
 	if (p->full) {
-		soon = end_full(w, e);
-		set_timer(w, &w->full_timer, soon ? 0 : about(FULL_EVERY));
+		waiting = end_full(w, e);
+		set_timer(w, &w->full_timer,
+		    waiting ? 0 : about(e == ERR_OK ? FULL_EVERY : FULL_AGAIN));
 	} else {
-		soon = end_round(w, e);
-		set_timer(w, &w->timer, soon ? 0 : about(w->p.bound_ns / 3));
+		waiting = end_round(w, e);
+		set_timer(w, &w->timer, waiting ? 0 : about(w->p.bound_ns / 3));
 	}
 }
 
@@ -226,6 +242,8 @@ watch_add(struct watch *w, const char *tenant, struct vault *vault)
 	snprintf(t->id, sizeof(t->id), "%s", tenant);
 	list_append(&w->tenants, &t->link);
 	hurry(w, &w->timer);
+	if (timer_armed(&w->full_timer) && w->full_timer.when > clock_now() + w->p.bound_ns)
+		timer_move(w->p.loop, &w->full_timer, clock_now() + soon(w));
 	return t;
 }
 
@@ -257,7 +275,7 @@ watch_new(const struct watch_params *p)
 	pass_init(&w->round, w, false);
 	pass_init(&w->full, w, true);
 	if (timer_set(p->loop, &w->timer, clock_now() + NS_PER_MS) != ERR_OK ||
-	    timer_set(p->loop, &w->full_timer, clock_now() + about(FULL_EVERY)) != ERR_OK) {
+	    timer_set(p->loop, &w->full_timer, clock_now() + soon(w)) != ERR_OK) {
 		watch_free(w);
 		return NULL;
 	}

@@ -735,6 +735,17 @@ class WriterSharedAttributes(SharedAttributes):
     role = "Writer"
 
 
+    def test_revoked_while_this_gateway_was_away_for_two_hours(self):
+        uid = self.create(self.first)
+        self.keys(uid)
+        self.second.stop()
+        with self.first.client() as c:
+            c.ok(revoke(uid))
+        self.cloud.advance(7200)
+        self.second.start()
+        self.await_states(uid, DEACTIVATED)
+
+
 class LargeInstance(Pair):
     """More keys than a search covers, and lists that lag."""
 

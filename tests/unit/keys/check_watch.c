@@ -38,7 +38,7 @@ begin(void)
 
 /* Two tenants, and a round that found nothing. */
 static void
-setup(void)
+setup_new(void)
 {
 	fake_init(&fake);
 	vault_east = fake_vault(&fake, "east", "kmip");
@@ -47,6 +47,21 @@ setup(void)
 	east = watch_add(watch, "east", vault_east);
 	west = watch_add(watch, "west", vault_west);
 	fake_settle(&fake);
+}
+
+static void
+hurry_full(void)
+{
+	timer_move(fake.loop, &watch->full_timer, clock_now());
+	fake_settle(&fake);
+}
+
+/* The first full pass is over, too. */
+static void
+setup(void)
+{
+	setup_new();
+	hurry_full();
 }
 
 static void
@@ -70,13 +85,6 @@ round_of(void)
 	for (int i = 0; i < 1000 && fake.news.calls == calls; i++)
 		fake_advance(&fake, NS_PER_S / 4);
 	ck_assert_uint_eq(fake.news.calls, calls + 1);
-}
-
-static void
-hurry_full(void)
-{
-	timer_move(fake.loop, &watch->full_timer, clock_now());
-	fake_settle(&fake);
 }
 
 static void
@@ -781,6 +789,52 @@ START_TEST(test_rebuild_cancelled)
 }
 END_TEST
 
+/* What happened while this gateway was away, longer ago than rounds look back. */
+START_TEST(test_away)
+{
+	struct object *o = known(vault_east, "east", 1), *gone = known(vault_west, "west", 2);
+	int64_t began = clock_now(), was = 0;
+
+	fake_delete(record_of(gone), GONE_DESTROYED);
+	record_of(gone)->when = clock_wall() - 7200;
+	fake_record(&fake, vault_east, o, 2)->when = clock_wall() - 7200;
+	if (_i == 1) { /* the key manager is not there yet */
+		fake.news.e = ERR_VAULT_DOWN;
+		fake.news.times = 1000;
+		for (int i = 0; i < 60; i++)
+			fake_advance(&fake, 2 * NS_PER_S);
+		fake.news.times = 0;
+		began += 600 * NS_PER_S;
+	}
+	while (sequence_known(o) == 1) {
+		was = clock_now();
+		fake_advance(&fake, NS_PER_S);
+	}
+	ck_assert(_i == 1 || was - began >= BOUND * 2 / 3 - NS_PER_S);
+	ck_assert_int_le(was - began, _i == 0 ? BOUND : 3 * BOUND);
+	ck_assert_int_eq(fake_known(&fake, "west", gone->uid)->state, OBJECT_DESTROYED);
+	ck_assert_uint_eq(cached("west"), 0);
+}
+END_TEST
+
+/* The same for a tenant that comes with a reload. */
+START_TEST(test_away_tenant)
+{
+	struct vault *v = fake_vault(&fake, "north", "kmip_north");
+	struct watch_tenant *north;
+	struct object *o;
+
+	fake_advance(&fake, HOUR);
+	o = known(v, "north", 1);
+	fake_record(&fake, v, o, 2)->when = clock_wall() - 7200;
+	north = watch_add(watch, "north", v);
+	for (int i = 0; i < 61; i++)
+		fake_advance(&fake, NS_PER_S);
+	ck_assert_uint_eq(sequence_known(o), 2);
+	watch_remove(north);
+}
+END_TEST
+
 /* Every few hours all is gone through; what a list never showed is found then. */
 START_TEST(test_reconciliation)
 {
@@ -968,13 +1022,16 @@ int
 main(void)
 {
 	Suite *s = suite_create("watch");
-	TCase *t = tcase_create("watch");
+	TCase *t = tcase_create("watch"), *n = tcase_create("new");
 	SRunner *r = srunner_create(s);
 	int failed;
 
+	tcase_add_checked_fixture(n, setup_new, teardown);
+	tcase_add_test(n, test_start);
+	tcase_add_loop_test(n, test_away, 0, 2);
+	suite_add_tcase(s, n);
 	tcase_set_timeout(t, 120);
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_add_test(t, test_start);
 	tcase_add_test(t, test_jitter);
 	tcase_add_test(t, test_bound_changes);
 	tcase_add_test(t, test_gone);
@@ -998,6 +1055,7 @@ main(void)
 	tcase_add_test(t, test_rebuild_beside);
 	tcase_add_test(t, test_rebuild_fails);
 	tcase_add_test(t, test_rebuild_cancelled);
+	tcase_add_test(t, test_away_tenant);
 	tcase_add_test(t, test_reconciliation);
 	tcase_add_test(t, test_prefixes);
 	tcase_add_loop_test(t, test_remove, 0, 3);
