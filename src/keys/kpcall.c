@@ -75,7 +75,7 @@ release(struct kpcall *c, enum kplimit_outcome outcome)
 static enum log_level
 level_of(const struct kpcall *c, enum err e)
 {
-	if (e == ERR_OK || e == ERR_NO_OBJECT || c->class == KP_BROAD || c->attempts == 0)
+	if (e == ERR_OK || e == ERR_NO_OBJECT || c->quiet || c->class == KP_BROAD || c->attempts == 0)
 		return LOG_DEBUG;
 	return LOG_WARN;
 }

@@ -40,6 +40,7 @@ struct kpcall {
 	bool answer_wanted;	   /* success has a body */
 	bool once;		   /* not to be repeated if it may have been done */
 	bool background;
+	bool quiet; /* whatever comes of it is no news for the log */
 	size_t answer_max;
 	int64_t deadline;
 	int64_t absent_until; /* up to then "there is none" may be a lag, and is asked again */

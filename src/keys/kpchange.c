@@ -232,6 +232,8 @@ store_posted(struct wait *w, enum err e)
 	struct kp_key k = {.state = -1};
 	size_t rows = 0;
 
+	if (e == ERR_OK || e == ERR_VAULT_DENIED)
+		c->op.v->root->no_create = e != ERR_OK;
 	if (e == ERR_OK && kp_read_keys(b->data, b->len, kp_keep_key, &k, &rows) == ERR_OK &&
 	    rows == 1) {
 		store_done(c, k.id);

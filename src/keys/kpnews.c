@@ -118,6 +118,13 @@ list_page(struct news_op *n)
 	kpop_call(&n->op, &n->op.call, "GET", (const char *)n->path.data, NULL, listed);
 }
 
+static void
+begin_lists(struct news_op *n)
+{
+	kprights_start(n->root);
+	list_page(n);
+}
+
 /* --- the canary --- */
 
 static void
@@ -128,7 +135,7 @@ proved(struct news_op *n, enum err e)
 	else if (e != ERR_OK || n->news->since == 0)
 		kpop_end(&n->op, e);
 	else
-		list_page(n);
+		begin_lists(n);
 }
 
 static void

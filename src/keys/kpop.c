@@ -91,7 +91,9 @@ kpop_new(struct kphome *h, const struct kpop_type *type, struct wait *w,
 	int64_t latest = clock_now() + h->timeout_ns;
 
 	if (o == NULL) {
-		wait_finish_soon(h->link.loop, w, h->shut ? ERR_VAULT_DOWN : ERR_NO_MEMORY);
+		if (w != NULL)
+			wait_finish_soon(
+			    h->link.loop, w, h->shut ? ERR_VAULT_DOWN : ERR_NO_MEMORY);
 		return NULL;
 	}
 	o->home = h;

@@ -61,7 +61,7 @@ struct kpop {
 	struct buf body;
 };
 
-/* NULL without memory or when the home is shut; then the waiter is told. */
+/* NULL without memory or when the home is shut; then the waiter, if there is one, is told. */
 void *kpop_new(struct kphome *h, const struct kpop_type *type, struct wait *w,
     const struct vault_terms *t);
 /* The same for an object of a vault. */

@@ -38,11 +38,13 @@ struct kproot {
 	char ring[KPROOT_HEADER_MAX];
 	struct list vaults; /* by their kin: those who hold it */
 	char *canary; /* ciphertext that proves root key and right; NULL until it was made */
-	bool no_wrap;		 /* it is deactivated */
-	bool no_alias;		 /* nothing bears the alias any more */
-	bool no_delete;		 /* what was refused when it was last tried */
-	bool sealed, full;	 /* how the instance was then */
-	int64_t refused_at;	 /* clock_now() time when a retirement was; 0: never */
+	bool no_wrap;  /* it is deactivated */
+	bool no_alias; /* nothing bears the alias any more */
+	bool no_create, no_delete; /* what was refused when it was last tried */
+	bool trying_rights;
+	int64_t rights_at;   /* clock_now() time to try them again */
+	int64_t refused_at;  /* clock_now() time when a retirement was; 0: never */
+	bool sealed, full;   /* how the instance was when it was last asked */
 };
 
 /* Joins the vault to the root that it wants, and sets its root and link.  ERR_NO_MEMORY. */
@@ -61,6 +63,9 @@ void kproot_look(const struct kproot *r, struct kpop *o, void (*done)(struct wai
  * disabled; ERR_NO_OBJECT: deleted, or there is none.
  */
 CHECKED enum err kproot_seen(struct kproot *r, const struct kpcall *c, enum err e);
+
+/* In kprights.c: looks whether rights are missing, if that is due.  Nobody has to wait. */
+void kprights_start(struct kproot *r);
 
 /* In kpnews.c. */
 void kpnews_start(struct vault_source *source, struct vault_news *news);

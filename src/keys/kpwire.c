@@ -202,6 +202,13 @@ kp_put_create(struct buf *b, const char *name, const void *payload, size_t len)
 	buf_printf(b, "\"}]}");
 }
 
+void
+kp_put_no_keys(struct buf *b)
+{
+	buf_printf(b, "{\"metadata\":{\"collectionType\":\"" KEY_TYPE "\",\"collectionTotal\":0},"
+		      "\"resources\":[]}");
+}
+
 /* --- answers --- */
 
 static enum err

@@ -62,6 +62,9 @@ void kp_put_unwrap(
 /* A standard key that holds the payload. */
 void kp_put_create(struct buf *b, const char *name, const void *payload, size_t len);
 
+/* What looks like a request to create keys, and is one for none: it cannot but be refused. */
+void kp_put_no_keys(struct buf *b);
+
 /* --- answers; ERR_INVALID_MESSAGE: not what was to be expected --- */
 
 /* Of wrap, unwrap and rewrap. */

@@ -431,6 +431,11 @@ kp_complaint(const struct vault *vault)
 		return "the root key is deactivated: keys are served, but no new ones can be made";
 	if (r->no_alias)
 		return "no root key bears the alias any more: the one that bore it last is used";
+	if (r->no_create && r->no_delete)
+		return "service role Writer is needed to make keys, "
+		       "service role Manager is needed to destroy keys";
+	if (r->no_create)
+		return "service role Writer is needed to make keys";
 	return r->no_delete ? "service role Manager is needed to destroy keys" : NULL;
 }
 

@@ -73,9 +73,15 @@ class CloudCase(kf.Case):
 
     def begin(self):
         self.gw = self.gateway(tenants=[self.tenant()])
-        kf.eventually(lambda: self.gw.metrics()["watch_rounds_total"] >= 2 or
-                      self.gw.metrics()["watch_failures_total"] >= 1, "the first rounds", 20)
+        self.await_first_rounds()
         self.cloud.clear_journal()
+
+    def await_first_rounds(self):
+        """Two, and the look at our rights that follows."""
+        kf.eventually(lambda: self.gw.metrics()["watch_failures_total"] >= 1 or
+                      (self.gw.metrics()["watch_rounds_total"] >= 2 and
+                       self.cloud.counts().get("kms.secrets.create", 0) >= 1),
+                      "the first rounds", 20)
 
     def tenant(self, **more):
         return kf.Tenant("a", kf.AUTHORITY.make("vcenter"), options=self.options, vault=self.cloud.vault(
@@ -347,6 +353,10 @@ class Outage(CloudCase):
         self.gw.assert_idle()
 
 
+DESTROYER = "service role Manager is needed to destroy keys"
+MAKER = "service role Writer is needed to make keys"
+
+
 class Rights(CloudCase):
     def health(self):
         return " ".join(repr(line) for line in self.gw.control("health"))
@@ -356,6 +366,8 @@ class Rights(CloudCase):
                                      vault=self.cloud.vault("Writer"))]
         self.gw.configure()
         self.gw.control("reload")
+        kf.eventually(lambda: DESTROYER in self.health(), "health says so beforehand", 20)
+        self.assertNotIn(MAKER, self.health())
         with self.gw.client() as c:
             uid = c.create()
             key = c.key(uid)
@@ -363,13 +375,15 @@ class Rights(CloudCase):
             self.assert_reason(c.do(on("Destroy", uid)), "PermissionDenied")
             self.gw.control("cache flush")
             self.assertEqual(c.key(uid), key)
-        self.assertIn("service role Manager is needed to destroy keys", self.health())
+        self.assertIn(DESTROYER, self.health())
 
     def test_reader_cannot_create(self):
         self.gw.tenants = [kf.Tenant("a", kf.AUTHORITY.make("vcenter"),
                                      vault=self.cloud.vault("Reader"))]
         self.gw.configure()
         self.gw.control("reload")
+        kf.eventually(lambda: DESTROYER in self.health() and MAKER in self.health(),
+                      "health says so beforehand", 20)
         with self.gw.client() as c:
             self.assert_reason(c.do(ttlv.create()), "PermissionDenied")
             self.assertEqual(c.ok(ttlv.item("Locate")).all("UniqueIdentifier"), [])
@@ -392,6 +406,8 @@ class Rights(CloudCase):
 
     def test_health_says_how_the_key_manager_is(self):
         self.assertIn("fresh", self.health())
+        self.assertNotIn("service role", self.health())
+        self.assertEqual(len(self.cloud.records()), cloud.STRANGERS)  # nothing was made to try it
         done = self.gw.ctl("health")
         self.assertIn("key manager of a", done.stdout)
 
@@ -539,7 +555,7 @@ class Shared(CloudCase):
         self.cloud.clear_journal()
         self.tenants = {name: self.tenant_of(name) for name in "abc"}
         self.gw = self.gateway(tenants=list(self.tenants.values()))
-        kf.eventually(lambda: self.gw.metrics()["watch_rounds_total"] >= 2, "the first rounds", 20)
+        self.await_first_rounds()
 
     def tenant_of(self, name, options=QUIET):
         return kf.Tenant(name, kf.AUTHORITY.make("vcenter-" + name), options=options,
@@ -561,6 +577,7 @@ class Shared(CloudCase):
         self.assertEqual(self.gw.metrics()["watch_rounds_total"], 2)
         self.assertEqual(self.calls(), {"iam.token": 1, "kms.secrets.readmetadata": 1,
                                         "kms.secrets.wrap": 1, "kms.secrets.unwrap": 1,
+                                        "kms.secrets.delete": 1, "kms.secrets.create": 1,
                                         "kms.secrets.list": 2})
 
     def test_tenants_come_and_go(self):

@@ -140,6 +140,15 @@ class Identity(SimTest):
             {"subject": "iam-ServiceId-key", "deleted": True}]})
         self.fails(sim.call("GET", "/keys/" + inside, role="key"), 401)
 
+    def test_the_role_counts_before_what_is_there(self):
+        sim = self.sim
+        nobody, none = "/keys/2f4e01e2-98d5-4b3f-8a5c-0d6a3c1f9b7e", envelope()
+        for role, delete, create in (("Reader", 401, 401), ("Writer", 401, 400),
+                                     ("Manager", 404, 400)):
+            self.fails(sim.call("DELETE", nobody, role=role), delete)
+            self.fails(sim.call("POST", "/keys", none, role=role), create)
+        self.assertEqual(sim.names(), [])
+
     def test_root_keys_of_a_setup(self):
         sim = self.sim
         for _ in range(2):  # the second changes nothing

@@ -194,6 +194,8 @@ START_TEST(test_many_tenants)
 	ck_assert_uint_eq(rig->wraps, ROOTS); /* each made its canary */
 	ck_assert_uint_eq(rig->unwraps, ROOTS); /* and has opened it, when it asked for news */
 	ck_assert_uint_eq(rig->lists, 2 * ROOTS);
+	ck_assert_uint_eq(rig->lists, 2 * ROOTS);
+	ck_assert_uint_eq(rig->rights_tried, ROOTS);
 	for (int i = 0; i < ROOTS; i++)
 		ck_assert_int_eq(custody_state(watchers[i].custody), CUSTODY_FRESH);
 	unwraps = rig->unwraps;
@@ -289,6 +291,146 @@ END_TEST
 
 /* --- what is known of a root key --- */
 
+struct told {
+	enum err e;
+	bool moved, suspended;
+};
+
+static void
+ignore(void *arg, const struct vault_record *r)
+{
+	(void)arg, (void)r;
+}
+
+static struct told
+ask_since(int64_t since)
+{
+	struct kpjob j = {false};
+	struct vault_news n = {
+	    .wait = {.done = kpjob_done, .owner = &j}, .since = since, .each = ignore};
+	struct vault_source *s = vault_kp_source(rig->vault);
+
+	s->news(s, &n);
+	kprig_run(rig, &j);
+	return (struct told){j.e, n.moved, n.suspended};
+}
+
+static struct told
+ask_news(void)
+{
+	return ask_since(0);
+}
+
+static bool
+complains(const char *of)
+{
+	const char *complaint = rig->vault->ops->complaint(rig->vault);
+
+	return complaint != NULL && strstr(complaint, of) != NULL;
+}
+
+/* So that the rights are tried, and that is over. */
+static void
+ask_all(void)
+{
+	ck_assert_int_eq(ask_since(1).e, ERR_OK);
+	for (int i = 0; i < 40; i++) {
+		kprig_settle(rig);
+		clock_test_advance(50 * NS_PER_MS);
+	}
+}
+
+/* What is missing is known before a client has met it, and nothing is changed for that. */
+START_TEST(test_rights)
+{
+	stored_key();
+	ck_assert_int_eq(ask_news().e, ERR_OK); /* the first question is for the time alone */
+	kprig_settle(rig);
+	ck_assert_uint_eq(rig->rights_tried + rig->deletes, 0);
+	ask_all();
+	ck_assert_uint_eq(rig->rights_tried, 1);
+	ck_assert_uint_eq(rig->deletes, 1);
+	ck_assert(!complains("Manager") && !complains("Writer"));
+	ask_all(); /* seldom */
+	ck_assert_uint_eq(rig->deletes, 1);
+	rig->writer_only = true;
+	clock_test_advance(6 * 3600 * NS_PER_S);
+	ask_all();
+	ck_assert(complains("Manager is needed to destroy") && !complains("Writer"));
+	rig->reader_only = true;
+	clock_test_advance(3600 * NS_PER_S);
+	ask_all();
+	ck_assert(complains("Manager is needed to destroy"));
+	ck_assert(complains("Writer is needed to make"));
+	rig->reader_only = rig->writer_only = false;
+	clock_test_advance(3600 * NS_PER_S); /* sooner, as somebody may have granted it */
+	ask_all();
+	ck_assert(!complains("Manager") && !complains("Writer"));
+	ck_assert_uint_eq(rig->keys_count, 1);
+	ck_assert_int_eq(rig->keys[0].state, 1);
+	ck_assert_uint_eq(rig->posts, 1);
+}
+END_TEST
+
+/* An outage tells nothing: what was known stays, and it is tried again soon. */
+START_TEST(test_rights_unanswered)
+{
+	static const int statuses[] = {503, 429, 404};
+
+	rig->writer_only = true;
+	ask_all();
+	ck_assert(complains("Manager"));
+	rig->writer_only = false;
+	clock_test_advance(3600 * NS_PER_S);
+	rig->fault = (struct spoiled){
+	    "DELETE", "/", 9, SPOIL_STATUS, statuses[_i], NULL, "<html>"};
+	ask_all();
+	for (int i = 0; i < 10; i++) {
+		kprig_settle(rig);
+		clock_test_advance(NS_PER_S);
+	}
+	ck_assert(complains("Manager"));
+	rig->fault.times = 0;
+	clock_test_advance(600 * NS_PER_S);
+	ask_all();
+	ck_assert(!complains("Manager"));
+}
+END_TEST
+
+/* Its vault goes while it is under way. */
+START_TEST(test_rights_left)
+{
+	struct kpjob j = {false};
+	struct vault_news n = {
+	    .wait = {.done = kpjob_done, .owner = &j}, .since = 1, .each = ignore};
+	struct vault_source *s = vault_kp_source(rig->vault);
+
+	rig->fault = (struct spoiled){"DELETE", "/", 1, SPOIL_HANG_BEFORE, 0, NULL, ""};
+	s->news(s, &n);
+	kprig_run(rig, &j);
+	ck_assert_int_eq(j.e, ERR_OK);
+	kprig_settle(rig);
+	ck_assert_uint_eq(rig->fault.times, 0);
+	rig->vault->ops->free(rig->vault);
+	rig->vault = NULL;
+}
+END_TEST
+
+/* A client's Create is refused, or served: that counts at once. */
+START_TEST(test_create_refused)
+{
+	struct object *o = kprig_object(rig, 256);
+
+	ck_assert_int_eq(kprig_make(rig, o, NULL), ERR_OK);
+	rig->reader_only = true;
+	ck_assert_int_eq(kprig_store(rig, o), ERR_VAULT_DENIED);
+	ck_assert(complains("Writer is needed to make"));
+	rig->reader_only = false;
+	ck_assert_int_eq(kprig_store(rig, o), ERR_OK);
+	ck_assert(!complains("Writer"));
+}
+END_TEST
+
 START_TEST(test_complaints)
 {
 	struct object *o = stored_key();
@@ -336,23 +478,6 @@ START_TEST(test_apart)
 	secret_unref(u[0].key);
 }
 END_TEST
-
-struct told {
-	enum err e;
-	bool moved, suspended;
-};
-
-static struct told
-ask_news(void)
-{
-	struct kpjob j = {false};
-	struct vault_news n = {.wait = {.done = kpjob_done, .owner = &j}};
-	struct vault_source *s = vault_kp_source(rig->vault);
-
-	s->news(s, &n);
-	kprig_run(rig, &j);
-	return (struct told){j.e, n.moved, n.suspended};
-}
 
 static struct vault_unwrap
 unwrap_it(const struct object *o)
@@ -518,6 +643,10 @@ main(void)
 	tcase_add_loop_test(t, test_throttled_together, 0, 2);
 	tcase_add_test(t, test_interactive_first);
 	tcase_add_test(t, test_breaker);
+	tcase_add_test(t, test_rights);
+	tcase_add_loop_test(t, test_rights_unanswered, 0, 3);
+	tcase_add_test(t, test_rights_left);
+	tcase_add_test(t, test_create_refused);
 	tcase_add_test(t, test_complaints);
 	tcase_add_test(t, test_apart);
 	tcase_add_loop_test(t, test_alias, 0, 2);

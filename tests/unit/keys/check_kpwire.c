@@ -133,6 +133,10 @@ START_TEST(test_requests)
 	    "{\"metadata\":{\"collectionType\":\"application/vnd.ibm.kms.key+json\","
 	    "\"collectionTotal\":1},\"resources\":[{\"type\":\"application/vnd.ibm.kms.key+json\","
 	    "\"name\":\"vmware_kmip_x\",\"extractable\":true,\"payload\":\"AQID\"}]}");
+	kp_put_no_keys(&b);
+	EXPECT(
+	    "{\"metadata\":{\"collectionType\":\"application/vnd.ibm.kms.key+json\","
+	    "\"collectionTotal\":0},\"resources\":[]}");
 	buf_fini(&b);
 	secret_unref(key);
 }

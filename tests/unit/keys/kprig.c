@@ -161,11 +161,20 @@ do_unwrap(struct kprig *r, const struct httpd_request *q)
 static void
 do_create(struct kprig *r, const struct httpd_request *q)
 {
-	struct fake_key *k = &r->keys[r->keys_count++];
+	struct fake_key *k = &r->keys[r->keys_count];
 	char text[512];
 
+	if (r->reader_only) {
+		refuse(401, "");
+		return;
+	}
+	if (strstr(q->body, "\"resources\":[]") != NULL) {
+		r->rights_tried++;
+		refuse(400, "NUM_COLLECTION_RESOURCE_ERR");
+		return;
+	}
 	r->posts++;
-	ck_assert_uint_le(r->keys_count, FAKE_KEYS_MAX);
+	ck_assert_uint_lt(r->keys_count++, FAKE_KEYS_MAX);
 	ck_assert(member(q->body, "name", k->name, sizeof(k->name)));
 	ck_assert(member(q->body, "payload", k->payload, sizeof(k->payload)));
 	ck_assert_ptr_nonnull(strstr(q->body, "\"extractable\":true"));
@@ -304,7 +313,7 @@ do_delete(struct kprig *r, const struct httpd_request *q)
 	struct fake_key *k = key_of(r, q->path);
 
 	r->deletes++;
-	if (r->writer_only) {
+	if (r->writer_only || r->reader_only) {
 		refuse(401, "");
 	} else if (k == NULL) {
 		refuse(404, "KEY_NOT_FOUND_ERR");

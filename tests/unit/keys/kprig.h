@@ -53,7 +53,7 @@ struct kprig {
 	struct spoiled iam_fault;
 	struct fake_key keys[FAKE_KEYS_MAX];
 	unsigned keys_count;
-	bool writer_only, too_broad, wrong_key;
+	bool reader_only, writer_only, too_broad, wrong_key;
 	bool suspended; /* the last unwrap found the root key disabled or sealed */
 	int root_state;
 	const char *alias; /* of the configured root key; NULL: none */
@@ -64,7 +64,7 @@ struct kprig {
 	int64_t token_life_s;
 	char api_key_seen[128], form_seen[512];
 	unsigned wraps, unwraps, posts, deletes, metas, reads, lists,
-	    looks; /* calls that arrived */
+	    looks, rights_tried; /* calls that arrived */
 	char order[256]; /* first letters of the calls, in order */
 	unsigned events;
 	char event[64];
