@@ -36,6 +36,7 @@ struct config_keyprotect {
 	const char *api_key_file;		       /* this, or the next three */
 	const char *token_file, *profile_id, *profile_name;
 	const char *ca_file, *proxy;
+	const char *service_ids; /* of other gateways, blanks between them */
 	bool attributes_shared;
 	bool own_generator;
 	int64_t call_timeout_ns, operation_timeout_ns;

@@ -16,7 +16,8 @@
 /*
  * Vaults of one set share what they have in common:
  *
- *	instance, way to it, credential, ceilings	rate, places among the calls, breaker
+ *	instance, way to it, credential, ceilings	rate, places among the calls, breaker,
+ *							whose deletions are for good
  *	that, root key and key ring			proof of root key and right, news, complaints
  */
 struct vault_kp_set;
@@ -37,6 +38,7 @@ struct vault_kp_params {
 	const char *root_key;	 /* id or alias */
 	const char *key_ring;	 /* NULL: all rings are searched */
 	const char *name_prefix; /* "vmware_kmip" */
+	const char *service_ids; /* of the other gateways, blanks between them; or NULL */
 	bool own_generator;	 /* make keys here, instead of in the HSM */
 	int64_t attempt_ns;	 /* one call, connecting included */
 	int64_t timeout_ns;	 /* one operation, with all its calls */

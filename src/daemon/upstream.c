@@ -144,6 +144,7 @@ put_settings(struct buf *b, const struct config_tenant *t)
 	put_text(b, c->root_key);
 	put_text(b, c->key_ring);
 	put_text(b, c->name_prefix);
+	put_text(b, c->service_ids);
 	put_text(b, c->api_key_file);
 	put_text(b, c->token_file);
 	put_text(b, c->profile_id);
@@ -208,6 +209,7 @@ make_vault(struct upstream *u, const struct config_keyprotect *c, struct shared_
 	p.root_key = c->root_key;
 	p.key_ring = c->key_ring;
 	p.name_prefix = c->name_prefix;
+	p.service_ids = c->service_ids;
 	p.own_generator = c->own_generator;
 	p.attempt_ns = c->call_timeout_ns;
 	p.timeout_ns = c->operation_timeout_ns;

@@ -23,6 +23,7 @@ struct kplink {
 	const char *instance, *ring; /* whole header lines; ring may be NULL */
 	int64_t attempt_ns;
 	struct kplimit *limit;
+	struct kp_ours *ours; /* whose deletions are for good */
 };
 
 struct kpcall {

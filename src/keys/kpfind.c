@@ -73,7 +73,7 @@ note_gone(struct kpfind *f, const struct kp_key *k)
 
 	if (order < 0 || (order == 0 && f->withdrawn))
 		return;
-	f->withdrawn = !kp_key_is_destroyed(k);
+	f->withdrawn = !kp_key_is_destroyed(k, f->link->ours);
 	snprintf(f->last_gone, sizeof(f->last_gone), "%s", k->created);
 }
 

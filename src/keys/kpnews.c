@@ -70,7 +70,7 @@ take_row(void *arg, const struct kp_key *k)
 	struct vault_record r = {.name = k->name, .record_id = k->id};
 
 	if (kp_key_is_gone(k))
-		r.gone = kpop_how_gone(k, n->news->now);
+		r.gone = kpop_how_gone(&n->op, k, n->news->now);
 	n->news->each(n->news->arg, &r);
 }
 

@@ -164,13 +164,13 @@ kpop_find(struct kpop *o, int64_t look_until, void (*done)(struct wait *, enum e
 }
 
 enum vault_gone
-kpop_how_gone(const struct kp_key *k, int64_t now)
+kpop_how_gone(const struct kpop *o, const struct kp_key *k, int64_t now)
 {
 	int64_t when = kp_read_date(k->deletion_date);
 
 	if (when < 0 || now < 0 || now - when < SETTLED_S)
 		return GONE_LATELY;
-	return kp_key_is_destroyed(k) ? GONE_DESTROYED : GONE_WITHDRAWN;
+	return kp_key_is_destroyed(k, o->home->link.ours) ? GONE_DESTROYED : GONE_WITHDRAWN;
 }
 
 enum err

@@ -85,8 +85,8 @@ void kpop_find(struct kpop *o, int64_t look_until, void (*done)(struct wait *, e
 /* Up to when a list, or a read, may not know yet of what was made when the object was. */
 int64_t kpop_lag_until(const struct kpop *o);
 
-/* What became of a key that is gone; now: the server's time, or -1. */
-enum vault_gone kpop_how_gone(const struct kp_key *k, int64_t now);
+/* What became of a key that is gone; now: the server's time, or -1 when it did not say. */
+enum vault_gone kpop_how_gone(const struct kpop *o, const struct kp_key *k, int64_t now);
 /* What an error means when it was the root key that was called. */
 enum err kpop_root_key_error(enum err e);
 /*

@@ -87,6 +87,7 @@ is_instance(const struct kpinstance *i, const struct vault_kp_params *p)
 	return i->http == p->http && i->iam == p->iam && strcasecmp(i->header, header) == 0 &&
 	    strlen(i->url) == url_len(p->url) && strncmp(i->url, p->url, url_len(p->url)) == 0 &&
 	    same(i->ca_file, p->route.ca_file) && same(i->proxy, p->route.proxy) &&
+	    same(i->service_ids, p->service_ids) &&
 	    i->allow_plain == p->route.allow_plain && i->limit.rate_max == p->rate_max &&
 	    i->limit.in_flight_max == p->in_flight_max;
 }
@@ -102,6 +103,7 @@ instance_unref(struct kpinstance *i)
 	alloc_free(i->url);
 	alloc_free(i->ca_file);
 	alloc_free(i->proxy);
+	alloc_free(i->service_ids);
 	loop_free_later(i->loop, i); /* it may be one that it let in who leaves */
 }
 
@@ -122,7 +124,9 @@ instance_new(const struct vault_kp_params *p)
 	kplimit_init(&i->limit);
 	put_instance(i->header, p->instance);
 	if (copy_text(&i->url, p->url) && copy_text(&i->ca_file, p->route.ca_file) &&
-	    copy_text(&i->proxy, p->route.proxy)) {
+	    copy_text(&i->proxy, p->route.proxy) &&
+	    copy_text(&i->service_ids, p->service_ids) &&
+	    kp_ours_read(&i->ours, p->service_ids != NULL ? p->service_ids : "")) {
 		i->url[url_len(p->url)] = '\0';
 		return i;
 	}
@@ -165,6 +169,7 @@ set_link(struct kphome *h, const struct kproot *r, int64_t attempt_ns, int64_t t
 	    .ring = r->key_ring != NULL ? r->ring : NULL,
 	    .attempt_ns = attempt_ns,
 	    .limit = &i->limit,
+	    .ours = &i->ours,
 	};
 	h->timeout_ns = timeout_ns;
 }

@@ -18,7 +18,8 @@ struct kpinstance {
 	struct loop *loop;
 	struct http *http;
 	struct iam *iam;
-	char *url, *ca_file, *proxy;
+	char *url, *ca_file, *proxy, *service_ids;
+	struct kp_ours ours; /* these, and those that were learned */
 	bool allow_plain;
 	char header[KPROOT_HEADER_MAX];
 	struct kplimit limit;

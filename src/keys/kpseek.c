@@ -28,6 +28,7 @@ struct seek_op {
 	size_t count;
 	size_t at; /* the one being ranked, or opened */
 	struct object *opening;
+	char created_by[KP_SUBJECT_MAX + 1]; /* of what was read last */
 	bool doubtful; /* one did not open */
 	bool vanished; /* one was deleted since it was listed: by whom is not known */
 };
@@ -106,6 +107,7 @@ take_answer(struct seek_op *s, enum err e, struct arena *a, struct object **out)
 		s->vanished = true;
 		return ERR_OK;
 	}
+	memcpy(s->created_by, k.created_by, sizeof(s->created_by));
 	return take_record(s, a, out);
 }
 
@@ -117,6 +119,8 @@ take_key(struct seek_op *s, struct object *o)
 	struct kp_action a = {.version = ""};
 	enum err e = kpop_read_key(&s->op, &s->op.call, o, &a, o->digest);
 
+	if (e == ERR_OK)
+		kp_ours_add(s->op.home->link.ours, s->created_by);
 	if (e == ERR_OK && s->find->object == NULL) {
 		s->find->object = o;
 		s->find->key = secret_ref(a.plaintext);

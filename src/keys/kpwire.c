@@ -356,11 +356,45 @@ kp_key_is_gone(const struct kp_key *k)
 	return k->deleted || k->state == 5 || (k->deletion_date[0] != '\0' && k->state != 1);
 }
 
+static bool
+is_ours(const struct kp_ours *ours, const char *id)
+{
+	for (unsigned i = 0; i < ours->count; i++)
+		if (strcmp(ours->id[i], id) == 0)
+			return true;
+	return false;
+}
+
+void
+kp_ours_add(struct kp_ours *ours, const char *id)
+{
+	if (id[0] != '\0' && ours->count < KP_OURS_MAX && !is_ours(ours, id))
+		snprintf(ours->id[ours->count++], sizeof(ours->id[0]), "%s", id);
+}
+
 bool
-kp_key_is_destroyed(const struct kp_key *k)
+kp_ours_read(struct kp_ours *ours, const char *ids)
+{
+	char id[KP_SUBJECT_MAX + 1];
+	size_t len;
+
+	*ours = (struct kp_ours){.count = 0};
+	for (ids += strspn(ids, " "); *ids != '\0'; ids += strspn(ids, " ")) {
+		len = strcspn(ids, " ");
+		if (len > KP_SUBJECT_MAX || ours->count == KP_OURS_MAX)
+			return false;
+		snprintf(id, sizeof(id), "%.*s", (int)len, ids);
+		kp_ours_add(ours, id);
+		ids += len;
+	}
+	return true;
+}
+
+bool
+kp_key_is_destroyed(const struct kp_key *k, const struct kp_ours *ours)
 {
 	return kp_key_is_gone(k) && k->deleted_by[0] != '\0' &&
-	    strcmp(k->deleted_by, k->created_by) == 0;
+	    (strcmp(k->deleted_by, k->created_by) == 0 || is_ours(ours, k->deleted_by));
 }
 
 int64_t

@@ -24,6 +24,7 @@ enum {
 	KP_CIPHERTEXT_MAX = 4096, /* about 240 for 256 bits */
 	KP_DATE_MAX = 31,
 	KP_SUBJECT_MAX = 95,
+	KP_OURS_MAX = 16,
 };
 
 /* What an answer means, whatever it was asked for. */
@@ -87,8 +88,18 @@ struct kp_key {
 	char created_by[KP_SUBJECT_MAX + 1], deleted_by[KP_SUBJECT_MAX + 1];
 };
 bool kp_key_is_gone(const struct kp_key *k);
-/* Gone by the hand of who made it: a gateway destroyed it, not the customer. */
-bool kp_key_is_destroyed(const struct kp_key *k);
+
+/* Service IDs of gateways: this one's and others'. */
+struct kp_ours {
+	char id[KP_OURS_MAX][KP_SUBJECT_MAX + 1];
+	unsigned count;
+};
+/* Blanks between them.  False: too long, or too many. */
+bool kp_ours_read(struct kp_ours *ours, const char *ids);
+/* One more; what has no room is left out. */
+void kp_ours_add(struct kp_ours *ours, const char *id);
+/* Gone by the hand of who made it, or of one of ours: a gateway destroyed it, not the customer. */
+bool kp_key_is_destroyed(const struct kp_key *k, const struct kp_ours *ours);
 /* Seconds since 1970, or -1: a date as Key Protect writes it. */
 int64_t kp_read_date(const char *s);
 /* Each key of a list, or the one of a create, get or metadata.  rows: how many there were. */

@@ -181,6 +181,7 @@ struct unwrap_op {
 	char root_path[KPOP_PATH_LEN];
 	struct secret *key;
 	bool opened, seen, stale;
+	char created_by[KP_SUBJECT_MAX + 1];
 };
 
 static void
@@ -209,6 +210,8 @@ unwrap_step(struct unwrap_op *u, enum err e)
 	if (e == ERR_OK && (!u->opened || !u->seen))
 		return;
 	if (e == ERR_OK) {
+		/* whoever made what opens is a gateway, or copied what one made */
+		kp_ours_add(u->op.home->link.ours, u->created_by);
 		u->unwrap->key = secret_ref(u->key);
 		u->unwrap->stale = u->stale;
 	}
@@ -271,11 +274,12 @@ unwrap_seen(struct wait *w, enum err e)
 	    (kp_read_keys(b->data, b->len, kp_keep_key, &k, &rows) != ERR_OK || rows != 1))
 		e = ERR_VAULT_DOWN;
 	if (e == ERR_OK && kp_key_is_gone(&k)) {
-		u->unwrap->gone = kpop_how_gone(&k, u->op.call.http.date);
+		u->unwrap->gone = kpop_how_gone(&u->op, &k, u->op.call.http.date);
 		e = ERR_NO_OBJECT;
 	}
 	else if (e == ERR_OK && !is_named_for(k.name, u->unwrap->object->uid))
 		e = ERR_INTEGRITY;
+	snprintf(u->created_by, sizeof(u->created_by), "%s", k.created_by);
 	u->seen = e == ERR_OK;
 	unwrap_step(u, e);
 }
@@ -374,7 +378,7 @@ probe_seen(struct wait *w, enum err e)
 			       rows != 1))
 		e = ERR_VAULT_DOWN;
 	if (e == ERR_OK && kp_key_is_gone(&k))
-		p->probe->gone = kpop_how_gone(&k, c->http.date);
+		p->probe->gone = kpop_how_gone(&p->op, &k, c->http.date);
 	else if (e == ERR_OK)
 		p->probe->found = true;
 	kpop_end(&p->op, e == ERR_NO_OBJECT ? ERR_OK : e);
@@ -495,6 +499,8 @@ vault_kp_defaults(struct vault_kp_params *p)
 static const char *
 what_is_wrong(const struct vault_kp_params *p)
 {
+	struct kp_ours ours;
+
 	if (strncmp(p->url, "https://", 8) != 0 &&
 	    !(p->route.allow_plain && strncmp(p->url, "http://", 7) == 0))
 		return "the URL does not begin with https://";
@@ -508,6 +514,8 @@ what_is_wrong(const struct vault_kp_params *p)
 	if (!kp_is_key_name(p->name_prefix) ||
 	    strlen(p->name_prefix) + 1 + UID_TEXT_LEN > KP_NAME_MAX)
 		return "the name prefix is not 2 to 53 letters, digits, hyphens and underscores";
+	if (p->service_ids != NULL && !kp_ours_read(&ours, p->service_ids))
+		return "there are more than 16 service IDs, or one is too long";
 	if (p->rate_max == 0 || p->in_flight_max == 0)
 		return "no calls are allowed";
 	return NULL;

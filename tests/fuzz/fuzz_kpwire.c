@@ -29,7 +29,7 @@ on_key(void *arg, const struct kp_key *k)
 	(*count)++;
 	require(strlen(k->id) == UID_TEXT_LEN && kp_is_key_name(k->id));
 	require(k->state >= -1 && k->state <= 5);
-	(void)kp_key_is_destroyed(k);
+	(void)kp_key_is_destroyed(k, &(struct kp_ours){.count = 0});
 	(void)kp_read_date(k->deletion_date);
 }
 

@@ -95,6 +95,7 @@ START_TEST(test_sources)
 	SHARES(route.ca_file, "/ca.pem", false);
 	SHARES(rate_max, 7, false);
 	SHARES(in_flight_max, 7, false);
+	SHARES(service_ids, "another", false);
 	p = rig->params;
 	p.key_ring = "ring";
 	v = vault_with(&p);
@@ -597,6 +598,79 @@ START_TEST(test_disabled)
 }
 END_TEST
 
+/* --- whose deletions are for good --- */
+
+static enum vault_gone told_gone;
+
+static void
+note(void *arg, const struct vault_record *r)
+{
+	(void)arg;
+	if (r->gone != GONE_UNKNOWN)
+		told_gone = r->gone;
+}
+
+/* What the news say of the record that was deleted. */
+static enum vault_gone
+how_gone(void)
+{
+	struct kpjob j = {false};
+	struct vault_news n = {
+	    .wait = {.done = kpjob_done, .owner = &j}, .since = 1, .each = note};
+	struct vault_source *s = vault_kp_source(rig->vault);
+
+	told_gone = GONE_UNKNOWN;
+	rig->date = clock_wall();
+	s->news(s, &n);
+	kprig_run(rig, &j);
+	ck_assert_int_eq(j.e, ERR_OK);
+	return told_gone;
+}
+
+/* Another gateway's service ID is known by what it has made, once that was opened. */
+START_TEST(test_ours_learned)
+{
+	struct object *o;
+	struct kpjob j = {false};
+	struct vault_find f = {
+	    .wait = {.done = kpjob_done, .owner = &j}, .arena = rig->arena, .tenant = "east"};
+
+	stored_key();
+	rig->keys[0].created_by = "iam-ServiceId-A";
+	fake_key_deleted(&rig->keys[0], "iam-ServiceId-B", clock_wall() - 60);
+	ck_assert_int_eq(how_gone(), GONE_WITHDRAWN);
+	o = stored_key();
+	rig->keys[1].created_by = "iam-ServiceId-B";
+	ck_assert_int_eq(how_gone(), GONE_WITHDRAWN); /* seen, but not opened */
+	if (_i == 0) {
+		unwrap_it(o);
+	} else {
+		f.uid = o->uid;
+		rig->vault->ops->find(rig->vault, &f);
+		kprig_run(rig, &j);
+		ck_assert_int_eq(j.e, ERR_OK);
+		secret_unref(f.key);
+	}
+	ck_assert_int_eq(how_gone(), GONE_DESTROYED);
+	fake_key_deleted(&rig->keys[0], "IBMid-1", clock_wall() - 60);
+	ck_assert_int_eq(how_gone(), GONE_WITHDRAWN);
+}
+END_TEST
+
+START_TEST(test_ours_named)
+{
+	stored_key();
+	rig->keys[0].created_by = "iam-ServiceId-A";
+	fake_key_deleted(&rig->keys[0], "iam-ServiceId-B", clock_wall() - 60);
+	rig->params.service_ids = "iam-ServiceId-C iam-ServiceId-B";
+	kprig_vault(rig);
+	ck_assert_int_eq(how_gone(), GONE_DESTROYED);
+	rig->params.service_ids = "iam-ServiceId-C";
+	kprig_vault(rig);
+	ck_assert_int_eq(how_gone(), GONE_WITHDRAWN);
+}
+END_TEST
+
 /* The canary and what was learned stay while one vault does; news under way ends with the last. */
 START_TEST(test_life)
 {
@@ -648,6 +722,8 @@ main(void)
 	tcase_add_test(t, test_rights_left);
 	tcase_add_test(t, test_create_refused);
 	tcase_add_test(t, test_complaints);
+	tcase_add_loop_test(t, test_ours_learned, 0, 2);
+	tcase_add_test(t, test_ours_named);
 	tcase_add_test(t, test_apart);
 	tcase_add_loop_test(t, test_alias, 0, 2);
 	tcase_add_test(t, test_alias_gone);

@@ -252,6 +252,38 @@ START_TEST(test_gone)
 }
 END_TEST
 
+START_TEST(test_destroyed)
+{
+	struct kp_ours ours;
+	struct kp_key k = {.state = 5, .created_by = "A", .deleted_by = "A"};
+	char many[KP_OURS_MAX * 2 + 3] = "", longest[KP_SUBJECT_MAX + 2];
+
+	ck_assert(kp_ours_read(&ours, ""));
+	ck_assert(kp_key_is_destroyed(&k, &ours));
+	strcpy(k.deleted_by, "B");
+	ck_assert(!kp_key_is_destroyed(&k, &ours));
+	ck_assert(kp_ours_read(&ours, "  C B  C "));
+	ck_assert_uint_eq(ours.count, 2);
+	ck_assert(kp_key_is_destroyed(&k, &ours));
+	k.state = 1;
+	ck_assert(!kp_key_is_destroyed(&k, &ours));
+	k = (struct kp_key){.state = 5};
+	kp_ours_add(&ours, "");
+	ck_assert(!kp_key_is_destroyed(&k, &ours)); /* it is not said by whom */
+	for (char c = 'a'; c < 'a' + KP_OURS_MAX; c++)
+		strncat(strncat(many, &c, 1), " ", 2);
+	ck_assert(kp_ours_read(&ours, many));
+	kp_ours_add(&ours, "full");
+	ck_assert_uint_eq(ours.count, KP_OURS_MAX);
+	ck_assert(!kp_ours_read(&ours, strcat(many, "z")));
+	memset(longest, 'x', sizeof(longest));
+	longest[KP_SUBJECT_MAX + 1] = '\0';
+	ck_assert(!kp_ours_read(&ours, longest));
+	longest[KP_SUBJECT_MAX] = '\0';
+	ck_assert(kp_ours_read(&ours, longest));
+}
+END_TEST
+
 START_TEST(test_names)
 {
 	ck_assert(kp_is_key_name("0190aaaa-bbbb-4ccc-8ddd-000000000001"));
@@ -279,6 +311,7 @@ main(void)
 	tcase_add_loop_test(t, test_action, 0, (int)(sizeof(actions) / sizeof(*actions)));
 	tcase_add_test(t, test_keys);
 	tcase_add_test(t, test_gone);
+	tcase_add_test(t, test_destroyed);
 	tcase_add_test(t, test_names);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);

@@ -181,6 +181,7 @@ do_create(struct kprig *r, const struct httpd_request *q)
 	snprintf(k->id, sizeof(k->id), "00000000-0000-4000-8000-%012u", r->keys_count);
 	snprintf(k->created, sizeof(k->created), "2025-10-09T08:53:%02uZ", r->keys_count % 60);
 	k->state = 1;
+	k->created_by = "us";
 	snprintf(text, sizeof(text), "{\"metadata\":{},\"resources\":[{\"id\":\"%s\"}]}", k->id);
 	answer(201, text);
 }
@@ -188,14 +189,32 @@ do_create(struct kprig *r, const struct httpd_request *q)
 static void
 put_key(char *text, size_t size, const struct fake_key *k)
 {
-	size_t at = strlen(text);
+	struct buf b;
 
-	snprintf(text + at, size - at,
-	    "%s{\"id\":\"%s\",\"name\":\"%s\",\"state\":%d,\"creationDate\":\"%s\",\"deleted\":%s,"
-	    "\"createdBy\":\"us\",\"deletedBy\":\"%s\",\"deletionDate\":\"%s\"}",
-	    text[at - 1] == '[' ? "" : ",", k->id, k->name, k->state, k->created,
-	    k->state == 5 ? "true" : "false", k->deleted_by != NULL ? k->deleted_by : "",
-	    k->state == 5 ? k->deleted_at : "");
+	buf_init(&b, 2048);
+	buf_printf(&b,
+	    "%s{\"id\":\"%s\",\"name\":\"%s\",\"state\":%d,\"creationDate\":\"%s\",\"deleted\":%s",
+	    text[strlen(text) - 1] == '[' ? "" : ",", k->id, k->name, k->state, k->created,
+	    k->state == 5 ? "true" : "false");
+	buf_printf(&b, ",\"createdBy\":\"%s\"", k->created_by);
+	if (k->deleted_by != NULL)
+		buf_printf(&b, ",\"deletedBy\":\"%s\",\"deletionDate\":\"%s\"", k->deleted_by,
+		    k->deleted);
+	buf_put(&b, "}", 2);
+	ck_assert_uint_lt(strlen(text) + b.len, size);
+	strcat(text, (const char *)b.data);
+	buf_fini(&b);
+}
+
+void
+fake_key_deleted(struct fake_key *k, const char *by, int64_t when)
+{
+	char text[25];
+
+	text_time(text, when * 1000);
+	snprintf(k->deleted, sizeof(k->deleted), "%.19sZ", text);
+	k->deleted_by = by;
+	k->state = 5;
 }
 
 static void
@@ -302,9 +321,7 @@ do_read(struct kprig *r, const struct httpd_request *q)
 void
 kprig_delete(struct fake_key *k, const char *by)
 {
-	k->state = 5;
-	k->deleted_by = by;
-	text_time(k->deleted_at, clock_wall_ms());
+	fake_key_deleted(k, by, clock_wall());
 }
 
 static void
@@ -410,12 +427,14 @@ hits(struct spoiled *f, const struct httpd_request *q)
 }
 
 static const char *
-date_line(char line[64])
+date_line(const struct kprig *r, char line[64])
 {
-	time_t now = clock_wall();
+	time_t t = (time_t)(r->date != 0 ? r->date : clock_wall());
 	struct tm tm;
 
-	strftime(line, 64, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&now, &tm));
+	if (r->date < 0)
+		return "";
+	strftime(line, 64, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&t, &tm));
 	return line;
 }
 
@@ -432,7 +451,7 @@ on_kp(void *arg, struct httpd_conn *c, const struct httpd_request *q)
 	if (hit && spoil(c, &r->fault))
 		return;
 	if (made_status / 100 == 2 || made_status == 401)
-		httpd_reply(c, made_status, date_line(line), made);
+		httpd_reply(c, made_status, date_line(r, line), made);
 	else
 		error(c, made_status, made);
 }

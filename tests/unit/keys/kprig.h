@@ -30,12 +30,12 @@ struct spoiled {
 };
 
 struct fake_key {
-	char id[40], name[100], payload[12000], created[32];
-	char deleted_at[32];
-	const char *deleted_by; /* who made it is "us" */
+	char id[40], name[100], payload[12000], created[32], deleted[32];
+	const char *created_by, *deleted_by;
 	int state;
 };
 enum { FAKE_KEYS_MAX = 64 };
+void fake_key_deleted(struct fake_key *k, const char *by, int64_t when);
 
 struct kprig {
 	struct loop *loop;
@@ -59,6 +59,7 @@ struct kprig {
 	const char *alias; /* of the configured root key; NULL: none */
 	char root_id[40];  /* what bears it */
 	bool alias_gone;
+	int64_t date; /* that every answer bears; 0: that of our clock; below: none */
 	unsigned lag;		       /* so many lists and reads do not show new keys */
 	unsigned tokens, oldest_token; /* given; tokens before this one are refused */
 	int64_t token_life_s;
