@@ -620,7 +620,6 @@ how_gone(void)
 	struct vault_source *s = vault_kp_source(rig->vault);
 
 	told_gone = GONE_UNKNOWN;
-	rig->date = clock_wall();
 	s->news(s, &n);
 	kprig_run(rig, &j);
 	ck_assert_int_eq(j.e, ERR_OK);
@@ -668,6 +667,24 @@ START_TEST(test_ours_named)
 	rig->params.service_ids = "iam-ServiceId-C";
 	kprig_vault(rig);
 	ck_assert_int_eq(how_gone(), GONE_WITHDRAWN);
+}
+END_TEST
+
+/* The server's clock counts; ours where it says nothing. */
+START_TEST(test_lately)
+{
+	stored_key();
+	rig->keys[0].created_by = "A";
+	rig->date = -1;
+	if (_i == 1) {
+		rig->date = clock_wall();
+		clock_test_jump(NS_PER_S * 3600, 0);
+	}
+	fake_key_deleted(&rig->keys[0], "A", (_i == 1 ? rig->date : clock_wall()) - 5);
+	ck_assert_int_eq(how_gone(), GONE_LATELY);
+	rig->date += _i == 1 ? 6 : 0;
+	clock_test_advance(6 * NS_PER_S);
+	ck_assert_int_eq(how_gone(), GONE_DESTROYED);
 }
 END_TEST
 
@@ -724,6 +741,7 @@ main(void)
 	tcase_add_test(t, test_complaints);
 	tcase_add_loop_test(t, test_ours_learned, 0, 2);
 	tcase_add_test(t, test_ours_named);
+	tcase_add_loop_test(t, test_lately, 0, 2);
 	tcase_add_test(t, test_apart);
 	tcase_add_loop_test(t, test_alias, 0, 2);
 	tcase_add_test(t, test_alias_gone);
