@@ -43,7 +43,8 @@ class Call:
 
     def tells_client(self):
         """A record of application data: over TLS 1.2 an answer, and nothing else."""
-        return self.name == "write" and self.data[:3] == b"\x17\x03\x03"
+        return (self.name in ("write", "sendto") and self.what.startswith("TCP")
+                and self.data[:3] == b"\x17\x03\x03")
 
     def syncs(self):
         return self.name in ("fdatasync", "fsync")
@@ -125,7 +126,7 @@ def check_gateway(calls):
     kinds = {}
     committed, told = 0, 0
     wrong = []
-    child = {c.fd for c in calls if c.name == "sendto"}
+    child = {c.fd for c in calls if c.name == "sendto" and c.what.startswith("UNIX")}
     for call in calls:
         if call.fd in child and call.name == "sendto":
             kinds.update(asked.add(call.data))
