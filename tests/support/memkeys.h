@@ -13,6 +13,9 @@
 
 enum { MEM_OBJECTS_MAX = 512 };
 
+/* What becomes of the next change of the ledger, which ends with ERR_STORAGE_DOWN. */
+enum mem_loss { MEM_LOSES_NOTHING, MEM_LOSES_CALL, MEM_LOSES_ANSWER };
+
 struct memkeys {
 	struct loop *loop;
 	struct ledger ledger;
@@ -24,6 +27,8 @@ struct memkeys {
 		bool present; /* in the ledger */
 		bool record;
 		uint64_t intent; /* whose; 0: nobody's */
+		enum change_kind kind; /* of the intent */
+		bool orphan;	       /* nobody works on the intent any more */
 	} objects[MEM_OBJECTS_MAX];
 	size_t count;
 	uint64_t last_owner;
@@ -35,12 +40,30 @@ struct memkeys {
 	int64_t deadline; /* of the last change in the vault */
 	unsigned conflicts; /* so many commits or prepares fail with ERR_CONFLICT first */
 	bool silent;	    /* loads never end */
+	enum mem_loss loses;
+	bool killed;
 	unsigned commits, stores, destroys;
+
+	/* the ledger's, all may be NULL: how long an answer takes; that intents are left behind */
+	int64_t (*delay)(void *arg);
+	void (*orphaned)(void *arg);
+	void *arg;
 };
 
 void memkeys_init(struct memkeys *m, struct loop *l);
 void memkeys_fini(struct memkeys *m);
 /* A tenant over it, with one reference. */
 struct tenant *memkeys_tenant(struct memkeys *m, const char *id);
+
+/* The ledger alone. */
+void memledger_init(struct memkeys *m);
+void memledger_fini(struct memkeys *m);
+/* As if the process was killed: whoever waits, and whoever calls, is told ERR_STORAGE_DOWN. */
+void memledger_kill(struct memkeys *m);
+/* As the next process finds it: intents are left behind. */
+void memledger_revive(struct memkeys *m);
+/* The object's place, or NULL; made if there is none yet. */
+struct mem_object *memledger_find(struct memkeys *m, const char *tenant, const char *uid);
+struct mem_object *memledger_place(struct memkeys *m, const char *tenant, const char *uid);
 
 #endif
