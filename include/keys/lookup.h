@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Look-ups in a shared vault of objects that the ledger does not know, or whose record is gone:
- * one at a time for each object however many ask, remembered for some time when there is nothing.
+ * one at a time for each object and purpose however many ask, remembered for some time when there
+ * is nothing.
  * Those for what nobody here has ever heard of are few at a time, the others waiting, and behind what
  * others wait for unless the object can have been made a moment ago; and those that find nothing are
  * rationed for each client.  So nobody can hammer the key manager through us.

@@ -176,8 +176,8 @@ land(struct flight *f, enum err e)
 	struct list *link, waiters;
 	struct lookups *ls = f->ls;
 
-	if (e == ERR_NO_OBJECT)
-		remember_absent(ls, f);
+	if (e == ERR_NO_OBJECT && f->record_id[0] == '\0')
+		remember_absent(ls, f); /* one record that is of no use says nothing of others */
 	if (e == ERR_NO_OBJECT && f->stranger)
 		take_ration(ls, f->client);
 	ls->count--;
@@ -241,15 +241,17 @@ leave(struct wait *w)
 	list_remove(&w->link);
 }
 
-/* Who wants one record looked at does not join a flight that may have begun before that was there. */
+/* One that looks for the same, and as long: none that may have begun before a record was there. */
 static struct flight *
 flight_of(struct lookups *ls, const struct lookup *w)
 {
+	const char *record_id = w->record_id != NULL ? w->record_id : "";
+
 	LIST_FOREACH(it, &ls->flights) {
 		struct flight *f = CONTAINER_OF(it, struct flight, link);
 
 		if (strcmp(f->uid, w->uid) == 0 && strcmp(f->tenant, w->tenant) == 0 &&
-		    (w->record_id == NULL || strcmp(f->record_id, w->record_id) == 0))
+		    strcmp(f->record_id, record_id) == 0 && f->adopt.gone == w->gone)
 			return f;
 	}
 	return NULL;

@@ -592,6 +592,34 @@ START_TEST(test_absent_is_remembered)
 }
 END_TEST
 
+/* A list shows a record that was replaced long ago: that does not make the object absent. */
+START_TEST(test_old_record_is_not_absence)
+{
+	struct object *o = known(5, OBJECT_ACTIVE, NULL);
+	struct lookup old = of(o->uid, NULL), lately = of(o->uid, client);
+	struct outcome out, out_lately;
+
+	shown(o, 4, OBJECT_ACTIVE);
+	fake.holds = true;
+	old.record_id = OLD_UID;
+	rig_begin(&old.wait, &out);
+	lookup_start(lookups, &old);
+	fake.holds = false; /* a client comes meanwhile, which wants the successor */
+	shown(o, 6, OBJECT_ACTIVE);
+	lately.gone = GONE_LATELY;
+	rig_begin(&lately.wait, &out_lately);
+	lookup_start(lookups, &lately);
+	ck_assert_int_eq(rig_end(&rig, &out_lately), ERR_OK);
+	ck_assert(fake.expected);
+	shown(o, 4, OBJECT_ACTIVE);
+	release();
+	ck_assert_int_eq(rig_end(&rig, &out), ERR_NO_OBJECT);
+	shown(o, 7, OBJECT_ACTIVE);
+	ck_assert_int_eq(look_up(o->uid, client), ERR_OK);
+	ck_assert_uint_eq(fake_sequence(stored(o)), 7);
+}
+END_TEST
+
 START_TEST(test_rations)
 {
 	char uid[UID_TEXT_LEN + 1];
@@ -755,6 +783,7 @@ main(void)
 	tcase_add_test(l, test_shared);
 	tcase_add_test(l, test_one_record_is_looked_at);
 	tcase_add_test(l, test_absent_is_remembered);
+	tcase_add_test(l, test_old_record_is_not_absence);
 	tcase_add_test(l, test_rations);
 	tcase_add_test(l, test_many_strangers);
 	tcase_add_test(l, test_many_that_are_not);
