@@ -109,7 +109,7 @@ class Outages(VirtualCase):
         begin()
         self.clock.advance(RIDE - BOUND / 2, pace, step=250)
         self.load.settle()
-        self.assertRegex(self.state(), r"^riding out since \S+ until \S+$")
+        self.assertRegex(self.state(), r"^riding out since \S+ until \S+;")
         warm = self.load.mark()
         # the last good check began at most this long before the outage
         self.clock.advance(BOUND, pace)
