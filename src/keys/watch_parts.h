@@ -7,6 +7,12 @@
 
 enum { SETTLED_MAX = 1024 };
 
+/* What was seen to last of a record. */
+struct settled {
+	uint64_t record; /* a hash */
+	enum vault_gone gone;
+};
+
 struct watch_tenant {
 	struct list link;
 	struct watch *watch;
@@ -50,7 +56,8 @@ struct watch {
 	struct timer timer, full_timer; /* armed while the pass does not run */
 	int64_t clock;			/* the vault's, when it was last asked; 0: not known yet */
 	struct pass round, full;
-	uint64_t settled[SETTLED_MAX], next_settled; /* by rounds, for rounds */
+	struct settled settled[SETTLED_MAX]; /* by rounds, for rounds */
+	size_t next_settled;
 };
 
 /* --- watch_pass.c --- */

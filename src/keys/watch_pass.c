@@ -34,22 +34,41 @@ hash_text(uint64_t h, const char *s)
 }
 
 static uint64_t
-event_hash(const struct event *ev)
+record_hash(const struct event *ev)
 {
-	uint64_t h = UINT64_C(14695981039346656037) + ev->gone;
+	uint64_t h = UINT64_C(14695981039346656037);
 
 	return hash_text(hash_text(h, ev->record_id), ev->tenant->id);
 }
 
-static bool
-is_settled(const struct watch *w, const struct event *ev)
+static struct settled *
+settled_of(struct watch *w, const struct event *ev)
 {
-	uint64_t h = event_hash(ev);
+	uint64_t h = record_hash(ev);
 
 	for (size_t i = 0; i < SETTLED_MAX; i++)
-		if (w->settled[i] == h)
-			return true;
-	return false;
+		if (w->settled[i].record == h)
+			return &w->settled[i];
+	return NULL;
+}
+
+static bool
+is_settled(struct watch *w, const struct event *ev)
+{
+	const struct settled *s = settled_of(w, ev);
+
+	return s != NULL && s->gone == ev->gone;
+}
+
+/* In place of what was seen to before: it may be restored, and deleted again. */
+static void
+note_settled(struct watch *w, const struct event *ev)
+{
+	struct settled *s = settled_of(w, ev);
+
+	if (s == NULL)
+		s = &w->settled[w->next_settled++ % SETTLED_MAX];
+	*s = (struct settled){record_hash(ev), ev->gone};
 }
 
 /* --- the end --- */
@@ -119,10 +138,8 @@ advance(struct pass *p)
 static void
 settle(struct pass *p)
 {
-	struct watch *w = p->watch;
-
 	if (!p->full) /* which has far more than is remembered */
-		w->settled[w->next_settled++ % SETTLED_MAX] = event_hash(&p->events[p->at]);
+		note_settled(p->watch, &p->events[p->at]);
 	advance(p);
 }
 
@@ -220,13 +237,15 @@ looked_up(struct wait *wait, enum err e)
 	const struct event *ev = &p->events[p->at];
 	struct watch_rebuild *r = rebuild_of(p, ev->tenant);
 
+	if (ev->gone != GONE_UNKNOWN) /* a get may have brought it back before the ledger knew */
+		cache_forget(p->watch->p.cache, ev->tenant->id, ev->uid);
 	if (r != NULL) {
 		r->adopted += e == ERR_OK;
 		r->foreign += e == ERR_NO_OBJECT || e == ERR_INTEGRITY;
 	}
-	if (e == ERR_OK || e == ERR_INTEGRITY || (e == ERR_NO_OBJECT && ev->gone != GONE_UNKNOWN))
+	if (e == ERR_OK || e == ERR_INTEGRITY)
 		settle(p);
-	else if (e == ERR_NO_OBJECT && p->load.object != NULL)
+	else if (e == ERR_NO_OBJECT && ev->gone == GONE_UNKNOWN && p->load.object != NULL)
 		find(p);
 	else
 		put_off(p, e);

@@ -437,6 +437,44 @@ START_TEST(test_destroyed_here)
 }
 END_TEST
 
+/* It was looked at when it was made: that the customer brought it back is still news. */
+START_TEST(test_restored)
+{
+	struct object *o = known(vault_east, "east", 1), *known;
+	struct fake_record *r = record_of(o);
+
+	round_of();
+	fake_delete(r, GONE_DESTROYED); /* by a Destroy here */
+	known = fake_known(&fake, "east", o->uid);
+	known->state = OBJECT_DESTROYED;
+	known->destroyed_here = true;
+	round_of();
+	for (unsigned i = 1; i <= 2; i++) {
+		r->gone = GONE_UNKNOWN;
+		round_of();
+		ck_assert_int_eq(r->gone, GONE_DESTROYED);
+		ck_assert_uint_eq(fake.retire.calls, i);
+		round_of();
+	}
+}
+END_TEST
+
+/* Lists lag: that something may come back is asked again, while they show the deletion. */
+START_TEST(test_withdrawn_for_now)
+{
+	struct object *o = known(vault_east, "east", 1);
+
+	fake.withdrawn = true;
+	fake_delete(record_of(o), GONE_DESTROYED);
+	round_of();
+	ck_assert_int_eq(fake_known(&fake, "east", o->uid)->state, OBJECT_ACTIVE);
+	fake.withdrawn = false;
+	fake_advance(&fake, 61 * NS_PER_S); /* what is not there is remembered */
+	ck_assert_int_eq(fake_known(&fake, "east", o->uid)->state, OBJECT_DESTROYED);
+	ck_assert_uint_eq(cached("east"), 0);
+}
+END_TEST
+
 /* --- failure --- */
 
 START_TEST(test_outage)
@@ -1043,6 +1081,8 @@ main(void)
 	tcase_add_loop_test(t, test_leftover, 0, 2);
 	tcase_add_loop_test(t, test_successors_at_once, 0, 2);
 	tcase_add_loop_test(t, test_destroyed_here, 0, 6);
+	tcase_add_test(t, test_restored);
+	tcase_add_test(t, test_withdrawn_for_now);
 	tcase_add_test(t, test_outage);
 	tcase_add_test(t, test_refusals);
 	tcase_add_test(t, test_record_without_root_key);

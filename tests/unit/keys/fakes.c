@@ -224,6 +224,7 @@ on_find(struct vault *vault, struct vault_find *find)
 		find->key = key_of(find->object);
 	}
 	find->sequence = r != NULL ? r->sequence : 0;
+	find->withdrawn = v->fake->withdrawn;
 	answer(v->fake, &v->fake->find, &find->wait, r != NULL ? ERR_OK : ERR_NO_OBJECT);
 }
 
