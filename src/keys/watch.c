@@ -67,6 +67,15 @@ hurry(struct watch *w, struct timer *t)
 		timer_move(w->p.loop, t, clock_now());
 }
 
+static void
+full_within(struct watch *w, int64_t in_ns)
+{
+	int64_t when = clock_now() + in_ns;
+
+	if (timer_armed(&w->full_timer) && w->full_timer.when > when)
+		timer_move(w->p.loop, &w->full_timer, when);
+}
+
 /* --- rounds --- */
 
 static int64_t
@@ -87,6 +96,10 @@ watch_told(struct pass *p, enum err e)
 	if (p->full)
 		return;
 	custody_verdict(w->p.custody, &ev);
+	if (e == ERR_OK && w->missed) {
+		w->missed = false;
+		full_within(w, soon(w));
+	}
 	/* what is gone is out of the cache by now; the rest is proved, whatever is to be done yet */
 	if (e == ERR_OK && p->news.since != 0)
 		custody_confirmed(w->p.custody, &p->began);

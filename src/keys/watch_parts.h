@@ -56,6 +56,7 @@ struct watch {
 	struct timer timer, full_timer; /* armed while the pass does not run */
 	int64_t clock;			/* the vault's, when it was last asked; 0: not known yet */
 	struct pass round, full;
+	bool missed; /* a round left what does not open without a root key that was not there */
 	struct settled settled[SETTLED_MAX]; /* by rounds, for rounds */
 	size_t next_settled;
 };

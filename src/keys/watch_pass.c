@@ -152,6 +152,8 @@ put_off(struct pass *p, enum err e)
 
 	if (e != ERR_NO_OBJECT && r != NULL)
 		r->left++;
+	if (e == ERR_NO_ROOT_KEY && !p->full)
+		p->watch->missed = true;
 	/* a root key that went with its records stays away, perhaps for good: that holds up nothing */
 	if (e != ERR_NO_OBJECT && e != ERR_NO_ROOT_KEY && !p->full)
 		t->behind = true;

@@ -629,6 +629,25 @@ got(struct wait *w, enum err e)
 	*(bool *)w->owner = true;
 }
 
+/* The root key was away just then, and rounds do not go back so far again. */
+START_TEST(test_root_key_comes_back)
+{
+	struct object *o = known(vault_east, "east", 1);
+
+	fake_advance(&fake, HOUR); /* the first full pass is over */
+	round_of();
+	fake_record(&fake, vault_east, o, 2)->when = clock_wall() - OVERLAP_S + 5;
+	fake.find.e = ERR_NO_ROOT_KEY;
+	fake.find.times = 1;
+	round_of();
+	ck_assert_uint_eq(sequence_known(o), 1);
+	round_of();
+	ck_assert_uint_eq(sequence_known(o), 1); /* it is not shown any more */
+	fake_advance(&fake, 2 * BOUND);
+	ck_assert_uint_eq(sequence_known(o), 2);
+}
+END_TEST
+
 /* Proof does not wait for what is slow to be taken over; and a round that drags on is cut. */
 START_TEST(test_slow)
 {
@@ -1089,6 +1108,7 @@ main(void)
 	tcase_add_loop_test(t, test_moved, 0, 2);
 	tcase_add_loop_test(t, test_root_key, 0, 2);
 	tcase_add_test(t, test_one_fails);
+	tcase_add_test(t, test_root_key_comes_back);
 	tcase_add_test(t, test_slow);
 	tcase_add_test(t, test_crowded);
 	tcase_add_test(t, test_rebuild);
