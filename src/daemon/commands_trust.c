@@ -168,23 +168,93 @@ trust_pending_run(struct control_call *call)
 
 /* A certificate that is coming or going: first on the disk, then in use. */
 struct trust_change {
+	struct list link; /* in keyferryd.trust_changes */
 	struct store_file file;
 	struct control_call *call;
-	const char *tenant; /* of the call; NULL: it goes */
-	struct x509_st *certificate; /* that comes */
-	bool read_only;
 	uint8_t sha256[TLS_DIGEST_LEN];
 	char directory[CLIENTS_DIRECTORY_MAX], name[CLIENTS_FILE_MAX];
+
+	/* it comes */
+	const char *tenant; /* of the call; NULL: it goes */
+	struct x509_st *certificate;
+	bool read_only;
 	struct buf pem;
+	enum err err; /* why it is taken back */
+	const char *detail;
+
+	/* it goes */
+	struct tenants *tenants; /* in whose directories it may be */
+	size_t at, removed;	 /* files: looked for, found */
 };
 
 static void
 change_end(struct trust_change *c, enum err e, const char *detail)
 {
+	list_remove(&c->link);
 	control_done(c->call, e, detail);
 	certificate_unref(c->certificate);
+	tenants_unref(c->tenants);
 	buf_fini(&c->pem);
 	alloc_free(c);
+}
+
+static bool
+is_changing(const struct keyferryd *d, const uint8_t sha256[TLS_DIGEST_LEN])
+{
+	LIST_FOREACH(l, &d->trust_changes) {
+		const struct trust_change *c = CONTAINER_OF(l, struct trust_change, link);
+
+		if (memcmp(c->sha256, sha256, sizeof(c->sha256)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * One change at a time for each certificate: what is judged at the beginning holds until the end,
+ * but for reloads.  NULL: the call has ended.
+ */
+static struct trust_change *
+change_new(struct control_call *call, const uint8_t sha256[TLS_DIGEST_LEN])
+{
+	struct keyferryd *d = call->user;
+	struct trust_change *c;
+
+	if (is_changing(d, sha256)) {
+		control_done(call, ERR_BUSY,
+		    "another command is changing the trust in this certificate: wait for its end, then "
+		    "try again");
+		return NULL;
+	}
+	c = alloc_zero(sizeof(*c));
+	if (c == NULL) {
+		control_done(call, ERR_NO_MEMORY, NULL);
+		return NULL;
+	}
+	c->call = call;
+	memcpy(c->sha256, sha256, sizeof(c->sha256));
+	buf_init(&c->pem, PEM_MAX);
+	list_append(&d->trust_changes, &c->link);
+	return c;
+}
+
+/* Makes the file, or with data NULL removes it. */
+static void
+change_file(struct trust_change *c, const char *tenant_id, bool read_only,
+    void (*done)(struct wait *, enum err), const struct buf *data)
+{
+	struct keyferryd *d = c->call->user;
+
+	clients_directory(tenant_id, c->directory);
+	clients_file(c->sha256, read_only, c->name);
+	c->file = (struct store_file){
+	    .wait.done = done,
+	    .directory = c->directory,
+	    .name = c->name,
+	    .data = data != NULL ? data->data : NULL,
+	    .len = data != NULL ? data->len : 0,
+	};
+	store_file(d->store, &c->file);
 }
 
 static void
@@ -228,8 +298,7 @@ pin_now(struct keyferryd *d, struct trust_change *c, const struct certificate_te
 
 	if (p != NULL) {
 		e = t != NULL ? tenants_pin(ts, t, p) : ERR_NO_OBJECT;
-		*detail = "the configuration has changed meanwhile: the certificate is kept, and counts "
-			  "after a reload that takes it";
+		*detail = "the configuration has changed meanwhile: the certificate is not taken";
 	}
 	if (e == ERR_OK) {
 		(void)gate_set_tenants(d->gate, ts);
@@ -240,6 +309,47 @@ pin_now(struct keyferryd *d, struct trust_change *c, const struct certificate_te
 	return e;
 }
 
+/* Out of use at once: the set of now, without this certificate. */
+static enum err
+unpin_now(struct keyferryd *d, const struct trust_change *c, size_t *closed)
+{
+	struct tenants *ts = tenants_copy(gate_tenants(d->gate));
+
+	if (ts == NULL)
+		return ERR_NO_MEMORY;
+	tenants_unpin(ts, c->sha256);
+	*closed = gate_set_tenants(d->gate, ts);
+	tenants_unref(ts);
+	expiry_measure(d);
+	return ERR_OK;
+}
+
+/* Not on the disk any more; nor in use, if a reload has found it there. */
+static void
+file_taken_back(struct wait *w, enum err e)
+{
+	struct trust_change *c = CONTAINER_OF(w, struct trust_change, file.wait);
+	struct keyferryd *d = c->call->user;
+	const struct pinned *p;
+	struct tenant *t;
+	size_t closed;
+
+	if (e == ERR_NO_OBJECT)
+		e = ERR_OK;
+	p = tenants_pinned(gate_tenants(d->gate), c->sha256, &t);
+	if (e == ERR_OK && p != NULL && p->accepted && strcmp(t->id, c->tenant) == 0)
+		e = unpin_now(d, c, &closed);
+	if (e != ERR_OK) {
+		LOG(LOG_WARN, "trust", "what a command began could not be taken back",
+		    kv_text("directory", c->directory), kv_text("file", c->name),
+		    kv_text("error", err_name(e)));
+		c->detail = "it failed, and the certificate's file may be there all the same: give trust "
+			    "remove, or the next reload trusts it";
+	}
+	change_end(c, c->err, c->detail);
+}
+
+/* A file that is left would count at the next reload, or stop it. */
 static void
 file_made(struct wait *w, enum err e)
 {
@@ -252,20 +362,24 @@ file_made(struct wait *w, enum err e)
 		e = certificate_describe(c->certificate, &text);
 	if (e == ERR_OK)
 		e = pin_now(d, c, &text, &detail);
-	if (e == ERR_OK) {
-		pending_forget(gate_pending(d->gate), c->sha256);
-		put_done(c, "trusted", &text, 0);
+	if (e != ERR_OK) {
+		c->err = e;
+		c->detail = detail;
+		change_file(c, c->tenant, c->read_only, file_taken_back, NULL);
+		return;
 	}
-	change_end(c, e, detail);
+	pending_forget(gate_pending(d->gate), c->sha256);
+	put_done(c, "trusted", &text, 0);
+	change_end(c, ERR_OK, NULL);
 }
 
 /* A sentence when it cannot be trusted. */
 static const char *
-object_to(struct keyferryd *d, struct trust_change *c, const struct certificate_text *text)
+object_to(const struct keyferryd *d, const char *tenant, const struct certificate_text *text)
 {
 	static char sentence[SENTENCE_MAX];
 	const struct tenants *ts = gate_tenants(d->gate);
-	const struct tenant *t = tenants_by_id(ts, c->tenant);
+	const struct tenant *t = tenants_by_id(ts, tenant);
 	const char *unfit = certificate_unfit(text, clock_wall());
 	struct tenant *owner;
 
@@ -289,37 +403,29 @@ static void
 change_begin(struct control_call *call, struct x509_st *x, const char *tenant)
 {
 	const char *rights = control_arg(call, "read-only"), *objection;
-	struct trust_change *c = alloc_zero(sizeof(*c));
-	struct keyferryd *d = call->user;
+	struct trust_change *c;
 	struct certificate_text text;
 
-	if (c == NULL) {
+	objection = certificate_describe(x, &text) == ERR_OK ? object_to(call->user, tenant, &text)
+							       : "its dates cannot be read";
+	if (objection != NULL) {
 		certificate_unref(x);
-		control_done(call, ERR_NO_MEMORY, NULL);
+		control_done(call, ERR_CONFIG, objection);
 		return;
 	}
-	c->call = call;
+	c = change_new(call, text.digest);
+	if (c == NULL) {
+		certificate_unref(x);
+		return;
+	}
 	c->certificate = x;
 	c->tenant = tenant;
 	c->read_only = rights != NULL && strcmp(rights, "yes") == 0;
-	buf_init(&c->pem, PEM_MAX);
-	objection = certificate_describe(x, &text) == ERR_OK ? object_to(d, c, &text)
-							       : "its dates cannot be read";
-	if (objection != NULL) {
-		change_end(c, ERR_CONFIG, objection);
-		return;
-	}
-	memcpy(c->sha256, text.digest, sizeof(c->sha256));
 	certificate_pem(x, &c->pem);
-	if (buf_error(&c->pem) != ERR_OK) {
+	if (buf_error(&c->pem) == ERR_OK)
+		change_file(c, tenant, c->read_only, file_made, &c->pem);
+	else
 		change_end(c, buf_error(&c->pem), NULL);
-		return;
-	}
-	clients_directory(tenant, c->directory);
-	clients_file(c->sha256, c->read_only, c->name);
-	c->file = (struct store_file){.wait.done = file_made, .directory = c->directory,
-	    .name = c->name, .data = c->pem.data, .len = c->pem.len};
-	store_file(d->store, &c->file);
 }
 
 void
@@ -386,36 +492,62 @@ trust_accept_run(struct control_call *call)
 }
 
 static void
+all_removed(struct trust_change *c)
+{
+	static char sentence[SENTENCE_MAX];
+	struct keyferryd *d = c->call->user;
+	const struct pinned *p = tenants_pinned(gate_tenants(d->gate), c->sha256, NULL);
+	size_t closed = 0;
+	enum err e;
+
+	if (p == NULL && c->removed == 0) {
+		change_end(c, ERR_NO_OBJECT, "no such certificate");
+		return;
+	}
+	if (p != NULL && !p->accepted) {
+		snprintf(sentence, sizeof(sentence), "%sit is in %s: take it out there, then reload",
+		    c->removed > 0 ? "what a command had added is removed, but " : "", p->file);
+		change_end(c, ERR_NO_OBJECT, sentence);
+		return;
+	}
+	e = p != NULL ? unpin_now(d, c, &closed) : ERR_OK;
+	if (e == ERR_OK)
+		put_done(c, "removed", NULL, closed);
+	change_end(c, e, e != ERR_OK ? "the file is gone: reload" : NULL);
+}
+
+static void next_file(struct trust_change *c);
+
+static void
 file_removed(struct wait *w, enum err e)
 {
 	struct trust_change *c = CONTAINER_OF(w, struct trust_change, file.wait);
-	struct keyferryd *d = c->call->user;
-	struct tenants *ts;
 
-	if (e != ERR_OK && e != ERR_NO_OBJECT) { /* gone already is good */
+	c->removed += e == ERR_OK;
+	if (e == ERR_OK || e == ERR_NO_OBJECT)
+		next_file(c);
+	else
 		change_end(c, e, NULL);
-		return;
-	}
-	ts = tenants_copy(gate_tenants(d->gate));
-	if (ts == NULL) {
-		change_end(c, ERR_NO_MEMORY, "the file is gone: reload");
-		return;
-	}
-	tenants_unpin(ts, c->sha256);
-	put_done(c, "removed", NULL, gate_set_tenants(d->gate, ts));
-	tenants_unref(ts);
-	expiry_measure(d);
-	change_end(c, ERR_OK, NULL);
+}
+
+/* Under both names, whatever is in use: a file that is left would count at the next reload. */
+static void
+next_file(struct trust_change *c)
+{
+	const struct tenant *t = tenants_at(c->tenants, c->at / 2);
+	bool read_only = c->at++ % 2 == 1;
+
+	if (t != NULL)
+		change_file(c, t->id, read_only, file_removed, NULL);
+	else
+		all_removed(c);
 }
 
 void
 trust_remove_run(struct control_call *call)
 {
-	static char sentence[SENTENCE_MAX];
 	struct keyferryd *d = call->user;
 	uint8_t sha256[TLS_DIGEST_LEN];
-	const struct pinned *p;
-	struct tenant *t;
 	struct trust_change *c;
 
 	if (!take_digest(control_word(call, 0), sha256)) {
@@ -423,24 +555,9 @@ trust_remove_run(struct control_call *call)
 		    "the whole SHA-256 digest, 64 hexadecimal digits, is wanted");
 		return;
 	}
-	p = tenants_pinned(gate_tenants(d->gate), sha256, &t);
-	if (p == NULL || !p->accepted) {
-		snprintf(sentence, sizeof(sentence), "it is in %s: take it out there, then reload",
-		    p != NULL ? p->file : "");
-		control_done(call, ERR_NO_OBJECT, p != NULL ? sentence : "no such certificate");
+	c = change_new(call, sha256);
+	if (c == NULL)
 		return;
-	}
-	c = alloc_zero(sizeof(*c));
-	if (c == NULL) {
-		control_done(call, ERR_NO_MEMORY, NULL);
-		return;
-	}
-	c->call = call;
-	buf_init(&c->pem, PEM_MAX);
-	memcpy(c->sha256, sha256, sizeof(c->sha256));
-	clients_directory(t->id, c->directory);
-	clients_file(sha256, p->read_only, c->name);
-	c->file = (struct store_file){.wait.done = file_removed, .directory = c->directory,
-	    .name = c->name};
-	store_file(d->store, &c->file);
+	c->tenants = tenants_ref(gate_tenants(d->gate));
+	next_file(c);
 }

@@ -50,6 +50,7 @@ struct keyferryd {
 	struct stats *stats;
 	struct walk *walk; /* a rebuild or rewrap under way, or NULL */
 	struct backup *backup; /* one under way, or NULL */
+	struct list trust_changes; /* under way */
 	size_t sessions_ceiling; /* what descriptors allow */
 	bool heap_locked, stopping;
 	int64_t started, started_wall; /* clock_now(); seconds since 1970 */

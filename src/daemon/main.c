@@ -453,6 +453,7 @@ run(const struct config *config, bool background)
 	enum err e = background ? priv_background() : ERR_OK;
 
 	buf_init(&why, 8192);
+	list_init(&d.trust_changes);
 	log_set_level(config->log_level);
 	if (e == ERR_OK)
 		e = start(&d, &why);

@@ -45,9 +45,9 @@ is_name(const char *s, size_t len)
 	return len > 0 && len <= NAME_LEN_MAX && s[0] != '.' && memchr(s, '/', len) == NULL;
 }
 
-/* Makes what is missing of the way; each directory is on the disk before the next one. */
+/* With make, makes what is missing; each directory is on the disk before the next one. */
 static enum err
-make_way(const char *state_dir, const char *way, char path[DISK_PATH_MAX])
+find_way(const char *state_dir, const char *way, bool make, char path[DISK_PATH_MAX])
 {
 	size_t len;
 
@@ -60,6 +60,8 @@ make_way(const char *state_dir, const char *way, char path[DISK_PATH_MAX])
 		memcpy(upto, way, (size_t)(p - way) + len);
 		if (!disk_join(path, state_dir, upto))
 			return ERR_INVALID_FIELD;
+		if (!make)
+			continue;
 		if (mkdir(path, 0700) == 0 ? disk_sync_parent(path) != 0 : errno != EEXIST)
 			return ERR_STORAGE;
 	}
@@ -83,12 +85,17 @@ make_file(const char *path, const uint8_t *data, size_t len)
 	return ERR_STORAGE;
 }
 
+/* One that is gone is gone for good: an attempt before this one may have failed half-way. */
 static enum err
 remove_file(const char *path)
 {
-	if (unlink(path) != 0)
-		return errno == ENOENT ? ERR_NO_OBJECT : ERR_STORAGE;
-	return disk_sync_parent(path) == 0 ? ERR_OK : ERR_STORAGE;
+	bool found = unlink(path) == 0;
+
+	if (!found && errno != ENOENT)
+		return ERR_STORAGE;
+	if (disk_sync_parent(path) != 0 && (found || errno != ENOENT))
+		return ERR_STORAGE;
+	return found ? ERR_OK : ERR_NO_OBJECT;
 }
 
 enum err
@@ -106,7 +113,7 @@ store_file_run(const char *state_dir, struct unpack *body)
 	data = unpack_bytes(body, &len);
 	if (!unpack_done(body) || way[0] == '\0' || !is_name(name, strlen(name)))
 		return ERR_INVALID_FIELD;
-	e = make_way(state_dir, way, dir);
+	e = find_way(state_dir, way, present, dir);
 	if (e == ERR_OK && !disk_join(path, dir, name))
 		e = ERR_INVALID_FIELD;
 	if (e != ERR_OK)

@@ -2,9 +2,13 @@
 """How vCenter comes to be trusted: the four ways that its dialogue offers, the refused client that
 is accepted afterwards, what a client may do, and certificates that end or change."""
 
+import base64
+import contextlib
 import json
 import os
 import re
+import signal
+import socket
 import ssl
 import stat
 import time
@@ -535,6 +539,138 @@ class Changes(Case):
         self.write(gw, "state/trust/b/%s.pem.new" % client.digest, "half")  # of a dead attempt
         gw.ctl("reload")
         self.assert_trusted(gw, client)
+
+
+class UnderWay(Case):
+    """Changes that meet while the storage child is slow, and what is left on the disk."""
+
+    def setUp(self):
+        super().setUp()
+        self.newcomer = kf.AUTHORITY.make("under-way")
+
+    @contextlib.contextmanager
+    def slow_disk(self, gw):
+        child = gw.child_pid()
+        os.kill(child, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(child, signal.SIGCONT)
+
+    def begin(self, gw, *line):
+        """Gives a command that is not answered yet."""
+        s = socket.socket(socket.AF_UNIX)
+        self.addCleanup(s.close)
+        s.settimeout(20)
+        s.connect(gw.socket_path)
+        mark = gw.mark()
+        s.sendall("\t".join(line).encode() + b"\n")
+        gw.await_log('command="%s"' % line[0], mark)
+        return s
+
+    def begin_add(self, gw, tenant, certificate):
+        der = base64.b64encode(certificate.der).decode()
+        return self.begin(gw, "trust add", "=" + tenant, "der=" + der)
+
+    @staticmethod
+    def end(s):
+        data = b""
+        while b'"status"' not in data:
+            data += s.recv(65536)
+        return json.loads(data.splitlines()[-1])
+
+    def on_disk(self, gw):
+        return sorted(name for _, _, names in os.walk(os.path.join(gw.state_dir, "trust"))
+                      for name in names)
+
+    def test_one_at_a_time(self):
+        """A second change of the same certificate leaves nothing that a reload would find."""
+        gw, client = self.start(), self.newcomer
+        with self.slow_disk(gw):
+            first = self.begin_add(gw, "a", client)
+            for line in (("add", "b", client.pem), ("add", "--read-only", "a", client.pem),
+                         ("remove", client.digest)):
+                self.fails(gw, "trust", *line, say="another command is changing")
+            other = self.begin_add(gw, "a", kf.AUTHORITY.make("beside"))
+        self.assertEqual(self.end(first)["status"], "ok")
+        self.assertEqual(self.end(other)["status"], "ok")
+        gw.ctl("reload")
+        self.assertEqual(self.tenant_of(gw, client), "a")
+        with self.slow_disk(gw):
+            first = self.begin(gw, "trust remove", "=" + client.digest)
+            self.fails(gw, "trust", "remove", client.digest, say="another command is changing")
+        self.assertEqual(self.end(first)["status"], "ok")
+        gw.ctl("reload")
+        self.assert_refused(gw, client)
+
+    def test_what_fails_is_taken_back(self):
+        """A reload gives the certificate to another tenant, while a command adds it."""
+        gw, client = self.start(), self.newcomer
+        with self.slow_disk(gw):
+            first = self.begin_add(gw, "a", client)
+            gw.tenants[1].certificates.append(client)
+            gw.configure()
+            gw.ctl("reload")
+        self.assertIn("meanwhile", self.end(first)["error"])
+        self.assertEqual(self.on_disk(gw), [])
+        gw.ctl("reload")
+        gw.stop()
+        gw.start()
+        self.assertEqual(self.tenant_of(gw, client), "b")
+
+    def test_the_storage_dies(self):
+        """Whether the file is there nobody can know: the answer says so, and what to do."""
+        gw, client = self.start(), self.newcomer
+        mark, child = gw.mark(), gw.child_pid()
+        os.kill(child, signal.SIGSTOP)
+        first = self.begin_add(gw, "a", client)
+        os.kill(child, signal.SIGKILL)
+        self.assertIn("give trust remove", self.end(first)["error"])
+        self.assertIn(client.digest, gw.await_log("could not be taken back", mark))
+        kf.eventually(lambda: "no such certificate" in
+                      gw.ctl("trust", "remove", client.digest, check=False).stderr,
+                      "the next child's word that there is no file")
+        gw.ctl("trust", "add", "b", client.pem)
+        self.assertEqual(self.tenant_of(gw, client), "b")
+
+    def test_removed_under_both_names(self):
+        """One for all, one for reading: either would be trusted again by a reload."""
+        gw, client = self.start(), self.newcomer
+        gw.ctl("trust", "add", "a", client.pem)
+        self.write(gw, "state/trust/a/%s.read-only.pem" % client.digest, self.read(client.pem))
+        gw.ctl("reload")
+        self.assertEqual(self.listed(gw, client)["rights"], "read-only")
+        gw.ctl("trust", "remove", client.digest)
+        self.assertEqual(self.on_disk(gw), [])
+        self.assert_refused(gw, client)
+        gw.ctl("reload")
+        self.assert_refused(gw, client)
+
+    def test_removed_before_it_counts(self):
+        """A file that no reload has found yet."""
+        gw, client = self.start(), self.newcomer
+        os.makedirs(os.path.join(gw.state_dir, "trust", "b"), mode=0o700)
+        self.write(gw, "state/trust/b/%s.pem" % client.digest, self.read(client.pem))
+        gw.ctl("trust", "remove", client.digest)
+        self.fails(gw, "trust", "remove", client.digest, say="no such certificate")
+        gw.ctl("reload")
+        self.assert_refused(gw, client)
+
+    def test_no_more_rights_than_before(self):
+        """Added, then restricted by the configuration, then taken out as `trust remove' says."""
+        gw, client = self.start(), self.newcomer
+        gw.ctl("trust", "add", "a", client.pem)
+        gw.tenants[0].options = "read-only-certificates = %s" % files(client.pem)
+        gw.configure()
+        gw.ctl("reload")
+        self.assertEqual(self.listed(gw, client)["rights"], "read-only")
+        self.fails(gw, "trust", "remove", client.digest,
+                   say="command had added is removed, but it is in .*pem: take it out there")
+        self.assert_trusted(gw, client)
+        gw.tenants[0].options = ""
+        gw.configure()
+        gw.ctl("reload")
+        self.assert_refused(gw, client)
 
 
 class Server(Case):

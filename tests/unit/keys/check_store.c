@@ -143,6 +143,8 @@ START_TEST(test_small_files)
 	ck_assert_int_eq(change_file("trust/a", "b.pem", NULL), ERR_OK);
 	expect_file("trust/a/b.pem", NULL);
 	ck_assert_int_eq(change_file("trust/a", "b.pem", NULL), ERR_NO_OBJECT);
+	ck_assert_int_eq(change_file("none/b", "b.pem", NULL), ERR_NO_OBJECT);
+	expect_file("none", NULL); /* no directory is made for what goes */
 }
 END_TEST
 
