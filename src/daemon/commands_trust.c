@@ -238,6 +238,19 @@ change_new(struct control_call *call, const uint8_t sha256[TLS_DIGEST_LEN])
 	return c;
 }
 
+void
+trust_stop(struct keyferryd *d)
+{
+	LIST_FOREACH_SAFE(l, next, &d->trust_changes) {
+		struct trust_change *c = CONTAINER_OF(l, struct trust_change, link);
+
+		wait_cancel(&c->file.wait);
+		LOG(LOG_WARN, "trust", "stopped amid a change: see trust list after the start",
+		    kv_text("file", c->name));
+		change_end(c, ERR_CANCELLED, NULL);
+	}
+}
+
 /* Makes the file, or with data NULL removes it. */
 static void
 change_file(struct trust_change *c, const char *tenant_id, bool read_only,

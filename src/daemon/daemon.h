@@ -80,6 +80,9 @@ CHECKED enum err daemon_test(const struct config *c, struct buf *why);
 /* Ends the walk that is under way, if any; what it is changing is changed to the end. */
 void walk_stop(struct keyferryd *d);
 
+/* Ends the changes of trust that are under way; what the disk was told is done there. */
+void trust_stop(struct keyferryd *d);
+
 /* The backup that is under way has come so far. */
 void backup_progress(struct keyferryd *d, int64_t percent);
 

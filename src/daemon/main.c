@@ -421,6 +421,7 @@ stop(struct keyferryd *d)
 	wait_cancel(&d->recover.wait);
 	loop_undefer(&d->recover_soon);
 	walk_stop(d);
+	trust_stop(d);
 	warmup_stop(d);
 	gate_free(d->gate);
 	upstream_shut(d->upstream);

@@ -672,6 +672,53 @@ class UnderWay(Case):
         gw.ctl("reload")
         self.assert_refused(gw, client)
 
+    def test_stopped_meanwhile(self):
+        """The storage child answers when those whom it would concern are gone already."""
+        gw, client = self.start(start=False), self.newcomer
+        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(manager.close)
+        manager.bind(os.path.join(gw.dir, "notify"))
+        gw.start(env={"NOTIFY_SOCKET": manager.getsockname()})
+        manager.settimeout(10)
+        try:
+            manager.recv(4096)
+        except TimeoutError:
+            self.skipTest("built without libsystemd")
+        manager.setblocking(False)
+        child = gw.child_pid()
+        with self.slow_disk(gw):
+            self.begin_add(gw, "a", client)
+            gw.control("status")  # it has had a turn since, in which the child was told
+            self.fill(manager)  # so that the daemon waits where it says that it stops
+            mark = gw.mark()
+            gw.process.send_signal(signal.SIGTERM)
+            gw.await_log("stopping", mark)
+        kf.eventually(lambda: self.on_disk(gw) and self.sleeps(child), "the child's answer")
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                manager.recv(4096)
+        self.assertEqual(gw.stop(), 0)
+        self.assertIn(client.digest, gw.await_log("stopped amid a change", mark))
+        gw.start()
+        self.assert_trusted(gw, client)  # it was on the disk
+
+    @staticmethod
+    def fill(manager):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    s.sendto(b"x", manager.getsockname())
+
+    @staticmethod
+    def sleeps(pid):
+        """Several looks, as what is written to a disk sleeps as well, for a moment."""
+        def state():
+            time.sleep(0.01)
+            with open("/proc/%d/stat" % pid, encoding="ascii") as f:
+                return f.read().rsplit(")", 1)[1].split()[0]
+        return all(state() == "S" for _ in range(20))
+
 
 class Server(Case):
     def fingerprint(self, certificate, digest):
