@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Takes a tenant's newest keys into memory before anybody asks for them: one after the other, at a
- * bounded rate, behind everything that somebody waits for.  A key manager that is away is waited for.
+ * bounded rate, behind everything that somebody waits for.
  */
 #ifndef KEYS_WARM_H
 #define KEYS_WARM_H
@@ -12,7 +12,10 @@
 #include "keys/vault.h"
 
 struct warm {
-	/* ERR_OK: all were tried.  Others: without memory or ledger; what is warm stays so. */
+	/*
+	 * ERR_OK: all were tried.  Others are no matter of one key: what is warm stays so, and
+	 * another attempt may go on from there.
+	 */
 	struct wait wait;
 
 	/* in; all stay until the end */
@@ -25,8 +28,12 @@ struct warm {
 	const char *tenant;
 	uint32_t keys; /* how many */
 
-	/* out */
-	uint32_t warmed, left; /* left: they could not be unwrapped, and are not asked for again */
+	/* in and out: where the attempts before this one have come; zero at the first */
+	struct warm_progress {
+		char uid[UID_TEXT_LEN + 1]; /* the next key; "": the newest */
+		/* left: they could not be unwrapped, and are not asked for again */
+		uint32_t warmed, left;
+	} progress;
 
 	/* private */
 	struct arena *arena, *step;

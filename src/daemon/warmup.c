@@ -1,18 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys into memory after a start: one tenant after the other. */
+/* Keys into memory after a start: one tenant after the other, and again those that could not. */
 #include "warmup.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "keys/warm.h"
 
 #include "daemon.h"
 
+#define AGAIN_NS (30 * NS_PER_S)
+
+/* A tenant whose keys are not all in memory. */
+struct cold {
+	char id[TENANT_ID_MAX + 1];
+	struct warm_progress progress;
+	bool told; /* that it takes longer */
+};
+
 struct warmup {
 	struct keyferryd *daemon;
-	struct tenants *tenants; /* of the start: their vaults live until this is over */
-	size_t next;
+	struct cold *cold;
+	size_t count, at;
+	struct tenant *tenant; /* whose turn it is; its vault lives until the attempt is over */
 	struct warm job;
+	struct timer again;
 };
 
 static void next_tenant(struct warmup *u);
@@ -26,37 +40,70 @@ warmup_stop(struct keyferryd *d)
 		return;
 	d->warmup = NULL;
 	wait_cancel(&u->job.wait);
-	tenants_unref(u->tenants);
+	timer_clear(d->loop, &u->again);
+	tenant_unref(u->tenant);
+	alloc_free(u->cold);
 	alloc_free(u);
+}
+
+static void
+drop(struct warmup *u)
+{
+	u->count--;
+	memmove(u->cold + u->at, u->cold + u->at + 1, (u->count - u->at) * sizeof(*u->cold));
 }
 
 static void
 warmed(struct wait *w, enum err e)
 {
 	struct warmup *u = CONTAINER_OF(w, struct warmup, job.wait);
+	struct cold *c = &u->cold[u->at];
 
-	LOG(e == ERR_OK && u->job.left == 0 ? LOG_NOTICE : LOG_WARN, "warm",
-	    "keys were taken into memory", kv_text("tenant", u->job.tenant),
-	    kv_int("keys", u->job.warmed), kv_int("left", u->job.left),
-	    kv_text("error", e != ERR_OK ? err_name(e) : "none"));
+	c->progress = u->job.progress;
+	if (e == ERR_OK || !c->told)
+		LOG(e == ERR_OK && c->progress.left == 0 ? LOG_NOTICE : LOG_WARN, "warm",
+		    e == ERR_OK ? "keys were taken into memory"
+				: "keys cannot be taken into memory now, and will be later",
+		    kv_text("tenant", c->id), kv_int("keys", c->progress.warmed),
+		    kv_int("left", c->progress.left),
+		    kv_text("error", e != ERR_OK ? err_name(e) : "none"));
+	c->told = true;
+	if (e == ERR_OK)
+		drop(u);
+	else
+		u->at++;
+	tenant_unref(u->tenant);
+	u->tenant = NULL;
 	next_tenant(u);
 }
 
+static bool
+wants_warmth(const struct tenant *t)
+{
+	return t != NULL && t->cache != NULL && t->warm_keys > 0;
+}
+
+/* Or the end, or a pause until all that are left have their next turn. */
 static void
 next_tenant(struct warmup *u)
 {
-	const struct tenant *t;
+	struct keyferryd *d = u->daemon;
+	struct tenant *t = NULL;
 
-	do {
-		t = tenants_at(u->tenants, u->next++);
-	} while (t != NULL && (t->cache == NULL || t->warm_keys == 0));
-	if (t == NULL) {
-		warmup_stop(u->daemon);
+	/* a reload may have taken it away, or its wish */
+	while (u->at < u->count &&
+	    !wants_warmth(t = tenants_by_id(gate_tenants(d->gate), u->cold[u->at].id)))
+		drop(u);
+	if (u->at == u->count) {
+		u->at = 0;
+		if (u->count == 0 || timer_set(d->loop, &u->again, clock_now() + AGAIN_NS) != ERR_OK)
+			warmup_stop(d);
 		return;
 	}
+	u->tenant = tenant_ref(t);
 	u->job = (struct warm){
 	    .wait.done = warmed,
-	    .loop = u->daemon->loop,
+	    .loop = d->loop,
 	    .ledger = t->ledger,
 	    .vault = t->vault,
 	    .cache = t->cache,
@@ -64,18 +111,34 @@ next_tenant(struct warmup *u)
 	    .terms = t->cache_terms,
 	    .tenant = t->id,
 	    .keys = t->warm_keys,
+	    .progress = u->cold[u->at].progress,
 	};
 	warm_start(&u->job);
+}
+
+static void
+on_again(struct timer *t)
+{
+	next_tenant(CONTAINER_OF(t, struct warmup, again));
 }
 
 void
 warmup_start(struct keyferryd *d)
 {
+	const struct tenants *ts = gate_tenants(d->gate);
 	struct warmup *u = d->warmup = alloc_zero(sizeof(*u));
 
 	if (u == NULL)
 		return;
 	u->daemon = d;
-	u->tenants = tenants_ref(gate_tenants(d->gate));
+	u->again.fn = on_again;
+	u->cold = alloc_array(tenants_count(ts), sizeof(*u->cold));
+	if (u->cold == NULL) {
+		warmup_stop(d);
+		return;
+	}
+	for (size_t i = 0; i < tenants_count(ts); i++)
+		if (wants_warmth(tenants_at(ts, i)))
+			memcpy(u->cold[u->count++].id, tenants_at(ts, i)->id, TENANT_ID_MAX + 1);
 	next_tenant(u);
 }

@@ -6,7 +6,10 @@
 struct keyferryd;
 struct warmup;
 
-/* For all tenants of this moment, one after the other.  Without memory nothing is warm. */
+/*
+ * For all tenants of this moment, one after the other; those whose key manager is away have further
+ * turns.  Without memory nothing is warm.
+ */
 void warmup_start(struct keyferryd *d);
 void warmup_stop(struct keyferryd *d); /* safe at any time */
 

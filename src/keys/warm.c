@@ -2,13 +2,14 @@
 /* Warm at start: list, then for each key load, get, pause. */
 #include "keys/warm.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/metric.h"
 
 enum { FIND_ARENA_MAX = 16 * 1024 * 1024, STEP_ARENA_MAX = 2 * OBJECT_SIZE_MAX };
 #define PACE_NS (100 * NS_PER_MS)
-#define AGAIN_NS (30 * NS_PER_S) /* when it is no matter of this key */
 
 static void
 release(struct warm *w)
@@ -50,16 +51,17 @@ pause_for(struct warm *w, int64_t ns)
 		finish(w, ERR_NO_MEMORY);
 }
 
-/* This key is done with, or it will be tried again. */
+/* This key is done with, or it is the first one of another attempt. */
 static void
 step_end(struct warm *w, enum err e)
 {
 	if (is_general(e)) {
-		pause_for(w, AGAIN_NS);
+		memcpy(w->progress.uid, w->find.uids[w->at], sizeof(w->progress.uid));
+		finish(w, e);
 		return;
 	}
-	w->warmed += e == ERR_OK;
-	w->left += e != ERR_OK;
+	w->progress.warmed += e == ERR_OK;
+	w->progress.left += e != ERR_OK;
 	if (e == ERR_OK)
 		metric_inc(METRIC_WARMED_TOTAL);
 	w->at++;
@@ -127,16 +129,20 @@ listed(struct wait *wait, enum err e)
 {
 	struct warm *w = CONTAINER_OF(wait, struct warm, find.wait);
 
-	if (e == ERR_OK)
-		pause_for(w, 0);
-	else
+	if (e != ERR_OK) {
 		finish(w, e);
+		return;
+	}
+	/* those that are newer were tried, or are in memory since they were made */
+	for (size_t i = 0; i < w->find.uids_count; i++)
+		if (strcmp(w->find.uids[i], w->progress.uid) == 0)
+			w->at = i;
+	pause_for(w, 0);
 }
 
 void
 warm_start(struct warm *w)
 {
-	w->warmed = w->left = 0;
 	w->at = 0;
 	w->pause.fn = next_key;
 	w->arena = arena_new(FIND_ARENA_MAX);

@@ -4,6 +4,7 @@ manager fails or refuses, and which rights it needs."""
 
 import itertools
 import os
+import re
 import shutil
 import statistics
 import tempfile
@@ -14,6 +15,7 @@ import uuid
 import cloud
 import kf
 import ttlv
+import virtual
 from ttlv import ACTIVE, COMPROMISED, DESTROYED, DESTROYED_COMPROMISED, attribute, on
 
 QUIET = 'revocation-bound = "1h"'  # after its first rounds the watch keeps still
@@ -518,6 +520,33 @@ class Warm(CloudCase):
             self.assertEqual(self.calls().get("kms.secrets.unwrap", 0), 0)
             oldest = list(keys)[0]
             self.assertEqual(c.key(oldest), keys[oldest])
+
+    def test_one_key_manager_is_away(self):
+        """The keys of the others become warm all the same; its own, when it is back."""
+        there = [kf.Tenant(n, kf.AUTHORITY.make("warm-" + n), options=self.options,
+                           vault=self.cloud.vault(self.role, prefix="warm-" + n)) for n in "bcd"]
+        gw = self.gateway(tenants=there)
+        for t in there:
+            with gw.client(t.certificates[0]) as c:
+                c.create()
+        gw.stop()
+        vaults = [t.vault for t in there]
+        for t in there[:2]:
+            t.vault, n = re.subn(r' url = "https://[^"]*"', ' url = "https://127.0.0.1:1"', t.vault)
+            self.assertEqual(n, 1)
+        gw.configure()
+        mark = gw.mark()
+        gw.start()
+        gw.await_log("keys were taken into memory tenant=d keys=1 left=0", mark, 30)
+        gw.await_log("warn warm: keys cannot be .* tenant=b keys=0 left=0 error=VAULT_DOWN", mark)
+        gw.tenants = [there[0], there[2]]  # c has gone
+        there[0].vault = vaults[0]
+        gw.configure()
+        gw.ctl("reload")
+        virtual.Clock(gw, self.cloud).until(
+            lambda: "keys were taken into memory tenant=b keys=1 left=0" in gw.log(mark),
+            "the keys of b", 90)
+        self.assertEqual(gw.metrics()["warmed_total"], 2)
 
 
 class Sealed(CloudCase):

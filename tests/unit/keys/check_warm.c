@@ -9,7 +9,7 @@
 
 enum { KEYS = 5 };
 #define PACE (100 * NS_PER_MS)
-#define AGAIN (30 * NS_PER_S)
+#define LONG (60 * NS_PER_S)
 
 static struct cacherig rig;
 static struct object *objects[KEYS]; /* the newest first */
@@ -83,7 +83,7 @@ teardown(void)
 }
 
 static void
-start(uint32_t keys)
+start_again(uint32_t keys, const struct warm_progress *progress)
 {
 	warm = (struct warm){
 	    .wait.done = on_done,
@@ -95,10 +95,18 @@ start(uint32_t keys)
 	    .terms = rig.terms,
 	    .tenant = "east",
 	    .keys = keys,
+	    .progress = *progress,
 	};
+	done = false;
 	warm_start(&warm);
 	ck_assert(!done);
 	cacherig_settle(&rig);
+}
+
+static void
+start(uint32_t keys)
+{
+	start_again(keys, &(struct warm_progress){0});
 }
 
 /* What is asked of the vault now: this key alone, in the background. */
@@ -130,8 +138,8 @@ START_TEST(test_newest_first)
 	}
 	ck_assert(done);
 	ck_assert_int_eq(done_err, ERR_OK);
-	ck_assert_uint_eq(warm.warmed, 3);
-	ck_assert_uint_eq(warm.left, 0);
+	ck_assert_uint_eq(warm.progress.warmed, 3);
+	ck_assert_uint_eq(warm.progress.left, 0);
 	ck_assert_int_eq(metric_get(METRIC_WARMED_TOTAL) - before, 3);
 	for (unsigned i = 0; i < 3; i++)
 		ck_assert_int_eq(get_warm(&rig, objects[i]), ERR_OK);
@@ -149,30 +157,57 @@ START_TEST(test_what_is_warm_already)
 		cacherig_advance(&rig, PACE);
 	}
 	ck_assert(done);
-	ck_assert_uint_eq(warm.warmed, KEYS);
+	ck_assert_uint_eq(warm.progress.warmed, KEYS);
 	ck_assert_uint_eq(rig.loads, KEYS);
 }
 END_TEST
 
-/* An outage or a refusal is no matter of this key: again after a while, as long as it takes. */
+/* An outage or a refusal is no matter of this key, and ends the attempt; the next goes on there. */
 START_TEST(test_away)
 {
 	static const enum err all[] = {ERR_VAULT_DOWN, ERR_VAULT_DENIED, ERR_NO_ROOT_KEY, ERR_DEADLINE};
+	struct warm_progress progress;
+
+	start(3);
+	expect_load(0, ERR_OK);
+	cacherig_advance(&rig, PACE);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		expect_load(1, all[i]);
+		ck_assert(done);
+		ck_assert_int_eq(done_err, all[i]);
+		cacherig_advance(&rig, LONG);
+		ck_assert_uint_eq(cacherig_pending(&rig), 0);
+		progress = warm.progress;
+		start_again(3, &progress);
+	}
+	expect_load(1, ERR_OK);
+	cacherig_advance(&rig, PACE);
+	expect_load(2, ERR_OK);
+	cacherig_advance(&rig, PACE);
+	ck_assert(done);
+	ck_assert_int_eq(done_err, ERR_OK);
+	ck_assert_uint_eq(warm.progress.warmed, 3);
+	ck_assert_uint_eq(warm.progress.left, 0);
+}
+END_TEST
+
+/* The key at which it stopped is gone: the attempt begins with the newest, which are warm. */
+START_TEST(test_away_and_gone)
+{
+	struct warm_progress progress;
 
 	start(2);
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		expect_load(0, all[i]);
-		cacherig_advance(&rig, AGAIN - 1);
-		ck_assert_uint_eq(cacherig_pending(&rig), 0);
-		cacherig_advance(&rig, 1);
-	}
 	expect_load(0, ERR_OK);
+	cacherig_advance(&rig, PACE);
+	expect_load(1, ERR_VAULT_DOWN);
+	progress = warm.progress;
+	memset(progress.uid, 'x', sizeof(progress.uid) - 1);
+	start_again(2, &progress);
 	cacherig_advance(&rig, PACE);
 	expect_load(1, ERR_OK);
 	cacherig_advance(&rig, PACE);
 	ck_assert(done);
-	ck_assert_uint_eq(warm.warmed, 2);
-	ck_assert_uint_eq(warm.left, 0);
+	ck_assert_int_eq(done_err, ERR_OK);
 }
 END_TEST
 
@@ -187,8 +222,8 @@ START_TEST(test_one_key_fails)
 	cacherig_advance(&rig, PACE);
 	ck_assert(done);
 	ck_assert_int_eq(done_err, ERR_OK);
-	ck_assert_uint_eq(warm.warmed, 1);
-	ck_assert_uint_eq(warm.left, 2);
+	ck_assert_uint_eq(warm.progress.warmed, 1);
+	ck_assert_uint_eq(warm.progress.left, 2);
 }
 END_TEST
 
@@ -227,7 +262,7 @@ START_TEST(test_cancel)
 		while (cacherig_pending(&rig) > 0)
 			cacherig_answer(&rig, ERR_OK); /* the load runs to its end */
 		cacherig_settle(&rig);
-		cacherig_advance(&rig, AGAIN);
+		cacherig_advance(&rig, LONG);
 		ck_assert_uint_eq(cacherig_pending(&rig), 0);
 		ck_assert(!done);
 		cache_flush(rig.cache, NULL);
@@ -247,6 +282,7 @@ main(void)
 	tcase_add_test(t, test_newest_first);
 	tcase_add_test(t, test_what_is_warm_already);
 	tcase_add_test(t, test_away);
+	tcase_add_test(t, test_away_and_gone);
 	tcase_add_test(t, test_one_key_fails);
 	tcase_add_test(t, test_client_goes_first);
 	tcase_add_test(t, test_cancel);
