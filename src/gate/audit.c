@@ -153,8 +153,9 @@ line_begin(struct audit *a, struct json *j, const char *event)
 	json_text(j, "event", event);
 }
 
+/* As spare as the line that it stands before: those that find no room do not eat what is kept. */
 static bool
-put_lost(struct audit *a)
+put_lost(struct audit *a, bool spare)
 {
 	char text[128], when[TIME_TEXT];
 	int len;
@@ -162,7 +163,7 @@ put_lost(struct audit *a)
 	text_time(when, clock_wall_ms());
 	len = snprintf(text, sizeof(text), "{\"time\":\"%s\",\"event\":\"lines-lost\",\"count\":%llu}\n",
 	    when, (unsigned long long)a->lost);
-	return audit_queue_put(a->queue, text, (size_t)len, true);
+	return audit_queue_put(a->queue, text, (size_t)len, spare);
 }
 
 /* spare: one that could be done without if there is little room. */
@@ -170,7 +171,7 @@ static void
 line_end(struct audit *a, struct json *j, bool spare)
 {
 	json_object_end(j);
-	if (a->lost > 0 && put_lost(a))
+	if (a->lost > 0 && put_lost(a, spare))
 		a->lost = 0;
 	if (buf_error(&a->line) == ERR_OK && a->lost == 0 &&
 	    audit_queue_put(a->queue, a->line.data, a->line.len, spare))

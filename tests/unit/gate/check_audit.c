@@ -395,6 +395,29 @@ START_TEST(test_no_memory)
 }
 END_TEST
 
+/* What is spare is lost first; the room that is kept for what was done is there all the same. */
+START_TEST(test_reserve)
+{
+	int64_t lost, bytes;
+
+	audit_use(audit, some_file(), true);
+	turns();
+	fill(ERR_AUDIT);
+	put_item(0, ERR_OK);
+	bytes = metric_get(METRIC_AUDIT_QUEUE_BYTES);
+	lost = metric_get(METRIC_AUDIT_LOST_TOTAL);
+	for (int i = 0; i < 1000; i++)
+		put_item(0, ERR_AUDIT); /* no room for those, nor for telling so */
+	ck_assert_int_eq(metric_get(METRIC_AUDIT_QUEUE_BYTES), bytes);
+	ck_assert_int_eq(metric_get(METRIC_AUDIT_LOST_TOTAL) - lost, 1000);
+	for (int i = 0; i < 100; i++)
+		put_item(1, ERR_OK);
+	ck_assert_int_eq(metric_get(METRIC_AUDIT_LOST_TOTAL) - lost, 1000);
+	take_all();
+	ck_assert_ptr_nonnull(strstr(text, "\"event\":\"lines-lost\",\"count\":1000}"));
+}
+END_TEST
+
 static Suite *
 audit_suite(void)
 {
@@ -410,6 +433,7 @@ audit_suite(void)
 	tcase_add_test(t, test_order);
 	tcase_add_test(t, test_next_file);
 	tcase_add_test(t, test_required);
+	tcase_add_test(t, test_reserve);
 	tcase_add_test(t, test_disk_full);
 	tcase_add_test(t, test_child_dies);
 	tcase_add_test(t, test_no_memory);
