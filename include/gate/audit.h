@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/loop.h"
 #include "net/tls.h"
@@ -50,6 +51,9 @@ CHECKED enum err audit_test_file(const char *path, const char **why);
 
 /* From here on lines go to this file (the descriptor is taken), or to the log (-1). */
 void audit_use(struct audit *a, int fd, bool required);
+
+/* A line that is not written for so long, give or take half a second, means that the disk hangs. */
+#define AUDIT_LATE_NS (2 * NS_PER_S)
 
 /* Whether requests about objects have to be refused now. */
 bool audit_refuses(const struct audit *a);

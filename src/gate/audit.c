@@ -119,21 +119,17 @@ audit_use(struct audit *a, int fd, bool required)
 bool
 audit_refuses(const struct audit *a)
 {
-	return a != NULL && a->to_file && a->required &&
-	    (audit_queue_failing(a->queue) != 0 || audit_queue_filling(a->queue));
+	return a != NULL && a->to_file && a->required && audit_queue_complaint(a->queue) != NULL;
 }
 
 const char *
 audit_complaint(const struct audit *a)
 {
-	int failing = audit_queue_failing(a->queue);
+	const char *why = audit_queue_complaint(a->queue);
 
-	if (!a->to_file || (failing == 0 && !audit_queue_filling(a->queue)))
+	if (!a->to_file || why == NULL)
 		return NULL;
-	snprintf(sentence, sizeof(sentence), "audit lines cannot be written (%s): %s",
-	    failing == 0	 ? "the disk is too slow"
-		: failing == EPIPE ? "the process that writes them ended"
-				   : strerror(failing),
+	snprintf(sentence, sizeof(sentence), "audit lines cannot be written (%s): %s", why,
 	    a->required ? "requests are refused" : "they wait, then are lost");
 	return sentence;
 }

@@ -17,8 +17,9 @@
 #include "base/log.h"
 #include "base/metric.h"
 
-enum { QUEUE_MAX = 8 * 1024 * 1024, SPARE = QUEUE_MAX / 2, KEEP_MAX = 256 * 1024 };
+enum { QUEUE_MAX = 8 * 1024 * 1024, SPARE = QUEUE_MAX / 2, KEEP_MAX = 256 * 1024, MARKS = 5 };
 #define RESTART_NS (1 * NS_PER_S)
+#define TICK_NS (AUDIT_LATE_NS / (MARKS - 1))
 
 struct audit_queue {
 	struct loop *loop;
@@ -36,8 +37,12 @@ struct audit_queue {
 	int next_file;	  /* for what stands behind next_at; -1: none */
 	size_t next_at;
 
-	uint64_t sent, written; /* lines, of this child */
-	int failing;
+	uint64_t sent, written;	 /* lines, of this child */
+	uint64_t taken, settled; /* lines of all; settled: written, or lost with their child */
+	struct timer tick;	 /* while lines are not settled */
+	uint64_t marks[MARKS];	 /* taken, at the last ticks; the oldest first */
+	int error;		 /* what the child said, or EPIPE */
+	int failing;		 /* that, or ETIMEDOUT; 0: nothing */
 };
 
 static void on_restart(struct timer *t);
@@ -67,18 +72,57 @@ count_lines(const uint8_t *data, size_t len)
 
 /* --- the child's life --- */
 
-static void
-set_failing(struct audit_queue *q, int error)
+static const char *
+why_text(int failing)
 {
-	if (q->failing == error)
+	if (failing == ETIMEDOUT)
+		return "the disk is too slow";
+	return failing == EPIPE ? "the process that writes them ended" : strerror(failing);
+}
+
+/* A disk that hangs says nothing: a line that is not settled for long is what tells. */
+static void
+look(struct audit_queue *q)
+{
+	int failing = q->error;
+
+	if (failing == 0 && q->settled < q->marks[0])
+		failing = ETIMEDOUT;
+	if (q->failing == failing)
 		return;
 	if (q->failing == 0)
 		metric_inc(METRIC_AUDIT_FAILURES_TOTAL);
-	q->failing = error;
-	if (error != 0)
-		LOG(LOG_ERROR, "audit", "lines cannot be written", kv_text("why", strerror(error)));
+	q->failing = failing;
+	if (failing != 0)
+		LOG(LOG_ERROR, "audit", "lines cannot be written", kv_text("why", why_text(failing)));
 	else
 		LOG(LOG_NOTICE, "audit", "lines are written again");
+}
+
+static void
+set_error(struct audit_queue *q, int error)
+{
+	q->error = error;
+	look(q);
+}
+
+static void
+tick_later(struct audit_queue *q)
+{
+	if (timer_set(q->loop, &q->tick, clock_now() + TICK_NS) != ERR_OK)
+		LOG(LOG_ERROR, "audit", "no memory for the timer");
+}
+
+static void
+on_tick(struct timer *t)
+{
+	struct audit_queue *q = CONTAINER_OF(t, struct audit_queue, tick);
+
+	memmove(q->marks, q->marks + 1, sizeof(q->marks) - sizeof(q->marks[0]));
+	q->marks[MARKS - 1] = q->taken;
+	look(q);
+	if (q->settled < q->taken)
+		tick_later(q);
 }
 
 static void
@@ -117,12 +161,13 @@ static void
 child_died(struct audit_queue *q)
 {
 	child_gone(q);
+	q->settled += q->sent - q->written;
 	if (q->sent > q->written) {
 		metric_add(METRIC_AUDIT_LOST_TOTAL, (int64_t)(q->sent - q->written));
 		LOG(LOG_ERROR, "audit", "lines may be lost: the process that writes them ended",
 		    kv_int("lines", (int64_t)(q->sent - q->written)));
 	}
-	set_failing(q, EPIPE);
+	set_error(q, EPIPE);
 	restart_later(q);
 }
 
@@ -136,8 +181,9 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	while ((n = recv(fd, &r, sizeof(r), 0)) == (ssize_t)sizeof(r)) {
 		metric_add(METRIC_AUDIT_LINES_TOTAL, (int64_t)(r.lines - q->written));
+		q->settled += r.lines - q->written;
 		q->written = r.lines;
-		set_failing(q, r.failing);
+		set_error(q, r.failing);
 	}
 	if (n >= 0 || (errno != EAGAIN && errno != EINTR))
 		child_died(q);
@@ -183,11 +229,11 @@ on_restart(struct timer *t)
 	struct audit_queue *q = CONTAINER_OF(t, struct audit_queue, restart);
 
 	if (!is_gone(q) || !child_start(q)) {
-		set_failing(q, EPIPE);
+		set_error(q, EPIPE);
 		restart_later(q);
 		return;
 	}
-	set_failing(q, 0); /* until it says otherwise */
+	set_error(q, 0); /* until it says otherwise */
 	loop_defer(q->loop, &q->flush);
 }
 
@@ -310,6 +356,9 @@ audit_queue_put(struct audit_queue *q, const void *line, size_t len, bool spare)
 		return false;
 	}
 	buf_put(&q->lines, line, len);
+	q->taken++;
+	if (!timer_armed(&q->tick))
+		tick_later(q);
 	count_waiting(q);
 	loop_defer(q->loop, &q->flush);
 	return true;
@@ -329,6 +378,7 @@ audit_queue_new(const struct audit_params *p)
 	q->fd = q->file = q->next_file = -1;
 	q->pid = -1;
 	q->restart.fn = on_restart;
+	q->tick.fn = on_tick;
 	q->flush.fn = on_flush;
 	buf_init(&q->lines, QUEUE_MAX);
 	return q;
@@ -348,6 +398,7 @@ audit_queue_free(struct audit_queue *q)
 	}
 	child_gone(q);
 	timer_clear(q->loop, &q->restart);
+	timer_clear(q->loop, &q->tick);
 	loop_undefer(&q->flush);
 	if (q->file >= 0)
 		close(q->file);
@@ -373,20 +424,16 @@ audit_queue_use(struct audit_queue *q, int fd)
 		q->next_at = q->lines.len;
 	}
 	if (q->fd < 0 && !timer_armed(&q->restart) && !child_start(q)) {
-		set_failing(q, EPIPE);
+		set_error(q, EPIPE);
 		restart_later(q);
 	}
 	loop_defer(q->loop, &q->flush);
 }
 
-int
-audit_queue_failing(const struct audit_queue *q)
+const char *
+audit_queue_complaint(const struct audit_queue *q)
 {
-	return q->failing;
-}
-
-bool
-audit_queue_filling(const struct audit_queue *q)
-{
-	return waiting(q) > SPARE / 2;
+	if (q->failing != 0)
+		return why_text(q->failing);
+	return waiting(q) > SPARE / 2 ? why_text(ETIMEDOUT) : NULL;
 }

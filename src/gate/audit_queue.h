@@ -31,8 +31,10 @@ void audit_queue_use(struct audit_queue *q, int fd);
  */
 bool audit_queue_put(struct audit_queue *q, const void *line, size_t len, bool spare);
 
-/* errno of what fails, or 0; and whether half of the room is gone. */
-int audit_queue_failing(const struct audit_queue *q);
-bool audit_queue_filling(const struct audit_queue *q);
+/*
+ * Why lines are not written, or NULL: what the child says, a line that has waited for AUDIT_LATE_NS, or
+ * half of the room for spare lines gone.
+ */
+const char *audit_queue_complaint(const struct audit_queue *q);
 
 #endif

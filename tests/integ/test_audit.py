@@ -209,6 +209,25 @@ class Audit(kf.Case):
                 os.kill(child, signal.SIGCONT)
         self.assertEqual(len(self.await_lines(1501)), 1501)
 
+    def test_disk_that_hangs_and_required(self):
+        """It says nothing, and few lines wait; yet nothing is done without its line for long."""
+        gw = self.audited(required=True)
+        with gw.client() as c:
+            uid = c.create()
+            self.await_lines(1)
+            child = self.child(gw)
+            os.kill(child, signal.SIGSTOP)
+            try:
+                kf.eventually(lambda: c.do(on("Get", uid)).status != ttlv.SUCCESS,
+                              "the disk that hangs is noticed")
+                bad = [h for h in gw.control("health")[0] if h["check"] == "audit"][0]
+                self.assertEqual(bad["state"], "bad")
+                self.assertIn("the disk is too slow", bad["say"])
+            finally:
+                os.kill(child, signal.SIGCONT)
+            kf.eventually(lambda: c.do(on("Get", uid)).status == ttlv.SUCCESS, "service again")
+        self.assertEqual(gw.metrics()["audit_lost_total"], 0)
+
     def test_child_is_started_again(self):
         gw = self.audited()
         with gw.client() as c:

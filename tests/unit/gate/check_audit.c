@@ -352,6 +352,48 @@ START_TEST(test_disk_full)
 }
 END_TEST
 
+/* Steps of a quarter of a second. */
+static void
+pass(int quarters)
+{
+	for (; quarters > 0; quarters--) {
+		clock_test_advance(NS_PER_S / 4);
+		turns();
+	}
+}
+
+/* It says nothing, and few lines wait. */
+START_TEST(test_disk_hangs)
+{
+	audit_use(audit, some_file(), true);
+	for (int i = 0; i < 20; i++) { /* there is always a line that waits, but none for long */
+		put_item(1, ERR_OK);
+		pass(6);
+		ck_assert(!audit_refuses(audit));
+		put_item(2, ERR_OK);
+		turns();
+		while (take_packet())
+			;
+		put_item(3, ERR_OK);
+		report(0);
+	}
+	take_all();
+	put_item(4, ERR_OK);
+	pass(7);
+	ck_assert(!audit_refuses(audit));
+	pass(4);
+	ck_assert(audit_refuses(audit));
+	ck_assert_ptr_nonnull(strstr(audit_complaint(audit), "the disk is too slow"));
+	ck_assert_int_eq(metric_get(METRIC_AUDIT_FAILURES_TOTAL), 1);
+	put_item(5, ERR_AUDIT);
+	take_all();
+	ck_assert(!audit_refuses(audit));
+	ck_assert_ptr_null(audit_complaint(audit));
+	pass(20);
+	ck_assert(!audit_refuses(audit));
+}
+END_TEST
+
 START_TEST(test_child_dies)
 {
 	audit_use(audit, some_file(), true);
@@ -435,6 +477,7 @@ audit_suite(void)
 	tcase_add_test(t, test_required);
 	tcase_add_test(t, test_reserve);
 	tcase_add_test(t, test_disk_full);
+	tcase_add_test(t, test_disk_hangs);
 	tcase_add_test(t, test_child_dies);
 	tcase_add_test(t, test_no_memory);
 	suite_add_tcase(s, t);
