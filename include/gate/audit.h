@@ -38,6 +38,12 @@ struct audit_params {
  * audit take NULL for one that goes to the log.
  */
 struct audit *audit_new(const struct audit_params *p);
+/*
+ * For the stop: done(arg) comes from the loop when all lines are written, or after AUDIT_DRAIN_NS.  The
+ * only error is ERR_NO_MEMORY, and then it does not come.
+ */
+#define AUDIT_DRAIN_NS (10 * NS_PER_S)
+CHECKED enum err audit_drain(struct audit *a, void (*done)(void *arg), void *arg);
 /* The child writes what it was handed, then ends by itself.  NULL is allowed. */
 void audit_free(struct audit *a);
 

@@ -204,6 +204,8 @@ on_signal(evutil_socket_t sig, short what, void *arg)
 	struct buf why;
 
 	(void)what;
+	if (sig == SIGHUP && d->gate == NULL)
+		return; /* only the audit log is waited for any more */
 	if (sig == SIGHUP) {
 		notify("RELOADING=1");
 		buf_init(&why, 8192);
@@ -411,6 +413,20 @@ start(struct keyferryd *d, struct buf *why)
 	return e;
 }
 
+/* A second signal ends this wait as well. */
+static void
+finish_audit(struct keyferryd *d)
+{
+	if (d->audit == NULL)
+		return;
+	timer_clear(d->loop, &d->drain_deadline);
+	timer_clear(d->loop, &d->recover_again);
+	timer_clear(d->loop, &d->expiry);
+	if (audit_drain(d->audit, leave, d) == ERR_OK)
+		loop_run(d->loop);
+	audit_free(d->audit);
+}
+
 static void
 stop(struct keyferryd *d)
 {
@@ -424,6 +440,7 @@ stop(struct keyferryd *d)
 	trust_stop(d);
 	warmup_stop(d);
 	gate_free(d->gate);
+	d->gate = NULL;
 	upstream_shut(d->upstream);
 	if (d->loop != NULL)
 		loop_turn(d->loop, false); /* commands that waited for it are told */
@@ -438,7 +455,7 @@ stop(struct keyferryd *d)
 	if (d->ledger != NULL)
 		d->ledger->ops->free(d->ledger);
 	upstream_free(d->upstream);
-	audit_free(d->audit);
+	finish_audit(d);
 	alloc_free(d->state_dir);
 	for (size_t i = 0; i < sizeof(d->signals) / sizeof(d->signals[0]); i++)
 		if (d->signals[i] != NULL)

@@ -64,6 +64,12 @@ audit_free(struct audit *a)
 	alloc_free(a);
 }
 
+enum err
+audit_drain(struct audit *a, void (*done)(void *arg), void *arg)
+{
+	return audit_queue_drain(a->queue, done, arg);
+}
+
 /* --- files --- */
 
 static enum err

@@ -43,6 +43,10 @@ struct audit_queue {
 	uint64_t marks[MARKS];	 /* taken, at the last ticks; the oldest first */
 	int error;		 /* what the child said, or EPIPE */
 	int failing;		 /* that, or ETIMEDOUT; 0: nothing */
+
+	struct timer drain;
+	void (*drained)(void *arg); /* NULL: nobody waits for the end */
+	void *drained_arg;
 };
 
 static void on_restart(struct timer *t);
@@ -172,6 +176,16 @@ child_died(struct audit_queue *q)
 }
 
 static void
+on_drained(struct timer *t)
+{
+	struct audit_queue *q = CONTAINER_OF(t, struct audit_queue, drain);
+
+	timer_clear(q->loop, t);
+	q->drained(q->drained_arg);
+	q->drained = NULL;
+}
+
+static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct audit_queue *q = arg;
@@ -189,6 +203,8 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		child_died(q);
 	else
 		loop_defer(q->loop, &q->flush);
+	if (q->drained != NULL && q->settled == q->taken)
+		on_drained(&q->drain);
 }
 
 static void
@@ -379,6 +395,7 @@ audit_queue_new(const struct audit_params *p)
 	q->pid = -1;
 	q->restart.fn = on_restart;
 	q->tick.fn = on_tick;
+	q->drain.fn = on_drained;
 	q->flush.fn = on_flush;
 	buf_init(&q->lines, QUEUE_MAX);
 	return q;
@@ -399,6 +416,7 @@ audit_queue_free(struct audit_queue *q)
 	child_gone(q);
 	timer_clear(q->loop, &q->restart);
 	timer_clear(q->loop, &q->tick);
+	timer_clear(q->loop, &q->drain);
 	loop_undefer(&q->flush);
 	if (q->file >= 0)
 		close(q->file);
@@ -407,6 +425,18 @@ audit_queue_free(struct audit_queue *q)
 	buf_fini(&q->lines);
 	count_waiting(q);
 	alloc_free(q);
+}
+
+enum err
+audit_queue_drain(struct audit_queue *q, void (*done)(void *arg), void *arg)
+{
+	int64_t lines = (int64_t)(q->taken - q->settled);
+
+	if (lines > 0)
+		LOG(LOG_NOTICE, "audit", "waiting until all is written", kv_int("lines", lines));
+	q->drained = done;
+	q->drained_arg = arg;
+	return timer_set(q->loop, &q->drain, clock_now() + (lines > 0 ? AUDIT_DRAIN_NS : 0));
 }
 
 void

@@ -30,6 +30,8 @@ void audit_queue_use(struct audit_queue *q, int fd);
  * others.
  */
 bool audit_queue_put(struct audit_queue *q, const void *line, size_t len, bool spare);
+/* See audit_drain(). */
+CHECKED enum err audit_queue_drain(struct audit_queue *q, void (*done)(void *arg), void *arg);
 
 /*
  * Why lines are not written, or NULL: what the child says, a line that has waited for AUDIT_LATE_NS, or

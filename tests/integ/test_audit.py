@@ -261,6 +261,38 @@ class Audit(kf.Case):
         self.assertEqual(gw.stop(), 0)
         self.assertEqual(len(self.await_lines(201)), 201)
 
+    def test_stop_waits_for_a_slow_disk(self):
+        """More lines wait than the socket to the child takes."""
+        gw = self.audited()
+        with gw.client() as c:
+            uid = c.create()
+            child = self.child(gw)
+            os.kill(child, signal.SIGSTOP)
+            for _ in range(1500):
+                c.state(uid)
+        gw.process.send_signal(signal.SIGTERM)
+        gw.await_log("waiting until all is written")
+        gw.process.send_signal(signal.SIGHUP)  # too late for a reload, and no harm
+        os.kill(child, signal.SIGCONT)
+        self.assertEqual(gw.process.wait(40), 0)
+        kf.eventually(lambda: not os.path.exists("/proc/%d" % child), "the child's end")
+        self.assertEqual(len(self.lines()), 1501)
+
+    def test_second_signal_stops_waiting(self):
+        gw = self.audited()
+        child = self.child(gw)
+        os.kill(child, signal.SIGSTOP)
+        try:
+            with gw.client() as c:
+                c.create()
+            kf.eventually(lambda: gw.metrics()["sessions"] == 0, "the session's end")
+            gw.control("test freeze")  # so that nothing else ends the wait
+            gw.process.send_signal(signal.SIGTERM)
+            gw.await_log("waiting until all is written")
+            self.assertEqual(gw.stop(), 0)
+        finally:
+            os.kill(child, signal.SIGCONT)
+
     def test_file_that_cannot_be_used(self):
         gw = self.audited()
         good = gw.options

@@ -460,6 +460,38 @@ START_TEST(test_reserve)
 }
 END_TEST
 
+static void
+count_end(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+START_TEST(test_drain)
+{
+	unsigned ends = 0;
+
+	audit_use(audit, some_file(), true);
+	ck_assert_int_eq(audit_drain(audit, count_end, &ends), ERR_OK);
+	ck_assert_uint_eq(ends, 0); /* from the loop */
+	turns();
+	ck_assert_uint_eq(ends, 1);
+	put_item(1, ERR_OK);
+	ck_assert_int_eq(audit_drain(audit, count_end, &ends), ERR_OK);
+	pass(20);
+	ck_assert_uint_eq(ends, 1);
+	take_all();
+	ck_assert_uint_eq(ends, 2);
+	put_item(2, ERR_OK);
+	ck_assert_int_eq(audit_drain(audit, count_end, &ends), ERR_OK);
+	pass(39);
+	ck_assert_uint_eq(ends, 2);
+	pass(1);
+	ck_assert_uint_eq(ends, 3);
+	take_all();
+	ck_assert_uint_eq(ends, 3);
+}
+END_TEST
+
 static Suite *
 audit_suite(void)
 {
@@ -480,6 +512,7 @@ audit_suite(void)
 	tcase_add_test(t, test_disk_hangs);
 	tcase_add_test(t, test_child_dies);
 	tcase_add_test(t, test_no_memory);
+	tcase_add_test(t, test_drain);
 	suite_add_tcase(s, t);
 	return s;
 }
