@@ -252,6 +252,21 @@ daemon_test(const struct config *c, struct buf *why)
 	return e;
 }
 
+/* A log rotation counts on it, whatever else is wrong: what was moved away may be deleted later. */
+static void
+reopen_audit(struct keyferryd *d)
+{
+	const char *why = "";
+	int fd;
+
+	if (d->config->audit_file == NULL)
+		return;
+	if (audit_open_file(d->config->audit_file, &fd, &why) == ERR_OK)
+		audit_use(d->audit, fd, d->config->audit_required);
+	else
+		LOG(LOG_ERROR, "daemon", "the audit log stays in the old file", kv_text("why", why));
+}
+
 enum err
 daemon_reload(struct keyferryd *d, struct buf *why)
 {
@@ -269,6 +284,7 @@ daemon_reload(struct keyferryd *d, struct buf *why)
 		metric_inc(METRIC_RELOADS_FAILED_TOTAL);
 		LOG(LOG_ERROR, "daemon", "reload refused; nothing changed",
 		    kv_bytes("why", why->data, (int64_t)why->len));
+		reopen_audit(d);
 		return e;
 	}
 	metric_inc(METRIC_RELOADS_TOTAL);

@@ -17,9 +17,21 @@
 #include "base/log.h"
 #include "base/metric.h"
 
-enum { QUEUE_MAX = 8 * 1024 * 1024, SPARE = QUEUE_MAX / 2, KEEP_MAX = 256 * 1024, MARKS = 5 };
+enum {
+	QUEUE_MAX = 8 * 1024 * 1024,
+	SPARE = QUEUE_MAX / 2,
+	KEEP_MAX = 256 * 1024,
+	MARKS = 5,
+	NEXT_MAX = 8,
+};
 #define RESTART_NS (1 * NS_PER_S)
 #define TICK_NS (AUDIT_LATE_NS / (MARKS - 1))
+
+/* A file for the lines from here on. */
+struct next_file {
+	int fd;
+	size_t at; /* in lines */
+};
 
 struct audit_queue {
 	struct loop *loop;
@@ -34,8 +46,8 @@ struct audit_queue {
 	size_t done;	  /* bytes of lines that were sent */
 	int file;	  /* what the child is writing to, or has to be told to; -1: none */
 	bool file_told;
-	int next_file;	  /* for what stands behind next_at; -1: none */
-	size_t next_at;
+	struct next_file next[NEXT_MAX]; /* in order; more than one when the disk hangs */
+	size_t next_count;
 
 	uint64_t sent, written;	 /* lines, of this child */
 	uint64_t taken, settled; /* lines of all; settled: written, or lost with their child */
@@ -286,8 +298,8 @@ next_packet(const struct audit_queue *q)
 	const uint8_t *from = q->lines.data + q->done, *last;
 	size_t len = waiting(q);
 
-	if (q->next_file >= 0 && q->next_at - q->done < len)
-		len = q->next_at - q->done;
+	if (q->next_count > 0 && q->next[0].at - q->done < len)
+		len = q->next[0].at - q->done;
 	if (len <= AUDIT_PACKET_MAX)
 		return len;
 	last = memrchr(from, '\n', AUDIT_PACKET_MAX);
@@ -311,16 +323,31 @@ static void
 next_file_now(struct audit_queue *q)
 {
 	close(q->file);
-	q->file = q->next_file;
-	q->next_file = -1;
+	q->file = q->next[0].fd;
+	memmove(q->next, q->next + 1, --q->next_count * sizeof(q->next[0]));
 	q->file_told = false;
+}
+
+/* Of two with no line between them, or of too many, the last one is dropped. */
+static void
+next_file_add(struct audit_queue *q, int fd)
+{
+	struct next_file *last = q->next_count > 0 ? &q->next[q->next_count - 1] : NULL;
+
+	if (last != NULL && (last->at == q->lines.len || q->next_count == NEXT_MAX)) {
+		close(last->fd);
+		last->fd = fd;
+		return;
+	}
+	q->next[q->next_count++] = (struct next_file){fd, q->lines.len};
 }
 
 static void
 drop_sent(struct audit_queue *q)
 {
 	buf_consume(&q->lines, q->done);
-	q->next_at -= q->next_at < q->done ? q->next_at : q->done;
+	for (size_t i = 0; i < q->next_count; i++)
+		q->next[i].at -= q->done; /* what is behind done is the present file's */
 	q->done = 0;
 }
 
@@ -329,8 +356,7 @@ static void
 tidy(struct audit_queue *q)
 {
 	if (waiting(q) == 0) {
-		buf_reset(&q->lines);
-		q->done = q->next_at = 0;
+		drop_sent(q);
 		if (q->lines.cap > KEEP_MAX)
 			buf_fini(&q->lines);
 	} else if (q->done > q->lines.len / 2) {
@@ -346,7 +372,7 @@ on_flush(struct defer *d)
 	bool more = true;
 
 	while (more && q->fd >= 0) {
-		if (q->next_file >= 0 && q->done >= q->next_at)
+		if (q->next_count > 0 && q->done == q->next[0].at)
 			next_file_now(q);
 		if (q->file >= 0 && !q->file_told)
 			more = send_file(q);
@@ -391,7 +417,7 @@ audit_queue_new(const struct audit_params *p)
 		return NULL;
 	q->loop = p->loop;
 	q->p = *p;
-	q->fd = q->file = q->next_file = -1;
+	q->fd = q->file = -1;
 	q->pid = -1;
 	q->restart.fn = on_restart;
 	q->tick.fn = on_tick;
@@ -420,8 +446,8 @@ audit_queue_free(struct audit_queue *q)
 	loop_undefer(&q->flush);
 	if (q->file >= 0)
 		close(q->file);
-	if (q->next_file >= 0)
-		close(q->next_file);
+	for (size_t i = 0; i < q->next_count; i++)
+		close(q->next[i].fd);
 	buf_fini(&q->lines);
 	count_waiting(q);
 	alloc_free(q);
@@ -442,17 +468,12 @@ audit_queue_drain(struct audit_queue *q, void (*done)(void *arg), void *arg)
 void
 audit_queue_use(struct audit_queue *q, int fd)
 {
-	if (q->next_file >= 0)
-		close(q->next_file);
-	q->next_file = -1;
 	if (fd < 0)
 		return;
-	if (q->file < 0) {
+	if (q->file < 0)
 		q->file = fd;
-	} else {
-		q->next_file = fd;
-		q->next_at = q->lines.len;
-	}
+	else
+		next_file_add(q, fd);
 	if (q->fd < 0 && !timer_armed(&q->restart) && !child_start(q)) {
 		set_error(q, EPIPE);
 		restart_later(q);

@@ -152,6 +152,23 @@ class Audit(kf.Case):
             numbers = [l["request"] for l in self.lines(path=p)]
             self.assertTrue(all(b - a > -2 * THREADS for a, b in zip(numbers, numbers[1:])), p)
 
+    def test_rotation_with_a_broken_configuration(self):
+        """What was moved away is left alone, though the reload is refused."""
+        gw = self.audited()
+        with gw.client() as c:
+            uid = c.create()
+            self.await_lines(1)
+            with open(gw.conf, "a", encoding="utf-8") as f:
+                f.write("nonsense\n")
+            os.rename(self.path, self.path + ".1")
+            mark = gw.mark()
+            gw.process.send_signal(signal.SIGHUP)
+            gw.await_log("reload refused", mark)
+            c.key(uid)
+            kf.eventually(lambda: os.path.exists(self.path) and self.lines(), "a line")
+        self.assertEqual([l["operation"] for l in self.lines()], ["Get"])
+        self.assertEqual([l["operation"] for l in self.lines(path=self.path + ".1")], ["Create"])
+
     def test_disk_full_and_required(self):
         """Nothing is done without its line; what says nothing of objects goes on."""
         gw = self.audited(required=True, env={"KEYFERRY_FAULTS": "AUDIT_WRITE:3:10"})

@@ -291,6 +291,47 @@ START_TEST(test_next_file)
 }
 END_TEST
 
+/* Rotations while the disk hangs: each file gets what came after it and before the next. */
+START_TEST(test_next_files)
+{
+	audit_use(audit, some_file(), false);
+	put_item(1, ERR_OK);
+	audit_use(audit, some_file(), false);
+	put_item(2, ERR_OK);
+	audit_use(audit, some_file(), false);
+	audit_use(audit, some_file(), false); /* no line between them */
+	put_item(3, ERR_OK);
+	turns();
+	for (int i = 1; i <= 3; i++) {
+		char request[32];
+
+		snprintf(request, sizeof(request), "\"request\":%d,", i);
+		ck_assert(take_packet() && files == i);
+		ck_assert(take_packet());
+		ck_assert_ptr_nonnull(strstr(text, request));
+		ck_assert_uint_eq(lines_seen, (uint64_t)i);
+	}
+	ck_assert(!take_packet());
+}
+END_TEST
+
+/* More than are remembered: what is too much for one goes to the next, and no line is missing. */
+START_TEST(test_too_many_files)
+{
+	audit_use(audit, some_file(), false);
+	for (int i = 1; i <= 100; i++) {
+		put_item((uint64_t)i, ERR_OK);
+		audit_use(audit, some_file(), false);
+	}
+	take_all();
+	ck_assert_int_eq(files, 9);
+	ck_assert_uint_eq(lines_seen, 100);
+	ck_assert_ptr_null(strstr(text, "\"request\":8,"));
+	ck_assert_ptr_nonnull(strstr(text, "\"request\":9,"));
+	ck_assert_ptr_nonnull(strstr(text, "\"request\":100,"));
+}
+END_TEST
+
 /* --- nobody writes them --- */
 
 static uint64_t
@@ -506,6 +547,8 @@ audit_suite(void)
 	tcase_add_test(t, test_without_a_file);
 	tcase_add_test(t, test_order);
 	tcase_add_test(t, test_next_file);
+	tcase_add_test(t, test_next_files);
+	tcase_add_test(t, test_too_many_files);
 	tcase_add_test(t, test_required);
 	tcase_add_test(t, test_reserve);
 	tcase_add_test(t, test_disk_full);
