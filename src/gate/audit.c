@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/ration.h"
 #include "base/text.h"
 #include "kmip/names.h"
 #include "kmip/reason.h"
@@ -30,10 +31,8 @@ struct audit {
 	struct audit_queue *queue;
 	bool to_file, required;
 	struct buf line;
-	uint64_t lost;		 /* lines since the last one that found room */
-	int64_t refusals_second; /* clock_now() in seconds */
-	unsigned refusals;	 /* in that second */
-	uint64_t refusals_left_out;
+	uint64_t lost; /* lines since the last one that found room */
+	struct ration refusals;
 };
 
 static char sentence[WHY_MAX];
@@ -236,36 +235,23 @@ audit_item(struct audit *a, const struct audit_item *i)
 	line_end(a, &j, i->err == ERR_AUDIT);
 }
 
-/* True when this one is to be left out: strangers shall not fill the disk. */
-static bool
-is_too_much(struct audit *a)
-{
-	int64_t second = clock_now() / NS_PER_S;
-
-	if (a->refusals_second != second)
-		a->refusals = 0;
-	a->refusals_second = second;
-	if (++a->refusals <= AUDIT_REFUSALS_PER_S)
-		return false;
-	a->refusals_left_out++;
-	metric_inc(METRIC_AUDIT_LEFT_OUT_TOTAL);
-	return true;
-}
-
 void
 audit_refusal(struct audit *a, const struct audit_refusal *r)
 {
 	char digest[2 * TLS_DIGEST_LEN + 1] = "none";
+	uint64_t left_out = 0;
 	struct json j;
 
-	if (a != NULL && is_too_much(a))
+	if (a != NULL && !ration_take(&a->refusals, AUDIT_REFUSALS_PER_S, &left_out)) {
+		metric_inc(METRIC_AUDIT_LEFT_OUT_TOTAL);
 		return;
+	}
 	if (r->sha256 != NULL)
 		text_hex(digest, r->sha256, TLS_DIGEST_LEN);
 	LOG(LOG_NOTICE, "session", "client refused", kv_text("from", r->address),
 	    kv_text("why", r->why), kv_text("certificate", digest), kv_text("subject", r->subject),
 	    kv_text("key-proven", r->proven ? "yes" : "no"),
-	    kv_int("left-out", a != NULL ? (int64_t)a->refusals_left_out : 0));
+	    kv_int("left-out", (int64_t)left_out));
 	if (a != NULL && a->to_file) {
 		line_begin(a, &j, "client-refused");
 		json_text(&j, "address", r->address);
@@ -273,11 +259,9 @@ audit_refusal(struct audit *a, const struct audit_refusal *r)
 		json_text(&j, "certificate", r->sha256 != NULL ? digest : NULL);
 		json_text(&j, "subject", r->subject);
 		json_bool(&j, "key-proven", r->proven);
-		json_int(&j, "left-out", (int64_t)a->refusals_left_out);
+		json_int(&j, "left-out", (int64_t)left_out);
 		line_end(a, &j, true);
 	}
-	if (a != NULL)
-		a->refusals_left_out = 0;
 }
 
 void

@@ -13,6 +13,8 @@
 #include "base/text.h"
 #include "kmip/names.h"
 
+enum { FAILURES_PER_S = 20 }; /* lines in the log */
+
 static void session_next(struct session *s);
 
 static void
@@ -348,6 +350,19 @@ tell_refusal(struct session *s)
 	audit_refusal(s->gate->p.audit, &r);
 }
 
+/* Whoever reaches the port can cause these. */
+static void
+log_failure(struct session *s, const char *why)
+{
+	uint64_t left_out;
+
+	if (ration_take(&s->gate->failures, FAILURES_PER_S, &left_out))
+		LOG(LOG_INFO, "session", "handshake failed", kv_int("session", (int64_t)s->id),
+		    kv_text("from", stream_address(s->stream)), kv_text("why", why),
+		    kv_int("age-ms", (clock_now() - s->created) / NS_PER_MS),
+		    kv_int("left-out", (int64_t)left_out));
+}
+
 static void
 on_closed(struct stream *st, void *user, enum stream_end why)
 {
@@ -365,7 +380,7 @@ on_closed(struct stream *st, void *user, enum stream_end why)
 			break;
 		case STREAM_TLS_ERROR:
 			count_handshake(s, METRIC_HANDSHAKES_FAILED_TOTAL, LABEL_HANDSHAKE_FAILED);
-			log_session(LOG_INFO, s, "handshake failed", stream_why(st));
+			log_failure(s, stream_why(st));
 			break;
 		case STREAM_EOF:
 		case STREAM_RESET:

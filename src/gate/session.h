@@ -3,6 +3,7 @@
 #ifndef GATE_SESSION_H
 #define GATE_SESSION_H
 
+#include "base/ration.h"
 #include "gate/gate.h"
 #include "net/stream.h"
 
@@ -51,6 +52,7 @@ struct gate {
 	struct timer relief;
 	size_t count, handshakes;
 	uint64_t next_session, next_request;
+	struct ration failures; /* of handshakes, for the log */
 	bool draining, paused;
 	struct defer drained;
 	void (*drain_done)(void *);

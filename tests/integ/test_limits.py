@@ -2,6 +2,7 @@
 """Limits: many idle sessions, descriptors that run out, deadlines, ceilings; and that what waits is
 served afterwards."""
 
+import contextlib
 import os
 import resource
 import socket
@@ -341,6 +342,29 @@ class Ceilings(kf.Case):
             uids = {n.value for n in found.all("UniqueIdentifier")}
         self.assertEqual(len(uids), count)
         gw.assert_idle()
+
+
+class Garbage(kf.Case):
+    def garbage(self, gw, count):
+        for _ in range(count):
+            with socket.create_connection(("127.0.0.1", gw.port), timeout=60) as s:
+                s.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                with contextlib.suppress(ConnectionResetError):
+                    while s.recv(100):
+                        pass
+
+    def test_does_not_flood_the_log(self):
+        """20 lines a second, and then how many there were besides."""
+        gw = self.gateway()
+        gw.control("test freeze")  # all within a second
+        mark = gw.mark()
+        self.garbage(gw, 300)
+        kf.eventually(lambda: gw.metrics()["handshakes_failed_total"] == 300, "300 failures")
+        self.assertEqual(gw.log(mark).count("handshake failed"), 20)
+        gw.control("test advance", "ms=1000")
+        self.garbage(gw, 1)
+        gw.await_log("left-out=280", mark)
+        self.assertEqual(gw.log(mark).count("handshake failed"), 21)
 
 
 if __name__ == "__main__":
