@@ -25,7 +25,8 @@ close_inherited(int fd)
 void
 child_settle(const char *name, int fd, bool dies_with_parent)
 {
-	static const int ignored[] = {SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+	static const int ignored[] = {
+	    SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXFSZ};
 	const struct rlimit none = {0, 0};
 	sigset_t all;
 

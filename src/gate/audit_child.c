@@ -17,31 +17,86 @@
 enum {
 	AGAIN_MS = 200,
 	LAST_TRIES = 25, /* when the gateway has gone and the disk is full */
+	/* all that it can have sent before it heard that writing fails */
+	LINES_MAX = AUDIT_QUEUE_MAX + 1024 * 1024,
 };
 
 struct child {
 	int fd, file;
 	struct audit_report report;
+	bool untold; /* the report did not fit */
 	bool closed; /* the gateway has gone */
+	size_t len, done;
+	char lines[LINES_MAX]; /* up to done they are written */
 };
 
 static void
 tell(struct child *c)
 {
-	/* a report that is lost is made up for by the next one */
-	(void)!send(c->fd, &c->report, sizeof(c->report), MSG_DONTWAIT | MSG_NOSIGNAL);
+	c->untold = send(c->fd, &c->report, sizeof(c->report), MSG_DONTWAIT | MSG_NOSIGNAL) < 0;
 }
 
-/* Waits a little, or until the gateway has gone. */
+/*
+ * A packet with a descriptor brings the file for what follows, and for what the old one does not
+ * take: from the start of a line.
+ */
+static void
+take_file(struct child *c, struct msghdr *m)
+{
+	struct cmsghdr *h = CMSG_FIRSTHDR(m);
+
+	if (h == NULL || h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+		return;
+	if (c->file >= 0)
+		close(c->file);
+	memcpy(&c->file, CMSG_DATA(h), sizeof(c->file));
+	while (c->done > 0 && c->lines[c->done - 1] != '\n')
+		c->done--;
+}
+
+static bool
+has_room(const struct child *c)
+{
+	return sizeof(c->lines) - c->len >= AUDIT_PACKET_MAX;
+}
+
+/* False when there is no more. */
+static bool
+take_packet(struct child *c)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {c->lines + c->len, AUDIT_PACKET_MAX};
+	struct msghdr m = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = &control,
+	    .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC);
+
+	if (n < 0) /* a reset is told once, before what is still to be read */
+		return errno == EAGAIN || errno == EINTR || errno == ECONNRESET;
+	take_file(c, &m);
+	if (n > 0 && m.msg_controllen == 0 && c->file >= 0)
+		c->len += (size_t)n;
+	return n > 0;
+}
+
+/* Waits a little, then reads on: there may be another file. */
 static void
 pause_a_little(struct child *c)
 {
 	const struct timespec t = {.tv_nsec = AGAIN_MS * 1000000L};
-	struct pollfd p = {.fd = c->fd};
+	struct pollfd p = {.fd = c->fd, .events = POLLIN};
 
 	nanosleep(&t, NULL);
-	if (poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR)) != 0)
-		c->closed = true;
+	while (poll(&p, 1, 0) == 1) {
+		if ((p.revents & (POLLHUP | POLLERR)) != 0)
+			c->closed = true;
+		if ((p.revents & POLLIN) == 0 || !has_room(c) || !take_packet(c))
+			return;
+	}
 }
 
 static ssize_t
@@ -54,31 +109,6 @@ append(const struct child *c, const char *data, size_t len)
 	return write(c->file, data, len);
 }
 
-/* Goes on until all is written: a line is never left half done while there is somebody to do it. */
-static void
-append_all(struct child *c, const char *data, size_t len)
-{
-	unsigned tries = 0;
-	ssize_t n;
-
-	while (len > 0) {
-		n = append(c, data, len);
-		if (n > 0) {
-			data += n;
-			len -= (size_t)n;
-			c->report.failing = 0;
-			continue;
-		}
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (c->closed && ++tries == LAST_TRIES)
-			return;
-		c->report.failing = n < 0 ? errno : EIO;
-		tell(c);
-		pause_a_little(c);
-	}
-}
-
 static uint64_t
 count_lines(const char *data, size_t len)
 {
@@ -89,58 +119,50 @@ count_lines(const char *data, size_t len)
 	return count;
 }
 
-/* A packet with a descriptor brings the file for what follows. */
+/* Goes on until all is written: a line is never left half done while there is somebody to do it. */
 static void
-take_file(struct child *c, struct msghdr *m)
+append_all(struct child *c)
 {
-	struct cmsghdr *h = CMSG_FIRSTHDR(m);
+	unsigned tries = 0;
+	ssize_t n;
 
-	if (h == NULL || h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
-		return;
-	if (c->file >= 0)
-		close(c->file);
-	memcpy(&c->file, CMSG_DATA(h), sizeof(c->file));
-}
-
-/* False when there is no more. */
-static bool
-take_packet(struct child *c)
-{
-	static char data[AUDIT_PACKET_MAX];
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = {data, sizeof(data)};
-	struct msghdr m = {.msg_iov = &iov,
-	    .msg_iovlen = 1,
-	    .msg_control = &control,
-	    .msg_controllen = sizeof(control)};
-	ssize_t n = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC);
-
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR;
-	take_file(c, &m);
-	if (n == 0)
-		return false;
-	if (m.msg_controllen == 0 && c->file >= 0) {
-		append_all(c, data, (size_t)n);
-		c->report.lines += count_lines(data, (size_t)n);
+	while (c->done < c->len) {
+		n = append(c, c->lines + c->done, c->len - c->done);
+		if (n > 0) {
+			c->done += (size_t)n;
+			c->report.failing = 0;
+			continue;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (c->closed && ++tries == LAST_TRIES)
+			break;
+		c->report.failing = n < 0 ? errno : EIO;
+		tell(c);
+		pause_a_little(c);
+	}
+	if (c->len > 0) {
+		c->report.lines += count_lines(c->lines, c->done);
 		tell(c);
 	}
-	return true;
+	c->len = c->done = 0;
 }
 
 int
 audit_child_main(int fd)
 {
-	struct child c = {.fd = fd, .file = -1};
+	static struct child c;
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 
+	c.fd = fd;
+	c.file = -1;
 	/* what was handed over is written even if the gateway is killed */
 	child_settle("keyferry-audit", fd, false);
-	do
-		(void)!poll(&p, 1, -1);
-	while (take_packet(&c));
+	do {
+		append_all(&c);
+		if (c.untold)
+			tell(&c);
+		(void)!poll(&p, 1, c.untold ? AGAIN_MS : -1);
+	} while (take_packet(&c));
 	return EXIT_SUCCESS;
 }

@@ -18,8 +18,7 @@
 #include "base/metric.h"
 
 enum {
-	QUEUE_MAX = 8 * 1024 * 1024,
-	SPARE = QUEUE_MAX / 2,
+	SPARE = AUDIT_QUEUE_MAX / 2,
 	KEEP_MAX = 256 * 1024,
 	MARKS = 5,
 	NEXT_MAX = 8,
@@ -372,11 +371,11 @@ on_flush(struct defer *d)
 	bool more = true;
 
 	while (more && q->fd >= 0) {
-		if (q->next_count > 0 && q->done == q->next[0].at)
+		if (q->next_count > 0 && (q->error != 0 || q->done == q->next[0].at))
 			next_file_now(q);
 		if (q->file >= 0 && !q->file_told)
 			more = send_file(q);
-		else if (waiting(q) > 0)
+		else if (waiting(q) > 0 && q->error == 0)
 			more = send_lines(q);
 		else
 			break;
@@ -389,7 +388,7 @@ on_flush(struct defer *d)
 bool
 audit_queue_put(struct audit_queue *q, const void *line, size_t len, bool spare)
 {
-	if (waiting(q) + len > (spare ? SPARE : QUEUE_MAX))
+	if (waiting(q) + len > (spare ? SPARE : AUDIT_QUEUE_MAX))
 		return false;
 	if (q->lines.len + len > q->lines.max)
 		drop_sent(q);
@@ -423,7 +422,7 @@ audit_queue_new(const struct audit_params *p)
 	q->tick.fn = on_tick;
 	q->drain.fn = on_drained;
 	q->flush.fn = on_flush;
-	buf_init(&q->lines, QUEUE_MAX);
+	buf_init(&q->lines, AUDIT_QUEUE_MAX);
 	return q;
 }
 

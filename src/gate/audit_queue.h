@@ -2,7 +2,8 @@
 /*
  * The gateway's end of the audit child: whole lines that wait, and the file that they are for.  A
  * packet to the child is a run of whole lines, or a file descriptor: from there on, that file.  The
- * child answers how many lines it has written, and whether writing fails.
+ * child answers how many lines it has written, and whether writing fails.  While it fails no lines are
+ * sent but the next file is, at once: what the old one does not take goes there.
  */
 #ifndef AUDIT_QUEUE_H
 #define AUDIT_QUEUE_H
@@ -11,7 +12,11 @@
 
 #include "gate/audit.h"
 
-enum { AUDIT_PACKET_MAX = 64 * 1024, AUDIT_LINE_MAX = 56 * 1024 };
+enum {
+	AUDIT_QUEUE_MAX = 8 * 1024 * 1024,
+	AUDIT_PACKET_MAX = 64 * 1024,
+	AUDIT_LINE_MAX = 56 * 1024,
+};
 
 /* What the child says. */
 struct audit_report {

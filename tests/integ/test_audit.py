@@ -5,6 +5,7 @@ that hangs, and the death of either process."""
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import threading
@@ -209,6 +210,32 @@ class Audit(kf.Case):
         self.assertEqual(len(self.await_lines(51)), 51)
         self.assertEqual(gw.metrics()["audit_failures_total"], 1)
         self.assertIn("lines are written again", gw.log())
+
+    def test_another_file_ends_a_full_disk(self):
+        """The disk stays full; a reload brings a file that has room, and no line is missing."""
+        gw = self.audited(required=True)
+        full, roomy = self.path, os.path.join(gw.dir, "roomy.jsonl")
+        with gw.client() as c:
+            uid = c.create()
+            self.await_lines(1)
+            with open(full, "a", encoding="utf-8") as f:  # so that as much has room in the other
+                f.write('{"event":"old"}\n' * 100000)
+            size = os.path.getsize(full) + 100  # the next line does not fit
+            resource.prlimit(self.child(gw), resource.RLIMIT_FSIZE, (size, size))
+            kf.eventually(lambda: c.do(on("Get", uid)).status != ttlv.SUCCESS, "the full disk")
+            gw.options = gw.options.replace(full, roomy)
+            gw.configure()
+            gw.ctl("reload")
+            kf.eventually(lambda: c.do(on("Get", uid)).status == ttlv.SUCCESS, "service again")
+        kf.eventually(lambda: gw.metrics()["audit_queue_bytes"] == 0, "all is written")
+        with open(full, encoding="utf-8") as f:
+            data = f.read()
+        self.assertEqual(len(data), size)
+        self.assertFalse(data.endswith("\n"))
+        seen = [l["request"] for l in self.lines(path=roomy)]
+        self.assertEqual(seen, list(range(seen[0], seen[0] + len(seen))))
+        self.assertIn('"request":%d,' % seen[0], data)  # it began there
+        self.assertEqual(gw.metrics()["audit_lost_total"], 0)
 
     def test_disk_that_hangs(self):
         """The process that writes is stopped: everybody is served, and no line is missing."""
