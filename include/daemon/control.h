@@ -27,12 +27,19 @@ enum {
 struct control;
 struct control_call;
 
+/* What a command does, to the keys and to who gets them. */
+enum control_kind {
+	CONTROL_LOOKS,	 /* nothing; logged at info, others at notice */
+	CONTROL_CHANGES, /* something that the audit log has to know */
+	CONTROL_STEERS,	 /* nothing, but to the daemon: it may be the way out of a trouble */
+};
+
 /* A row of the daemon's table. */
 struct control_command {
 	const char *name;  /* may be two words: "keys list" */
 	const char *usage; /* its arguments, for people; "" when there are none */
 	const char *help;  /* one sentence */
-	bool changes;	   /* logged at notice instead of info */
+	enum control_kind kind;
 	/*
 	 * Appends JSON documents, each ended by a newline, to call->out, and ends the call, now or
 	 * later, with control_done().
@@ -56,6 +63,8 @@ struct control_params {
 	const struct control_command *commands; /* borrowed; ended by a row without a name */
 	const struct control_command *more;	/* likewise, not listed by help; may be NULL */
 	void *user;
+	/* Whether a command may run now, else why not; may be NULL. */
+	enum err (*may)(void *user, const struct control_command *command);
 	/* Tells how each command ended, and who gave it; may be NULL.  All is borrowed. */
 	void (*ended)(void *user, const struct control_call *call, long uid, long pid, enum err e);
 	int64_t timeout_ns; /* for a request to arrive, for a command between two signs of life, and

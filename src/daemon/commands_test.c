@@ -181,9 +181,12 @@ stall_run(struct control_call *call)
 }
 
 const struct control_command daemon_test_commands[] = {
-    {"test freeze", "", "stops all clocks where they are", true, freeze_run},
-    {"test advance", "ms=N [step=MS] [pace=N]", "lets time pass in small steps", false, advance_run},
-    {"test jump", "[wall=MS] [boot=MS]", "moves clocks as a suspended machine's move", true, jump_run},
-    {"test stall", "ms=N", "lets time pass in one step, as for a stopped process", true, stall_run},
-    {NULL, NULL, NULL, false, NULL},
+    {"test freeze", "", "stops all clocks where they are", CONTROL_STEERS, freeze_run},
+    {"test advance", "ms=N [step=MS] [pace=N]", "lets time pass in small steps",
+	CONTROL_STEERS, advance_run},
+    {"test jump", "[wall=MS] [boot=MS]", "moves clocks as a suspended machine's move",
+	CONTROL_STEERS, jump_run},
+    {"test stall", "ms=N", "lets time pass in one step, as for a stopped process",
+	CONTROL_STEERS, stall_run},
+    {NULL, NULL, NULL, CONTROL_LOOKS, NULL},
 };

@@ -2,4 +2,4 @@
 /* A release has no commands for tests. */
 #include "daemon.h"
 
-const struct control_command daemon_test_commands[] = {{NULL, NULL, NULL, false, NULL}};
+const struct control_command daemon_test_commands[] = {{NULL, NULL, NULL, CONTROL_LOOKS, NULL}};

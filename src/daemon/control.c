@@ -229,7 +229,7 @@ static const struct control_command *
 find_command(const struct control *c, const char *name)
 {
 	static const struct control_command help = {
-	    "help", "", "lists the commands", false, run_help};
+	    "help", "", "lists the commands", CONTROL_LOOKS, run_help};
 	const struct control_command *const tables[] = {c->params.commands, c->params.more};
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
@@ -260,6 +260,7 @@ client_run(struct client *cl, const uint8_t *line, size_t len)
 {
 	struct call *call = alloc_zero(sizeof(*call));
 	const struct control_command *cmd;
+	enum err e = ERR_OK;
 
 	if (call == NULL) {
 		client_answer(cl, ERR_NO_MEMORY, NULL);
@@ -272,7 +273,7 @@ client_run(struct client *cl, const uint8_t *line, size_t len)
 		client_answer(cl, ERR_OP_UNSUPPORTED, "no such command");
 		return;
 	}
-	LOG(cmd->changes ? LOG_NOTICE : LOG_INFO, "control", "command",
+	LOG(cmd->kind != CONTROL_LOOKS ? LOG_NOTICE : LOG_INFO, "control", "command",
 	    kv_text("command", cmd->name), kv_int("uid", cl->uid), kv_int("pid", cl->pid));
 	metric_inc(METRIC_CONTROL_COMMANDS_TOTAL);
 	call->loop = cl->control->loop;
@@ -283,7 +284,12 @@ client_run(struct client *cl, const uint8_t *line, size_t len)
 	call->pid = cl->pid;
 	buf_init(&call->pub.out, CONTROL_ANSWER_MAX);
 	cl->call = call;
-	cmd->run(&call->pub);
+	if (cl->control->params.may != NULL)
+		e = cl->control->params.may(call->pub.user, cmd);
+	if (e == ERR_OK)
+		cmd->run(&call->pub);
+	else
+		control_done(&call->pub, e, NULL);
 }
 
 /* --- bytes --- */

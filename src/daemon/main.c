@@ -243,6 +243,17 @@ on_accepted(void *user, int fd)
 	gate_accept(d->gate, fd);
 }
 
+static enum err
+may_run(void *user, const struct control_command *command)
+{
+	const struct keyferryd *d = user;
+
+	if (command->kind != CONTROL_CHANGES || !audit_refuses(d->audit))
+		return ERR_OK;
+	metric_inc(METRIC_AUDIT_REFUSED_TOTAL);
+	return ERR_AUDIT;
+}
+
 static void
 on_command_ended(void *user, const struct control_call *call, long uid, long pid, enum err e)
 {
@@ -339,6 +350,7 @@ start_control(struct keyferryd *d, struct buf *why)
 	    .commands = daemon_commands,
 	    .more = daemon_test_commands,
 	    .user = d,
+	    .may = may_run,
 	    .ended = on_command_ended,
 	    .timeout_ns = CONTROL_TIMEOUT,
 	};

@@ -279,5 +279,5 @@ audit_command(struct audit *a, const struct audit_command *c)
 		json_text(&j, NULL, c->argv[n]);
 	json_array_end(&j);
 	json_text(&j, "result", c->err == ERR_OK ? "done" : err_text(c->err));
-	line_end(a, &j, false);
+	line_end(a, &j, c->err == ERR_AUDIT);
 }

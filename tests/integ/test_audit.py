@@ -211,6 +211,23 @@ class Audit(kf.Case):
         self.assertEqual(gw.metrics()["audit_failures_total"], 1)
         self.assertIn("lines are written again", gw.log())
 
+    def test_commands_need_their_line_as_well(self):
+        """What only looks, and what may end the trouble, goes on."""
+        gw = self.audited(required=True, env={"KEYFERRY_FAULTS": "AUDIT_WRITE:1:1000"})
+        with gw.client() as c:
+            kf.eventually(lambda: c.do(item("Locate")).status != ttlv.SUCCESS, "refused")
+        before = gw.control("trust list")[0]
+        add = ("trust", "add", "a", kf.AUTHORITY.make("unseen").pem)
+        done = gw.ctl(*add, check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("the audit log cannot be written", done.stderr)
+        self.assertEqual(gw.control("trust list")[0], before)
+        gw.ctl("log-level", "debug")
+        gw.options = gw.options.replace("audit-required = true", "audit-required = false")
+        gw.configure()
+        gw.ctl("reload")
+        gw.ctl(*add)
+
     def test_another_file_ends_a_full_disk(self):
         """The disk stays full; a reload brings a file that has room, and no line is missing."""
         gw = self.audited(required=True)

@@ -19,6 +19,7 @@
 static char dir[64], path[96];
 static struct loop *loop;
 static struct control *control;
+static enum err refuse_changes;	 /* ERR_OK: they may run */
 static struct control_call *held; /* what the command "hold" was called with */
 
 static void
@@ -70,16 +71,17 @@ run_overflow(struct control_call *call)
 }
 
 static const struct control_command commands[] = {
-    {"echo", "[name=TEXT] [max=N] [WORD]...", "answers with its arguments", false, run_echo},
-    {"hold on", "", "ends later", true, run_hold},
-    {"fail", "", "fails", false, run_fail},
-    {"overflow", "", "answers more than fits", false, run_overflow},
-    {NULL, NULL, NULL, false, NULL},
+    {"echo", "[name=TEXT] [max=N] [WORD]...", "answers with its arguments",
+	CONTROL_LOOKS, run_echo},
+    {"hold on", "", "ends later", CONTROL_CHANGES, run_hold},
+    {"fail", "", "fails", CONTROL_LOOKS, run_fail},
+    {"overflow", "", "answers more than fits", CONTROL_LOOKS, run_overflow},
+    {NULL, NULL, NULL, CONTROL_LOOKS, NULL},
 };
 
 static const struct control_command more[] = {
-    {"more", "", "is not listed", false, run_fail},
-    {NULL, NULL, NULL, false, NULL},
+    {"more", "", "is not listed", CONTROL_LOOKS, run_fail},
+    {NULL, NULL, NULL, CONTROL_LOOKS, NULL},
 };
 
 static char user[] = "us\"er";
@@ -103,6 +105,13 @@ on_ended(void *arg, const struct control_call *call, long uid, long pid, enum er
 }
 
 static enum err
+may_run(void *arg, const struct control_command *command)
+{
+	ck_assert_ptr_eq(arg, user);
+	return command->kind == CONTROL_CHANGES ? refuse_changes : ERR_OK;
+}
+
+static enum err
 start(struct control **out, const char **why)
 {
 	const struct control_params p = {.path = path,
@@ -110,6 +119,7 @@ start(struct control **out, const char **why)
 	    .commands = commands,
 	    .more = more,
 	    .user = user,
+	    .may = may_run,
 	    .ended = on_ended,
 	    .timeout_ns = 10 * NS_PER_S};
 
@@ -130,6 +140,7 @@ setup(void)
 	ck_assert_ptr_nonnull(loop);
 	ck_assert_int_eq(start(&control, &why), ERR_OK);
 	held = NULL;
+	refuse_changes = ERR_OK;
 }
 
 static void
@@ -215,6 +226,23 @@ START_TEST(several_requests_in_one_piece)
 				    "{\"status\":\"error\",\"error\":\"too busy, try again\"}\n");
 	say(fd, "ho\tmax=1\n");
 	ck_assert_ptr_nonnull(strstr(heard(fd), "\"max\":1,"));
+	close(fd);
+}
+END_TEST
+
+START_TEST(commands_may_be_refused)
+{
+	int fd = dial();
+
+	ended.count = 0;
+	refuse_changes = ERR_AUDIT;
+	say(fd, "hold on\n");
+	ck_assert_ptr_null(held);
+	ck_assert_ptr_nonnull(strstr(heard(fd), "the audit log cannot be written"));
+	ck_assert_uint_eq(ended.count, 1);
+	ck_assert_int_eq(ended.err, ERR_AUDIT);
+	say(fd, "echo\n");
+	ck_assert_ptr_nonnull(strstr(heard(fd), OK_LINE));
 	close(fd);
 }
 END_TEST
@@ -471,6 +499,7 @@ main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, arguments_arrive);
 	tcase_add_test(tc, several_requests_in_one_piece);
+	tcase_add_test(tc, commands_may_be_refused);
 	tcase_add_test(tc, half_closed_client_is_answered);
 	tcase_add_test(tc, nonsense_is_refused);
 	tcase_add_test(tc, progress_comes_before_the_end);
