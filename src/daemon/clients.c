@@ -59,9 +59,16 @@ static bool
 pin(void *arg, const struct certificate_text *text)
 {
 	struct adding *a = arg;
-	struct pinned *p = pinned_new(text, a->file, a->read_only, a->accepted);
+	struct pinned *p;
 	struct tenant *owner;
 
+	if (text->key_unfit != NULL) {
+		a->err = ERR_CONFIG;
+		buf_printf(a->why, "tenant \"%s\": a certificate in %s: %s; make a new one with 65537",
+		    a->title, a->file, text->key_unfit);
+		return false;
+	}
+	p = pinned_new(text, a->file, a->read_only, a->accepted);
 	a->err = p != NULL ? tenants_pin(a->ts, a->t, p) : ERR_NO_MEMORY;
 	pinned_unref(p);
 	if (a->err == ERR_CONFIG && tenants_pinned(a->ts, text->digest, &owner) != NULL)

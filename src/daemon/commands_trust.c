@@ -254,6 +254,8 @@ object_to(const struct keyferryd *d, const char *tenant, const struct certificat
 		    owner->id);
 		return sentence;
 	}
+	if (text->key_unfit != NULL)
+		return text->key_unfit;
 	if (unfit != NULL && t->accept_expired_until <= clock_wall()) {
 		snprintf(sentence, sizeof(sentence),
 		    "%s: make a new one in vCenter, or set accept-expired-until for a while", unfit);

@@ -27,6 +27,10 @@ struct authority {
 static enum err
 add(struct authority *a, X509 *x, const char *path, const char **why)
 {
+	const char *unfit = certificate_key_unfit(x);
+
+	if (unfit != NULL)
+		return why_say(why, ERR_CONFIG, "%s: %s; make it anew with 65537", path, unfit);
 	if (!certificate_is_authority(x))
 		return why_say(why, ERR_CONFIG,
 		    "%s: a certificate in it is no authority's (CA:TRUE, and Certificate Sign in its key "
@@ -125,7 +129,8 @@ note_term(STACK_OF(X509) *chain, struct authority_term *term)
 static bool
 is_client(X509 *leaf)
 {
-	return X509_check_ca(leaf) == 0 && (X509_get_key_usage(leaf) & KU_DIGITAL_SIGNATURE) != 0;
+	return X509_check_ca(leaf) == 0 && (X509_get_key_usage(leaf) & KU_DIGITAL_SIGNATURE) != 0 &&
+	    certificate_key_unfit(leaf) == NULL;
 }
 
 static bool

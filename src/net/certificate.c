@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -12,7 +13,7 @@
 
 #include "pem.h"
 
-enum { SUBJECT_MAX = 8192 };
+enum { SUBJECT_MAX = 8192, EXPONENT_BITS_MAX = 32 };
 
 /* Appends what was written to bio, and frees it. */
 static void
@@ -107,6 +108,7 @@ certificate_describe(const struct x509_st *x, struct certificate_text *out)
 	cut_name(X509_get_subject_name(x), out->subject);
 	cut_name(X509_get_issuer_name(x), out->issuer);
 	put_serial(x, out->serial, sizeof(out->serial));
+	out->key_unfit = certificate_key_unfit(x);
 	ERR_clear_error();
 	return good ? ERR_OK : ERR_CRYPTO;
 }
@@ -222,6 +224,20 @@ certificate_unfit(const struct certificate_text *c, int64_t now)
 	if (c->not_after <= now)
 		return "the certificate has expired";
 	return c->not_before > now ? "the certificate is not valid yet" : NULL;
+}
+
+/* Keys of other kinds have no such number. */
+const char *
+certificate_key_unfit(const struct x509_st *x)
+{
+	const EVP_PKEY *key = X509_get0_pubkey(x);
+	BIGNUM *e = NULL;
+	bool unfit = key != NULL && EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 &&
+	    BN_num_bits(e) > EXPONENT_BITS_MAX;
+
+	BN_free(e);
+	ERR_clear_error();
+	return unfit ? "its RSA key has a public exponent of more than 32 bits" : NULL;
 }
 
 bool

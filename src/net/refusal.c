@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "net/certificate.h"
+
 enum {
 	EXTENSION = 0xff4b, /* of the private range; never seen on the wire */
 	RSA_BITS_MAX = 8192, /* what verifying costs grows with the square */
@@ -43,6 +45,7 @@ is_cheap(const X509 *leaf)
 	const EVP_PKEY *key = X509_get0_pubkey(leaf);
 
 	return key != NULL && EVP_PKEY_get_bits(key) <= RSA_BITS_MAX &&
+	    certificate_key_unfit(leaf) == NULL &&
 	    (EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "RSA-PSS") ||
 		EVP_PKEY_is_a(key, "EC") || EVP_PKEY_is_a(key, "ED25519"));
 }

@@ -87,7 +87,8 @@ class Authority:
         self.dir = tempfile.mkdtemp(prefix="keyferry-certs-")
         self.made = {}
 
-    def make(self, name, kind="ec", start=None, end=None, subject=None, names=()):
+    def make(self, name, kind="ec", start=None, end=None, subject=None, names=(),
+             exponent=65537):
         """start, end: days from now; without them it is valid now, for ten years.  names: more
         than its usual ones."""
         if name in self.made:
@@ -98,7 +99,7 @@ class Authority:
                     "-out", key)
         else:
             openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048",
-                    "-out", key)
+                    "-pkeyopt", "rsa_keygen_pubexp:%d" % exponent, "-out", key)
         subject = subject or "/CN=" + name
         if start is None:
             openssl("req", "-x509", "-new", "-key", key, "-subj", subject, "-days", "3650",

@@ -117,14 +117,19 @@ class FourStyles(Case):
         gw = self.start()
         good = kf.AUTHORITY.make("pasted")
         expired = kf.AUTHORITY.make("pasted-expired", start=-30, end=-1)
+        costly = kf.AUTHORITY.make("costly", "rsa", exponent=2 ** 32 + 1)
         for text, say in ((self.read(good.key), "private key"),
                           (self.read(good.pem) + self.read(good.key), "private key"),
                           (self.read(good.pem) + self.read(expired.pem), "more than one"),
                           ("hello", "no certificate"), ("", "no certificate"),
                           (self.read(good.pem)[:200], "no certificate"),
-                          (self.read(expired.pem), "expired")):
+                          (self.read(expired.pem), "expired"),
+                          (self.read(costly.pem), "exponent of more than 32 bits")):
             self.fails(gw, "trust", "add", "a", input=text, say=say)
         self.assertFalse(os.path.exists(os.path.join(gw.state_dir, "trust")))
+        gw.tenants[0].options = "read-only-certificates = %s" % files(costly.pem)
+        gw.configure()
+        self.fails(gw, "reload", say="costly.pem: its RSA key has a public exponent")
 
     def test_upload(self):
         """We make both; the administrator uploads them."""

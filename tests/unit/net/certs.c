@@ -38,11 +38,12 @@ new_key(enum cert_key kind)
 	return rsa;
 }
 
-struct identity
-identity_new(enum cert_key kind, const char *name, long from_s, long until_s)
+/* Takes the key. */
+static struct identity
+identity_of_key(EVP_PKEY *key, const char *name, long from_s, long until_s)
 {
 	static long serial;
-	struct identity id = {X509_new(), new_key(kind)};
+	struct identity id = {X509_new(), key};
 	time_t now = (time_t)clock_wall();
 	X509_NAME *subject;
 
@@ -58,6 +59,28 @@ identity_new(enum cert_key kind, const char *name, long from_s, long until_s)
 	X509_set_pubkey(id.cert, id.key);
 	must(X509_sign(id.cert, id.key, EVP_sha256()) > 0, "signing");
 	return id;
+}
+
+struct identity
+identity_new(enum cert_key kind, const char *name, long from_s, long until_s)
+{
+	return identity_of_key(new_key(kind), name, from_s, until_s);
+}
+
+struct identity
+identity_of_exponent(uint64_t e, const char *name, long from_s, long until_s)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+	BIGNUM *exponent = BN_new();
+	EVP_PKEY *key = NULL;
+
+	must(BN_set_word(exponent, e) == 1 && EVP_PKEY_keygen_init(ctx) == 1 &&
+	    EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 2048) == 1 &&
+	    EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, exponent) == 1 &&
+	    EVP_PKEY_generate(ctx, &key) == 1, "RSA key with an exponent");
+	BN_free(exponent);
+	EVP_PKEY_CTX_free(ctx);
+	return identity_of_key(key, name, from_s, until_s);
 }
 
 /* Both halves are given to OpenSSL as they are; it does not check that they belong together. */

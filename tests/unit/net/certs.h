@@ -21,6 +21,9 @@ struct identity identity_new(enum cert_key kind, const char *name, long from_s, 
 struct identity identity_impostor(const struct identity *of);
 void identity_free(struct identity *id);
 
+/* The same with an RSA key that has this public exponent. */
+struct identity identity_of_exponent(uint64_t e, const char *name, long from_s, long until_s);
+
 /* SHA-256 of the certificate's DER. */
 void identity_digest(const struct identity *id, uint8_t *sha256);
 

@@ -324,6 +324,30 @@ START_TEST(refuses_bad_chains)
 }
 END_TEST
 
+START_TEST(takes_no_key_that_costs_much)
+{
+	struct identity costly = identity_of_exponent(4294967297, "costly", -DAY, DAY);
+	struct authority *a = trusting(root, "CN=vpxd*"), *none;
+	struct order o = a_client;
+	const char *files[] = {NULL, NULL}, *why = "";
+	X509 *x;
+
+	o.key = costly.key;
+	o.issuer = root;
+	o.issuer_key = root_key;
+	ck_assert_int_eq(show(a, make(&o), NULL, NULL), TLS_BAD_CHAIN);
+	authority_unref(a);
+	o = a_root;
+	o.key = costly.key;
+	x = make(&o);
+	files[0] = file_of("costly.pem", x);
+	ck_assert_int_eq(authority_new(&none, files, "CN=x", &why), ERR_CONFIG);
+	ck_assert_ptr_nonnull(strstr(why, "costly.pem: its RSA key has a public exponent"));
+	X509_free(x);
+	identity_free(&costly);
+}
+END_TEST
+
 START_TEST(asks_no_extended_usage)
 {
 	struct authority *a = trusting(root, "CN=vpxd*");
@@ -412,6 +436,7 @@ main(void)
 	tcase_add_loop_test(t, rules_overlap, 0, sizeof(pairs) / sizeof(pairs[0]));
 	tcase_add_test(t, knows_whom_it_vouches_for);
 	tcase_add_test(t, refuses_bad_chains);
+	tcase_add_test(t, takes_no_key_that_costs_much);
 	tcase_add_test(t, asks_no_extended_usage);
 	tcase_add_test(t, dates_of_the_authority_count);
 	tcase_add_test(t, strangers_are_unknown);

@@ -245,6 +245,19 @@ matrix(enum server_keys keys, int i)
 	rig_fini(&rig);
 }
 
+/* A proof that would cost much is not waited for; up to 32 bits of exponent it costs little. */
+START_TEST(does_not_wait_for_a_costly_proof)
+{
+	static const uint64_t exponents[] = {4294967295, 4294967297}; /* of 32 bits, of 33 */
+	struct expectation x = {WHO_UNKNOWN, false, false, _i / 2 == 0, STREAM_REFUSED, TLS_UNKNOWN,
+	    SSL_R_TLSV1_ALERT_UNKNOWN_CA, SSL_R_TLSV1_ALERT_UNKNOWN_CA};
+
+	identity_free(&rig.ids[WHO_UNKNOWN]);
+	rig.ids[WHO_UNKNOWN] = identity_of_exponent(exponents[_i / 2], "costly", -86400, 86400);
+	meet(&x, _i % 2 == 0 ? TLS1_2_VERSION : TLS1_3_VERSION);
+}
+END_TEST
+
 /* That a certificate was accepted a moment ago is good for nothing but memory. */
 START_TEST(asks_everybody_anew)
 {
@@ -452,6 +465,7 @@ main(void)
 	tcase_add_loop_test(own, lets_in_whom_it_knows_ec, 0, 2 * EXPECTATIONS);
 	tcase_add_loop_test(own, lets_in_whom_it_knows_rsa, 0, 2 * EXPECTATIONS);
 	tcase_add_test(both, asks_everybody_anew);
+	tcase_add_loop_test(both, does_not_wait_for_a_costly_proof, 0, 4);
 	tcase_add_test(own, serves_old_suites_on_request);
 	tcase_add_test(own, refuses_12_when_told_to);
 	suite_add_tcase(suite, both);
