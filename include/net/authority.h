@@ -28,6 +28,17 @@ CHECKED enum err authority_new(struct authority **out, const char *const *files,
 struct authority *authority_ref(struct authority *a);
 void authority_unref(struct authority *a); /* NULL is allowed */
 
+/*
+ * What a client shows, looked at once for all authorities that judge it; borrows from shown.
+ * Whoever shows it need not have the key: its subject is read only when it is not long.
+ */
+struct authority_case {
+	const struct tls_shown *shown;
+	struct subject *subject; /* NULL: no rule takes it */
+};
+void authority_case_init(struct authority_case *c, const struct tls_shown *shown);
+void authority_case_fini(struct authority_case *c);
+
 /* For when a judgement is good, in seconds since 1970: from <= now < until. */
 struct authority_term {
 	int64_t from, until;
@@ -37,7 +48,7 @@ struct authority_term {
  * but its chain is not good: a date, a signature, or a signer that may not sign.  TLS_KNOWN sets
  * *term: no certificate of the chain is outside its validity before it ends.
  */
-enum tls_verdict authority_judge(const struct authority *a, const struct tls_shown *shown,
+enum tls_verdict authority_judge(const struct authority *a, const struct authority_case *c,
     struct authority_term *term);
 
 /* True when both trust a certificate and there is a subject that both rules take. */

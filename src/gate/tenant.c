@@ -262,17 +262,21 @@ static enum tls_verdict
 judge_all(struct tenants *ts, const struct tls_shown *shown, struct judged *out)
 {
 	enum tls_verdict verdict = TLS_UNKNOWN, v;
+	struct authority_case shown_case;
 	struct authority_term term;
 
-	for (size_t i = 0; i < ts->trusts_count; i++) {
-		v = authority_judge(ts->trusts[i].authority, shown, &term);
+	authority_case_init(&shown_case, shown);
+	for (size_t i = 0; verdict != TLS_AMBIGUOUS && i < ts->trusts_count; i++) {
+		v = authority_judge(ts->trusts[i].authority, &shown_case, &term);
 		if (v == TLS_KNOWN && verdict == TLS_KNOWN)
-			return TLS_AMBIGUOUS;
+			v = TLS_AMBIGUOUS;
 		if (v == TLS_KNOWN)
 			*out = (struct judged){.tenant = ts->trusts[i].tenant, .term = term};
-		if (v == TLS_KNOWN || (v == TLS_BAD_CHAIN && verdict == TLS_UNKNOWN))
+		if (v == TLS_KNOWN || v == TLS_AMBIGUOUS ||
+		    (v == TLS_BAD_CHAIN && verdict == TLS_UNKNOWN))
 			verdict = v;
 	}
+	authority_case_fini(&shown_case);
 	memcpy(out->sha256, shown->sha256, TLS_DIGEST_LEN);
 	return verdict;
 }

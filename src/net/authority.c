@@ -175,14 +175,28 @@ walk(X509_STORE_CTX *ctx, struct authority_term *term)
 	return TLS_KNOWN;
 }
 
+void
+authority_case_init(struct authority_case *c, const struct tls_shown *shown)
+{
+	c->shown = shown;
+	c->subject = subject_new(shown->leaf);
+}
+
+void
+authority_case_fini(struct authority_case *c)
+{
+	subject_free(c->subject);
+}
+
 enum tls_verdict
-authority_judge(const struct authority *a, const struct tls_shown *shown,
+authority_judge(const struct authority *a, const struct authority_case *c,
     struct authority_term *term)
 {
+	const struct tls_shown *shown = c->shown;
 	enum tls_verdict v = TLS_UNKNOWN;
 	X509_STORE_CTX *ctx;
 
-	if (!subject_rule_takes(a->rule, shown->leaf))
+	if (c->subject == NULL || !subject_rule_takes(a->rule, c->subject))
 		return TLS_UNKNOWN;
 	ctx = X509_STORE_CTX_new();
 	if (ctx != NULL && X509_STORE_CTX_init(ctx, a->store, shown->leaf, shown->chain) == 1)

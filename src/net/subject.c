@@ -13,7 +13,7 @@
 
 #include "why.h"
 
-enum { TERMS_MAX = 8, TEXT_MAX = 1024, VALUE_MAX = 1024 };
+enum { TERMS_MAX = 8, TEXT_MAX = 1024 };
 
 struct term {
 	int nid;
@@ -23,6 +23,7 @@ struct term {
 struct subject_rule {
 	char *text;
 	const char *whole; /* in text; NULL: the terms count */
+	size_t whole_len;
 	struct term terms[TERMS_MAX];
 	size_t count;
 };
@@ -31,12 +32,24 @@ static const char whole_mark[] = "subject=";
 
 /* --- patterns --- */
 
+/* What stands behind the last star has to be the end: most texts are told apart by it at once. */
+static bool
+ends_so(const char *pattern, const char *s)
+{
+	const char *star = strrchr(pattern, '*');
+	size_t len = star != NULL ? strlen(star + 1) : 0, have = strlen(s);
+
+	return len <= have && (star == NULL || memcmp(star + 1, s + have - len, len) == 0);
+}
+
 /* Iterative, and without a stack: goes back to the last star only. */
 static bool
 matches(const char *pattern, const char *s)
 {
 	const char *star = NULL, *retry = NULL;
 
+	if (!ends_so(pattern, s))
+		return false;
 	while (*s != '\0') {
 		if (*pattern == '*') {
 			star = ++pattern;
@@ -186,6 +199,7 @@ subject_rule_new(struct subject_rule **out, const char *text, const char **why)
 	}
 	if (strncmp(text, whole_mark, strlen(whole_mark)) == 0) {
 		r->whole = r->text + strlen(whole_mark);
+		r->whole_len = strlen(r->whole);
 		if (*r->whole == '\0')
 			e = why_say(why, ERR_CONFIG, "client-subject: names no subject");
 	} else {
@@ -222,53 +236,109 @@ subject_rule_text(const struct subject_rule *r)
 	return r->text;
 }
 
-/* --- applying it --- */
+/* --- subjects --- */
 
-/* The one value of an attribute as UTF-8; false when there is none, or there are two. */
-static bool
-value_of(const X509_NAME *name, int nid, char out[VALUE_MAX + 1])
+struct attribute {
+	int nid;
+	size_t at; /* its value in values, as UTF-8; VALUE_NONE: not one that a pattern can match */
+};
+#define VALUE_NONE SIZE_MAX
+
+struct subject {
+	struct attribute attributes[SUBJECT_ATTRIBUTES_MAX];
+	size_t count;
+	struct buf values, whole;
+};
+
+static void
+add_attribute(struct subject *s, const X509_NAME_ENTRY *entry)
 {
-	int at = X509_NAME_get_index_by_NID(name, nid, -1), len;
+	struct attribute *a = &s->attributes[s->count++];
 	unsigned char *utf8 = NULL;
-	bool good;
+	int len = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(entry));
 
-	if (at < 0 || X509_NAME_get_index_by_NID(name, nid, at) >= 0)
-		return false;
-	len = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
-	good = len >= 0 && len <= VALUE_MAX && memchr(utf8, '\0', (size_t)len) == NULL;
-	if (good) {
-		memcpy(out, utf8, (size_t)len);
-		out[len] = '\0';
+	a->nid = OBJ_obj2nid(X509_NAME_ENTRY_get_object(entry));
+	a->at = VALUE_NONE;
+	if (len >= 0 && memchr(utf8, '\0', (size_t)len) == NULL) {
+		a->at = s->values.len;
+		buf_put(&s->values, utf8, (size_t)len);
+		buf_put(&s->values, "", 1);
 	}
 	OPENSSL_free(utf8);
-	ERR_clear_error();
-	return good;
 }
 
+/* The length is looked at first: it costs nothing, and whoever shows a name chose it. */
 static bool
-is_whole(const char *whole, const X509 *x)
+is_short(const X509_NAME *name)
 {
-	struct buf b;
-	bool same;
+	size_t len;
 
-	buf_init(&b, 8 * TEXT_MAX);
-	certificate_subject(x, &b);
-	same = buf_error(&b) == ERR_OK && b.len == strlen(whole) && memcmp(b.data, whole, b.len) == 0;
-	buf_fini(&b);
-	return same;
+	return X509_NAME_get0_der(name, NULL, &len) == 1 && len <= SUBJECT_DER_MAX &&
+	    X509_NAME_entry_count(name) <= SUBJECT_ATTRIBUTES_MAX;
+}
+
+struct subject *
+subject_new(const X509 *x)
+{
+	const X509_NAME *name = X509_get_subject_name(x);
+	struct subject *s = is_short(name) ? alloc_zero(sizeof(*s)) : NULL;
+
+	if (s == NULL)
+		return NULL;
+	buf_init(&s->values, 8 * SUBJECT_DER_MAX);
+	buf_init(&s->whole, 8 * SUBJECT_DER_MAX);
+	for (int i = 0; i < X509_NAME_entry_count(name); i++)
+		add_attribute(s, X509_NAME_get_entry(name, i));
+	certificate_subject(x, &s->whole);
+	ERR_clear_error();
+	if (buf_error(&s->values) == ERR_OK && buf_error(&s->whole) == ERR_OK)
+		return s;
+	subject_free(s);
+	return NULL;
+}
+
+void
+subject_free(struct subject *s)
+{
+	if (s == NULL)
+		return;
+	buf_fini(&s->values);
+	buf_fini(&s->whole);
+	alloc_free(s);
+}
+
+/* --- applying a rule --- */
+
+/* The one value of an attribute; NULL when there is none, or there are two. */
+static const char *
+value_of(const struct subject *s, int nid)
+{
+	const struct attribute *found = NULL;
+
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->attributes[i].nid != nid)
+			continue;
+		if (found != NULL)
+			return NULL;
+		found = &s->attributes[i];
+	}
+	return found != NULL && found->at != VALUE_NONE ? (const char *)s->values.data + found->at
+							 : NULL;
 }
 
 bool
-subject_rule_takes(const struct subject_rule *r, const X509 *x)
+subject_rule_takes(const struct subject_rule *r, const struct subject *s)
 {
-	const X509_NAME *name = X509_get_subject_name(x);
-	char value[VALUE_MAX + 1];
+	const char *value;
 
 	if (r->whole != NULL)
-		return is_whole(r->whole, x);
-	for (size_t i = 0; i < r->count; i++)
-		if (!value_of(name, r->terms[i].nid, value) || !matches(r->terms[i].pattern, value))
+		return s->whole.len == r->whole_len &&
+		    memcmp(s->whole.data, r->whole, r->whole_len) == 0;
+	for (size_t i = 0; i < r->count; i++) {
+		value = value_of(s, r->terms[i].nid);
+		if (value == NULL || !matches(r->terms[i].pattern, value))
 			return false;
+	}
 	return true;
 }
 

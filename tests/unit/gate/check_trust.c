@@ -265,6 +265,71 @@ START_TEST(fits_two_tenants)
 }
 END_TEST
 
+/* --- what a stranger costs --- */
+
+static unsigned allocations; /* of OpenSSL's: it makes some for all that it converts */
+
+static void *
+counted_malloc(size_t len, const char *file, int line)
+{
+	(void)file, (void)line;
+	allocations++;
+	return malloc(len);
+}
+
+static void *
+counted_realloc(void *p, size_t len, const char *file, int line)
+{
+	(void)file, (void)line;
+	allocations++;
+	return realloc(p, len);
+}
+
+static void
+plain_free(void *p, const char *file, int line)
+{
+	(void)file, (void)line;
+	free(p);
+}
+
+static unsigned
+allocations_to_identify(const struct identity *id)
+{
+	struct known_client known;
+	unsigned before;
+
+	(void)identify(ts, id, &known); /* what OpenSSL keeps is there then */
+	before = allocations;
+	ck_assert_int_eq(identify(ts, id, &known), TLS_UNKNOWN);
+	return allocations - before;
+}
+
+/* Nobody is known by now: the work that a subject makes must not grow with the tenants. */
+START_TEST(subjects_are_converted_once)
+{
+	static const char *const rules[] = {"subject=CN=client%d,O=Acme,C=US", "CN=client%d"};
+	struct identity ca = new_authority(), other = identity_new(CERT_EC, "stranger", -DAY, DAY);
+	const struct tenant *overlaps;
+	unsigned few = 0;
+	char rule[64];
+
+	for (int i = 0; i < 60; i++) {
+		struct authority *au;
+
+		snprintf(rule, sizeof(rule), rules[_i], i);
+		au = authority_of(&ca, rule);
+		ck_assert_int_eq(tenants_trust(ts, a, au, &overlaps), ERR_OK);
+		authority_unref(au);
+		if (i == 0)
+			few = allocations_to_identify(&other);
+	}
+	ck_assert_uint_gt(few, 0);
+	ck_assert_uint_eq(allocations_to_identify(&other), few);
+	identity_free(&ca);
+	identity_free(&other);
+}
+END_TEST
+
 /* --- pending --- */
 
 static struct pending *pending;
@@ -391,6 +456,8 @@ main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	if (CRYPTO_set_mem_functions(counted_malloc, counted_realloc, plain_free) != 1)
+		return 1;
 	tcase_add_checked_fixture(sets, setup, teardown);
 	tcase_add_test(sets, one_certificate_one_tenant);
 	tcase_add_test(sets, the_lesser_right_counts);
@@ -398,6 +465,7 @@ main(void)
 	tcase_add_test(sets, last_seen_is_inherited);
 	tcase_add_test(sets, authorities_and_rules);
 	tcase_add_test(sets, fits_two_tenants);
+	tcase_add_loop_test(sets, subjects_are_converted_once, 0, 2);
 	tcase_add_checked_fixture(refused, begin_pending, end_pending);
 	tcase_add_test(refused, only_what_was_proven);
 	tcase_add_test(refused, notes_who_and_how_often);

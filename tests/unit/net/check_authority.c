@@ -152,12 +152,15 @@ show(struct authority *a, X509 *leaf, X509 *beside, struct authority_term *term)
 	STACK_OF(X509) *chain = sk_X509_new_null();
 	struct tls_shown shown = {sha256, leaf, chain};
 	struct authority_term unused;
+	struct authority_case c;
 	enum tls_verdict v;
 
 	if (beside != NULL)
 		sk_X509_push(chain, beside);
 	X509_digest(leaf, EVP_sha256(), sha256, NULL);
-	v = authority_judge(a, &shown, term != NULL ? term : &unused);
+	authority_case_init(&c, &shown);
+	v = authority_judge(a, &c, term != NULL ? term : &unused);
+	authority_case_fini(&c);
 	sk_X509_free(chain);
 	X509_free(leaf);
 	return v;
@@ -186,6 +189,9 @@ static const struct {
     {"CN=*-1, O=v*1", {"O", "vc2", "CN", "a-1"}, false},
     {"CN=a*b*c", {"CN", "aXbYbc"}, true},
     {"CN=a*b*c", {"CN", "aXcYb"}, false},
+    {"CN=a*bb", {"CN", "abb"}, true},
+    {"CN=a*bb", {"CN", "ab"}, false},
+    {"CN=ab*bc", {"CN", "abc"}, false},
     {"CN=vpxd*", {"O", "vpxd"}, false},
     {"CN=vpxd*", {"CN", "vpxd", "CN", "vpxd"}, false}, /* which one counts? */
     {"CN=vpxd*", {"CN", "x", "CN", "vpxd"}, false},
@@ -202,14 +208,71 @@ START_TEST(rules_take_subjects)
 {
 	struct order o = a_client;
 	struct subject_rule *r = rule_of(takings[_i].rule);
+	struct subject *s;
 	X509 *x;
 
 	memcpy(o.subject, takings[_i].subject, sizeof(o.subject));
 	o.key = client_key;
 	x = make(&o);
-	ck_assert_int_eq(subject_rule_takes(r, x), takings[_i].takes);
+	s = subject_new(x);
+	ck_assert_int_eq(subject_rule_takes(r, s), takings[_i].takes);
+	subject_free(s);
 	X509_free(x);
 	subject_rule_free(r);
+}
+END_TEST
+
+/* A certificate with n times this OU in its subject, in front of CN=vpxd-1. */
+static X509 *
+of_many_units(unsigned n, const char *unit)
+{
+	struct order o = a_client;
+	X509 *x;
+
+	o.key = client_key;
+	x = make(&o);
+	for (unsigned i = 0; i < n; i++)
+		ck_assert_int_eq(X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "OU",
+		    MBSTRING_UTF8, (const unsigned char *)unit, -1, 0, 0), 1);
+	ck_assert_int_gt(X509_sign(x, root_key, EVP_sha256()), 0);
+	return x;
+}
+
+static bool
+is_read(X509 *x)
+{
+	struct subject *s = subject_new(x);
+
+	subject_free(s);
+	X509_free(x);
+	return s != NULL;
+}
+
+/* Two attributes are there already, and each has eleven bytes around its value, or more. */
+START_TEST(long_subjects_are_not_read)
+{
+	char unit[65] = "";
+
+	ck_assert(is_read(of_many_units(SUBJECT_ATTRIBUTES_MAX - 2, "u")));
+	ck_assert(!is_read(of_many_units(SUBJECT_ATTRIBUTES_MAX - 1, "u")));
+	memset(unit, 'u', sizeof(unit) - 1);
+	ck_assert(is_read(of_many_units(13, unit)));
+	ck_assert(!is_read(of_many_units(14, unit)));
+}
+END_TEST
+
+START_TEST(no_rule_takes_a_long_subject)
+{
+	struct authority *a = trusting(root, "CN=vpxd*");
+	X509 *x;
+
+	for (unsigned n = 1; n <= 100; n += 99) {
+		x = of_many_units(n, "unit");
+		X509_set_issuer_name(x, X509_get_subject_name(root));
+		ck_assert_int_gt(X509_sign(x, root_key, EVP_sha256()), 0);
+		ck_assert_int_eq(show(a, x, NULL, NULL), n == 1 ? TLS_KNOWN : TLS_UNKNOWN);
+	}
+	authority_unref(a);
 }
 END_TEST
 
@@ -432,6 +495,8 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, rules_take_subjects, 0, sizeof(takings) / sizeof(takings[0]));
+	tcase_add_test(t, long_subjects_are_not_read);
+	tcase_add_test(t, no_rule_takes_a_long_subject);
 	tcase_add_test(t, bad_rules);
 	tcase_add_loop_test(t, rules_overlap, 0, sizeof(pairs) / sizeof(pairs[0]));
 	tcase_add_test(t, knows_whom_it_vouches_for);
