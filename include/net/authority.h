@@ -56,6 +56,6 @@ bool authority_overlaps(const struct authority *a, const struct authority *b);
 
 const char *authority_rule(const struct authority *a);
 /* The n-th certificate; NULL past the last.  Borrowed. */
-struct x509_st *authority_certificate(const struct authority *a, size_t n);
+const struct certificate_text *authority_certificate(const struct authority *a, size_t n);
 
 #endif

@@ -73,21 +73,18 @@ put_pinned(struct json *j, const char *only, const struct tenants *ts)
 static void
 put_authorities(struct json *j, const char *only, const struct tenants *ts)
 {
-	struct certificate_text text;
+	const struct certificate_text *text;
 	const struct authority *a;
-	struct x509_st *x;
 	struct tenant *t;
 
 	for (size_t i = 0; (a = tenants_authority_at(ts, i, &t)) != NULL; i++) {
 		if (only != NULL && strcmp(only, t->id) != 0)
 			continue;
-		for (size_t k = 0; (x = authority_certificate(a, k)) != NULL; k++) {
-			if (certificate_describe(x, &text) != ERR_OK)
-				continue;
-			put_trusted(j, t, text.digest, "authority");
-			json_time(j, "expires", text.not_after);
+		for (size_t k = 0; (text = authority_certificate(a, k)) != NULL; k++) {
+			put_trusted(j, t, text->digest, "authority");
+			json_time(j, "expires", text->not_after);
 			json_text(j, "last-seen", NULL);
-			json_text(j, "subject", text.subject);
+			json_text(j, "subject", text->subject);
 			json_text(j, "from", "client-ca");
 			json_text(j, "rule", authority_rule(a));
 			json_object_end(j);

@@ -19,6 +19,7 @@
 #include "keys/store.h"
 #include "net/listen.h"
 
+#include "expiry.h"
 #include "upstream.h"
 
 enum { LISTENERS_MAX = 16, NEXT_CERTIFICATES_MAX = 8 };
@@ -43,6 +44,7 @@ struct keyferryd {
 	struct gate *gate;
 	struct next_certificates next;
 	struct timer expiry;
+	struct expiry_summary expiries[EXPIRY_KINDS];
 	struct listener *listeners[LISTENERS_MAX];
 	size_t listeners_count;
 	struct control *control;

@@ -35,16 +35,14 @@ static void
 each_authority(const struct keyferryd *d, void (*fn)(void *arg, const struct watched *), void *arg)
 {
 	const struct tenants *ts = gate_tenants(d->gate);
-	struct certificate_text text;
-	struct authority *a;
+	const struct certificate_text *c;
+	const struct authority *a;
 	struct tenant *t;
-	struct x509_st *x;
 
 	for (size_t i = 0; (a = tenants_authority_at(ts, i, &t)) != NULL; i++)
-		for (size_t k = 0; (x = authority_certificate(a, k)) != NULL; k++)
-			if (certificate_describe(x, &text) == ERR_OK)
-				fn(arg, &(struct watched){EXPIRY_CLIENTS, "authority of clients", t,
-				    text.digest, text.subject, text.not_after});
+		for (size_t k = 0; (c = authority_certificate(a, k)) != NULL; k++)
+			fn(arg, &(struct watched){EXPIRY_CLIENTS, "authority of clients", t, c->digest,
+			    c->subject, c->not_after});
 }
 
 /* Server certificates, clients' own, and authorities; not those that are not in use yet. */
@@ -64,44 +62,54 @@ each(const struct keyferryd *d, void (*fn)(void *arg, const struct watched *), v
 
 /* --- what is asked --- */
 
-struct summary {
-	enum expiry_of of;
-	int64_t now, soonest;
-	struct expiry_counts counts;
+struct measuring {
+	struct expiry_summary *all; /* EXPIRY_KINDS */
+	int64_t now;
 };
 
+/* As seen from now; until a certificate of its kind becomes one that ends soon, or ends. */
 static void
 add_up(void *arg, const struct watched *w)
 {
-	struct summary *s = arg;
+	const struct measuring *m = arg;
+	struct expiry_summary *s = &m->all[w->of];
+	int64_t left = w->ends - m->now, changes = left < SOON_S ? w->ends : w->ends - SOON_S + 1;
+	struct tenant *t = w->tenant;
 
-	if (w->of != s->of)
-		return;
 	if (s->soonest == 0 || w->ends < s->soonest)
 		s->soonest = w->ends;
-	s->counts.ended += w->ends <= s->now;
-	s->counts.soon += w->ends > s->now && w->ends - s->now < SOON_S;
+	s->ended += left <= 0;
+	s->soon += left > 0 && left < SOON_S;
+	if (left > 0 && changes < s->until)
+		s->until = changes;
+	if (t != NULL && (t->certificates_expire == 0 || w->ends < t->certificates_expire))
+		t->certificates_expire = w->ends;
 }
 
-static struct summary
-sum_up(const struct keyferryd *d, enum expiry_of of)
+void
+expiry_measure(struct keyferryd *d)
 {
-	struct summary s = {.of = of, .now = clock_wall()};
+	const struct measuring m = {d->expiries, clock_wall()};
+	struct tenant *t;
 
-	each(d, add_up, &s);
+	for (size_t i = 0; i < EXPIRY_KINDS; i++)
+		d->expiries[i] = (struct expiry_summary){.from = m.now, .until = INT64_MAX};
+	for (size_t i = 0; (t = tenants_at(gate_tenants(d->gate), i)) != NULL; i++)
+		t->certificates_expire = 0;
+	each(d, add_up, (void *)&m);
+	metric_set(METRIC_SERVER_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS,
+	    d->expiries[EXPIRY_SERVER].soonest);
+}
+
+const struct expiry_summary *
+expiry_summary(struct keyferryd *d, enum expiry_of of)
+{
+	const struct expiry_summary *s = &d->expiries[of];
+	int64_t now = clock_wall();
+
+	if (now < s->from || now >= s->until)
+		expiry_measure(d);
 	return s;
-}
-
-int64_t
-expiry_soonest(const struct keyferryd *d, enum expiry_of of)
-{
-	return sum_up(d, of).soonest;
-}
-
-struct expiry_counts
-expiry_count(const struct keyferryd *d, enum expiry_of of)
-{
-	return sum_up(d, of).counts;
 }
 
 /* --- what is told --- */
@@ -127,28 +135,6 @@ static void
 on_day_over(struct timer *t)
 {
 	expiry_look(CONTAINER_OF(t, struct keyferryd, expiry));
-}
-
-static void
-note_soonest(void *arg, const struct watched *w)
-{
-	struct tenant *t = w->tenant;
-
-	(void)arg;
-	if (t != NULL && (t->certificates_expire == 0 || w->ends < t->certificates_expire))
-		t->certificates_expire = w->ends;
-}
-
-void
-expiry_measure(const struct keyferryd *d)
-{
-	struct tenant *t;
-
-	metric_set(METRIC_SERVER_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS,
-	    expiry_soonest(d, EXPIRY_SERVER));
-	for (size_t i = 0; (t = tenants_at(gate_tenants(d->gate), i)) != NULL; i++)
-		t->certificates_expire = 0;
-	each(d, note_soonest, NULL);
 }
 
 void

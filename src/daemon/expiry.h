@@ -13,18 +13,17 @@ struct keyferryd;
 
 enum expiry_of { EXPIRY_SERVER, EXPIRY_CLIENTS, EXPIRY_KINDS };
 
-/* When the first one ends, in seconds since 1970; 0: there is none. */
-int64_t expiry_soonest(const struct keyferryd *d, enum expiry_of of);
+/* Counted once and kept: for whoever asks often. */
+struct expiry_summary {
+	int64_t soonest;    /* when the first one ends, in seconds since 1970; 0: there is none */
+	size_t ended, soon; /* how many have ended, and how many will within 30 days */
+	int64_t from, until; /* while from <= now < until it is all true */
+};
+const struct expiry_summary *expiry_summary(struct keyferryd *d, enum expiry_of of);
 
-/* Sets the metrics anew: a certificate came or went. */
-void expiry_measure(const struct keyferryd *d);
+/* Counts and sets the metrics anew: a certificate came or went. */
+void expiry_measure(struct keyferryd *d);
 /* A line in the log for each that has ended or will within 30 days; then again tomorrow. */
 void expiry_look(struct keyferryd *d);
-
-/* How many have ended, and how many will within 30 days. */
-struct expiry_counts {
-	size_t ended, soon;
-};
-struct expiry_counts expiry_count(const struct keyferryd *d, enum expiry_of of);
 
 #endif

@@ -67,21 +67,20 @@ check_backup(struct checks *c)
 }
 
 static void
-check_expiry(struct checks *c, const struct keyferryd *d, const char *what, enum expiry_of of)
+check_expiry(struct checks *c, struct keyferryd *d, const char *what, enum expiry_of of)
 {
-	struct expiry_counts n = expiry_count(d, of);
-	int64_t first = expiry_soonest(d, of);
+	const struct expiry_summary *s = expiry_summary(d, of);
 	char say[160], date[25];
 
-	text_time(date, first * 1000);
-	if (first == 0)
+	text_time(date, s->soonest * 1000);
+	if (s->soonest == 0)
 		snprintf(say, sizeof(say), "there is none");
 	else
 		snprintf(say, sizeof(say), "expired: %zu, to expire within 30 days: %zu, the first %s",
-		    n.ended, n.soon, date);
+		    s->ended, s->soon, date);
 	put_check(c, what,
-	    n.ended > 0	    ? HEALTH_BAD
-		: n.soon > 0 ? HEALTH_WARNING
+	    s->ended > 0     ? HEALTH_BAD
+		: s->soon > 0 ? HEALTH_WARNING
 			     : HEALTH_GOOD,
 	    say);
 }
@@ -135,7 +134,7 @@ check_vaults(struct checks *c, const struct keyferryd *d)
 }
 
 enum health
-health_put(struct json *j, const char *key, const struct keyferryd *d)
+health_put(struct json *j, const char *key, struct keyferryd *d)
 {
 	const char *complaint = audit_complaint(d->audit);
 	struct checks c = {.j = j};

@@ -15,7 +15,7 @@ const char *health_name(enum health h);
  * Puts an array of checks.  Only what is known already: asks nobody, so it answers even when all
  * hangs.  Returns the worst.
  */
-enum health health_put(struct json *j, const char *key, const struct keyferryd *d);
+enum health health_put(struct json *j, const char *key, struct keyferryd *d);
 
 /* Why no new session can be served, or NULL when all is ready for it. */
 const char *health_not_ready(const struct keyferryd *d);

@@ -20,14 +20,29 @@ enum { DEPTH_MAX = 5, SECURITY_LEVEL = 2, AUTHORITIES_MAX = 32 };
 struct authority {
 	unsigned refs;
 	STACK_OF(X509) *certificates;
+	struct certificate_text *texts; /* of them, made once */
 	X509_STORE *store;
 	struct subject_rule *rule;
 };
+
+/* For those that ask for all authorities again and again. */
+static enum err
+note_text(struct authority *a, const X509 *x)
+{
+	size_t n = (size_t)sk_X509_num(a->certificates);
+	struct certificate_text *texts = alloc_resize(a->texts, (n + 1) * sizeof(*texts));
+
+	if (texts == NULL)
+		return ERR_NO_MEMORY;
+	a->texts = texts;
+	return certificate_describe(x, &texts[n]);
+}
 
 static enum err
 add(struct authority *a, X509 *x, const char *path, const char **why)
 {
 	const char *unfit = certificate_key_unfit(x);
+	enum err e;
 
 	if (unfit != NULL)
 		return why_say(why, ERR_CONFIG, "%s: %s; make it anew with 65537", path, unfit);
@@ -38,6 +53,10 @@ add(struct authority *a, X509 *x, const char *path, const char **why)
 	if (sk_X509_num(a->certificates) >= AUTHORITIES_MAX)
 		return why_say(why, ERR_CONFIG, "%s: more than %d authorities for one tenant", path,
 		    AUTHORITIES_MAX);
+	e = note_text(a, x);
+	if (e != ERR_OK)
+		return why_say(why, e, "%s: %s", path, e == ERR_CRYPTO
+			? "a certificate's dates cannot be read" : err_text(e));
 	if (X509_up_ref(x) != 1 || sk_X509_push(a->certificates, x) == 0)
 		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	if (X509_STORE_add_cert(a->store, x) != 1)
@@ -102,6 +121,7 @@ authority_unref(struct authority *a)
 	X509_STORE_free(a->store);
 	sk_X509_pop_free(a->certificates, X509_free);
 	subject_rule_free(a->rule);
+	alloc_free(a->texts);
 	alloc_free(a);
 }
 
@@ -231,8 +251,8 @@ authority_rule(const struct authority *a)
 	return subject_rule_text(a->rule);
 }
 
-struct x509_st *
+const struct certificate_text *
 authority_certificate(const struct authority *a, size_t n)
 {
-	return sk_X509_value(a->certificates, (int)n);
+	return n < (size_t)sk_X509_num(a->certificates) ? &a->texts[n] : NULL;
 }

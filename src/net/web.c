@@ -38,7 +38,7 @@ struct client {
 	bool last; /* no further request: closes when the answer is out */
 	struct event ev_read, ev_write;
 	struct timer limit;
-	struct defer turn; /* a further request is in the buffer */
+	struct defer turn; /* a request may be in the buffer: one is answered in a turn */
 	struct buf in, head;
 	struct web_answer answer;
 	size_t sent; /* of head and body together */
@@ -272,7 +272,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		return;
 	cl->in.len += (size_t)n;
 	if (!idle || limit_to(cl, WEB_REQUEST_NS))
-		client_read_on(cl);
+		loop_defer(cl->web->p.loop, &cl->turn);
 }
 
 static void

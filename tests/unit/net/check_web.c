@@ -169,6 +169,22 @@ START_TEST(pipeline)
 }
 END_TEST
 
+/* However many came at once, others have their turns in between. */
+START_TEST(one_answer_a_turn)
+{
+	static const char three[] = "HEAD /a HTTP/1.1\r\n" HOST "\r\nHEAD /b HTTP/1.1\r\n" HOST
+				    "\r\nHEAD /c HTTP/1.1\r\n" HOST "\r\n";
+	int64_t before = metric_get(METRIC_STATS_REQUESTS_TOTAL);
+
+	ck_assert_int_gt(send(client, three, strlen(three), MSG_NOSIGNAL), 0);
+	for (int i = 1; i <= 6; i++) {
+		ck_assert_int_gt(send(client, three, strlen(three), MSG_NOSIGNAL), 0);
+		loop_turn(loop, false);
+		ck_assert_int_eq(metric_get(METRIC_STATS_REQUESTS_TOTAL) - before, i);
+	}
+}
+END_TEST
+
 static const struct {
 	const char *request, *status;
 	bool stays;
@@ -358,6 +374,7 @@ main(void)
 	tcase_add_test(t, answers);
 	tcase_add_test(t, byte_by_byte);
 	tcase_add_test(t, pipeline);
+	tcase_add_test(t, one_answer_a_turn);
 	tcase_add_loop_test(t, judges_requests, 0, (int)(sizeof(bad) / sizeof(bad[0])));
 	tcase_add_test(t, ceiling_of_a_request);
 	tcase_add_test(t, a_request_takes_too_long);
