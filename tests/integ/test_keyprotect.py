@@ -14,6 +14,7 @@ import uuid
 
 import cloud
 import kf
+import scrape
 import ttlv
 import virtual
 from ttlv import ACTIVE, COMPROMISED, DESTROYED, DESTROYED_COMPROMISED, attribute, on
@@ -421,6 +422,12 @@ class Integrity(CloudCase):
         return [line["say"] for line in self.gw.control("health")[0]
                 if line["check"] == "keys of a"]
 
+    def integrity(self):
+        """The state of the check, and the status of /health, which nothing else here makes bad."""
+        [state] = [line["state"] for line in self.gw.control("health")[0]
+                   if line["check"] == "integrity"]
+        return state, scrape.get(self.gw, "/health")[0]
+
     def test_alarm(self):
         refusal = ('{"resources": [{"errorMsg": "Unprocessable Entity", "reasons": '
                    '[{"code": "UNPROCESSABLE_CIPHERTEXT_ERR"}]}]}')
@@ -443,6 +450,7 @@ class Integrity(CloudCase):
             self.assertRegex(say, r"^integrity alarm since \S+, asked for 2 times: %s$" % altered)
             self.assertIn(altered, self.gw.ctl("health", check=False).stdout)
             self.assertEqual(self.gw.metrics()["integrity_alarm_keys"], 1)
+            self.assertEqual(self.integrity(), ("bad", 503))
             c.key(good)  # that key alone
             self.assertIn("fresh", " ".join(repr(x) for x in self.gw.control("health")))
             self.cloud.admin("DELETE", "/faults")
@@ -450,6 +458,7 @@ class Integrity(CloudCase):
             self.assertEqual(self.alarms(), [])
             self.assertEqual(self.gw.metrics()["integrity_alarm_keys"], 0)
             self.gw.await_log("notice integrity: integrity alarm is over", at)
+            self.assertEqual(self.integrity(), ("good", 200))  # and needs no restart
 
 
 class CacheCommands(CloudCase):
