@@ -20,10 +20,15 @@
 
 enum { ANSWER_MAX = 8 * 1024 * 1024, UNAVAILABLE = 503, NOT_FOUND = 404 };
 
+/* Each has places of its own: who comes from elsewhere takes none from those at the socket here. */
+struct entrance {
+	struct listener *listener;
+	struct web *web;
+};
+
 struct stats {
 	struct keyferryd *d;
-	struct web *web;
-	struct listener *local, *tcp;
+	struct entrance local, tcp;
 	char *path;
 	struct stat made; /* the socket file */
 };
@@ -100,22 +105,40 @@ on_request(void *user, const struct web_request *rq, struct web_answer *a)
 static void
 on_accepted(void *user, int fd)
 {
-	struct stats *s = user;
+	struct entrance *en = user;
 
-	web_accept(s->web, fd);
+	web_accept(en->web, fd);
 }
 
 static const struct listen_ops listen_ops = {on_accepted};
+
+static enum err
+open_web(struct stats *s, struct entrance *en)
+{
+	const struct web_params p = {
+	    .loop = s->d->loop, .answer = on_request, .user = s, .answer_max = ANSWER_MAX};
+
+	en->web = web_new(&p);
+	return en->web != NULL ? ERR_OK : ERR_NO_MEMORY;
+}
+
+static void
+close_entrance(struct entrance *en)
+{
+	if (en->listener != NULL)
+		listener_free(en->listener);
+	web_free(en->web);
+}
 
 static enum err
 open_local(struct stats *s, const struct config *c, struct buf *why)
 {
 	const char *sentence = "";
 	char *path = alloc_text(c->stats_socket);
-	enum err e = ERR_NO_MEMORY;
+	enum err e = path != NULL ? open_web(s, &s->local) : ERR_NO_MEMORY;
 	int fd;
 
-	if (path != NULL)
+	if (e == ERR_OK)
 		e = control_socket_open(&fd, path, c->stats_socket_mode, &s->made, &sentence);
 	if (e != ERR_OK) {
 		buf_printf(why, "stats-socket: %s", sentence);
@@ -123,20 +146,22 @@ open_local(struct stats *s, const struct config *c, struct buf *why)
 		return e;
 	}
 	s->path = path;
-	return listener_from_fd(&s->local, s->d->loop, fd, &listen_ops, s);
+	return listener_from_fd(&s->local.listener, s->d->loop, fd, &listen_ops, &s->local);
 }
 
 static enum err
 open_tcp(struct stats *s, const struct config *c, struct buf *why)
 {
 	const char *sentence = "";
-	enum err e =
-	    listener_new(&s->tcp, s->d->loop, c->stats_listen, &listen_ops, s, &sentence);
+	enum err e = open_web(s, &s->tcp);
 
+	if (e == ERR_OK)
+		e = listener_new(&s->tcp.listener, s->d->loop, c->stats_listen, &listen_ops, &s->tcp,
+		    &sentence);
 	if (e != ERR_OK)
 		buf_printf(why, "stats-listen: %s", sentence);
 	else
-		LOG(LOG_NOTICE, "stats", "listening", kv_text("address", listener_address(s->tcp)));
+		LOG(LOG_NOTICE, "stats", "listening", kv_text("address", listener_address(s->tcp.listener)));
 	return e;
 }
 
@@ -144,16 +169,12 @@ enum err
 stats_new(struct stats **out, struct keyferryd *d, struct buf *why)
 {
 	struct stats *s = alloc_zero(sizeof(*s));
-	const struct web_params p = {
-	    .loop = d->loop, .answer = on_request, .user = s, .answer_max = ANSWER_MAX};
-	enum err e;
+	enum err e = ERR_OK;
 
 	if (s == NULL)
 		return ERR_NO_MEMORY;
 	s->d = d;
-	s->web = web_new(&p);
-	e = s->web != NULL ? ERR_OK : ERR_NO_MEMORY;
-	if (e == ERR_OK && d->config->stats_socket != NULL)
+	if (d->config->stats_socket != NULL)
 		e = open_local(s, d->config, why);
 	if (e == ERR_OK && d->config->stats_listen != NULL)
 		e = open_tcp(s, d->config, why);
@@ -170,13 +191,10 @@ stats_free(struct stats *s)
 {
 	if (s == NULL)
 		return;
-	if (s->tcp != NULL)
-		listener_free(s->tcp);
-	if (s->local != NULL)
-		listener_free(s->local);
+	close_entrance(&s->tcp);
+	close_entrance(&s->local);
 	if (s->path != NULL)
 		control_socket_remove(s->path, &s->made);
-	web_free(s->web);
 	alloc_free(s->path);
 	alloc_free(s);
 }

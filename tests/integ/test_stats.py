@@ -4,6 +4,7 @@
 import http.client
 import json
 import os
+import socket
 import ssl
 import stat
 import time
@@ -13,6 +14,7 @@ import scrape
 import ttlv
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
+PLACES = 16  # for clients of each listener
 OWN_LABELS = 250  # as many tenants have one, see keyferry-stats(7)
 
 
@@ -29,9 +31,26 @@ class Pages(kf.SharedCase):
         families = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
         self.assertEqual(len(families), len(set(families)))
 
+    def port(self):
+        return int(self.gw.await_log(r"stats: listening address=").rsplit(":", 1)[1])
+
+    def test_places_of_their_own(self):
+        """Whoever fills all places over TCP leaves those of the socket alone."""
+        def begin():
+            s = socket.create_connection(("127.0.0.1", self.port()), timeout=20)
+            self.addCleanup(s.close)
+            s.sendall(b"G")  # a request has begun, so it gives way to nobody
+            return s
+        busy = [begin() for _ in range(PLACES)]
+        self.assertEqual(scrape.get(self.gw, "/ready")[0], 200)  # the loop has read them all
+        self.assertEqual(begin().recv(1), b"")
+        for _ in range(PLACES):
+            self.assertEqual(scrape.get(self.gw, "/ready")[0], 200)
+        busy[0].sendall(b"ET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertIn(b"200 OK", busy[0].recv(100))
+
     def test_over_tcp(self):
-        port = int(self.gw.await_log(r"stats: listening address=").rsplit(":", 1)[1])
-        c = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        c = http.client.HTTPConnection("127.0.0.1", self.port(), timeout=20)
         self.addCleanup(c.close)
         for path, status in (("/ready", 200), ("/health", 200), ("/metrics", 200), ("/", 404)):
             c.request("GET", path)
