@@ -48,6 +48,9 @@ size_t certificates_count(const struct stack_st_X509 *list);
 struct x509_st *certificates_at(const struct stack_st_X509 *list, size_t n); /* borrowed */
 void certificates_free(struct stack_st_X509 *list);
 
+/* Of all that was shown beside the leaf, in its order.  False without memory. */
+bool certificate_chain_digest(const struct tls_shown *shown, uint8_t out[TLS_DIGEST_LEN]);
+
 /* NULL when it is none, or something follows it. */
 struct x509_st *certificate_from_der(const uint8_t *der, size_t len);
 /* Appends it as PEM, with a line about it in front. */

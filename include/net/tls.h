@@ -33,6 +33,7 @@ struct tls_shown {
 	const uint8_t *sha256; /* of the leaf's DER */
 	struct x509_st *leaf;
 	struct stack_st_X509 *chain; /* of what came with it; may be NULL, and hold the leaf as well */
+	bool proven; /* whoever shows it has the leaf's private key: the handshake is done */
 };
 
 /*

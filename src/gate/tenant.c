@@ -20,9 +20,12 @@ struct trust {
 	struct tenant *tenant; /* borrowed from all */
 };
 
-/* A chain that was good: built once for all connections of a client, for as long as it holds. */
+/*
+ * A chain that was good: built once for all connections of a client, for as long as it holds.  Which
+ * tenant it leads to depends on all that was shown, and only who has the key decides what to show.
+ */
 struct judged {
-	uint8_t sha256[TLS_DIGEST_LEN];
+	uint8_t sha256[TLS_DIGEST_LEN], chain[TLS_DIGEST_LEN];
 	struct tenant *tenant; /* NULL: empty */
 	struct authority_term term;
 };
@@ -277,15 +280,32 @@ judge_all(struct tenants *ts, const struct tls_shown *shown, struct judged *out)
 			verdict = v;
 	}
 	authority_case_fini(&shown_case);
-	memcpy(out->sha256, shown->sha256, TLS_DIGEST_LEN);
 	return verdict;
+}
+
+static bool
+holds(const struct judged *j, const struct tls_shown *shown)
+{
+	uint8_t chain[TLS_DIGEST_LEN];
+	int64_t now = clock_wall();
+
+	return j->tenant != NULL && memcmp(j->sha256, shown->sha256, TLS_DIGEST_LEN) == 0 &&
+	    now >= j->term.from && now < j->term.until && certificate_chain_digest(shown, chain) &&
+	    memcmp(j->chain, chain, TLS_DIGEST_LEN) == 0;
+}
+
+static void
+remember(struct judged *slot, struct judged *fresh, const struct tls_shown *shown)
+{
+	memcpy(fresh->sha256, shown->sha256, TLS_DIGEST_LEN);
+	if (certificate_chain_digest(shown, fresh->chain))
+		*slot = *fresh;
 }
 
 enum tls_verdict
 tenants_identify(struct tenants *ts, const struct tls_shown *shown, struct known_client *out)
 {
 	struct pinned *p = tenants_pinned(ts, shown->sha256, &out->tenant);
-	int64_t now = clock_wall();
 	struct judged *slot, fresh = {0};
 	enum tls_verdict v;
 
@@ -296,15 +316,16 @@ tenants_identify(struct tenants *ts, const struct tls_shown *shown, struct known
 	if (ts->trusts_count == 0)
 		return TLS_UNKNOWN;
 	slot = &ts->judged[shown->sha256[0]];
-	if (slot->tenant == NULL || memcmp(slot->sha256, shown->sha256, TLS_DIGEST_LEN) != 0 ||
-	    now < slot->term.from || now >= slot->term.until) {
-		v = judge_all(ts, shown, &fresh);
-		if (v != TLS_KNOWN)
-			return v;
-		*slot = fresh;
+	if (holds(slot, shown)) {
+		out->tenant = slot->tenant;
+		return TLS_KNOWN;
 	}
-	out->tenant = slot->tenant;
-	return TLS_KNOWN;
+	v = judge_all(ts, shown, &fresh);
+	if (v == TLS_KNOWN)
+		out->tenant = fresh.tenant;
+	if (v == TLS_KNOWN && shown->proven)
+		remember(slot, &fresh, shown);
+	return v;
 }
 
 void

@@ -175,6 +175,27 @@ certificates_free(struct stack_st_X509 *list)
 	sk_X509_pop_free(list, X509_free);
 }
 
+/* Before the proof OpenSSL's chain begins with the leaf, afterwards it is without. */
+bool
+certificate_chain_digest(const struct tls_shown *shown, uint8_t out[TLS_DIGEST_LEN])
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	uint8_t one[TLS_DIGEST_LEN];
+	bool good = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
+
+	for (int i = 0; good && i < sk_X509_num(shown->chain); i++) {
+		const X509 *x = sk_X509_value(shown->chain, i);
+
+		good = X509_digest(x, EVP_sha256(), one, NULL) == 1 &&
+		    (memcmp(one, shown->sha256, sizeof(one)) == 0 ||
+			EVP_DigestUpdate(ctx, one, sizeof(one)) == 1);
+	}
+	good = good && EVP_DigestFinal_ex(ctx, out, NULL) == 1;
+	EVP_MD_CTX_free(ctx);
+	ERR_clear_error();
+	return good;
+}
+
 struct x509_st *
 certificate_from_der(const uint8_t *der, size_t len)
 {

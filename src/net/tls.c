@@ -110,7 +110,7 @@ check_dates(const X509 *leaf)
 static enum tls_verdict
 judge(struct tls_server *t, struct note *n, STACK_OF(X509) *chain)
 {
-	const struct tls_shown shown = {n->sha256, n->leaf, chain};
+	const struct tls_shown shown = {n->sha256, n->leaf, chain, false};
 	bool ignore_dates = false;
 	enum tls_verdict v = t->check(t->check_arg, &shown, &ignore_dates);
 
@@ -375,7 +375,8 @@ tls_shown(struct ssl_st *ssl, struct tls_shown *out)
 	const struct note *n = SSL_get_ex_data(ssl, note_index);
 
 	if (n != NULL)
-		*out = (struct tls_shown){n->sha256, n->leaf, SSL_get_peer_cert_chain(ssl)};
+		*out = (struct tls_shown){n->sha256, n->leaf, SSL_get_peer_cert_chain(ssl),
+		    SSL_is_init_finished(ssl) == 1};
 	return n != NULL;
 }
 

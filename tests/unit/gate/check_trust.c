@@ -192,7 +192,7 @@ static enum tls_verdict
 identify(struct tenants *of, const struct identity *id, struct known_client *known)
 {
 	uint8_t sha256[TLS_DIGEST_LEN];
-	const struct tls_shown shown = {.sha256 = sha256, .leaf = id->cert};
+	const struct tls_shown shown = {.sha256 = sha256, .leaf = id->cert, .proven = true};
 
 	identity_digest(id, sha256);
 	return tenants_identify(of, &shown, known);
@@ -239,6 +239,7 @@ START_TEST(fits_two_tenants)
 	struct known_client known;
 	uint8_t sha256[TLS_DIGEST_LEN];
 	struct tls_shown shown = {.sha256 = sha256};
+	STACK_OF(X509) *both = sk_X509_new_null();
 
 	X509_NAME_add_entry_by_txt(X509_get_subject_name(ca.cert), "O", MBSTRING_UTF8,
 	    (const unsigned char *)"sub", -1, -1, 0);
@@ -249,14 +250,17 @@ START_TEST(fits_two_tenants)
 	ck_assert_int_eq(tenants_trust(ts, a, of_a, &other), ERR_OK);
 	ck_assert_int_eq(tenants_trust(ts, b, of_b, &other), ERR_OK);
 	shown.leaf = client.cert;
-	shown.chain = sk_X509_new_null();
-	sk_X509_push(shown.chain, ca.cert);
+	sk_X509_push(both, ca.cert);
 	identity_digest(&client, sha256);
-	ck_assert_int_eq(tenants_identify(ts, &shown, &known), TLS_AMBIGUOUS);
-	sk_X509_free(shown.chain);
-	shown.chain = NULL; /* without the one in the middle it fits b alone */
-	ck_assert_int_eq(tenants_identify(ts, &shown, &known), TLS_KNOWN);
-	ck_assert_ptr_eq(known.tenant, b);
+	for (int i = 0; i < 6; i++) { /* from the third on there is the proof, and something to remember */
+		shown.proven = i >= 3;
+		shown.chain = i % 2 == 0 ? both : NULL; /* without the one in the middle it fits b alone */
+		ck_assert_int_eq(tenants_identify(ts, &shown, &known),
+		    i % 2 == 0 ? TLS_AMBIGUOUS : TLS_KNOWN);
+		if (i % 2 == 1)
+			ck_assert_ptr_eq(known.tenant, b);
+	}
+	sk_X509_free(both);
 	authority_unref(of_a);
 	authority_unref(of_b);
 	identity_free(&root);
@@ -303,6 +307,44 @@ allocations_to_identify(const struct identity *id)
 	ck_assert_int_eq(identify(ts, id, &known), TLS_UNKNOWN);
 	return allocations - before;
 }
+
+/* Judged each time until the key was proven; then for that chain, with the leaf in it or without. */
+START_TEST(remembers_what_was_proven)
+{
+	struct identity ca = new_authority(), client = new_client(&ca, "vc-1");
+	struct authority *of_a = authority_of(&ca, "CN=vc*");
+	STACK_OF(X509) *chain = sk_X509_new_null();
+	uint8_t sha256[TLS_DIGEST_LEN];
+	struct tls_shown shown = {.sha256 = sha256, .leaf = client.cert, .chain = chain};
+	const struct tenant *other;
+	unsigned judged[3], remembered, before;
+	struct known_client known;
+
+	ck_assert_int_eq(tenants_trust(ts, a, of_a, &other), ERR_OK);
+	identity_digest(&client, sha256);
+	sk_X509_push(chain, client.cert);
+	for (int i = 0; i < 3; i++) {
+		shown.proven = i == 2;
+		before = allocations;
+		ck_assert_int_eq(tenants_identify(ts, &shown, &known), TLS_KNOWN);
+		judged[i] = allocations - before;
+	}
+	ck_assert_uint_ge(judged[2], judged[1]);
+	shown.proven = false;
+	for (int i = 0; i < 2; i++) {
+		shown.chain = i == 0 ? chain : NULL;
+		before = allocations;
+		ck_assert_int_eq(tenants_identify(ts, &shown, &known), TLS_KNOWN);
+		ck_assert_ptr_eq(known.tenant, a);
+		remembered = allocations - before;
+		ck_assert_uint_lt(remembered, judged[1] / 2);
+	}
+	sk_X509_free(chain);
+	authority_unref(of_a);
+	identity_free(&ca);
+	identity_free(&client);
+}
+END_TEST
 
 /* Nobody is known by now: the work that a subject makes must not grow with the tenants. */
 START_TEST(subjects_are_converted_once)
@@ -465,6 +507,7 @@ main(void)
 	tcase_add_test(sets, last_seen_is_inherited);
 	tcase_add_test(sets, authorities_and_rules);
 	tcase_add_test(sets, fits_two_tenants);
+	tcase_add_test(sets, remembers_what_was_proven);
 	tcase_add_loop_test(sets, subjects_are_converted_once, 0, 2);
 	tcase_add_checked_fixture(refused, begin_pending, end_pending);
 	tcase_add_test(refused, only_what_was_proven);

@@ -150,7 +150,7 @@ show(struct authority *a, X509 *leaf, X509 *beside, struct authority_term *term)
 {
 	uint8_t sha256[TLS_DIGEST_LEN];
 	STACK_OF(X509) *chain = sk_X509_new_null();
-	struct tls_shown shown = {sha256, leaf, chain};
+	struct tls_shown shown = {.sha256 = sha256, .leaf = leaf, .chain = chain};
 	struct authority_term unused;
 	struct authority_case c;
 	enum tls_verdict v;

@@ -199,6 +199,7 @@ meet(const struct expectation *x, int version)
 	struct served d = {0};
 	struct client c;
 	uint8_t digest[TLS_DIGEST_LEN];
+	struct tls_shown shown;
 
 	rig.ignore_dates = x->ignore_dates;
 	rig.checks = 0;
@@ -207,6 +208,7 @@ meet(const struct expectation *x, int version)
 	ck_assert_ptr_nonnull(SSL_get0_peer_certificate(c.ssl)); /* refused or not, it saw ours */
 	ck_assert_uint_eq(d.ready, x->accepted);
 	if (x->accepted) {
+		ck_assert(stream_shown(d.s, &shown) && shown.proven);
 		ck_assert_str_eq(d.version, version == TLS1_3_VERSION ? "TLSv1.3" : "TLSv1.2");
 		client_send(&c, "hello", 5);
 		rig_pump(&rig, &c, 3);
