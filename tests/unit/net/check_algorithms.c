@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/provider.h>
 #include <openssl/ssl.h>
 
@@ -172,6 +173,28 @@ START_TEST(leaves_other_providers_alone)
 }
 END_TEST
 
+/* As SECURITY says, which warns of other kinds. */
+START_TEST(ecdsa_keys_stay_in_the_secure_heap)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	BIO *bio = BIO_new(BIO_s_mem());
+	size_t before, read;
+
+	ck_assert(CRYPTO_secure_malloc_initialized() || CRYPTO_secure_malloc_init(65536, 32));
+	ck_assert_ptr_nonnull(algorithms_for_tls());
+	ck_assert_int_eq(PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL), 1);
+	EVP_PKEY_free(key);
+	before = CRYPTO_secure_used();
+	key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+	read = CRYPTO_secure_used() - before;
+	ck_assert_uint_gt(read, 0);
+	key = algorithms_own_key(key);
+	ck_assert_uint_ge(CRYPTO_secure_used() - before, read);
+	EVP_PKEY_free(key);
+	BIO_free(bio);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -187,6 +210,7 @@ main(void)
 	tcase_add_test(t, has_nothing_else);
 	tcase_add_test(t, takes_every_kind_of_client);
 	tcase_add_test(t, knows_every_suite);
+	tcase_add_test(t, ecdsa_keys_stay_in_the_secure_heap);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
