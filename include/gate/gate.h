@@ -69,6 +69,12 @@ struct session_info {
 };
 /* fn returns false to stop. */
 void gate_each_session(struct gate *g, bool (*fn)(void *arg, const struct session_info *), void *arg);
+/*
+ * Ends those of which fn says true: at once, or after the answer to the request that is under way.
+ * Returns how many.
+ */
+size_t gate_close_sessions(struct gate *g, bool (*fn)(void *arg, const struct session_info *),
+    void *arg);
 
 const struct tls_server *gate_tls(const struct gate *g); /* borrowed */
 struct tenants *gate_tenants(struct gate *g); /* borrowed */

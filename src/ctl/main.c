@@ -14,6 +14,8 @@ static const struct ctl_command commands[] = {
     {"status", "", "version, uptime, secure heap and all counters", "", 0, 0, 0, NULL},
     {"health", "", "what is good and what is not, in plain words", "", 0, 0, 0, NULL},
     {"sessions", "", "the sessions that are open", "", 0, 0, 0, NULL},
+    {"sessions close", "ID | --tenant ID | --sha256 DIGEST",
+	"closes sessions, after their requests", " tenant sha256 ", 0, 1, 0, NULL},
     {"tenants", "", "the tenants that are configured", "", 0, 0, 0, NULL},
     {"keys list", "[--tenant ID] [--state STATE] [--name NAME] [--max N] [--offset N]",
 	"objects, newest first", " tenant state name max offset ", 0, 0, 0, NULL},
@@ -93,14 +95,14 @@ find_command(int argc, char **argv, int *used)
 
 	if (argc > 1)
 		snprintf(two, sizeof(two), "%s %s", argv[0], argv[1]);
-	for (size_t i = 0; i < COMMANDS; i++) {
-		bool both = strcmp(commands[i].name, two) == 0;
-
-		if (both || strcmp(commands[i].name, argv[0]) == 0) {
-			*used = both ? 2 : 1;
+	*used = 2;
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(commands[i].name, two) == 0)
 			return &commands[i];
-		}
-	}
+	*used = 1;
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(commands[i].name, argv[0]) == 0)
+			return &commands[i];
 	return NULL;
 }
 

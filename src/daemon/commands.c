@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/secret.h"
-#include "base/text.h"
 #include "kmip/names.h"
 
 #include "commands.h"
@@ -64,41 +63,6 @@ run_health(struct control_call *call)
 
 	json_init(&j, &call->out);
 	health_put(&j, NULL, daemon_of(call));
-	control_done(call, ERR_OK, NULL);
-}
-
-static bool
-put_session(void *arg, const struct session_info *s)
-{
-	struct json *j = arg;
-	char digest[2 * TLS_DIGEST_LEN + 1];
-
-	text_hex(digest, s->sha256, TLS_DIGEST_LEN);
-	json_object(j, NULL);
-	json_int(j, "id", (int64_t)s->id);
-	json_text(j, "from", s->address);
-	json_text(j, "state", s->state);
-	json_text(j, "tenant", s->tenant);
-	json_text(j, "tls", s->tls_version);
-	json_text(j, "certificate", s->tenant != NULL ? digest : NULL);
-	json_bool(j, "read-only", s->read_only);
-	json_text(j, "last-operation", s->last_operation);
-	json_int(j, "requests", (int64_t)s->requests);
-	json_int(j, "age-seconds", s->age_ns / NS_PER_S);
-	json_int(j, "idle-seconds", s->idle_ns / NS_PER_S);
-	json_object_end(j);
-	return buf_error(j->out) == ERR_OK;
-}
-
-static void
-run_sessions(struct control_call *call)
-{
-	struct json j;
-
-	json_init(&j, &call->out);
-	json_array(&j, NULL);
-	gate_each_session(daemon_of(call)->gate, put_session, &j);
-	json_array_end(&j);
 	control_done(call, ERR_OK, NULL);
 }
 
@@ -176,7 +140,9 @@ run_log_level(struct control_call *call)
 const struct control_command daemon_commands[] = {
     {"status", "", "version, uptime, secure heap and all counters", CONTROL_LOOKS, run_status},
     {"health", "", "what is good and what is not, in plain words", CONTROL_LOOKS, run_health},
-    {"sessions", "", "the sessions that are open", CONTROL_LOOKS, run_sessions},
+    {"sessions", "", "the sessions that are open", CONTROL_LOOKS, sessions_list_run},
+    {"sessions close", "ID | tenant=ID | sha256=DIGEST", "closes sessions, after their requests",
+	CONTROL_STEERS, sessions_close_run},
     {"tenants", "", "the tenants that are configured", CONTROL_LOOKS, run_tenants},
     {"keys list", "[tenant=ID] [state=STATE] [name=NAME] [max=N] [offset=N]",
 	"objects, newest first", CONTROL_LOOKS, keys_list_run},

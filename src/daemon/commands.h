@@ -27,5 +27,10 @@ void trust_pending_run(struct control_call *call);
 void trust_add_run(struct control_call *call);
 void trust_accept_run(struct control_call *call);
 void trust_remove_run(struct control_call *call);
+void sessions_list_run(struct control_call *call);
+void sessions_close_run(struct control_call *call);
+
+/* A digest as people copy it: with colons or without, in either case; but all of it. */
+bool commands_take_digest(const char *text, uint8_t sha256[32]);
 
 #endif

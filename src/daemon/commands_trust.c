@@ -317,9 +317,8 @@ trust_add_run(struct control_call *call)
 	change_begin(call, x, tenant);
 }
 
-/* The digest as people copy it: with colons or without, in either case; but all of it. */
-static bool
-take_digest(const char *text, uint8_t sha256[TLS_DIGEST_LEN])
+bool
+commands_take_digest(const char *text, uint8_t sha256[TLS_DIGEST_LEN])
 {
 	char hex[2 * TLS_DIGEST_LEN + 1] = "";
 	size_t n = 0;
@@ -342,7 +341,7 @@ trust_accept_run(struct control_call *call)
 	const struct pending_entry *en;
 	uint8_t sha256[TLS_DIGEST_LEN];
 
-	if (tenant == NULL || !take_digest(control_word(call, 0), sha256)) {
+	if (tenant == NULL || !commands_take_digest(control_word(call, 0), sha256)) {
 		control_done(call, ERR_INVALID_FIELD,
 		    "the whole SHA-256 digest, 64 hexadecimal digits, and a tenant's id are wanted");
 		return;
@@ -416,7 +415,7 @@ trust_remove_run(struct control_call *call)
 	uint8_t sha256[TLS_DIGEST_LEN];
 	struct trust_change *c;
 
-	if (!take_digest(control_word(call, 0), sha256)) {
+	if (!commands_take_digest(control_word(call, 0), sha256)) {
 		control_done(call, ERR_INVALID_FIELD,
 		    "the whole SHA-256 digest, 64 hexadecimal digits, is wanted");
 		return;

@@ -215,8 +215,8 @@ gate_draining(const struct gate *g)
 	return g->draining;
 }
 
-void
-gate_each_session(struct gate *g, bool (*fn)(void *arg, const struct session_info *), void *arg)
+static void
+tell_session(const struct session *s, struct session_info *info)
 {
 	static const char *const names[] = {
 	    [SESSION_HANDSHAKE] = "handshake", [SESSION_IDLE] = "idle",
@@ -224,25 +224,49 @@ gate_each_session(struct gate *g, bool (*fn)(void *arg, const struct session_inf
 	    [SESSION_WRITING] = "writing", [SESSION_CLOSING] = "closing"};
 	int64_t now = clock_now();
 
-	LIST_FOREACH(l, &g->sessions) {
-		struct session *s = CONTAINER_OF(l, struct session, link);
-		struct session_info info = {
-		    .id = s->id,
-		    .address = stream_address(s->stream),
-		    .tls_version = stream_tls_version(s->stream),
-		    .state = names[s->state],
-		    .tenant = s->tenant != NULL ? s->tenant->id : NULL,
-		    .sha256 = stream_peer(s->stream)->sha256,
-		    .last_operation = s->last_operation,
-		    .age_ns = now - s->created,
-		    .idle_ns = now - s->active,
-		    .read_only = s->read_only,
-		    .requests = s->requests,
-		};
+	*info = (struct session_info){
+	    .id = s->id,
+	    .address = stream_address(s->stream),
+	    .tls_version = stream_tls_version(s->stream),
+	    .state = names[s->state],
+	    .tenant = s->tenant != NULL ? s->tenant->id : NULL,
+	    .sha256 = stream_peer(s->stream)->sha256,
+	    .last_operation = s->last_operation,
+	    .age_ns = now - s->created,
+	    .idle_ns = now - s->active,
+	    .read_only = s->read_only,
+	    .requests = s->requests,
+	};
+}
 
+void
+gate_each_session(struct gate *g, bool (*fn)(void *arg, const struct session_info *), void *arg)
+{
+	struct session_info info;
+
+	LIST_FOREACH(l, &g->sessions) {
+		tell_session(CONTAINER_OF(l, struct session, link), &info);
 		if (!fn(arg, &info))
 			break;
 	}
+}
+
+size_t
+gate_close_sessions(struct gate *g, bool (*fn)(void *arg, const struct session_info *), void *arg)
+{
+	struct session_info info;
+	size_t closed = 0;
+
+	LIST_FOREACH_SAFE(l, next, &g->sessions) {
+		struct session *s = CONTAINER_OF(l, struct session, link);
+
+		tell_session(s, &info);
+		if (s->state != SESSION_CLOSING && fn(arg, &info)) {
+			session_drain(s);
+			closed++;
+		}
+	}
+	return closed;
 }
 
 const struct tls_server *

@@ -68,14 +68,14 @@ while read -r line; do
 	name=$(printf '%s\n' "$line" | sed 's/ *\[.*//; s/ *[A-Z].*//')
 	text=$(item "$man" ".It Ic $name ")
 	[ -n "$text" ] || complain "$man: no command $name"
-	for option in $(printf '%s\n' "$line" | grep -o -e '--[a-z-]*' || true); do
+	for option in $(printf '%s\n' "$line" | grep -o -e '--[a-z0-9-]*' || true); do
 		printf '%s\n' "$text" | grep -q -e "Fl -${option#--} " ||
 			complain "$man: $name: no option $option"
 	done
 done <<COMMANDS
 $commands
 COMMANDS
-for name in $(sed -n 's/^\.It Ic \(\(keys\|cache\|trust\) [a-z]*\|[a-z-]*\).*/\1/p' "$man" |
+for name in $(sed -n 's/^\.It Ic \(\(keys\|cache\|trust\|sessions\) [a-z]*\|[a-z-]*\).*/\1/p' "$man" |
 	tr ' ' _); do
 	printf '%s\n' "$commands" | grep -q "^$(echo "$name" | tr _ ' ')" ||
 		complain "$man: $name is no command"
