@@ -13,6 +13,7 @@
 #include "keys/iam.h"
 #include "keys/ledger.h"
 #include "keys/lookup.h"
+#include "keys/uses.h"
 #include "keys/vault.h"
 #include "net/authority.h"
 #include "net/certificate.h"
@@ -29,6 +30,7 @@ struct tenant {
 	struct custody *custody;
 	struct cache_terms cache_terms;
 	struct alarms *alarms;	 /* borrowed; may be NULL */
+	struct uses *uses;	 /* borrowed; NULL: nobody wants to know */
 	struct lookups *lookups; /* borrowed; NULL: nobody else uses the vault */
 	uint32_t warm_keys; /* to be in memory soon after a start */
 	const struct iam *iam;	 /* borrowed, for statistics; NULL: there are no tokens */

@@ -21,6 +21,8 @@ struct ledger_load {
 	struct arena *arena;
 	const char *tenant, *uid;
 	struct object *object; /* out */
+	int64_t known_since;   /* out: when this ledger came to know it; NO_DATE: not told */
+	int64_t used;	       /* out: when it was last used, as far as the ledger knows; or NO_DATE */
 };
 
 /* How a stored attribute or field has to be for an object to be found. */
@@ -28,6 +30,7 @@ enum ledger_match { MATCH_EQUAL, MATCH_AT_LEAST, MATCH_AT_MOST };
 enum ledger_field {
 	FIELD_ATTR, /* name, and value in stored form: any instance */
 	FIELD_UID,  /* text */
+	FIELD_USED, /* last use, or since when that is recorded if there was none */
 	FIELD_TYPE, FIELD_STATE, FIELD_ALGORITHM, FIELD_LENGTH, FIELD_USAGE_MASK, FIELD_REVOCATION,
 	FIELD_DATE, /* FIELD_DATE + enum object_date; the last ones */
 };
@@ -121,6 +124,22 @@ struct ledger_settle {
 	int64_t when;
 };
 
+/*
+ * When objects were last used, in seconds since 1970: beside the objects, no change of theirs and
+ * without a revision.  An older time than the stored one, and objects that are not there, are passed
+ * over.  At most LEDGER_USES_MAX in one call.
+ */
+enum { LEDGER_USES_MAX = 1024 };
+struct ledger_use {
+	const char *tenant, *uid;
+	int64_t when;
+};
+struct ledger_uses {
+	struct wait wait;
+	const struct ledger_use *uses;
+	size_t count;
+};
+
 struct ledger_ops {
 	const char *name;
 	void (*load)(struct ledger *, struct ledger_load *);
@@ -136,6 +155,7 @@ struct ledger_ops {
 	void (*disown)(struct ledger *, struct ledger_changes *);
 	void (*intents)(struct ledger *, struct ledger_intents *);
 	void (*settle)(struct ledger *, struct ledger_settle *);
+	void (*note_uses)(struct ledger *, struct ledger_uses *); /* NULL: it keeps none */
 	void (*free)(struct ledger *);
 };
 

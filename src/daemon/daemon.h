@@ -17,6 +17,7 @@
 #include "keys/lookup.h"
 #include "keys/recover.h"
 #include "keys/store.h"
+#include "keys/uses.h"
 #include "net/listen.h"
 
 #include "expiry.h"
@@ -39,6 +40,7 @@ struct keyferryd {
 	struct lookups *lookups;
 	struct cache *cache;
 	struct alarms *alarms;
+	struct uses *uses;
 	struct upstream *upstream; /* NULL until a tenant needs it */
 	struct audit *audit;
 	struct gate *gate;

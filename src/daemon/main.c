@@ -401,7 +401,8 @@ start(struct keyferryd *d, struct buf *why)
 	if (e == ERR_OK) {
 		d->cache = cache_new(d->loop, secret_heap_size() / 2);
 		d->alarms = alarms_new();
-		e = d->cache != NULL && d->alarms != NULL ? ERR_OK : ERR_NO_MEMORY;
+		d->uses = uses_new(d->loop, d->ledger);
+		e = d->cache != NULL && d->alarms != NULL && d->uses != NULL ? ERR_OK : ERR_NO_MEMORY;
 	}
 	if (e == ERR_OK)
 		d->audit = audit_new(
@@ -440,6 +441,26 @@ finish_audit(struct keyferryd *d)
 }
 
 static void
+uses_written(struct wait *w, enum err e)
+{
+	(void)w, (void)e; /* what is lost was told */
+}
+
+/* Last uses that wait for their hour. */
+static void
+write_uses(struct keyferryd *d)
+{
+	struct wait w = {.done = uses_written};
+
+	if (d->uses == NULL)
+		return;
+	uses_flush(d->uses, &w);
+	for (int i = 0; i < LAST_TURNS && wait_pending(&w); i++)
+		loop_turn(d->loop, true); /* calls to the child have deadlines */
+	wait_cancel(&w);
+}
+
+static void
 stop(struct keyferryd *d)
 {
 	stats_free(d->stats);
@@ -456,6 +477,7 @@ stop(struct keyferryd *d)
 	upstream_shut(d->upstream);
 	if (d->loop != NULL)
 		loop_turn(d->loop, false); /* commands that waited for it are told */
+	write_uses(d);
 	/* requests that the gate abandoned with a change under way come to their end */
 	store_shut(d->store);
 	for (int i = 0; i < LAST_TURNS && metric_get(METRIC_REQUESTS) > 0; i++)
@@ -463,6 +485,7 @@ stop(struct keyferryd *d)
 	lookups_free(d->lookups);
 	cache_free(d->cache);
 	alarms_free(d->alarms);
+	uses_free(d->uses);
 	store_close(d->store);
 	if (d->ledger != NULL)
 		d->ledger->ops->free(d->ledger);

@@ -94,6 +94,7 @@ add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *
 	t->release = release_tenant;
 	t->ledger = d->ledger;
 	t->alarms = d->alarms;
+	t->uses = d->uses;
 	t->born_active = is_born_active(c);
 	t->warm_keys = c->warm_keys;
 	t->accept_expired_until = c->accept_expired_until;

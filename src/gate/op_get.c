@@ -78,6 +78,8 @@ get_end(struct request *rq, enum err e)
 		alarms_raise(t->alarms, t->id, g->uid);
 	else if (e == ERR_OK || e == ERR_NO_OBJECT)
 		alarms_clear(t->alarms, t->id, g->uid);
+	if (e == ERR_OK)
+		uses_note(t->uses, t->id, g->uid);
 	rq_done(rq, e);
 }
 

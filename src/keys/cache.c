@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "cache_parts.h"
+#include "name_hash.h"
 
 enum {
 	KEY_MIN = 16,	/* the least that a key takes on the secure heap */
@@ -21,18 +22,10 @@ static const uint8_t no_digest[32];
 
 /* --- the table --- */
 
-/* FNV-1a, from a seed that nobody outside knows. */
 static size_t
 bucket_of(const struct cache *c, const char *tenant, const char *uid)
 {
-	uint64_t h = c->seed;
-
-	for (; *tenant != '\0'; tenant++)
-		h = (h ^ (uint8_t)*tenant) * UINT64_C(0x100000001b3);
-	h *= UINT64_C(0x100000001b3);
-	for (; *uid != '\0'; uid++)
-		h = (h ^ (uint8_t)*uid) * UINT64_C(0x100000001b3);
-	return (size_t)(h ^ h >> 32) & (c->buckets_count - 1);
+	return (size_t)name_hash(c->seed, tenant, uid) & (c->buckets_count - 1);
 }
 
 struct entry *

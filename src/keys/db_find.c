@@ -175,6 +175,10 @@ put_term(struct buf *b, const struct find *f, size_t i)
 		buf_printf(b, " AND o.uid = ?%u", p);
 	else if (t->field == FIELD_STATE)
 		put_state(b, t->number, p);
+	else if (t->field == FIELD_USED)
+		buf_printf(b,
+		    " AND (SELECT max(coalesce(u.time, 0), u.since) FROM uses u"
+		    " WHERE u.object = o.id) %s ?%u", compare[t->match], p);
 	else if (t->field == FIELD_USAGE_MASK)
 		buf_printf(b, " AND (o.usage_mask & ?%u) = ?%u", p, p);
 	else if (t->field >= FIELD_DATE)

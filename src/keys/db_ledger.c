@@ -2,6 +2,7 @@
 /* The ledger's file: its tables and statements, reading an object, and changing some together. */
 #include "db_ledger.h"
 
+#include "base/clock.h"
 #include "db_rows.h"
 #include "wire.h"
 
@@ -11,7 +12,8 @@ enum { ARENA_MAX = 2 * WIRE_FRAME_MAX };
  * body is the packed object and the truth; the columns beside it are what objects are found by.
  * attrs holds a row for each different attribute, names one for each Name in use.
  * claims are names that messages with intents are about to give.  kind of an intent is enum
- * change_kind.  backup is empty before the first one.
+ * change_kind.  backup is empty before the first one.  uses has a row for each object: since when
+ * uses of it are recorded, and the last one.
  */
 static const char *const migrations[] = {
     ("CREATE TABLE objects ("
@@ -44,10 +46,15 @@ static const char *const migrations[] = {
     "CREATE TABLE backup ("
     " one INTEGER PRIMARY KEY CHECK (one = 1), time INTEGER NOT NULL,"
     " last_object INTEGER NOT NULL)"),
+    ("CREATE TABLE uses ("
+    " object INTEGER PRIMARY KEY, since INTEGER NOT NULL, time INTEGER);"
+    "INSERT INTO uses (object, since) SELECT id, CAST(strftime('%s', 'now') AS INTEGER)"
+    " FROM objects"),
 };
 
 static const char *const sql[] = {
-    [GET] = "SELECT id, revision, body FROM objects WHERE tenant = ?1 AND uid = ?2",
+    [GET] = "SELECT o.id, o.revision, o.body, u.since, u.time FROM objects o"
+	    " LEFT JOIN uses u ON u.object = o.id WHERE o.tenant = ?1 AND o.uid = ?2",
     [INSERT] = "INSERT INTO objects (tenant, uid, revision, type, state, algorithm, length,"
 	       " usage_mask, revocation, date_initial, date_activation, date_process_start,"
 	       " date_protect_stop, date_deactivation, date_destroy, date_compromise_occurrence,"
@@ -77,6 +84,10 @@ static const char *const sql[] = {
     [BACKUP_GET] = ("SELECT (SELECT time FROM backup),"
 		    " coalesce((SELECT max(id) FROM objects), 0) -"
 		    " coalesce((SELECT last_object FROM backup), 0)"),
+    [USE_PUT] = "INSERT INTO uses (object, since) VALUES (?1, ?2)",
+    [USE_NOTE] = "UPDATE uses SET time = ?3 WHERE object ="
+		 " (SELECT id FROM objects WHERE tenant = ?1 AND uid = ?2)"
+		 " AND coalesce(time, 0) < ?3",
 };
 
 const struct db_schema db_ledger_schema = {
@@ -120,6 +131,10 @@ db_ledger_load(struct db *db, struct unpack *u, struct buf *answer)
 	if (e != ERR_OK || !row)
 		return e != ERR_OK ? e : ERR_NO_OBJECT;
 	pack_bytes(answer, sqlite3_column_blob(st, 2), (size_t)sqlite3_column_bytes(st, 2));
+	for (int i = 3; i <= 4; i++)
+		pack_u64(answer, sqlite3_column_type(st, i) == SQLITE_NULL
+			? (uint64_t)NO_DATE
+			: (uint64_t)sqlite3_column_int64(st, i));
 	sqlite3_reset(st);
 	return buf_error(answer);
 }
@@ -244,6 +259,22 @@ bind_columns(sqlite3_stmt *st, const struct object *o, const struct buf *body)
 	sqlite3_bind_blob64(st, 10 + DATE_COUNT, body->data, body->len, SQLITE_STATIC);
 }
 
+/* Uses of the row that was inserted last are recorded from now on. */
+static enum err
+begin_uses(struct db *db, struct row_change *c)
+{
+	int64_t since = clock_wall(), made = c->object->date[DATE_INITIAL];
+	sqlite3_stmt *st;
+
+	c->id = sqlite3_last_insert_rowid(db->h);
+	st = db_stmt(db, USE_PUT);
+	if (st != NULL) {
+		sqlite3_bind_int64(st, 1, c->id);
+		sqlite3_bind_int64(st, 2, made != NO_DATE && made > since ? made : since);
+	}
+	return db_run(db, st);
+}
+
 /* A destroyed object's row stays, its wrapped key goes (secure_delete overwrites it). */
 static enum err
 write_row(struct db *db, struct row_change *c)
@@ -268,10 +299,8 @@ write_row(struct db *db, struct row_change *c)
 		e = db_run(db, st);
 		sqlite3_clear_bindings(st);
 	}
-	if (e == ERR_OK && c->id == 0)
-		c->id = sqlite3_last_insert_rowid(db->h);
 	buf_fini(&body);
-	return e;
+	return e == ERR_OK && c->id == 0 ? begin_uses(db, c) : e;
 }
 
 enum err
@@ -321,6 +350,34 @@ db_ledger_commit(struct db *db, struct unpack *u, struct buf *answer)
 		e = drop_committed(db, owner, all, count);
 	arena_free(a);
 	return e;
+}
+
+/* --- uses --- */
+
+enum err
+db_uses_note(struct db *db, struct unpack *u, struct buf *answer)
+{
+	char tenant[TENANT_ID_MAX + 1], uid[UID_TEXT_LEN + 1];
+	size_t count = unpack_u32(u);
+	sqlite3_stmt *st = NULL;
+	int64_t when;
+	enum err e = count <= LEDGER_USES_MAX ? ERR_OK : ERR_INTERNAL;
+
+	(void)answer;
+	for (size_t i = 0; i < count && e == ERR_OK; i++) {
+		unpack_text(u, tenant, sizeof(tenant));
+		unpack_text(u, uid, sizeof(uid));
+		when = (int64_t)unpack_u64(u);
+		if (u->bad)
+			return ERR_INTERNAL;
+		e = db_bind_uid(db, USE_NOTE, tenant, uid, &st);
+		if (e == ERR_OK) {
+			sqlite3_bind_int64(st, 3, when);
+			e = db_run(db, st);
+			sqlite3_clear_bindings(st);
+		}
+	}
+	return e == ERR_OK && !unpack_done(u) ? ERR_INTERNAL : e;
 }
 
 /* --- backups --- */

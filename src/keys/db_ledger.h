@@ -20,6 +20,7 @@ CHECKED enum err db_ledger_commit(struct db *db, struct unpack *u, struct buf *a
 CHECKED enum err db_ledger_abandon(struct db *db, struct unpack *u, struct buf *answer);
 CHECKED enum err db_ledger_intents(struct db *db, struct unpack *u, struct buf *answer);
 CHECKED enum err db_ledger_settle(struct db *db, struct unpack *u, struct buf *answer);
+CHECKED enum err db_uses_note(struct db *db, struct unpack *u, struct buf *answer);
 
 /* Notes that a backup with all objects up to that id was made. */
 CHECKED enum err db_ledger_note_backup(struct db *db, int64_t when, int64_t last_object);

@@ -33,6 +33,8 @@ term_matches(const struct object *o, const struct ledger_term *t, int64_t now)
 		return attr_matches(o, t);
 	case FIELD_UID:
 		return strcmp(o->uid, t->name) == 0;
+	case FIELD_USED: /* it is on its way into a ledger: recording begins with it */
+		return date_matches(now, t);
 	case FIELD_TYPE:
 		return o->type == (uint32_t)t->number;
 	case FIELD_STATE:

@@ -86,6 +86,8 @@ answer_load(void *ctx, struct wait *w, struct unpack *u)
 	    strcmp(o->uid, c->uid) != 0)
 		return ERR_CORRUPT;
 	c->object = o;
+	c->known_since = (int64_t)unpack_u64(u);
+	c->used = (int64_t)unpack_u64(u);
 	return ERR_OK;
 }
 
@@ -285,6 +287,32 @@ ledger_disown(struct ledger *l, struct ledger_changes *c)
 		store_event(s->store, "orphaned", 1);
 }
 
+/* --- uses --- */
+
+static enum err
+pack_uses(struct buf *b, const struct wait *w)
+{
+	const struct ledger_uses *c = CONTAINER_OF(w, struct ledger_uses, wait);
+
+	if (c->count > LEDGER_USES_MAX)
+		return ERR_REQUEST_TOO_LARGE;
+	pack_u32(b, (uint32_t)c->count);
+	for (size_t i = 0; i < c->count; i++) {
+		pack_text(b, c->uses[i].tenant);
+		pack_text(b, c->uses[i].uid);
+		pack_u64(b, (uint64_t)c->uses[i].when);
+	}
+	return ERR_OK;
+}
+
+static void
+ledger_note_uses(struct ledger *l, struct ledger_uses *c)
+{
+	static const struct store_call_type type = {.kind = WIRE_USES, .pack = pack_uses};
+
+	store_call(CONTAINER_OF(l, struct ledger_sqlite, ledger)->store, &type, &c->wait, NULL, 0);
+}
+
 /* --- recovery --- */
 
 static enum err
@@ -380,6 +408,7 @@ ledger_sqlite_new(struct store *store)
 	    .disown = ledger_disown,
 	    .intents = ledger_intents,
 	    .settle = ledger_settle,
+	    .note_uses = ledger_note_uses,
 	    .free = ledger_free,
 	};
 	struct ledger_sqlite *s = alloc_zero(sizeof(*s));

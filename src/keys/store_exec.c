@@ -35,6 +35,7 @@ static const struct call_kind kinds[] = {
     [WIRE_ABANDON] = {.run = db_ledger_abandon},
     [WIRE_INTENTS] = {.run = db_ledger_intents, .reads = true},
     [WIRE_SETTLE] = {.run = db_ledger_settle},
+    [WIRE_USES] = {.run = db_uses_note},
     [WIRE_VAULT_STORE] = {.run = db_vault_store, .vault = true},
     [WIRE_VAULT_DESTROY] = {.run = db_vault_destroy, .vault = true},
     [WIRE_VAULT_PROBE] = {.run = db_vault_probe, .vault = true, .reads = true},

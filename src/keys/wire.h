@@ -18,7 +18,7 @@
 #include "keys/ledger.h"
 
 enum wire_kind {
-	WIRE_LOAD = 1,	   /* tenant, uid -> bytes object */
+	WIRE_LOAD = 1,	   /* tenant, uid -> bytes object, u64 known since, u64 used */
 	WIRE_FIND,	   /* see wire_pack_find() -> u64 total, u32 count, text uids */
 	WIRE_PREPARE,	   /* u64 owner, u32 count, each: u8 kind, bytes object */
 	WIRE_COMMIT,	   /* the same */
@@ -30,6 +30,7 @@ enum wire_kind {
 	WIRE_VAULT_PROBE,  /* tenant, uid -> u8 found */
 	WIRE_BACKUP,	   /* text directory -> u64 objects */
 	WIRE_FILE,	   /* text directory, text name, u8 present, bytes data */
+	WIRE_USES,	   /* u32 count, each: tenant, uid, u64 when */
 };
 
 enum {

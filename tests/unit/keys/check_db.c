@@ -9,6 +9,7 @@
 
 #include <check.h>
 
+#include "base/clock.h"
 #include "db_ledger.h"
 #include "rig.h"
 
@@ -54,6 +55,42 @@ START_TEST(test_newer_schema)
 	sql("vault.db", "PRAGMA user_version = 99");
 	ck_assert_int_eq(rig_try_start(&rig, &why), ERR_SCHEMA);
 	ck_assert_ptr_nonnull(strstr(why, "later release"));
+}
+END_TEST
+
+/* A ledger of schema 1: what it held is there, and its uses are recorded from now on. */
+START_TEST(test_schema_1)
+{
+	struct ledger_load load = {.tenant = "a"};
+	struct ledger_use use = {.tenant = "a", .when = clock_wall() + 5};
+	struct ledger_uses note = {.uses = &use, .count = 1};
+	struct object *o;
+	struct outcome out;
+	int64_t before = clock_wall();
+
+	rig_start(&rig);
+	o = rig_object(&rig, "a", "n");
+	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
+	load.arena = rig.arena;
+	load.uid = use.uid = o->uid;
+	rig_stop(&rig);
+	sql("ledger.db", "DROP TABLE uses; PRAGMA user_version = 1");
+	rig_start(&rig);
+	rig_begin(&load.wait, &out);
+	rig.ledger->ops->load(rig.ledger, &load);
+	ck_assert_int_eq(rig_end(&rig, &out), ERR_OK);
+	ck_assert_int_ge(load.known_since, before);
+	ck_assert_int_le(load.known_since, clock_wall());
+	ck_assert_int_eq(load.used, NO_DATE);
+	rig_begin(&note.wait, &out);
+	rig.ledger->ops->note_uses(rig.ledger, &note);
+	ck_assert_int_eq(rig_end(&rig, &out), ERR_OK);
+	rig_stop(&rig);
+	rig_start(&rig);
+	rig_begin(&load.wait, &out);
+	rig.ledger->ops->load(rig.ledger, &load);
+	ck_assert_int_eq(rig_end(&rig, &out), ERR_OK);
+	ck_assert_int_eq(load.used, use.when);
 }
 END_TEST
 
@@ -114,7 +151,7 @@ START_TEST(test_settings)
 		const char *pragma;
 		int64_t want;
 	} settings[] = {{"PRAGMA synchronous", 2}, {"PRAGMA secure_delete", 1},
-	    {"PRAGMA foreign_keys", 1}, {"PRAGMA busy_timeout", 0}, {"PRAGMA user_version", 1}};
+	    {"PRAGMA foreign_keys", 1}, {"PRAGMA busy_timeout", 0}, {"PRAGMA user_version", 2}};
 	sqlite3_stmt *st;
 	struct db db;
 	bool row;
@@ -168,6 +205,8 @@ START_TEST(test_no_scans)
 		     " a.tenant = 'a' AND a.key = x'00' AND o.tenant = 'a'");
 	no_scan(&db, "SELECT o.uid FROM objects o WHERE o.tenant = 'a' AND o.state BETWEEN 1 AND 2");
 	no_scan(&db, "SELECT o.uid FROM objects o WHERE o.tenant = 'a' AND o.type = 2");
+	no_scan(&db, "SELECT o.uid FROM objects o WHERE o.tenant = 'a' AND (SELECT"
+		     " max(coalesce(u.time, 0), u.since) FROM uses u WHERE u.object = o.id) <= 1");
 	no_scan(&db, "SELECT o.uid FROM objects o WHERE o.tenant = 'a' AND o.uid = 'u'");
 	db_close(&db);
 }
@@ -211,6 +250,7 @@ main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_newer_schema);
+	tcase_add_test(t, test_schema_1);
 	tcase_add_test(t, test_foreign_database);
 	tcase_add_test(t, test_not_a_database);
 	tcase_add_test(t, test_damaged);

@@ -113,6 +113,52 @@ START_TEST(test_attrs)
 }
 END_TEST
 
+static void
+note(const struct ledger_use *uses, size_t count, enum err want)
+{
+	struct ledger_uses n = {.uses = uses, .count = count};
+	struct outcome out;
+
+	rig_begin(&n.wait, &out);
+	rig.ledger->ops->note_uses(rig.ledger, &n);
+	ck_assert_int_eq(rig_end(&rig, &out), want);
+}
+
+/* A use is none of the object's changes, never goes back, and counts from when it is recorded. */
+START_TEST(test_uses)
+{
+	struct ledger_term t[2] = {by_number(FIELD_USED, MATCH_AT_LEAST, 5000000000),
+	    by_attr("x-ten", "1")};
+	struct ledger_use used[4] = {{"a", objects[0]->uid, 5000000000},
+	    {"a", objects[1]->uid, 5000000001}, {"b", objects[2]->uid, 5000000000},
+	    {"a", "nobody", 5000000000}};
+	static struct ledger_use many[LEDGER_USES_MAX + 1];
+	struct ledger_load load = {.arena = rig.arena, .tenant = "a", .uid = objects[0]->uid};
+	struct outcome out;
+
+	ck_assert_uint_eq(find(t, 1), 0);
+	note(used, 4, ERR_OK);
+	ck_assert_uint_eq(find(t, 1), 2);
+	ck_assert_uint_eq(find(t, 2), 1);
+	used[0].when = used[1].when = 7;
+	note(used, 2, ERR_OK);
+	ck_assert_uint_eq(find(t, 1), 2);
+	t[0] = by_number(FIELD_USED, MATCH_AT_MOST, 4999999999);
+	ck_assert_uint_eq(find(t, 1), OBJECTS - 2);
+	t[0].number = 2000; /* after their initial dates, before the ledger knew them */
+	ck_assert_uint_eq(find(t, 1), 0);
+	rig_begin(&load.wait, &out);
+	rig.ledger->ops->load(rig.ledger, &load);
+	ck_assert_int_eq(rig_end(&rig, &out), ERR_OK);
+	ck_assert_int_eq(load.used, 5000000000);
+	ck_assert_uint_eq(load.object->revision, objects[0]->revision + 1);
+	for (size_t i = 0; i <= LEDGER_USES_MAX; i++)
+		many[i] = used[0];
+	note(many, LEDGER_USES_MAX, ERR_OK);
+	note(many, LEDGER_USES_MAX + 1, ERR_REQUEST_TOO_LARGE);
+}
+END_TEST
+
 START_TEST(test_fields)
 {
 	struct ledger_term t[2];
@@ -259,6 +305,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_attrs);
+	tcase_add_test(t, test_uses);
 	tcase_add_test(t, test_fields);
 	tcase_add_test(t, test_dates);
 	tcase_add_test(t, test_order_and_pages);
