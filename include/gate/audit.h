@@ -70,7 +70,7 @@ struct audit_item {
 	uint64_t request;
 	unsigned item; /* from 1; 0: the message as a whole */
 	const char *tenant, *address;
-	const uint8_t *sha256;	/* of the client's certificate */
+	const uint8_t *sha256;	/* of the client's certificate; NULL: an administrator asked */
 	uint32_t operation;	/* KMIP Operation */
 	const char *uid;	/* may be empty */
 	const char *note;	/* what is worth knowing besides, or NULL */

@@ -19,7 +19,7 @@ struct ctl_call {
 	const char *words[CTL_WORDS_MAX + 1];
 	const char *root_key, *passphrase_file, *certificate, *private_key; /* options' values */
 	const char *days;
-	bool allow_unverified, ec, read_only;
+	bool allow_unverified, ec, read_only, really, force;
 	char request[CTL_REQUEST_MAX]; /* for the daemon: one line */
 };
 

@@ -10,6 +10,12 @@
 
 enum { PATH_LEN_MAX = 2048 };
 
+/* Which keys. */
+#define CRITERIA \
+	"[--tenant ID] [--state STATE] [--name NAME] [--component NAME]" \
+	" [--attribute x-NAME=VALUE]... [--older AGE] [--newer AGE] [--unused AGE]"
+#define CRITERIA_OPTIONS " tenant state name component attribute older newer unused "
+
 static const struct ctl_command commands[] = {
     {"status", "", "version, uptime, secure heap and all counters", "", 0, 0, 0, NULL},
     {"health", "", "what is good and what is not, in plain words", "", 0, 0, 0, NULL},
@@ -17,10 +23,13 @@ static const struct ctl_command commands[] = {
     {"sessions close", "ID | --tenant ID | --sha256 DIGEST",
 	"closes sessions, after their requests", " tenant sha256 ", 0, 1, 0, NULL},
     {"tenants", "", "the tenants that are configured", "", 0, 0, 0, NULL},
-    {"keys list", "[--tenant ID] [--state STATE] [--name NAME] [--max N] [--offset N]",
-	"objects, newest first", " tenant state name max offset ", 0, 0, 0, NULL},
+    {"keys list", CRITERIA " [--max N] [--offset N]", "objects, newest first",
+	CRITERIA_OPTIONS "max offset ", 0, 0, 0, NULL},
     {"keys show", "[--tenant ID] UID", "all attributes of one object", " tenant ", 1, 1, 0,
 	NULL},
+    {"keys purge", CRITERIA " [--max N] [--really] [--force]",
+	"shows which keys would be destroyed, or destroys them",
+	CRITERIA_OPTIONS "max really force ", 0, 0, CTL_LINES, NULL},
     {"keys rebuild", "[--tenant ID]", "takes over into the ledger all that the key manager has",
 	" tenant ", 0, 0, CTL_LINES, NULL},
     {"keys rewrap", "[--tenant ID]", "wraps all keys under the newest version of the root key",
@@ -144,6 +153,10 @@ flag_option(struct ctl_call *call, const char *name)
 		return &call->allow_unverified;
 	if (strcmp(name, "read-only") == 0)
 		return &call->read_only;
+	if (strcmp(name, "really") == 0)
+		return &call->really;
+	if (strcmp(name, "force") == 0)
+		return &call->force;
 	return strcmp(name, "ec") == 0 ? &call->ec : NULL;
 }
 

@@ -100,7 +100,7 @@ status_of(const char *line)
 static void
 show(const struct ctl_call *call, const char *line)
 {
-	if (call->json || !(call->lines ? ctl_progress(line) : ctl_render(line)))
+	if (call->json || !((call->lines && ctl_progress(line)) || ctl_render(line)))
 		printf("%s\n", line);
 	fflush(stdout); /* progress is wanted when it happens */
 }

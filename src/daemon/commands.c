@@ -137,6 +137,10 @@ run_log_level(struct control_call *call)
 	control_done(call, ERR_OK, NULL);
 }
 
+#define KEY_CRITERIA \
+	" [state=STATE] [name=NAME] [component=NAME] [attribute=x-NAME=VALUE]..." \
+	" [older=AGE] [newer=AGE] [unused=AGE]"
+
 const struct control_command daemon_commands[] = {
     {"status", "", "version, uptime, secure heap and all counters", CONTROL_LOOKS, run_status},
     {"health", "", "what is good and what is not, in plain words", CONTROL_LOOKS, run_health},
@@ -144,13 +148,15 @@ const struct control_command daemon_commands[] = {
     {"sessions close", "ID | tenant=ID | sha256=DIGEST", "closes sessions, after their requests",
 	CONTROL_STEERS, sessions_close_run},
     {"tenants", "", "the tenants that are configured", CONTROL_LOOKS, run_tenants},
-    {"keys list", "[tenant=ID] [state=STATE] [name=NAME] [max=N] [offset=N]",
+    {"keys list", "[tenant=ID]" KEY_CRITERIA " [max=N] [offset=N]",
 	"objects, newest first", CONTROL_LOOKS, keys_list_run},
     {"keys show", "UID [tenant=ID]", "all attributes of one object", CONTROL_LOOKS, keys_show_run},
     {"keys rebuild", "[tenant=ID]", "takes over into the ledger all that the key manager has",
 	CONTROL_CHANGES, keys_rebuild_run},
     {"keys rewrap", "[tenant=ID]", "wraps all keys under the newest version of the root key",
 	CONTROL_CHANGES, keys_rewrap_run},
+    {"keys purge", "[tenant=ID]" KEY_CRITERIA " [max=N] [really=yes] [force=yes]",
+	"shows which keys would be destroyed, or destroys them", CONTROL_CHANGES, keys_purge_run},
     {"backup", "DIRECTORY", "copies ledger and vault into an empty directory",
 	CONTROL_CHANGES, backup_run},
     {"cache list", "[TENANT]", "keys in memory, the last used first",

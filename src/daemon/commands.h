@@ -7,6 +7,9 @@
 #include <stdint.h>
 
 struct control_call;
+struct json;
+struct keyferryd;
+struct ledger_load;
 
 /*
  * Whether it is time to tell again how far a command is: at first, then twice a second.  What is
@@ -27,8 +30,12 @@ void trust_pending_run(struct control_call *call);
 void trust_add_run(struct control_call *call);
 void trust_accept_run(struct control_call *call);
 void trust_remove_run(struct control_call *call);
+void keys_purge_run(struct control_call *call);
 void sessions_list_run(struct control_call *call);
 void sessions_close_run(struct control_call *call);
+
+/* When a loaded object was last used, or since when it was not. */
+void keys_put_uses(struct json *j, const struct keyferryd *d, const struct ledger_load *l);
 
 /* A digest as people copy it: with colons or without, in either case; but all of it. */
 bool commands_take_digest(const char *text, uint8_t sha256[32]);

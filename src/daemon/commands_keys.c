@@ -15,8 +15,9 @@
 #include "kmip/names.h"
 
 #include "daemon.h"
+#include "keys_select.h"
 
-enum { LIST_DEFAULT = 1000, LIST_MOST = 100000, ARENA_MAX = 64 << 20, NAME_MAX_LEN = 1024 };
+enum { LIST_DEFAULT = 1000, LIST_MOST = 100000, ARENA_MAX = 64 << 20 };
 
 /* One run over the tenants' objects; freed in keys_end(). */
 struct keys {
@@ -29,7 +30,8 @@ struct keys {
 	struct arena *object_arena;
 	struct ledger_find find;
 	struct ledger_load load;
-	struct ledger_term terms[2];
+	struct selection selection;
+	struct wait flushed; /* the last uses that are only in memory yet */
 	size_t at;
 	uint32_t left; /* of max */
 	struct json json;
@@ -97,6 +99,19 @@ put_dates(struct json *j, const struct object *o)
 			json_time(j, dates[i].key, o->date[dates[i].date]);
 }
 
+void
+keys_put_uses(struct json *j, const struct keyferryd *d, const struct ledger_load *l)
+{
+	int64_t used = uses_last(d->uses, l->object->tenant, l->object->uid);
+
+	if (used == NO_DATE)
+		used = l->used; /* what is in memory is newer */
+	if (used != NO_DATE)
+		json_time(j, "last-used", used);
+	else if (l->known_since != NO_DATE)
+		json_time(j, "unused-since", l->known_since);
+}
+
 static const char *
 name_or(enum kmip_set set, uint32_t value)
 {
@@ -117,6 +132,7 @@ put_object(struct keys *k, const struct object *o)
 	json_text(j, "algorithm", name_or(SET_CRYPTOGRAPHIC_ALGORITHM, o->algorithm));
 	json_int(j, "length", o->length);
 	put_dates(j, o);
+	keys_put_uses(j, k->call->user, &k->load);
 	if (o->revocation_code != 0) {
 		json_text(j, "revocation", name_or(SET_REVOCATION_REASON_CODE, o->revocation_code));
 		json_text(j, "revocation-message", o->revocation_text);
@@ -231,57 +247,15 @@ keys_new(struct control_call *call)
 	return k;
 }
 
-static const char *
-add_state(struct keys *k, const char *state)
+static void
+uses_flushed(struct wait *w, enum err e)
 {
-	uint32_t value;
+	struct keys *k = CONTAINER_OF(w, struct keys, flushed);
 
-	if (state == NULL)
-		return NULL;
-	if (!kmip_value_by_name(SET_STATE, state, &value))
-		return "a state is Pre-Active, Active, Deactivated, Compromised, Destroyed or "
-		       "Destroyed Compromised";
-	k->terms[k->find.terms_count++] =
-	    (struct ledger_term){.field = FIELD_STATE, .match = MATCH_EQUAL, .number = value};
-	k->find.include_destroyed = true;
-	return NULL;
-}
-
-/* --name means what vCenter shows: the attribute x-Name. */
-static const char *
-add_name(struct keys *k, const char *name)
-{
-	struct ttlv v = {.type = TTLV_TEXT};
-	struct buf b;
-	uint8_t *copy;
-
-	if (name == NULL)
-		return NULL;
-	v.value = (const uint8_t *)name;
-	v.len = (uint32_t)strlen(name);
-	buf_init(&b, NAME_MAX_LEN);
-	kmip_attr_pack_value(&b, &v);
-	copy = buf_error(&b) == ERR_OK ? arena_copy(k->arena, b.data, b.len) : NULL;
-	k->terms[k->find.terms_count++] = (struct ledger_term){.field = FIELD_ATTR,
-	    .match = MATCH_EQUAL, .name = "x-Name", .value = copy, .value_len = b.len};
-	buf_fini(&b);
-	return copy != NULL ? NULL : "the name is too long";
-}
-
-/* Narrows the run to one tenant when the command names it. */
-static const char *
-pick_tenant(struct keys *k, const char *id)
-{
-	if (id == NULL)
-		return NULL;
-	for (size_t i = 0; i < k->end_tenant; i++) {
-		if (strcmp(tenants_at(k->tenants, i)->id, id) == 0) {
-			k->next_tenant = i;
-			k->end_tenant = i + 1;
-			return NULL;
-		}
-	}
-	return "no such tenant";
+	if (e != ERR_OK)
+		keys_end(k, e, NULL);
+	else
+		keys_next_tenant(k);
 }
 
 void
@@ -295,11 +269,10 @@ keys_list_run(struct control_call *call)
 		control_done(call, ERR_NO_MEMORY, NULL);
 		return;
 	}
-	wrong = pick_tenant(k, control_arg(call, "tenant"));
+	wrong = select_tenant(k->tenants, control_arg(call, "tenant"), &k->next_tenant,
+	    &k->end_tenant);
 	if (wrong == NULL)
-		wrong = add_state(k, control_arg(call, "state"));
-	if (wrong == NULL)
-		wrong = add_name(k, control_arg(call, "name"));
+		wrong = select_read(&k->selection, call, k->arena);
 	if (wrong == NULL && (!control_number(call, "max", LIST_MOST, LIST_DEFAULT, &max) ||
 				 !control_number(call, "offset", UINT32_MAX, 0, &offset)))
 		wrong = "max and offset are whole numbers, max up to 100000";
@@ -309,10 +282,17 @@ keys_list_run(struct control_call *call)
 	}
 	k->left = (uint32_t)max;
 	k->find.arena = k->arena;
-	k->find.terms = k->terms;
+	k->find.terms = k->selection.terms;
+	k->find.terms_count = select_terms(&k->selection, k->selection.state);
+	k->find.include_destroyed = k->selection.state != 0;
 	k->find.offset = (uint32_t)offset;
 	json_array(&k->json, NULL);
-	keys_next_tenant(k);
+	if (k->selection.unused_since == NO_DATE) {
+		keys_next_tenant(k);
+		return;
+	}
+	k->flushed.done = uses_flushed;
+	uses_flush(((struct keyferryd *)call->user)->uses, &k->flushed);
 }
 
 /* --- keys show --- */
@@ -354,7 +334,8 @@ keys_show_run(struct control_call *call)
 		control_done(call, ERR_NO_MEMORY, NULL);
 		return;
 	}
-	wrong = pick_tenant(k, control_arg(call, "tenant"));
+	wrong = select_tenant(k->tenants, control_arg(call, "tenant"), &k->next_tenant,
+	    &k->end_tenant);
 	k->uid = control_word(call, 0);
 	if (wrong == NULL && (k->uid == NULL || strlen(k->uid) > UID_TEXT_LEN))
 		wrong = "the unique identifier of a key is wanted";

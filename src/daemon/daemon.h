@@ -55,6 +55,7 @@ struct keyferryd {
 	struct walk *walk; /* a rebuild or rewrap under way, or NULL */
 	struct backup *backup; /* one under way, or NULL */
 	struct list trust_changes; /* under way */
+	struct purge *purge;   /* likewise */
 	size_t sessions_ceiling; /* what descriptors allow */
 	bool heap_locked, stopping;
 	int64_t started, started_wall; /* clock_now(); seconds since 1970 */
@@ -83,6 +84,7 @@ CHECKED enum err daemon_test(const struct config *c, struct buf *why);
 
 /* Ends the walk that is under way, if any; what it is changing is changed to the end. */
 void walk_stop(struct keyferryd *d);
+void purge_stop(struct keyferryd *d); /* the same for a purge */
 
 /* Ends the changes of trust that are under way; what the disk was told is done there. */
 void trust_stop(struct keyferryd *d);

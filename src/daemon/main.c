@@ -471,6 +471,7 @@ stop(struct keyferryd *d)
 	loop_undefer(&d->recover_soon);
 	walk_stop(d);
 	trust_stop(d);
+	purge_stop(d);
 	warmup_stop(d);
 	gate_free(d->gate);
 	d->gate = NULL;

@@ -214,16 +214,17 @@ audit_item(struct audit *a, const struct audit_item *i)
 		name = "message refused";
 	else if (name == NULL)
 		name = "unknown operation";
-	text_hex(digest, i->sha256, TLS_DIGEST_LEN);
+	if (i->sha256 != NULL)
+		text_hex(digest, i->sha256, TLS_DIGEST_LEN);
 	if (a == NULL || !a->to_file) {
-		log_item(i, name, digest);
+		log_item(i, name, i->sha256 != NULL ? digest : "");
 		return;
 	}
 	line_begin(a, &j, "request");
 	json_int(&j, "request", (int64_t)i->request);
 	json_int(&j, "item", i->item);
 	json_text(&j, "tenant", i->tenant);
-	json_text(&j, "certificate", digest);
+	json_text(&j, "certificate", i->sha256 != NULL ? digest : NULL);
 	json_text(&j, "address", i->address);
 	json_text(&j, "operation", name);
 	if (i->uid[0] != '\0')

@@ -28,6 +28,7 @@ struct request_params {
 	struct loop *loop;
 	struct tenant *tenant;
 	bool read_only; /* whatever changes something is denied */
+	bool local;	/* an administrator's, who shows no certificate */
 	const char *server_name;
 	struct audit *audit; /* NULL: the log */
 	size_t response_max;

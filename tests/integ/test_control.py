@@ -2,9 +2,14 @@
 """What an administrator does to sessions and keys from the control socket."""
 
 import json
+import os
+import socket
+import unittest
 
 import kf
 import ttlv
+import virtual
+from ttlv import attribute, item, on
 
 
 class Case(kf.SharedCase):
@@ -58,7 +63,7 @@ class Sessions(Case):
     def test_many(self):
         mine, others = [self.client() for _ in range(3)], [self.other() for _ in range(2)]
         for c in mine + others:
-            c.ok(ttlv.item("DiscoverVersions"))
+            c.ok(item("DiscoverVersions"))
         digest = kf.AUTHORITY.make("second").digest
         with_colons = ":".join(digest[i:i + 2] for i in range(0, 64, 2)).upper()
         self.assertEqual(self.json("sessions", "close", "--sha256", with_colons),
@@ -66,7 +71,7 @@ class Sessions(Case):
         for c in others:
             self.assertTrue(c.is_closed())
         for c in mine:
-            c.ok(ttlv.item("DiscoverVersions"))
+            c.ok(item("DiscoverVersions"))
         self.assertEqual(self.json("sessions", "close", "--tenant", "a"), {"sessions-closed": 3})
         for c in mine:
             self.assertTrue(c.is_closed())
@@ -84,6 +89,252 @@ class Sessions(Case):
         self.fails("sessions", "close", str(self.number(c)), "--tenant", "b",
                    say="no such session")
         c.create()
+
+
+def ended(client, *attributes, compromised=False):
+    """A key that was Active once: its uid."""
+    uid = client.create(*attributes)
+    client.ok(on("Activate", uid))
+    client.ok(ttlv.revoke(uid, 2 if compromised else 1))
+    return uid
+
+
+class Lists(Case):
+    """Which keys are meant; times are in Ages."""
+
+    def uids(self, *args):
+        return {k["uid"] for k in self.json("keys", "list", *args)}
+
+    def test_attributes(self):
+        c = self.client()
+        made = {(n, p): c.create(attribute("x-Name", n), attribute("x-Component", p))
+                for n in ("vm-1", "vm=2") for p in ("vsan", "vm")}
+        self.assertEqual(self.uids("--name", "vm=2"), {made["vm=2", "vsan"], made["vm=2", "vm"]})
+        self.assertEqual(self.uids("--component", "vsan"),
+                         {made["vm-1", "vsan"], made["vm=2", "vsan"]})
+        self.assertEqual(self.uids("--attribute", "x-Name=vm=2", "--attribute=x-Component=vm"),
+                         {made["vm=2", "vm"]})
+        self.assertEqual(self.uids("--name", "vm-1", "--state", "Active"), set())
+        self.assertEqual(self.uids("--name", "vm-1", "--newer", "1h", "--max", "1",
+                                   "--offset", "1"), {made["vm-1", "vsan"]})
+        self.assertEqual(self.uids("--name", "vm-1", "--older", "1h"), set())
+
+    def test_misuse(self):
+        self.fails("keys", "list", "--attribute", "x-Name", say="x-NAME=VALUE")
+        self.fails("keys", "list", "--attribute", "State=Active", say="x-NAME=VALUE")
+        self.fails("keys", "list", "--older", "many", say="number with its unit")
+        self.fails("keys", "list", "--unused", "90", say="number with its unit")
+        many = [w for i in range(30) for w in ("--attribute", "x-a=%d" % i)]
+        self.fails("keys", "list", *many)
+
+
+@unittest.skipUnless(kf.VAULT == "local", "the ledger alone tells, whatever the vault")
+class Ages(kf.Case):
+    HOUR = 3600
+
+    def json(self, *args):
+        return [json.loads(l) for l in self.gw.ctl("--json", *args).stdout.splitlines()][0]
+
+    def uids(self, *args):
+        return {k["uid"] for k in self.json("keys", "list", *args)}
+
+    def setUp(self):
+        self.gw = self.gateway()
+        self.clock = virtual.Clock(self.gw)
+        self.client = self.gw.client(connect=False)
+        self.addCleanup(self.client.close)
+
+    def advance(self, hours):
+        self.clock.advance(hours * self.HOUR, step=10000, slice_s=50)
+
+    def connect(self):
+        """A session; the one before it is closed, since nothing else ends it while time stands."""
+        self.client.close()
+        self.client.connect()
+        return self.client
+
+    def test_last_use(self):
+        """Told from memory at once, from the ledger later, and it outlives the daemon."""
+        c = self.connect()
+        used, unused = c.create(), c.create()
+        shown = self.json("keys", "show", used)
+        self.assertNotIn("last-used", shown)
+        self.assertIn("unused-since", shown)
+        self.advance(5)
+        c = self.connect()
+        c.key(used)
+        now = self.json("keys", "show", used)["last-used"]
+        self.assertEqual(self.uids("--unused", "3h"), {unused})
+        self.advance(2)  # the hour of writing has passed
+        self.assertEqual(self.json("keys", "show", used)["last-used"], now)
+        self.connect().key(unused)
+        self.client.close()
+        self.gw.stop()
+        self.gw.start()
+        self.assertEqual(self.json("keys", "show", used)["last-used"], now)
+        self.assertIn("last-used", self.json("keys", "show", unused))
+
+    def test_older_and_newer(self):
+        first = self.connect().create()
+        self.advance(3)
+        second = self.connect().create()
+        self.assertEqual(self.uids("--older", "2h"), {first})
+        self.assertEqual(self.uids("--newer", "2h"), {second})
+        self.assertEqual(self.uids("--newer", "4h", "--older", "1min"), {first})
+
+    def test_purge_leaves_what_is_in_use(self):
+        c = self.connect()
+        young, used, old = c.create(), ended(c), ended(c)
+        would = lambda *a: {k["uid"] for k in self.json("keys", "purge", *a)}
+        self.assertEqual(would("--newer", "1h"), {used, old})  # not what is about to be activated
+        self.advance(3)
+        self.connect().key(used)
+        self.assertEqual(would("--older", "2h", "--unused", "2h"), {young, old})
+        self.assertEqual(would("--older", "2h"), {young, used, old})
+
+
+class Purge(Case):
+    def purge(self, *args):
+        done = self.gw.ctl("--json", "keys", "purge", *args, check=False)
+        self.assertNotIn("Sanitizer", done.stderr)
+        return [json.loads(line) for line in done.stdout.splitlines()], done
+
+    def really(self, *args):
+        documents, done = self.purge("--really", *args)
+        return documents[-2] if "status" in documents[-1] else documents[-1], done
+
+    def state(self, uid):
+        return self.json("keys", "show", uid)["state"]
+
+    def test_dry_run(self):
+        c = self.client()
+        name = attribute("x-Name", "dry")
+        gone, hurt, active = ended(c, name), ended(c, name, compromised=True), c.create(name)
+        c.ok(on("Activate", active))
+        documents, done = self.purge("--name", "dry")
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual({(k["uid"], k["state"], k["name"], k["tenant"], k["age-days"])
+                          for k in documents[0]},
+                         {(gone, "Deactivated", "dry", "a", 0), (hurt, "Compromised", "dry", "a", 0)})
+        self.assertEqual(documents[1]["would-be-purged"], 2)
+        self.assertEqual({self.state(u) for u in (gone, hurt, active)},
+                         {"Deactivated", "Compromised", "Active"})
+        text = self.gw.ctl("keys", "purge", "--name", "dry", "--max", "1").stdout
+        self.assertIn("dry run: would-be-purged 1, not-looked-at 1", text)
+        self.assertNotIn("{", text)
+
+    def test_really(self):
+        c = self.client()
+        name = attribute("x-Name", "really")
+        going, active = [ended(c, name) for _ in range(3)], c.create(name)
+        c.ok(on("Activate", active))
+        other = ended(c, attribute("x-Name", "other"))
+        mark = self.gw.mark()
+        told, done = self.really("--name", "really", "--max", "2")
+        self.assertEqual((told["keys"], told["purged"], told["not-looked-at"]), (2, 2, 1))
+        self.gw.await_log(r"audit: Destroy .*from=control uid=%s .*result=OK" % going[2], mark)
+        told, done = self.really("--name", "really")
+        self.assertEqual((done.returncode, told["purged"], told["failed"]), (0, 1, 0))
+        for uid in going:
+            self.assertEqual(self.state(uid), "Destroyed")
+            self.assert_gone(c, uid)
+        self.assertEqual((self.state(active), self.state(other)), ("Active", "Deactivated"))
+        self.assertEqual(self.really("--name", "really")[0]["purged"], 0)
+
+    def assert_gone(self, client, uid):
+        self.assertNotEqual(client.do(on("Get", uid)).status, ttlv.SUCCESS)
+
+    @unittest.skipUnless(kf.VAULT == "keyprotect", "records are in the key manager")
+    def test_record(self):
+        uid = ended(self.client(), attribute("x-Name", "record"))
+        prefix = "%s-a" % os.path.basename(self.gw.dir)
+        self.assertTrue(kf.the_cloud().records(uid, prefix=prefix))
+        self.really("--name", "record")
+        self.assertFalse(kf.the_cloud().records(uid, prefix=prefix))
+
+    def test_active(self):
+        c = self.client()
+        uid = c.create(attribute("x-Name", "in use"))
+        c.ok(on("Activate", uid))
+        self.fails("keys", "purge", "--name", "in use", "--state", "Active", "--really",
+                   say="only --force")
+        self.assertEqual(self.really("--name", "in use")[0]["purged"], 0)
+        self.assertTrue(c.key(uid))
+        told, _ = self.really("--name", "in use", "--state", "Active", "--force")
+        self.assertEqual(told["purged"], 1)
+        self.assertEqual(self.state(uid), "Destroyed")
+        self.assert_gone(c, uid)
+
+    def test_other_tenant(self):
+        b = self.client(kf.AUTHORITY.make("second"))
+        mine, theirs = (ended(c, attribute("x-Name", "both")) for c in (self.client(), b))
+        self.really("--name", "both", "--tenant", "b")
+        self.assertEqual((self.state(mine), self.state(theirs)), ("Deactivated", "Destroyed"))
+
+    def test_misuse(self):
+        for args, say in (((), "which"), (("--unused", "1d"), "last use"),
+                          (("--tenant", "a", "--really"), "which"),
+                          (("--tenant", "nobody", "--state", "Compromised"), "no such tenant"),
+                          (("--state", "Destroyed"), "gone already"),
+                          (("--older", "1d", "--force"), "--force is for"),
+                          (("--older", "1d", "--max", "x"), "whole number")):
+            with self.subTest(args=args):
+                self.fails("keys", "purge", *args, say=say)
+
+
+class CutShort(kf.Case):
+    KEYS = 60  # some seconds' work
+
+    def test_purge(self):
+        """It ends when nobody listens any more, and with the daemon; it can be given again."""
+        gw = self.gateway()
+        with gw.client() as c:
+            for _ in range(self.KEYS):
+                ended(c)
+        left = lambda: len(gw.control("keys list", "state=Deactivated")[0])
+        command = b"keys purge\tstate=Deactivated\treally=yes\n"
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(gw.socket_path)
+            s.sendall(command)
+            self.assertIn(b"under way", s.recv(65536))
+            self.assertIn("another one is under way", gw.ctl(
+                "keys", "purge", "--state", "Deactivated", check=False).stderr)
+        kf.eventually(lambda: gw.ctl("keys", "purge", "--state", "Deactivated",
+                                     check=False).returncode == 0, "the end of the purge")
+        before = left()
+        self.assertGreater(before, 0)
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(gw.socket_path)
+            s.sendall(command)
+            self.assertIn(b"under way", s.recv(65536))
+            self.assertEqual(gw.stop(), 0)
+        gw.start()
+        self.assertGreater(left(), 0)
+        gw.assert_idle()
+
+
+class Refused(kf.Case):
+    def test_no_right_to_destroy(self):
+        """Each key says why it stays; with the right it goes, by the same command."""
+        vault = lambda role: kf.the_cloud().vault(role, prefix="purge")
+        tenant = kf.Tenant("a", kf.AUTHORITY.make("vcenter"), vault=vault("Writer"),
+                           options="born-active = false")
+        gw = self.gateway(tenants=[tenant])
+        with gw.client() as c:
+            uids = {ended(c) for _ in range(2)}
+        done = gw.ctl("--json", "keys", "purge", "--state", "Deactivated", "--really", check=False)
+        self.assertEqual(done.returncode, 1)
+        documents = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual({d["uid"] for d in documents if "error" in d and "uid" in d}, uids)
+        self.assertEqual({d["error"] for d in documents if "uid" in d}, {"permission denied"})
+        tenant.vault = vault("Manager")
+        gw.configure()
+        gw.stop()
+        gw.start()
+        gw.ctl("keys", "purge", "--state", "Deactivated", "--really")
+        for uid in uids:
+            shown = json.loads(gw.ctl("--json", "keys", "show", uid).stdout.splitlines()[0])
+            self.assertEqual(shown["state"], "Destroyed")
 
 
 if __name__ == "__main__":
