@@ -16,6 +16,7 @@ struct ctl_call {
 	const char *config; /* NULL: the default file */
 	bool json;
 	bool lines; /* the command's documents are shown as one line each */
+	bool (*show)(const char *document); /* NULL: as they are; false: it is none of its kind */
 	const char *words[CTL_WORDS_MAX + 1];
 	const char *root_key, *passphrase_file, *certificate, *private_key; /* options' values */
 	const char *days;
@@ -39,6 +40,12 @@ struct ctl_command {
 /* Sends the request and prints the answer.  An exit status. */
 int ctl_talk(const struct ctl_call *call);
 
+/* The pieces of ctl_talk(): a connection or -1 with *status, and the request. */
+int ctl_dial(const struct ctl_call *call, int *status);
+bool ctl_send(const struct ctl_call *call, int fd);
+/* The exit status that the last line of an answer means (an error is told), or -1: it is no such line. */
+int ctl_status(const char *line);
+
 /*
  * Prints a JSON document for people: objects as aligned "key: value", arrays of objects as tables.
  * False when it is no JSON.
@@ -57,6 +64,7 @@ void ctl_progress_end(void);
 struct yajl_val_s;
 const char *ctl_cell(struct yajl_val_s *v);
 
+int ctl_top(const struct ctl_call *call);
 int ctl_make_root_key(const struct ctl_call *call);
 int ctl_export_root_key(const struct ctl_call *call);
 int ctl_import_root_key(const struct ctl_call *call);

@@ -22,6 +22,7 @@ static const struct ctl_command commands[] = {
     {"sessions", "", "the sessions that are open", "", 0, 0, 0, NULL},
     {"sessions close", "ID | --tenant ID | --sha256 DIGEST",
 	"closes sessions, after their requests", " tenant sha256 ", 0, 1, 0, NULL},
+    {"top", "", "what is going on, again each second; q ends it", "", 0, 0, 0, ctl_top},
     {"tenants", "", "the tenants that are configured", "", 0, 0, 0, NULL},
     {"keys list", CRITERIA " [--max N] [--offset N]", "objects, newest first",
 	CRITERIA_OPTIONS "max offset ", 0, 0, 0, NULL},

@@ -74,8 +74,8 @@ dial(const struct sockaddr_un *sun)
 }
 
 /* The last line of an answer: its status, or -1 when the line is another document. */
-static int
-status_of(const char *line)
+int
+ctl_status(const char *line)
 {
 	static const char *status_path[] = {"status", NULL}, *error_path[] = {"error", NULL};
 	yajl_val tree = yajl_tree_parse(line, NULL, 0), v;
@@ -100,7 +100,11 @@ status_of(const char *line)
 static void
 show(const struct ctl_call *call, const char *line)
 {
-	if (call->json || !((call->lines && ctl_progress(line)) || ctl_render(line)))
+	bool shown = !call->json &&
+	    ((call->show != NULL && call->show(line)) || (call->lines && ctl_progress(line)) ||
+		ctl_render(line));
+
+	if (!shown)
 		printf("%s\n", line);
 	fflush(stdout); /* progress is wanted when it happens */
 }
@@ -114,7 +118,7 @@ take_lines(const struct ctl_call *call, struct buf *in)
 
 	while (in->len > 0 && (end = memchr(in->data, '\n', in->len)) != NULL) {
 		*end = '\0';
-		status = status_of((const char *)in->data);
+		status = ctl_status((const char *)in->data);
 		if (status >= 0)
 			return status;
 		show(call, (const char *)in->data);
@@ -123,17 +127,26 @@ take_lines(const struct ctl_call *call, struct buf *in)
 	return -1;
 }
 
+bool
+ctl_send(const struct ctl_call *call, int fd)
+{
+	char line[CTL_REQUEST_MAX + 1];
+	int len = snprintf(line, sizeof(line), "%s\n", call->request);
+
+	if (send(fd, line, (size_t)len, MSG_NOSIGNAL) == len)
+		return true;
+	fprintf(stderr, "keyferryctl: sending: %s\n", strerror(errno));
+	return false;
+}
+
 static int
 exchange(const struct ctl_call *call, int fd, struct buf *in)
 {
-	char line[CTL_REQUEST_MAX + 1];
-	int len = snprintf(line, sizeof(line), "%s\n", call->request), status = -1;
+	int status = -1;
 	ssize_t n;
 
-	if (send(fd, line, (size_t)len, MSG_NOSIGNAL) != len) {
-		fprintf(stderr, "keyferryctl: sending: %s\n", strerror(errno));
+	if (!ctl_send(call, fd))
 		return CTL_UNREACHABLE;
-	}
 	while (status < 0) {
 		if (buf_reserve(in, CHUNK) != ERR_OK) {
 			fprintf(stderr, "keyferryctl: the answer is too large\n");
@@ -154,17 +167,25 @@ exchange(const struct ctl_call *call, int fd, struct buf *in)
 }
 
 int
-ctl_talk(const struct ctl_call *call)
+ctl_dial(const struct ctl_call *call, int *status)
 {
 	struct sockaddr_un sun = {0};
-	struct buf in;
-	int fd, status;
 
+	*status = CTL_USAGE;
 	if (!find_socket(call, &sun))
-		return CTL_USAGE;
-	fd = dial(&sun);
+		return -1;
+	*status = CTL_UNREACHABLE;
+	return dial(&sun);
+}
+
+int
+ctl_talk(const struct ctl_call *call)
+{
+	struct buf in;
+	int status, fd = ctl_dial(call, &status);
+
 	if (fd < 0)
-		return CTL_UNREACHABLE;
+		return status;
 	buf_init(&in, CTL_ANSWER_MAX);
 	status = exchange(call, fd, &in);
 	ctl_progress_end();

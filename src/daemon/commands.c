@@ -147,6 +147,7 @@ const struct control_command daemon_commands[] = {
     {"sessions", "", "the sessions that are open", CONTROL_LOOKS, sessions_list_run},
     {"sessions close", "ID | tenant=ID | sha256=DIGEST", "closes sessions, after their requests",
 	CONTROL_STEERS, sessions_close_run},
+    {"top", "[once=yes]", "what is going on, again each second", CONTROL_LOOKS, top_run},
     {"tenants", "", "the tenants that are configured", CONTROL_LOOKS, run_tenants},
     {"keys list", "[tenant=ID]" KEY_CRITERIA " [max=N] [offset=N]",
 	"objects, newest first", CONTROL_LOOKS, keys_list_run},

@@ -31,6 +31,7 @@ void trust_add_run(struct control_call *call);
 void trust_accept_run(struct control_call *call);
 void trust_remove_run(struct control_call *call);
 void keys_purge_run(struct control_call *call);
+void top_run(struct control_call *call);
 void sessions_list_run(struct control_call *call);
 void sessions_close_run(struct control_call *call);
 

@@ -56,6 +56,7 @@ struct keyferryd {
 	struct backup *backup; /* one under way, or NULL */
 	struct list trust_changes; /* under way */
 	struct purge *purge;   /* likewise */
+	struct list tops;      /* live views that are open */
 	size_t sessions_ceiling; /* what descriptors allow */
 	bool heap_locked, stopping;
 	int64_t started, started_wall; /* clock_now(); seconds since 1970 */
@@ -85,6 +86,7 @@ CHECKED enum err daemon_test(const struct config *c, struct buf *why);
 /* Ends the walk that is under way, if any; what it is changing is changed to the end. */
 void walk_stop(struct keyferryd *d);
 void purge_stop(struct keyferryd *d); /* the same for a purge */
+void top_stop(struct keyferryd *d);   /* and for live views */
 
 /* Ends the changes of trust that are under way; what the disk was told is done there. */
 void trust_stop(struct keyferryd *d);

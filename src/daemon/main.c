@@ -472,6 +472,7 @@ stop(struct keyferryd *d)
 	walk_stop(d);
 	trust_stop(d);
 	purge_stop(d);
+	top_stop(d);
 	warmup_stop(d);
 	gate_free(d->gate);
 	d->gate = NULL;
@@ -506,6 +507,7 @@ run(const struct config *config, bool background)
 	struct buf why;
 	enum err e = background ? priv_background() : ERR_OK;
 
+	list_init(&d.tops);
 	buf_init(&why, 8192);
 	list_init(&d.trust_changes);
 	log_set_level(config->log_level);

@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an administrator does to sessions and keys from the control socket."""
+"""What an administrator does to sessions and keys from the control socket, and the live view."""
 
+import fcntl
 import json
 import os
+import pty
+import re
+import select
+import signal
 import socket
+import struct
+import subprocess
+import termios
 import unittest
 
 import kf
@@ -280,6 +288,107 @@ class Purge(Case):
                           (("--older", "1d", "--max", "x"), "whole number")):
             with self.subTest(args=args):
                 self.fails("keys", "purge", *args, say=say)
+
+
+class Terminal:
+    """keyferryctl on a terminal of its own."""
+
+    def __init__(self, gw, *args, rows=24, columns=80):
+        self.master, self.slave = pty.openpty()
+        self.before = termios.tcgetattr(self.slave)
+        self.resize(rows, columns)
+        self.process = subprocess.Popen([kf.program("keyferryctl"), "-c", gw.conf, *args],
+                                        stdin=self.slave, stdout=self.slave, stderr=self.slave)
+        self.written = b""
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def read(self):
+        while select.select([self.master], [], [], 0.05)[0]:
+            self.written += os.read(self.master, 65536)
+
+    def frame(self):
+        """The lines of the last whole frame, or None."""
+        self.read()
+        found = re.findall(rb"\x1b\[H((?:(?!\x1b\[[HJ]).)*)\x1b\[J", self.written, re.S)
+        return found and found[-1].decode().replace("\x1b[K", "").split("\r\n")
+
+    def rate(self, operation):
+        """Of the last frame; 0 when there is none."""
+        for line in self.frame() or []:
+            if line.startswith(operation + " ") and line.split()[-4] != "-":
+                return float(line.split()[-4])
+        return 0
+
+    def end(self):
+        """Its exit status; the terminal has to be as it was."""
+        kf.eventually(lambda: self.read() or self.process.poll() is not None, "the end")
+        self.read()
+        status = self.process.wait()
+        now = termios.tcgetattr(self.slave)
+        os.close(self.master)
+        os.close(self.slave)
+        assert now == self.before, "the terminal was left changed"
+        return status
+
+
+class Top(kf.Case):
+    SCREEN, BACK = b"\x1b[?1049h\x1b[?25l", b"\x1b[?25h\x1b[?1049l"
+
+    def test_live(self):
+        gw = self.gateway()
+        with gw.client() as c:
+            uid = c.create()
+            t = Terminal(gw, "top")
+            kf.eventually(t.frame, "a frame")
+
+            def rate():
+                for _ in range(20):
+                    c.key(uid)
+                return t.rate("Get")
+            kf.eventually(rate, "a rate of Get")
+        self.assertEqual(gw.metrics()["control_commands_total"], 2)  # each second is none of its own
+        lines = t.frame()
+        self.assertRegex(lines[0], r"^keyferry \S+ +up 0d \d\d:\d\d:\d\d +serving$")
+        self.assertRegex("\n".join(lines), r"sessions +\d+ of \d+ ")
+        self.assertRegex("\n".join(lines), r"storage +up ")
+        t.resize(3, 20)
+        t.process.send_signal(signal.SIGWINCH)
+        kf.eventually(lambda: len(t.frame()) == 3, "the frame of a small window")
+        self.assertTrue(all(len(line) <= 20 for line in t.frame()), t.frame())
+        os.write(t.master, b"xq")
+        self.assertEqual(t.end(), 0)
+        self.assertTrue(t.written.startswith(self.SCREEN))
+        self.assertTrue(t.written.endswith(self.BACK), t.written[-80:])
+        gw.assert_idle()
+
+    def test_ends(self):
+        gw = self.gateway()
+        ways = {"^C": lambda t: os.write(t.master, b"\x03"),
+                "SIGTERM": lambda t: t.process.send_signal(signal.SIGTERM),
+                "the daemon": lambda t: gw.stop()}
+        for name, way in ways.items():
+            with self.subTest(way=name):
+                t = Terminal(gw, "top")
+                kf.eventually(t.frame, "a frame")
+                way(t)
+                self.assertEqual(t.end(), 3 if name == "the daemon" else 0)
+                self.assertIn(self.BACK, t.written)
+
+    def test_elsewhere(self):
+        """Plain lines, once."""
+        gw = self.gateway()
+        with gw.client() as c:
+            c.create()
+        text = gw.ctl("top", stdin=subprocess.DEVNULL).stdout
+        self.assertNotIn("\x1b", text)
+        self.assertRegex(text, r"\nCreate +- +- +1 +0\n")
+        shown = json.loads(gw.ctl("--json", "top").stdout.splitlines()[0])
+        self.assertIn({"operation": "Create", "ok": 1, "failed": 0}, shown["operations"])
+        self.assertEqual((shown["storage-up"], shown["draining"]), (1, False))
+        states = shown["key-managers"]
+        self.assertEqual(sum(states.values()), 0 if kf.VAULT == "local" else 1)
 
 
 class CutShort(kf.Case):
