@@ -37,6 +37,13 @@ struct ctl_command {
 	int (*offline)(const struct ctl_call *call); /* NULL: the daemon does it */
 };
 
+extern const struct ctl_command ctl_commands[];
+extern const size_t ctl_commands_count;
+/* The command that begins argv, the longest name first, or NULL; *used: the words of its name. */
+const struct ctl_command *ctl_find_command(int argc, char **argv, int *used);
+/* Prints what may follow these words, one a line; ":files": names of files. */
+int ctl_complete(int argc, char **argv);
+
 /* Sends the request and prints the answer.  An exit status. */
 int ctl_talk(const struct ctl_call *call);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* keyferryctl: the command line, and the table of commands. */
+/* keyferryctl: the command line. */
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,73 +10,12 @@
 
 enum { PATH_LEN_MAX = 2048 };
 
-/* Which keys. */
-#define CRITERIA \
-	"[--tenant ID] [--state STATE] [--name NAME] [--component NAME]" \
-	" [--attribute x-NAME=VALUE]... [--older AGE] [--newer AGE] [--unused AGE]"
-#define CRITERIA_OPTIONS " tenant state name component attribute older newer unused "
-
-static const struct ctl_command commands[] = {
-    {"status", "", "version, uptime, secure heap and all counters", "", 0, 0, 0, NULL},
-    {"health", "", "what is good and what is not, in plain words", "", 0, 0, 0, NULL},
-    {"sessions", "", "the sessions that are open", "", 0, 0, 0, NULL},
-    {"sessions close", "ID | --tenant ID | --sha256 DIGEST",
-	"closes sessions, after their requests", " tenant sha256 ", 0, 1, 0, NULL},
-    {"top", "", "what is going on, again each second; q ends it", "", 0, 0, 0, ctl_top},
-    {"tenants", "", "the tenants that are configured", "", 0, 0, 0, NULL},
-    {"keys list", CRITERIA " [--max N] [--offset N]", "objects, newest first",
-	CRITERIA_OPTIONS "max offset ", 0, 0, 0, NULL},
-    {"keys show", "[--tenant ID] UID", "all attributes of one object", " tenant ", 1, 1, 0,
-	NULL},
-    {"keys purge", CRITERIA " [--max N] [--really] [--force]",
-	"shows which keys would be destroyed, or destroys them",
-	CRITERIA_OPTIONS "max really force ", 0, 0, CTL_LINES, NULL},
-    {"keys rebuild", "[--tenant ID]", "takes over into the ledger all that the key manager has",
-	" tenant ", 0, 0, CTL_LINES, NULL},
-    {"keys rewrap", "[--tenant ID]", "wraps all keys under the newest version of the root key",
-	" tenant ", 0, 0, CTL_LINES, NULL},
-    {"backup", "DIRECTORY", "copies ledger and vault into an empty directory", "", 1, 1, CTL_PATH | CTL_LINES,
-	NULL},
-    {"cache list", "[TENANT]", "keys in memory, the last used first", "", 0, 1, 0, NULL},
-    {"cache flush", "[TENANT]", "wipes keys from memory", "", 0, 1, 0, NULL},
-    {"trust show", "", "the server certificates, as vCenter shows them", "", 0, 0, 0, NULL},
-    {"trust list", "[--tenant ID]", "the clients that are trusted", " tenant ", 0, 0, 0, NULL},
-    {"trust pending", "", "refused certificates whose owner was there", "", 0, 0, 0, NULL},
-    {"trust accept", "[--read-only] SHA256 TENANT", "trusts a pending certificate",
-	" read-only ", 2, 2, 0, NULL},
-    {"trust add", "[--read-only] TENANT [FILE]",
-	"trusts the certificate in a file or on the standard input", " read-only ", 1, 2, 0,
-	ctl_trust_add},
-    {"trust make", "[--read-only] [--ec] [--days N] TENANT CERTIFICATE KEY",
-	"makes a certificate and its key for upload, and trusts it", " read-only ec days ", 3, 3,
-	0, ctl_trust_make},
-    {"trust sign", "[--read-only] [--days N] TENANT REQUEST CERTIFICATE",
-	"signs a request of vCenter, and trusts the certificate", " read-only days ", 3, 3, 0,
-	ctl_trust_sign},
-    {"trust remove", "SHA256", "ends the trust in a certificate that a command made trusted", "", 1,
-	1, 0, NULL},
-    {"reload", "", "reads the configuration and the files that it names again", "", 0, 0, 0,
-	NULL},
-    {"drain", "", "stops accepting, lets requests end, then ends the daemon", "", 0, 0, 0,
-	NULL},
-    {"log-level", "[LEVEL]", "shows or sets how much is logged", "", 0, 1, 0, NULL},
-    {"make-root-key", "FILE", "makes a root key file, without the daemon", "", 1, 1, 0,
-	ctl_make_root_key},
-    {"export-root-key", "FILE OUT --passphrase-file FILE | --certificate PEM",
-	"encrypts a root key file, to be kept elsewhere, without the daemon",
-	" passphrase-file certificate ", 2, 2, 0, ctl_export_root_key},
-    {"import-root-key", "IN FILE --passphrase-file FILE | --private-key PEM",
-	"makes a root key file of an exported one, without the daemon",
-	" passphrase-file private-key ", 2, 2, 0, ctl_import_root_key},
-    {"verify", "[--root-key FILE] [--allow-unverified] DIRECTORY",
-	"unwraps every key of a backup, without the daemon", " root-key allow-unverified ", 1, 1,
-	0, ctl_verify},
-    {"restore", "[--root-key FILE] [--allow-unverified] DIRECTORY",
-	"copies a backup into the empty state directory, without the daemon",
-	" root-key allow-unverified ", 1, 1, 0, ctl_restore},
-};
-
-enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+static void
+put_command(FILE *to, const struct ctl_command *cmd)
+{
+	fprintf(to, "  %s%s%s\n      %s\n", cmd->name, cmd->usage[0] != '\0' ? " " : "", cmd->usage,
+	    cmd->help);
+}
 
 static void
 usage(FILE *to)
@@ -84,9 +23,32 @@ usage(FILE *to)
 	fprintf(to, "usage: keyferryctl [-s SOCKET] [-c FILE] [--json] COMMAND [ARGUMENT]...\n"
 		    "       keyferryctl -h | -V\n"
 		    "commands:\n");
-	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(to, "  %s%s%s\n      %s\n", commands[i].name,
-		    commands[i].usage[0] != '\0' ? " " : "", commands[i].usage, commands[i].help);
+	for (size_t i = 0; i < ctl_commands_count; i++)
+		put_command(to, &ctl_commands[i]);
+}
+
+/* Of one command, or of all that begin with the word; false when there is none. */
+static bool
+help_on(int argc, char **argv)
+{
+	int used;
+	const struct ctl_command *cmd = argc > 0 ? ctl_find_command(argc, argv, &used) : NULL;
+	size_t len = argc > 0 ? strlen(argv[0]) : 0;
+	bool any = false;
+
+	if (cmd != NULL && used == 2) {
+		put_command(stdout, cmd);
+		return true;
+	}
+	for (size_t i = 0; i < ctl_commands_count && len > 0; i++) {
+		const char *name = ctl_commands[i].name;
+
+		if (strncmp(name, argv[0], len) != 0 || (name[len] != ' ' && name[len] != '\0'))
+			continue;
+		put_command(stdout, &ctl_commands[i]);
+		any = true;
+	}
+	return any;
 }
 
 static int
@@ -95,25 +57,6 @@ misuse(const char *what, const char *about)
 	fprintf(
 	    stderr, "keyferryctl: %s: %s; keyferryctl --help lists the commands\n", about, what);
 	return CTL_USAGE;
-}
-
-/* The command that begins argv; *used is how many words its name has. */
-static const struct ctl_command *
-find_command(int argc, char **argv, int *used)
-{
-	char two[64] = "";
-
-	if (argc > 1)
-		snprintf(two, sizeof(two), "%s %s", argv[0], argv[1]);
-	*used = 2;
-	for (size_t i = 0; i < COMMANDS; i++)
-		if (strcmp(commands[i].name, two) == 0)
-			return &commands[i];
-	*used = 1;
-	for (size_t i = 0; i < COMMANDS; i++)
-		if (strcmp(commands[i].name, argv[0]) == 0)
-			return &commands[i];
-	return NULL;
 }
 
 /* Adds a field to the request.  False when it does not fit or would not be one field. */
@@ -219,8 +162,11 @@ run_command(struct ctl_call *call, int argc, char **argv)
 {
 	int at = 0, status;
 	unsigned words = 0;
-	const struct ctl_command *cmd = find_command(argc, argv, &at);
+	const struct ctl_command *cmd = ctl_find_command(argc, argv, &at);
 
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--help") == 0 && help_on(argc, argv))
+			return CTL_OK;
 	if (cmd == NULL)
 		return misuse("no such command", argv[0]);
 	snprintf(call->request, sizeof(call->request), "%s", cmd->name);
@@ -284,8 +230,13 @@ main(int argc, char **argv)
 		return CTL_USAGE;
 	}
 	if (strcmp(argv[optind], "help") == 0) {
-		usage(stdout);
+		if (optind + 1 < argc && !help_on(argc - optind - 1, argv + optind + 1))
+			return misuse("no such command", argv[optind + 1]);
+		if (optind + 1 == argc)
+			usage(stdout);
 		return CTL_OK;
 	}
+	if (strcmp(argv[optind], "__complete") == 0)
+		return ctl_complete(argc - optind - 1, argv + optind + 1);
 	return run_command(&call, argc - optind, argv + optind);
 }
