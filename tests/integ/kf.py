@@ -586,6 +586,19 @@ class SharedCase(Case):
         return c
 
 
+class TwoTenants(SharedCase):
+    """A gateway with the tenants a and b, for commands of keyferryctl."""
+
+    @classmethod
+    def arguments(cls):
+        return {"tenants": [Tenant("a", AUTHORITY.make("vcenter")),
+                            Tenant("b", AUTHORITY.make("second"))]}
+
+    def json(self, *args):
+        """The first document of a command's answer."""
+        return json.loads(self.gw.ctl("--json", *args).stdout.splitlines()[0])
+
+
 def in_parallel(count, work):
     """Runs work(0) ... work(count - 1) in threads; raises the first failure."""
     failures = []

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an administrator does to sessions and keys from the control socket, and the live view."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -9,9 +10,12 @@ import re
 import select
 import signal
 import socket
+import sqlite3
 import struct
 import subprocess
 import termios
+import threading
+import time
 import unittest
 
 import kf
@@ -20,15 +24,7 @@ import virtual
 from ttlv import attribute, item, on
 
 
-class Case(kf.SharedCase):
-    @classmethod
-    def arguments(cls):
-        return {"tenants": [kf.Tenant("a", kf.AUTHORITY.make("vcenter")),
-                            kf.Tenant("b", kf.AUTHORITY.make("second"))]}
-
-    def json(self, *args):
-        return json.loads(self.gw.ctl("--json", *args).stdout.splitlines()[0])
-
+class Case(kf.TwoTenants):
     def fails(self, *args, say=""):
         done = self.gw.ctl(*args, check=False)
         self.assertGreater(done.returncode, 0)
@@ -389,6 +385,68 @@ class Top(kf.Case):
         self.assertEqual((shown["storage-up"], shown["draining"]), (1, False))
         states = shown["key-managers"]
         self.assertEqual(sum(states.values()), 0 if kf.VAULT == "local" else 1)
+
+
+@unittest.skipUnless(kf.VAULT == "local", "the ledger alone is asked")
+class Large(kf.Case):
+    OBJECTS = 100000
+
+    def clone(self, gw, uid):
+        """The key's row over and over, under other identifiers of the same length."""
+        with contextlib.closing(sqlite3.connect(os.path.join(gw.state_dir, "ledger.db"))) as db:
+            names = [d[1] for d in db.execute("PRAGMA table_info(objects)")]
+            row = dict(zip(names, db.execute("SELECT * FROM objects").fetchone()))
+
+            def rows():
+                for n in range(2, self.OBJECTS + 1):
+                    other = "%s%08x" % (uid[:-8], n)
+                    body = row["body"].replace(uid.encode(), other.encode())
+                    body = body.replace(struct.pack(">q", row["date_initial"]),
+                                        struct.pack(">q", n))
+                    changed = dict(row, id=n, uid=other, body=body, date_initial=n)
+                    yield tuple(changed[k] for k in names)
+            db.executemany("INSERT INTO objects VALUES (%s)" % ", ".join("?" * len(names)), rows())
+            db.execute("INSERT INTO uses SELECT id, id, NULL FROM objects WHERE id > 1")
+            db.commit()
+
+    def test_nobody_waits(self):
+        """Criteria that no index knows, over 100,000 objects, while a client gets a key."""
+        gw = self.gateway()
+        with gw.client() as c:
+            uid = c.create()
+            c.ok(on("Activate", uid))
+            c.ok(ttlv.revoke(uid))
+        gw.stop()
+        self.clone(gw, uid)
+        gw.start()
+        took, over = [], threading.Event()
+
+        def get():
+            with gw.client() as c:
+                while not over.is_set():
+                    began = time.monotonic()
+                    self.assertTrue(c.key(uid))
+                    took.append(time.monotonic() - began)
+        getting = threading.Thread(target=get)
+        getting.start()
+        try:
+            kf.eventually(lambda: len(took) > 20, "keys")
+            before, began = len(took), time.monotonic()
+            found = json.loads(gw.ctl("--json", "keys", "list", "--unused", "30d", "--offset",
+                                      "60000", "--max", "3").stdout.splitlines()[0])
+            listed, began = time.monotonic() - began, time.monotonic()
+            text = gw.ctl("keys", "purge", "--older", "30d", "--unused", "30d", "--max", "2").stdout
+            purge = time.monotonic() - began
+        finally:
+            over.set()
+            getting.join()
+        # newest first, and the key that is being used is none of them
+        self.assertEqual([k["uid"][-8:] for k in found],
+                         ["%08x" % (self.OBJECTS - 60000 - i) for i in range(3)])
+        self.assertIn("would-be-purged 2, not-looked-at %d" % (self.OBJECTS - 3), text)
+        self.assertGreater(len(took), before)
+        print("%d objects: keys list %.2f s, dry run of keys purge %.2f s; Get meanwhile at most "
+              "%.0f ms" % (self.OBJECTS, listed, purge, 1000 * max(took[before:])))
 
 
 class CutShort(kf.Case):

@@ -327,15 +327,7 @@ class CommandLine(kf.Case):
             self.assertEqual(mode & 0o077, 0, name)
 
 
-class Control(kf.SharedCase):
-    @classmethod
-    def arguments(cls):
-        return {"tenants": [kf.Tenant("a", kf.AUTHORITY.make("vcenter")),
-                            kf.Tenant("b", kf.AUTHORITY.make("second"))]}
-
-    def json(self, *args):
-        return json.loads(self.gw.ctl("--json", *args).stdout.splitlines()[0])
-
+class Control(kf.TwoTenants):
     def test_status(self):
         status = self.json("status")
         self.assertEqual(status["pid"], self.gw.process.pid)
