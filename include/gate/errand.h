@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an administrator does to a tenant's keys, done as if a client had asked: by a request message
- * that goes the way of all others, through states, intents, vault, ledger, caches and audit.
+ * What an administrator does to a tenant's keys, done as if a client had asked: by a request
+ * message that goes the way of all others: through states, intents, vault, ledger, caches, audit.
  */
 #ifndef GATE_ERRAND_H
 #define GATE_ERRAND_H

@@ -50,7 +50,7 @@ int ctl_talk(const struct ctl_call *call);
 /* The pieces of ctl_talk(): a connection or -1 with *status, and the request. */
 int ctl_dial(const struct ctl_call *call, int *status);
 bool ctl_send(const struct ctl_call *call, int fd);
-/* The exit status that the last line of an answer means (an error is told), or -1: it is no such line. */
+/* The exit status that an answer's last line means (an error is told); -1: it is another line. */
 int ctl_status(const char *line);
 
 /*
