@@ -14,6 +14,7 @@
 #include "gate/tenant.h"
 
 #include "certs.h"
+#include "work.h"
 
 enum { DAY = 86400, NOW = 1764000000 };
 
@@ -271,41 +272,16 @@ END_TEST
 
 /* --- what a stranger costs --- */
 
-static unsigned allocations; /* of OpenSSL's: it makes some for all that it converts */
-
-static void *
-counted_malloc(size_t len, const char *file, int line)
-{
-	(void)file, (void)line;
-	allocations++;
-	return malloc(len);
-}
-
-static void *
-counted_realloc(void *p, size_t len, const char *file, int line)
-{
-	(void)file, (void)line;
-	allocations++;
-	return realloc(p, len);
-}
-
-static void
-plain_free(void *p, const char *file, int line)
-{
-	(void)file, (void)line;
-	free(p);
-}
-
 static unsigned
-allocations_to_identify(const struct identity *id)
+work_to_identify(const struct identity *id)
 {
 	struct known_client known;
 	unsigned before;
 
 	(void)identify(ts, id, &known); /* what OpenSSL keeps is there then */
-	before = allocations;
+	before = work_done();
 	ck_assert_int_eq(identify(ts, id, &known), TLS_UNKNOWN);
-	return allocations - before;
+	return work_done() - before;
 }
 
 /* Judged each time until the key was proven; then for that chain, with the leaf in it or without. */
@@ -325,18 +301,18 @@ START_TEST(remembers_what_was_proven)
 	sk_X509_push(chain, client.cert);
 	for (int i = 0; i < 3; i++) {
 		shown.proven = i == 2;
-		before = allocations;
+		before = work_done();
 		ck_assert_int_eq(tenants_identify(ts, &shown, &known), TLS_KNOWN);
-		judged[i] = allocations - before;
+		judged[i] = work_done() - before;
 	}
 	ck_assert_uint_ge(judged[2], judged[1]);
 	shown.proven = false;
 	for (int i = 0; i < 2; i++) {
 		shown.chain = i == 0 ? chain : NULL;
-		before = allocations;
+		before = work_done();
 		ck_assert_int_eq(tenants_identify(ts, &shown, &known), TLS_KNOWN);
 		ck_assert_ptr_eq(known.tenant, a);
-		remembered = allocations - before;
+		remembered = work_done() - before;
 		ck_assert_uint_lt(remembered, judged[1] / 2);
 	}
 	sk_X509_free(chain);
@@ -363,10 +339,10 @@ START_TEST(subjects_are_converted_once)
 		ck_assert_int_eq(tenants_trust(ts, a, au, &overlaps), ERR_OK);
 		authority_unref(au);
 		if (i == 0)
-			few = allocations_to_identify(&other);
+			few = work_to_identify(&other);
 	}
 	ck_assert_uint_gt(few, 0);
-	ck_assert_uint_eq(allocations_to_identify(&other), few);
+	ck_assert_uint_eq(work_to_identify(&other), few);
 	identity_free(&ca);
 	identity_free(&other);
 }
@@ -498,7 +474,7 @@ main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
-	if (CRYPTO_set_mem_functions(counted_malloc, counted_realloc, plain_free) != 1)
+	if (!work_count())
 		return 1;
 	tcase_add_checked_fixture(sets, setup, teardown);
 	tcase_add_test(sets, one_certificate_one_tenant);
