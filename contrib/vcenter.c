@@ -20,7 +20,6 @@
 enum {
 	UID_MAX = 64,
 	CHECK_BYTES = 4, /* of the key's SHA-256: enough to compare, no use to anybody else */
-	KEY_BYTES = 32,
 };
 
 struct options {
@@ -42,12 +41,11 @@ discover_versions(struct session *s, bool ping)
 {
 	struct ttlv t, major, minor;
 	struct ttlv_reader r, v;
-	struct request rq;
+	struct ask rq;
 	struct answer an;
 
-	request_begin(&rq, 1);
-	item_begin(&rq, KMIP_OPERATION_DISCOVER_VERSIONS, ping);
-	item_end(&rq);
+	ask_begin(&rq, 1);
+	ask_discover_versions(&rq, ping);
 	exchange(s, &rq, ping ? "Discover Versions (ping)" : "Discover Versions", &an);
 	r = answer_payload(&an, 0, ping);
 	printf(": KMIP");
@@ -66,13 +64,11 @@ query(struct session *s)
 {
 	struct ttlv t = {0};
 	struct ttlv_reader r;
-	struct request rq;
+	struct ask rq;
 	struct answer an;
 
-	request_begin(&rq, 1);
-	item_begin(&rq, KMIP_OPERATION_QUERY, true);
-	ttlv_put_enum(&rq.b, TAG_QUERY_FUNCTION, KMIP_QUERY_FUNCTION_QUERY_SERVER_INFORMATION);
-	item_end(&rq);
+	ask_begin(&rq, 1);
+	ask_query(&rq);
 	exchange(s, &rq, "Query", &an);
 	r = answer_payload(&an, 0, true);
 	ttlv_opt(&r, TAG_VENDOR_IDENTIFICATION, TTLV_TEXT, &t);
@@ -80,40 +76,16 @@ query(struct session *s)
 	answer_end(&an);
 }
 
-/* An Attribute whose value `put` has yet to write; ended by ttlv_end(). */
-static size_t
-attribute_begin(struct request *rq, const char *name)
-{
-	size_t mark = ttlv_begin(&rq->b, TAG_ATTRIBUTE);
-
-	put_text(rq, TAG_ATTRIBUTE_NAME, name);
-	return mark;
-}
-
 static void
 create(struct session *s, struct key *key)
 {
 	struct ttlv type, uid;
 	struct ttlv_reader r;
-	struct request rq;
+	struct ask rq;
 	struct answer an;
-	size_t template, at;
 
-	request_begin(&rq, 1);
-	item_begin(&rq, KMIP_OPERATION_CREATE, true);
-	ttlv_put_enum(&rq.b, TAG_OBJECT_TYPE, KMIP_OBJECT_TYPE_SYMMETRIC_KEY);
-	template = ttlv_begin(&rq.b, TAG_TEMPLATE_ATTRIBUTE);
-	at = attribute_begin(&rq, "Cryptographic Algorithm");
-	ttlv_put_enum(&rq.b, TAG_ATTRIBUTE_VALUE, KMIP_CRYPTOGRAPHIC_ALGORITHM_AES);
-	ttlv_end(&rq.b, at);
-	at = attribute_begin(&rq, "Cryptographic Usage Mask");
-	ttlv_put_int(&rq.b, TAG_ATTRIBUTE_VALUE, 0x0c); /* Encrypt, Decrypt */
-	ttlv_end(&rq.b, at);
-	at = attribute_begin(&rq, "Cryptographic Length");
-	ttlv_put_int(&rq.b, TAG_ATTRIBUTE_VALUE, KEY_BYTES * 8);
-	ttlv_end(&rq.b, at);
-	ttlv_end(&rq.b, template);
-	item_end(&rq);
+	ask_begin(&rq, 1);
+	ask_create(&rq);
 	exchange(s, &rq, "Create an AES-256 key", &an);
 	r = answer_payload(&an, 0, true);
 	ttlv_need(&r, TAG_OBJECT_TYPE, TTLV_ENUM, &type);
@@ -132,14 +104,11 @@ get_attribute(struct session *s, const struct key *key, const char *name, struct
 {
 	struct ttlv t;
 	struct ttlv_reader r, a;
-	struct request rq;
+	struct ask rq;
 	char what[64];
 
-	request_begin(&rq, 1);
-	item_begin(&rq, KMIP_OPERATION_GET_ATTRIBUTES, true);
-	put_text(&rq, TAG_UNIQUE_IDENTIFIER, key->uid);
-	put_text(&rq, TAG_ATTRIBUTE_NAME, name);
-	item_end(&rq);
+	ask_begin(&rq, 1);
+	ask_attribute(&rq, key->uid, name);
 	snprintf(what, sizeof(what), "Get %s", name);
 	exchange(s, &rq, what, an);
 	r = answer_payload(an, 0, true);
@@ -171,13 +140,11 @@ get_state(struct session *s, const struct key *key)
 static void
 activate(struct session *s, const struct key *key)
 {
-	struct request rq;
+	struct ask rq;
 	struct answer an;
 
-	request_begin(&rq, 1);
-	item_begin(&rq, KMIP_OPERATION_ACTIVATE, true);
-	put_text(&rq, TAG_UNIQUE_IDENTIFIER, key->uid);
-	item_end(&rq);
+	ask_begin(&rq, 1);
+	ask_activate(&rq, key->uid);
 	exchange(s, &rq, "Activate", &an);
 	answer_payload(&an, 0, true);
 	printf(": done\n");
@@ -203,7 +170,7 @@ read_key(struct ttlv_reader r, uint8_t check[CHECK_BYTES])
 	if (!ttlv_need(&r, TAG_KEY_VALUE, TTLV_STRUCTURE, &t))
 		die("the answer holds no key");
 	ttlv_enter(&r, &t);
-	if (!ttlv_need(&r, TAG_KEY_MATERIAL, TTLV_BYTES, &t) || t.len != KEY_BYTES)
+	if (!ttlv_need(&r, TAG_KEY_MATERIAL, TTLV_BYTES, &t) || t.len != ASK_KEY_BYTES)
 		die("the key is not one of 256 bits");
 	if (EVP_Digest(t.value, t.len, digest, NULL, EVP_sha256(), NULL) != 1)
 		die("no SHA-256");
@@ -214,14 +181,12 @@ read_key(struct ttlv_reader r, uint8_t check[CHECK_BYTES])
 static void
 get(struct session *s, const struct key *key, uint8_t check[CHECK_BYTES])
 {
-	struct request rq;
+	struct ask rq;
 	struct answer an;
 	char hex[2 * CHECK_BYTES + 1];
 
-	request_begin(&rq, 1);
-	item_begin(&rq, KMIP_OPERATION_GET, true);
-	put_text(&rq, TAG_UNIQUE_IDENTIFIER, key->uid);
-	item_end(&rq);
+	ask_begin(&rq, 1);
+	ask_get(&rq, key->uid);
 	exchange(s, &rq, "Get the key", &an);
 	read_key(answer_payload(&an, 0, true), check);
 	text_hex(hex, check, CHECK_BYTES);
@@ -229,33 +194,21 @@ get(struct session *s, const struct key *key, uint8_t check[CHECK_BYTES])
 	answer_end(&an); /* wipes it */
 }
 
-struct label {
-	const char *name, *value;
-};
-
 /* vCenter looks whether each label is there, then adds all three in one message. */
 static void
-put_labels(struct session *s, const struct key *key, const struct label labels[ITEMS_MAX])
+put_labels(struct session *s, const struct key *key, const struct ask_label labels[ITEMS_MAX])
 {
 	struct ttlv t;
-	struct request rq;
+	struct ask rq;
 	struct answer an;
-	size_t at;
 
 	for (size_t i = 0; i < ITEMS_MAX; i++) {
 		printf("%s\n", get_attribute(s, key, labels[i].name, &an, &t) ? ": there already"
 									       : ": none yet");
 		answer_end(&an);
 	}
-	request_begin(&rq, ITEMS_MAX);
-	for (size_t i = 0; i < ITEMS_MAX; i++) {
-		item_begin(&rq, KMIP_OPERATION_ADD_ATTRIBUTE, true);
-		put_text(&rq, TAG_UNIQUE_IDENTIFIER, key->uid);
-		at = attribute_begin(&rq, labels[i].name);
-		put_text(&rq, TAG_ATTRIBUTE_VALUE, labels[i].value);
-		ttlv_end(&rq.b, at);
-		item_end(&rq);
-	}
+	ask_begin(&rq, ITEMS_MAX);
+	ask_add_labels(&rq, key->uid, labels);
 	exchange(s, &rq, "Add three labels in one batch", &an);
 	for (size_t i = 0; i < ITEMS_MAX; i++)
 		answer_payload(&an, i, true);
@@ -324,12 +277,6 @@ trust(const struct client *c)
 static void
 new_key(const struct client *c, struct key *key)
 {
-	static const struct label product[ITEMS_MAX] = {
-	    {"x-Product_Version", "7.0.3 build-19480866"}, {"x-Vendor", "VMware, Inc."},
-	    {"x-Product", "VMware vSphere"}};
-	static const struct label machine[ITEMS_MAX] = {
-	    {"x-Identifier", "52c4f2a6-90cf-4e5b-8a5e-1d3f0a7b6c21"},
-	    {"x-Component", "Virtual Machine"}, {"x-Name", "quickstart-vm"}};
 	struct session s;
 
 	printf("2. A new key\n");
@@ -341,7 +288,7 @@ new_key(const struct client *c, struct key *key)
 	printf("3. Labels that say who made it\n");
 	session_open(c, &s);
 	discover_versions(&s, false);
-	put_labels(&s, key, product);
+	put_labels(&s, key, ask_product);
 	session_close(&s);
 
 	printf("4. The key itself, on another connection; it is put to use\n");
@@ -357,7 +304,7 @@ new_key(const struct client *c, struct key *key)
 	printf("5. Labels that say what it is for\n");
 	session_open(c, &s);
 	discover_versions(&s, false);
-	put_labels(&s, key, machine);
+	put_labels(&s, key, ask_machine);
 	session_close(&s);
 }
 

@@ -22,10 +22,8 @@
 
 enum {
 	ANSWER_MAX = 1 << 20,
-	REQUEST_MAX = 64 * 1024,
 	ELEMENTS_MAX = 4096,
 	TIMEOUT_S = 30,
-	VERSION = KMIP_1_1, /* what every vCenter was seen to speak */
 };
 
 void
@@ -133,49 +131,6 @@ session_close(struct session *s)
 
 /* --- messages --- */
 
-void
-request_begin(struct request *rq, int32_t items)
-{
-	size_t header, version;
-
-	*rq = (struct request){0};
-	buf_init(&rq->b, REQUEST_MAX);
-	rq->message = ttlv_begin(&rq->b, TAG_REQUEST_MESSAGE);
-	header = ttlv_begin(&rq->b, TAG_REQUEST_HEADER);
-	version = ttlv_begin(&rq->b, TAG_PROTOCOL_VERSION);
-	ttlv_put_int(&rq->b, TAG_PROTOCOL_VERSION_MAJOR, VERSION >> 4);
-	ttlv_put_int(&rq->b, TAG_PROTOCOL_VERSION_MINOR, VERSION & 15);
-	ttlv_end(&rq->b, version);
-	ttlv_put_int(&rq->b, TAG_BATCH_COUNT, items);
-	ttlv_end(&rq->b, header);
-}
-
-void
-item_begin(struct request *rq, uint32_t operation, bool with_ubid)
-{
-	uint8_t ubid[8] = "QLKC";
-
-	rq->item = ttlv_begin(&rq->b, TAG_BATCH_ITEM);
-	ttlv_put_enum(&rq->b, TAG_OPERATION, operation);
-	ubid[4] = ++rq->counter;
-	if (with_ubid)
-		ttlv_put_bytes(&rq->b, TAG_UNIQUE_BATCH_ITEM_ID, ubid, sizeof(ubid));
-	rq->payload = ttlv_begin(&rq->b, TAG_REQUEST_PAYLOAD);
-}
-
-void
-item_end(struct request *rq)
-{
-	ttlv_end(&rq->b, rq->payload);
-	ttlv_end(&rq->b, rq->item);
-}
-
-void
-put_text(struct request *rq, uint32_t tag, const char *s)
-{
-	ttlv_put_text(&rq->b, tag, s, strlen(s));
-}
-
 static void
 read_fully(struct session *s, uint8_t *to, size_t len)
 {
@@ -231,13 +186,13 @@ answer_payload(const struct answer *an, size_t n, bool with_ubid)
 }
 
 void
-exchange(struct session *s, struct request *rq, const char *what, struct answer *an)
+exchange(struct session *s, struct ask *rq, const char *what, struct answer *an)
 {
 	uint8_t *head;
 	double start = now_ms(), ms;
 	size_t sent, total;
 
-	ttlv_end(&rq->b, rq->message);
+	ask_end(rq);
 	if (buf_error(&rq->b) != ERR_OK)
 		die("out of memory");
 	ERR_clear_error();
@@ -257,7 +212,7 @@ exchange(struct session *s, struct request *rq, const char *what, struct answer 
 	ms = now_ms() - start;
 	printf("   %-30s sent %3zu bytes, got %3zu in %.1f ms", what, rq->b.len, total, ms);
 	answer_read(an, rq->counter);
-	buf_fini(&rq->b);
+	ask_fini(rq);
 }
 
 void

@@ -16,7 +16,9 @@
 #include "base/buf.h"
 #include "kmip/ttlv.h"
 
-enum { PINS_MAX = 4, ITEMS_MAX = 3 };
+#include "ask.h"
+
+enum { PINS_MAX = 4, ITEMS_MAX = ASK_LABELS };
 
 struct client {
 	SSL_CTX *ctx;
@@ -29,12 +31,6 @@ struct client {
 struct session {
 	SSL *ssl;
 	int fd;
-};
-
-struct request {
-	struct buf b;
-	size_t message, item, payload;
-	uint8_t counter; /* of Unique Batch Item IDs; restarts with each message */
 };
 
 /* What the gateway said to one message. */
@@ -54,13 +50,8 @@ void client_add_pin(struct client *c, const char *path);
 void session_open(const struct client *c, struct session *s);
 void session_close(struct session *s);
 
-void request_begin(struct request *rq, int32_t items);
-void item_begin(struct request *rq, uint32_t operation, bool with_ubid);
-void item_end(struct request *rq);
-void put_text(struct request *rq, uint32_t tag, const char *s);
-
 /* Sends the request, waits for its answer and prints sizes and time, without ending the line. */
-void exchange(struct session *s, struct request *rq, const char *what, struct answer *an);
+void exchange(struct session *s, struct ask *rq, const char *what, struct answer *an);
 /* The payload of the n-th result; a failed one ends the program with the gateway's words. */
 struct ttlv_reader answer_payload(const struct answer *an, size_t n, bool with_ubid);
 void answer_end(struct answer *an); /* wipes it */

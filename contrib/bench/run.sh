@@ -79,6 +79,7 @@ start_gateway() {
   cat >"$home/keyferryd.conf" <<CONF
 listen         = {"127.0.0.1:$port"}
 control-socket = "$socket"
+stats-socket   = "$home/stats.sock"
 state-dir      = "$home/state"
 audit-file     = "$home/audit.log"
 tls {

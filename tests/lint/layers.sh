@@ -11,6 +11,7 @@ find include src -name '*.[ch]' | sort | xargs awk '
 		may["net"] = "base net"
 		may["keys"] = "base net keys"
 		may["gate"] = "base kmip net keys gate"
+		may["bench"] = "base kmip"
 		may["sim"] = "base daemon"
 		may["daemon"] = may["ctl"] = may["gate"] " daemon"
 	}
