@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs a release build of the gateway beside other TLS servers on the same work, and prints what each
-# operation costs.  One gateway shows an ECDSA P-256 certificate, another one an RSA-2048 one; both
+# Runs a release build of the gateway beside nginx and HAProxy on the same work, and shows what each
+# operation costs: a table, and a picture in DIR/compare.png.  One gateway shows an ECDSA P-256 certificate, another one an RSA-2048 one; both
 # keep their keys in an embedded vault, with the default configuration and the audit log in a file.
 set -euo pipefail
 
@@ -13,12 +13,15 @@ gateways=()
 
 usage() {
   cat <<TXT
-usage: contrib/bench/run.sh [-b BUILD] [-d DIR] -c COMPARE [-- OPTION ...]
+usage: contrib/bench/run.sh [-b BUILD] [-d DIR] [-c COMPARE] [-- OPTION ...]
   -b BUILD    a build directory (meson, release); without it one is made in DIR/build
   -d DIR      for certificates, keys and logs; ./bench without it
-  -c COMPARE  the program that compares (or the variable KEYFERRY_COMPARE); it is called as
+  -c COMPARE  another program than contrib/bench/compare.py that compares (or the variable
+              KEYFERRY_COMPARE); it is called as
               COMPARE --workdir DIR --request FILE --target KIND:PORT:PID OPTION ...
               with KIND first ec, then rsa
+  OPTION      for COMPARE: --rounds N, --only CASE,CASE; contrib/bench/compare.py --help
+Needs nginx, haproxy and gnuplot (packages nginx-light, haproxy, gnuplot-nox), unless -c is given.
 TXT
 }
 
@@ -147,18 +150,29 @@ while getopts b:c:d:h option; do
   esac
 done
 shift $((OPTIND - 1))
-[ -n "$compare" ] || { usage >&2; exit 2; }
 
 umask 077
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 ulimit -n 20000
 [ -n "$build" ] || build_release
+comparing=("$compare")
+if [ -z "$compare" ]; then
+  for program in nginx haproxy gnuplot; do
+    PATH=$PATH:/usr/sbin type "$program" >/dev/null 2>&1 || die "$program is needed; see -h"
+  done
+  comparing=("$top/contrib/bench/compare.py" --bench "$build/src/bench/keyferry-bench")
+  rm -f "$dir/compare.tsv"
+fi
 make_certificates
 trap stop_gateways EXIT
 for kind in ec rsa; do
   port=$(free_port 5696)
   start_gateway $kind "$port"
   record_request $kind "$port"
-  "$compare" --workdir "$dir" --request "$dir/get-$kind.req" --target "$kind:$port:${gateways[-1]}" "$@"
+  PATH=$PATH:/usr/sbin "${comparing[@]}" --workdir "$dir" --request "$dir/get-$kind.req" --target "$kind:$port:${gateways[-1]}" "$@"
 done
+[ -n "$compare" ] || {
+  gnuplot -e "data='$dir/compare.tsv'; picture='$dir/compare.png'" "$top/contrib/bench/plot.gnuplot"
+  echo "$dir/compare.png"
+}
