@@ -34,7 +34,13 @@ struct defer {
 	void (*fn)(struct defer *);
 };
 void loop_defer(struct loop *l, struct defer *d);
-void loop_undefer(struct defer *d);
+/*
+ * Work that can wait for a turn without other deferred work, so that what is under way ends first;
+ * but not for more than LOOP_PATIENCE turns.
+ */
+enum { LOOP_PATIENCE = 16 };
+void loop_defer_idle(struct loop *l, struct defer *d);
+void loop_undefer(struct defer *d); /* either kind */
 
 /*
  * Memory that callbacks of this turn may still refer to: alloc_free(p) happens when the turn is

@@ -27,6 +27,7 @@ struct stream;
 
 enum stream_end {
 	STREAM_EOF,		 /* the client closed: close_notify or end of file */
+	STREAM_LEFT,		 /* the client left before its handshake was begun */
 	STREAM_RESET,		 /* the connection broke */
 	STREAM_TLS_ERROR,	 /* not TLS, or a TLS failure; stream_why() has OpenSSL's words */
 	STREAM_REFUSED,		 /* the client's certificate was refused, or there was none */

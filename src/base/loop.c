@@ -18,6 +18,8 @@
 struct loop {
 	struct event_base *base;
 	struct list deferred; /* struct defer */
+	struct list patient; /* loop_defer_idle() */
+	unsigned put_off;    /* turns that it was, in a row */
 	struct list dead;     /* blocks to free after the turn */
 	struct list due;      /* timers whose time had come when this turn looked */
 	struct timer **heap;  /* earliest first */
@@ -44,6 +46,7 @@ loop_new(void)
 	if (l == NULL)
 		return NULL;
 	list_init(&l->deferred);
+	list_init(&l->patient);
 	list_init(&l->dead);
 	list_init(&l->due);
 	l->base = event_base_new();
@@ -252,17 +255,28 @@ loop_watch_lag(struct loop *l)
 /* --- turns --- */
 
 static void
-run_deferred(struct loop *l)
+run_batch(struct list *from)
 {
 	struct list batch, *p;
 
 	list_init(&batch);
-	list_move_all(&batch, &l->deferred);
+	list_move_all(&batch, from);
 	while ((p = list_pop(&batch)) != NULL) {
 		struct defer *d = CONTAINER_OF(p, struct defer, link);
 
 		d->fn(d);
 	}
+}
+
+static void
+run_deferred(struct loop *l)
+{
+	run_batch(&l->deferred);
+	if (list_empty(&l->patient) ||
+	    (!list_empty(&l->deferred) && ++l->put_off < LOOP_PATIENCE))
+		return;
+	l->put_off = 0;
+	run_batch(&l->patient);
 }
 
 /*
@@ -276,7 +290,7 @@ wait_for_events(struct loop *l, bool may_block)
 	struct timeval tv;
 	int64_t left;
 
-	if (!may_block || !list_empty(&l->deferred) || l->stop) {
+	if (!may_block || !list_empty(&l->deferred) || !list_empty(&l->patient) || l->stop) {
 		event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		return;
 	}
@@ -326,6 +340,13 @@ loop_defer(struct loop *l, struct defer *d)
 {
 	if (!list_linked(&d->link))
 		list_append(&l->deferred, &d->link);
+}
+
+void
+loop_defer_idle(struct loop *l, struct defer *d)
+{
+	if (!list_linked(&d->link))
+		list_append(&l->patient, &d->link);
 }
 
 void

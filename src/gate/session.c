@@ -378,6 +378,9 @@ on_closed(struct stream *st, void *user, enum stream_end why)
 		case STREAM_HANDSHAKE_TIMEOUT:
 			count_handshake(s, METRIC_HANDSHAKES_TIMEOUT_TOTAL, LABEL_HANDSHAKE_TIMEOUT);
 			break;
+		case STREAM_LEFT:
+			count_handshake(s, METRIC_HANDSHAKES_LEFT_TOTAL, LABEL_HANDSHAKE_LEFT);
+			break;
 		case STREAM_TLS_ERROR:
 			count_handshake(s, METRIC_HANDSHAKES_FAILED_TOTAL, LABEL_HANDSHAKE_FAILED);
 			log_failure(s, stream_why(st));

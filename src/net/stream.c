@@ -24,17 +24,19 @@
 #include "base/metric.h"
 
 #include "address.h"
+#include "admit.h"
 #include "sock.h"
 
 enum {
 	CHUNK = 4096,		     /* of input at a time: requests are small */
 	TURN_READS = 16,	     /* then it is another stream's turn */
 	TURN_WRITE = 64 * 1024,
-	TURN_HANDSHAKES = 8,	     /* steps of about half a millisecond each */
+	TURN_HANDSHAKES = 8,	     /* steps, as long as TURN_HANDSHAKES_NS is not over */
 	WARM_MAX = 64,		     /* streams whose record buffers stay: 21 KiB each */
 	LINGER_BYTES = 64 * 1024,    /* thrown away while an alert is on its way */
 };
 #define LINGER_NS (2 * NS_PER_S)
+#define TURN_HANDSHAKES_NS NS_PER_MS /* established streams wait for no longer */
 
 enum state {
 	HANDSHAKING,
@@ -45,7 +47,7 @@ enum state {
 };
 
 struct stream {
-	struct list link; /* handshakes waiting for CPU; first, for loop_free_later() */
+	struct place place; /* while its handshake waits for CPU; first, for loop_free_later() */
 	struct list warm; /* place among those that had something to do lately */
 	struct loop *loop;
 	struct event event;
@@ -66,10 +68,8 @@ struct stream {
 };
 
 /*
- * Handshake steps wait here until the events of the turn are served, so that established streams
- * come first, and only some are made in a turn.  There is one loop in a process.
+ * Handshake steps wait until established streams have been served, and only some are made in a turn.
  */
-static struct list handshakes = {&handshakes, &handshakes};
 static struct defer handshakes_turn;
 
 /*
@@ -85,6 +85,8 @@ stream_end_text(enum stream_end e)
 	switch (e) {
 	case STREAM_EOF:
 		return "closed";
+	case STREAM_LEFT:
+		return "left before its handshake";
 	case STREAM_RESET:
 		return "connection broken";
 	case STREAM_TLS_ERROR:
@@ -106,8 +108,8 @@ stream_end_text(enum stream_end e)
 static void
 leave_handshakes(struct stream *s)
 {
-	list_remove(&s->link);
-	if (list_empty(&handshakes))
+	admit_leave(&s->place);
+	if (!admit_anybody())
 		loop_undefer(&handshakes_turn);
 }
 
@@ -305,6 +307,21 @@ say_last_words(struct stream *s, bool done)
 	errno = saved;
 }
 
+/* Whoever has said nothing yet, or waits for its turn, costs a descriptor and this struct only. */
+static bool
+begin_tls(struct stream *s)
+{
+	BIO *bio = sock_bio(&s->sock);
+
+	s->ssl = bio != NULL ? tls_server_ssl(s->p.tls) : NULL;
+	if (s->ssl == NULL) {
+		BIO_free(bio);
+		return false;
+	}
+	SSL_set_bio(s->ssl, bio, bio);
+	return true;
+}
+
 static void
 handshake(struct stream *s)
 {
@@ -312,6 +329,10 @@ handshake(struct stream *s)
 
 	if (clock_now() >= s->deadline.when) { /* nobody waits for it: spend no more on it */
 		finish_by_reset(s, STREAM_HANDSHAKE_TIMEOUT);
+		return;
+	}
+	if (s->ssl == NULL && !begin_tls(s)) {
+		finish(s, STREAM_NO_MEMORY);
 		return;
 	}
 	keep_warm(s);
@@ -339,21 +360,26 @@ handshake(struct stream *s)
 static void
 handshakes_run(struct defer *d)
 {
-	struct list *l;
+	int64_t end = clock_now() + TURN_HANDSHAKES_NS;
+	struct loop *l = NULL;
+	struct place *p;
 
-	for (int n = 0; n < TURN_HANDSHAKES && (l = list_pop(&handshakes)) != NULL; n++)
-		handshake(CONTAINER_OF(l, struct stream, link));
-	if (!list_empty(&handshakes))
-		loop_defer(CONTAINER_OF(handshakes.next, struct stream, link)->loop, d);
+	for (int n = 0; n < TURN_HANDSHAKES && clock_now() < end && (p = admit_next()) != NULL; n++) {
+		struct stream *s = CONTAINER_OF(p, struct stream, place);
+
+		l = s->loop;
+		handshake(s);
+	}
+	if (l != NULL && admit_anybody())
+		loop_defer_idle(l, d);
 }
 
 static void
 queue_handshake(struct stream *s)
 {
 	handshakes_turn.fn = handshakes_run;
-	if (!list_linked(&s->link))
-		list_append(&handshakes, &s->link);
-	loop_defer(s->loop, &handshakes_turn);
+	admit_wait(&s->place, s->ssl != NULL);
+	loop_defer_idle(s->loop, &handshakes_turn);
 }
 
 /* --- output --- */
@@ -415,7 +441,7 @@ say_goodbye(struct stream *s)
 {
 	int ret;
 
-	if (!SSL_is_init_finished(s->ssl)) { /* no one to say it to */
+	if (s->ssl == NULL || !SSL_is_init_finished(s->ssl)) { /* no one to say it to */
 		finish_gently(s, STREAM_EOF);
 		return;
 	}
@@ -550,8 +576,13 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	}
 	/* a new connection is writable before its first byte came: nothing to do yet */
 	if (s->state == HANDSHAKING && (what & (EV_READ | EV_CLOSED)) == 0 &&
-	    !SSL_want_write(s->ssl))
+	    (s->ssl == NULL || !SSL_want_write(s->ssl)))
 		return;
+	/* without a side to write to there can be no handshake: its hello is not even read */
+	if (s->state == HANDSHAKING && s->ssl == NULL && s->sock.left) {
+		finish(s, STREAM_LEFT);
+		return;
+	}
 	stream_work(s);
 }
 
@@ -595,20 +626,9 @@ note_address(struct stream *s)
 }
 
 static bool
-attach(struct stream *s)
-{
-	BIO *bio = sock_bio(&s->sock);
-
-	if (bio != NULL)
-		SSL_set_bio(s->ssl, bio, bio);
-	return bio != NULL;
-}
-
-static bool
 set_up(struct stream *s)
 {
-	s->ssl = tls_server_ssl(s->p.tls);
-	return s->ssl != NULL && attach(s) && event_add(&s->event, NULL) == 0 &&
+	return event_add(&s->event, NULL) == 0 &&
 	    timer_set(s->loop, &s->deadline, clock_now() + s->p.handshake_timeout_ns) == ERR_OK;
 }
 
@@ -706,7 +726,8 @@ stream_is_silent(const struct stream *s)
 {
 	int waiting = 0;
 
-	if (s->ssl == NULL || BIO_number_read(SSL_get_rbio(s->ssl)) > 0)
+	if (s->fd < 0 || s->state != HANDSHAKING ||
+	    (s->ssl != NULL && BIO_number_read(SSL_get_rbio(s->ssl)) > 0))
 		return false;
 	return ioctl(s->fd, FIONREAD, &waiting) == 0 && waiting == 0;
 }

@@ -285,6 +285,33 @@ on_always(evutil_socket_t fd, short what, void *arg)
 	++*(unsigned *)arg;
 }
 
+START_TEST(idle_work_waits_for_a_turn_without_other_work)
+{
+	struct ticker a = ticker("a"), idle = ticker("i");
+
+	a.defer.fn = idle.defer.fn = run_again;
+	loop_defer_idle(loop, &idle.defer);
+	loop_defer_idle(loop, &idle.defer); /* twice is once */
+	turn();
+	ck_assert_uint_eq(idle.ran, 1); /* there was none */
+	turn();
+	ck_assert_uint_eq(idle.ran, 1);
+	a.again = 1; /* defers itself again and again */
+	loop_defer(loop, &a.defer);
+	loop_defer_idle(loop, &idle.defer);
+	for (int i = 0; i < LOOP_PATIENCE - 1; i++)
+		turn();
+	ck_assert_uint_eq(idle.ran, 1);
+	turn();
+	ck_assert_uint_eq(idle.ran, 2);
+	loop_defer_idle(loop, &idle.defer);
+	loop_undefer(&idle.defer);
+	loop_undefer(&a.defer);
+	turn();
+	ck_assert_uint_eq(idle.ran, 2);
+}
+END_TEST
+
 /* A descriptor that is always ready must not keep timers and deferred work from their turn. */
 START_TEST(a_busy_descriptor_starves_nobody)
 {
@@ -469,6 +496,7 @@ main(void)
 	tcase_add_test(t, a_known_answer_goes_round_the_loop);
 	tcase_add_test(t, nothing_comes_after_cancel);
 	tcase_add_test(t, finishing_leaves_the_queue);
+	tcase_add_test(t, idle_work_waits_for_a_turn_without_other_work);
 	tcase_add_test(t, lag_is_told);
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);

@@ -123,7 +123,7 @@ START_TEST(defaults)
 	ck_assert_uint_eq(c->response_size_max, 4 << 20);
 	ck_assert_uint_eq(c->items_max, 128);
 	ck_assert_uint_eq(c->sessions_max, 0);
-	ck_assert_uint_eq(c->handshakes_max, 1024);
+	ck_assert_uint_eq(c->handshakes_max, 4096);
 	ck_assert_int_eq(c->handshake_timeout_ns, 10 * NS_PER_S);
 	ck_assert_int_eq(c->request_timeout_ns, 15 * NS_PER_S);
 	ck_assert_int_eq(c->idle_timeout_ns, 600 * NS_PER_S);

@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "base/secret.h"
 
+#include "admit.h"
 #include "rig.h"
 
 enum { TURNS = 12, CROWD = 500, BIG = 4 * 1024 * 1024 };
@@ -179,8 +180,50 @@ START_TEST(ends_when_the_client_leaves_the_handshake)
 	for (int i = 0; i < 3; i++)
 		loop_turn(rig.loop, false);
 	ck_assert_uint_eq(served.closed, 1);
-	ck_assert(served.end == STREAM_EOF || served.end == STREAM_RESET);
+	if (_i == 0)
+		expect_end(STREAM_LEFT);
+	else
+		ck_assert(served.end == STREAM_EOF || served.end == STREAM_RESET);
 	ck_assert_uint_eq(served.ready, 0);
+}
+END_TEST
+
+/* Its hello is there, but nobody waits for the answer. */
+START_TEST(a_hello_without_a_client_is_not_read)
+{
+	rig_connect(&rig, &served, &client, &right);
+	client_step(&client);
+	ck_assert_int_eq(shutdown(client.fd, SHUT_WR), 0);
+	loop_turn(rig.loop, false);
+	expect_end(STREAM_LEFT);
+	ck_assert_uint_eq(rig.checks, 0);
+}
+END_TEST
+
+/* When the gateway cannot keep up, who came last waits yet, and who came first has mostly left. */
+START_TEST(the_latest_come_first_when_others_waited_too_long)
+{
+	enum { MANY = 20 };
+	struct served d[MANY] = {{0}};
+	struct client c[MANY];
+	uint8_t byte;
+
+	for (int i = 0; i < MANY; i++) {
+		rig_connect(&rig, &d[i], &c[i], &right);
+		client_step(&c[i]);
+	}
+	loop_turn(rig.loop, false); /* the first eight */
+	clock_test_advance(ADMIT_WAIT_MAX + 1);
+	loop_turn(rig.loop, false);
+	for (int i = 0; i < MANY; i++)
+		ck_assert_int_eq(recv(c[i].fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1,
+		    i < 8 || i >= MANY - 8);
+	for (int i = 0; i < MANY; i++) {
+		rig_pump(&rig, &c[i], 6);
+		ck_assert_uint_eq(d[i].ready, 1);
+		client_fini(&c[i]);
+		served_fini(&d[i]);
+	}
 }
 END_TEST
 
@@ -778,7 +821,9 @@ stream_suite(void)
 	tcase_add_loop_test(t, ends_a_silent_handshake, 0, 2);
 	tcase_add_test(t, drops_a_stale_handshake_unread);
 	tcase_add_loop_test(t, ends_when_the_client_leaves_the_handshake, 0, 2);
+	tcase_add_test(t, a_hello_without_a_client_is_not_read);
 	tcase_add_test(t, makes_some_handshakes_in_a_turn);
+	tcase_add_test(t, the_latest_come_first_when_others_waited_too_long);
 	tcase_add_loop_test(t, takes_a_drip, 0, 2);
 	tcase_add_test(t, key_updates_take_turns);
 	tcase_add_test(t, holds_pipelined_bytes_while_paused);
