@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Runs keyferry-bench against a gateway, nginx and HAProxy in turn, and compares what each operation
-costs the server: its CPU time (user and system), which a busy machine moves far less than the time on
-the clock, as medians of rounds; for idle sessions, resident memory.
+costs the server: its CPU time (user and system), which a busy machine moves far less than the time
+on the clock, as medians of rounds; for idle sessions, resident memory.
 
 nginx has one worker, HAProxy one thread; both ask for a client certificate, as the gateway does, and
 answer GET / with a constant of the size of a Get's answer.  contrib/bench/run.sh calls it."""
@@ -107,8 +107,8 @@ def worker_of(pid):
 
 def start_peers(where, kind):
     """name: (port, pid of who does the work), and the processes to end."""
-    certificate = read("%s/server-%s.pem" % (where, kind)) + read("%s/server-%s.key" % (where, kind))
-    write("%s/haproxy-%s.pem" % (where, kind), certificate)
+    write("%s/haproxy-%s.pem" % (where, kind),
+          "".join(read("%s/server-%s%s" % (where, kind, end)) for end in (".pem", ".key")))
     found, processes = {}, []
     for name, text, command in (("nginx", NGINX, ["nginx", "-p", where, "-c"]),
                                 ("haproxy", HAPROXY, ["haproxy", "-f"])):
@@ -168,7 +168,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", required=True, help="the program keyferry-bench")
     parser.add_argument("--workdir", required=True, help="certificates, as run.sh makes them")
-    parser.add_argument("--target", required=True, help="KIND:PORT:PID of the gateway; KIND: ec, rsa")
+    parser.add_argument("--target", required=True, help="KIND:PORT:PID of the gateway")
     parser.add_argument("--request", help="for other programs in this one's place; not used")
     parser.add_argument("--rounds", type=int, default=5, help="of which the median counts (5)")
     parser.add_argument("--only", default=USUAL, help="cases, of " + ",".join(CASES))
