@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Holds the option table, the sample and the manuals together: options.sh ROOT KEYFERRYCTL
+# Holds the option table, the sample and the manuals together: options.sh ROOT KEYFERRYCTL KEYFERRY-BENCH
 set -eu
 root=$1
 ctl=$2
+bench=$3
 conf=$root/etc/keyferryd.conf
 man=$root/man/keyferryd.conf.5
 bad=0
@@ -79,5 +80,18 @@ for name in $(sed -n 's/^\.It Ic \(\(keys\|cache\|trust\|sessions\) [a-z]*\|[a-z
 	tr ' ' _); do
 	printf '%s\n' "$commands" | grep -q "^$(echo "$name" | tr _ ' ')" ||
 		complain "$man: $name is no command"
+done
+
+# keyferry-bench's options and modes.
+man=$root/man/keyferry-bench.8
+help=$("$bench" --help)
+words=$(printf '%s\n' "$help" | grep -o -e '--[a-z]*' | sort -u)
+modes=$(printf '%s\n' "$help" | sed -n '/^modes:/,/^options:/s/^  \([a-z]*\) .*/\1/p')
+[ -n "$words" ] && [ -n "$modes" ] || complain "keyferry-bench --help: lists no options or no modes"
+for word in $words; do
+	grep -qE "^\.It .*Fl -${word#--}( |\$)" "$man" || complain "$man: no option $word"
+done
+for mode in $modes; do
+	grep -qx "\.It Cm $mode" "$man" || complain "$man: no mode $mode"
 done
 exit $bad
