@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "keys/adopt.h"
+#include "name_hash.h"
 
 enum {
 	ABSENT_MAX = 1024,
@@ -81,24 +82,10 @@ lookups_new(struct loop *l)
 
 /* --- what is not there --- */
 
-/* FNV-1a from a seed that nobody knows. */
-static uint64_t
-hash(const struct lookups *ls, const char *tenant, const char *uid)
-{
-	uint64_t h = UINT64_C(14695981039346656037) ^ ls->seed;
-
-	for (const char *s = tenant; *s != '\0'; s++)
-		h = (h ^ (uint8_t)*s) * UINT64_C(1099511628211);
-	h *= UINT64_C(1099511628211);
-	for (const char *s = uid; *s != '\0'; s++)
-		h = (h ^ (uint8_t)*s) * UINT64_C(1099511628211);
-	return h;
-}
-
 static bool
 is_absent(const struct lookups *ls, const char *tenant, const char *uid)
 {
-	uint64_t what = hash(ls, tenant, uid);
+	uint64_t what = name_hash(ls->seed, tenant, uid);
 	int64_t now = clock_now();
 
 	for (size_t i = 0; i < ABSENT_MAX; i++)
@@ -113,7 +100,7 @@ remember_absent(struct lookups *ls, const struct flight *f)
 	int64_t age_ms = clock_wall_ms() - text_uuid7_ms(f->uid);
 
 	ls->absent[ls->next_absent++ % ABSENT_MAX] = (struct absent){
-	    .what = hash(ls, f->tenant, f->uid),
+	    .what = name_hash(ls->seed, f->tenant, f->uid),
 	    .until = clock_now() + (age_ms < NEW_MS ? ABSENT_NEW_NS : ABSENT_NS),
 	};
 }
@@ -121,7 +108,7 @@ remember_absent(struct lookups *ls, const struct flight *f)
 void
 lookups_seen(struct lookups *ls, const char *tenant, const char *uid)
 {
-	uint64_t what = hash(ls, tenant, uid);
+	uint64_t what = name_hash(ls->seed, tenant, uid);
 
 	for (size_t i = 0; i < ABSENT_MAX; i++)
 		if (ls->absent[i].what == what)
