@@ -120,42 +120,74 @@ class Audit(kf.Case):
                     done[n] += 1
         kf.in_parallel(THREADS, run)
 
-    def test_rotation_under_load(self):
-        """Files are moved away and a reload asks for new ones: no line twice, none missing."""
-        gw = self.audited()
-        done, moved, stop = [0] * THREADS, [], threading.Event()
+    @contextlib.contextmanager
+    def rotating(self, gw, done, moved):
+        """Files are moved away and reloads ask for new ones, by what was done, however fast."""
+        stop = threading.Event()
 
         def rotate():
             while not stop.wait(0.001):
                 if sum(done) < (len(moved) + 1) * OPERATIONS // 8:
-                    continue  # by what was done, however fast the machine is
+                    continue
                 moved.append("%s.%d" % (self.path, len(moved)))
                 os.rename(self.path, moved[-1])
                 gw.process.send_signal(signal.SIGHUP)
-                kf.eventually(lambda: os.path.exists(self.path), "the next file")
+                kf.eventually(lambda: os.path.exists(self.path), "the next file", 30)
         rotator = threading.Thread(target=rotate)
         rotator.start()
         try:
-            self.work(gw, OPERATIONS, done)
+            yield
         finally:
             stop.set()
             rotator.join()
-        self.assertGreater(len(moved), 2)
-        kf.eventually(lambda: gw.metrics()["audit_queue_bytes"] == 0, "all is written")
-        metrics = gw.metrics()
-        paths = moved + [self.path]
-        requests = []
 
-        def collect():
-            requests[:] = [l["request"] for p in paths for l in self.lines(path=p)]
-            return len(requests) >= sum(done)
-        kf.eventually(collect, "all lines")
-        self.assertEqual(len(requests), sum(done))
-        self.assertEqual(len(set(requests)), len(requests))
-        self.assertEqual(metrics["audit_lost_total"], 0)
-        for p in paths:  # a request is numbered when it comes and told when it ends
-            numbers = [l["request"] for l in self.lines(path=p)]
+    def written(self, gw, moved):
+        """All lines of all files, once everything is written; each file in order."""
+        kf.eventually(lambda: gw.metrics()["audit_queue_bytes"] == 0, "all is written", 30)
+        found = []
+        for p in moved + [self.path]:  # a request is numbered when it comes and told when it ends
+            lines = self.lines(path=p)
+            numbers = [l["request"] for l in lines]
             self.assertTrue(all(b - a > -2 * THREADS for a, b in zip(numbers, numbers[1:])), p)
+            found += lines
+        numbers = [l["request"] for l in found]
+        self.assertEqual(len(set(numbers)), len(numbers))
+        return found
+
+    def test_rotation_under_load(self):
+        """No line twice, none missing."""
+        gw = self.audited()
+        done, moved = [0] * THREADS, []
+        with self.rotating(gw, done, moved):
+            self.work(gw, OPERATIONS, done)
+        self.assertGreater(len(moved), 2)
+        self.assertEqual(len(self.written(gw, moved)), sum(done))
+        self.assertEqual(gw.metrics()["audit_lost_total"], 0)
+
+    def test_full_disk_and_rotation_under_load(self):
+        """What was done has its line; of what was refused, lines may be lost, and are counted."""
+        gw = self.audited(required=True, env={"KEYFERRY_FAULTS": "AUDIT_WRITE:40:10"})
+        done, refused, moved = [0] * THREADS, [0] * THREADS, []
+
+        def run(n):
+            with gw.client() as c:
+                uid = c.create()
+                done[n] = 1
+                while done[n] < OPERATIONS // THREADS:
+                    result = c.do(on("Get", uid))
+                    if result.status == ttlv.SUCCESS:
+                        done[n] += 1
+                    else:
+                        self.assert_reason(result, "GeneralFailure")
+                        refused[n] += 1
+        with self.rotating(gw, done, moved):
+            kf.in_parallel(THREADS, run)
+        self.assertGreater(len(moved), 2)
+        self.assertGreater(sum(refused), 0)
+        results = [l["result"] for l in self.written(gw, moved)]
+        self.assertEqual(results.count("Success"), sum(done))
+        self.assertEqual(len(results) - sum(done),
+                         sum(refused) - gw.metrics()["audit_lost_total"])
 
     def test_rotation_with_a_broken_configuration(self):
         """What was moved away is left alone, though the reload is refused."""
