@@ -29,7 +29,7 @@ struct cache_terms {
 
 /*
  * One get.  The vault's errors come as they are; of our own: ERR_DEADLINE (the waiter's, or the
- * proof took longer than the bound), ERR_BUSY, ERR_NO_MEMORY, ERR_CANCELLED, ERR_INTEGRITY (other
+ * proof took longer than the bound, twice), ERR_BUSY, ERR_NO_MEMORY, ERR_CANCELLED, ERR_INTEGRITY (other
  * bytes than before).  Several gets of one key share one load, which runs to its end even if all
  * of them left; vaults are freed only after their loads ended (their free() sees to that).
  */
@@ -52,6 +52,8 @@ struct cache_get {
 	/* private */
 	struct cache *cache;
 	struct timer timer;
+	struct stamp began;
+	bool again; /* it began a second time */
 };
 void cache_get(struct cache *c, struct cache_get *g);
 

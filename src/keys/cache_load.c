@@ -185,6 +185,14 @@ memory_for(const struct cache_get *g, struct entry **out)
 }
 
 static void
+get_arrive(struct cache_get *g)
+{
+	g->began = stamp_now();
+	list_append(&g->cache->arrived, &g->wait.link);
+	loop_defer(g->cache->loop, &g->cache->turn);
+}
+
+static void
 hand_over(struct cache_get *g, struct secret *key, bool ridden_out)
 {
 	g->key = secret_ref(key);
@@ -213,28 +221,52 @@ fail(struct cache_get *g, enum err e)
 	wait_finish(&g->wait, e);
 }
 
-/* The key is as good as its proof: a load may have slept longer than the bound. */
+/* A load, or waiting for one, that slept through the bound: it tells how things were before. */
+static bool
+is_stale(const struct cache_get *g, const struct stamp *began)
+{
+	return stamp_age(began, g->terms.bound_ns) >= g->terms.bound_ns;
+}
+
+/* As if it had come now; but only once, since a vault may be slower than the bound each time. */
+static void
+begin_again(struct cache_get *g, enum err e)
+{
+	int64_t deadline = g->vault_terms.deadline;
+
+	if (g->again || (deadline != 0 && deadline <= clock_now())) {
+		fail(g, e);
+		return;
+	}
+	g->again = true;
+	timer_clear(g->cache->loop, &g->timer);
+	list_remove(&g->wait.link);
+	get_arrive(g);
+}
+
+/* The key is as good as its proof. */
 static void
 serve_loaded(struct cache_get *g, const struct stamp *began, struct secret *key)
 {
-	int64_t age = stamp_age(began, g->terms.bound_ns);
-
-	if (age < g->terms.bound_ns || age < g->terms.ride_out_ns)
-		hand_over(g, key, age >= g->terms.bound_ns);
+	if (is_stale(g, began))
+		begin_again(g, ERR_DEADLINE);
 	else
-		fail(g, ERR_DEADLINE);
+		hand_over(g, key, false);
 }
 
 static void
 serve_failed(struct cache_get *g, const struct flight *f, enum err e)
 {
 	enum memory m = MEMORY_NOTHING;
+	bool outage = custody_is_outage(e);
 	struct entry *en;
 
 	g->gone = f->load.gone;
-	if (custody_is_outage(e))
+	if (outage)
 		m = memory_for(g, &en);
-	if (m != MEMORY_NOTHING)
+	if (outage && m != MEMORY_FRESH && is_stale(g, &f->began))
+		begin_again(g, e);
+	else if (m != MEMORY_NOTHING)
 		serve_memory(g, en, m);
 	else
 		fail(g, e);
@@ -280,6 +312,7 @@ loaded(struct wait *w, enum err e)
 		secret_unref(key); /* all share the copy that is kept */
 		key = secret_ref(f->entry->key);
 	}
+	flight_detach(f); /* who begins again does not join it */
 	while ((link = list_pop(&f->waiters)) != NULL) {
 		struct cache_get *g = CONTAINER_OF(link, struct cache_get, wait.link);
 
@@ -302,6 +335,15 @@ get_leave(struct wait *w)
 	timer_clear(g->cache->loop, &g->timer);
 }
 
+/* Its waiting says that the vault is silent.  What began again may not have waited long yet. */
+static bool
+met_silence(const struct cache_get *g)
+{
+	int64_t waited = stamp_age(&g->began, g->terms.bound_ns);
+
+	return !is_stale(g, &g->began) && (!g->again || waited >= CACHE_PATIENCE_NS);
+}
+
 /* Out of patience, or of time. */
 static void
 get_on_time(struct timer *t)
@@ -312,8 +354,13 @@ get_on_time(struct timer *t)
 	enum memory m = memory_for(g, &en);
 	enum err e;
 
-	if (m == MEMORY_FRESH || (m == MEMORY_RIDES && g->custody->denials == 0)) {
+	if (m == MEMORY_FRESH ||
+	    (m == MEMORY_RIDES && g->custody->denials == 0 && met_silence(g))) {
 		serve_memory(g, en, m);
+		return;
+	}
+	if (m == MEMORY_RIDES && is_stale(g, &g->began)) {
+		begin_again(g, ERR_DEADLINE);
 		return;
 	}
 	if (deadline == 0)
@@ -346,7 +393,10 @@ has_record_of(const struct object *a, const struct object *b)
 	    (a->record_len == 0 || memcmp(a->record, b->record, a->record_len) == 0);
 }
 
-/* Not one in the background, which may be held back for those that somebody waits for. */
+/*
+ * Not one in the background, which may be held back for those that somebody waits for; nor one
+ * whose proof would be none.
+ */
 static struct flight *
 flight_to_join(const struct cache_get *g)
 {
@@ -358,7 +408,7 @@ flight_to_join(const struct cache_get *g)
 	LIST_FOREACH (link, &en->flights) {
 		struct flight *f = CONTAINER_OF(link, struct flight, peer);
 
-		if (f->custody == g->custody &&
+		if (f->custody == g->custody && !is_stale(g, &f->began) &&
 		    memcmp(f->object->digest, o->digest, sizeof(o->digest)) == 0 &&
 		    has_record_of(f->object, o) &&
 		    (!f->load.terms.background || g->vault_terms.background))
@@ -476,11 +526,10 @@ void
 cache_get(struct cache *c, struct cache_get *g)
 {
 	g->key = NULL;
-	g->from_memory = g->ridden_out = false;
+	g->from_memory = g->ridden_out = g->again = false;
 	g->gone = GONE_UNKNOWN;
 	g->cache = c;
 	g->timer = (struct timer){.fn = get_on_time};
 	g->wait.cancel = get_leave;
-	list_append(&c->arrived, &g->wait.link);
-	loop_defer(c->loop, &c->turn);
+	get_arrive(g);
 }

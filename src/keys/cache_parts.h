@@ -15,7 +15,7 @@ struct custody {
 	struct stamp made;
 	struct stamp heard;	/* when the last call began that proved something */
 	struct stamp confirmed; /* when the last check began that proved everything */
-	struct stamp outage;	/* when an outage was last met */
+	struct stamp outage;	/* when the last call began that met one */
 	struct stamp refused;	/* when keys were last wiped for what the key manager said */
 	struct stamp denied, denied_first;
 	unsigned denials; /* since the last success */

@@ -171,13 +171,16 @@ custody_is_outage(enum err e)
 	return e == ERR_VAULT_DOWN || e == ERR_DEADLINE || e == ERR_STORAGE_DOWN;
 }
 
-/* While it is heard within the bound a failure is a blip; after a refusal that is the last word. */
+/*
+ * While it is heard within the bound a failure is a blip; after a refusal that is the last word.
+ * Like a proof, an outage is as old as the beginning of the call that met it: that may have slept.
+ */
 static void
-miss(struct custody *cu)
+miss(struct custody *cu, const struct stamp *began)
 {
 	int64_t age = stamp_age(&cu->heard, cu->bound_ns);
 
-	cu->outage = stamp_now();
+	move_on(&cu->outage, began);
 	if (is_refused(cu) || age < cu->bound_ns)
 		return;
 	turn_to(cu, age < cu->ride_out_ns ? CUSTODY_RIDING_OUT : CUSTODY_CUT_OFF, 0);
@@ -209,7 +212,7 @@ custody_verdict(struct custody *cu, const struct custody_evidence *ev)
 	else if (ev->e == ERR_VAULT_DENIED)
 		deny(cu);
 	else if (custody_is_outage(ev->e))
-		miss(cu);
+		miss(cu, &ev->began);
 }
 
 void

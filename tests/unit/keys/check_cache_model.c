@@ -59,6 +59,11 @@ static struct {
 	struct word began;
 } loads[GETS * 4];
 static size_t loads_count;
+static struct {
+	int64_t now; /* clock_now() */
+	struct word w;
+} moments[5 * STEPS]; /* of the round: all that there were */
+static size_t moments_count;
 static uint64_t seed, rng;
 static struct {
 	unsigned served, warm, ridden, failed, wiped, cancelled;
@@ -127,6 +132,18 @@ oldest_proof(const struct model_get *mg)
 	return order;
 }
 
+/* For how long it has waited without sleeping through the bound. */
+static int64_t
+waited(const struct model_get *mg)
+{
+	size_t i = moments_count;
+
+	while (i > 0 && moments[i - 1].now >= mg->arrived.boot &&
+	    age_of(moments[i - 1].w, mg->key->terms->bound_ns) < mg->key->terms->bound_ns)
+		i--;
+	return i < moments_count ? clock_now() - moments[i].now : 0;
+}
+
 static void
 judge_served(const struct model_get *mg)
 {
@@ -144,10 +161,11 @@ judge_served(const struct model_get *mg)
 		MUST(age < k->terms->bound_ns);
 		return;
 	}
-	MUST(age < k->terms->ride_out_ns);
-	/* on an outage that was met, a vault that keeps us waiting, or a load slower than the bound */
-	MUST(mc->outage.order > oldest_proof(mg) || !g->from_memory ||
-	    clock_now() - mg->arrived.boot >= CACHE_PATIENCE_NS ||
+	MUST(age < k->terms->ride_out_ns && g->from_memory);
+	/* on an outage that was met since it last slept, or a vault that keeps us waiting */
+	MUST((mc->outage.order > oldest_proof(mg) &&
+		 age_of(mc->outage, k->terms->bound_ns) < k->terms->bound_ns) ||
+	    waited(mg) >= CACHE_PATIENCE_NS ||
 	    (g->vault_terms.deadline != 0 && g->vault_terms.deadline <= clock_now()));
 }
 
@@ -191,11 +209,20 @@ see_loads(void)
 		if (i < loads_count)
 			continue;
 		for (i = 0; i < loads_count; i++)
-			MUST(key_of_load(loads[i].u) != k || loads[i].began.order < k->apart);
+			MUST(key_of_load(loads[i].u) != k || loads[i].began.order < k->apart ||
+			    age_of(loads[i].began, k->terms->bound_ns) >= k->terms->bound_ns);
 		MUST(loads_count < sizeof(loads) / sizeof(loads[0]));
 		loads[loads_count].u = u;
 		loads[loads_count++].began = word_now();
 	}
+}
+
+static void
+note_moment(void)
+{
+	MUST(moments_count < sizeof(moments) / sizeof(moments[0]));
+	moments[moments_count].now = clock_now();
+	moments[moments_count++].w = word_now();
 }
 
 static void
@@ -226,14 +253,14 @@ count_one(const struct cache_info *info, void *arg)
 
 /* Before the custody hears it; true when it has to wipe. */
 static bool
-note_evidence(struct model_custody *mc, enum err e, uint64_t began)
+note_evidence(struct model_custody *mc, enum err e, struct word began)
 {
 	struct word now = word_now();
 
-	if (e == ERR_OK && began > mc->refused.order && began > mc->denied.order)
+	if (e == ERR_OK && began.order > mc->refused.order && began.order > mc->denied.order)
 		mc->denials = 0;
-	if (e == ERR_VAULT_DOWN || e == ERR_DEADLINE)
-		mc->outage = now;
+	if ((e == ERR_VAULT_DOWN || e == ERR_DEADLINE) && began.order > mc->outage.order)
+		mc->outage = began;
 	if (e == ERR_VAULT_DENIED) {
 		mc->denied = now;
 		if (mc->denials++ == 0)
@@ -279,7 +306,7 @@ answer(void)
 		return;
 	k = key_of_load(u);
 	loads[i] = loads[--loads_count];
-	wipes = note_evidence(k->mc, e, began.order);
+	wipes = note_evidence(k->mc, e, began);
 	if (e == ERR_OK)
 		k->proofs[k->proofs_count++ % PROOFS] = began;
 	cacherig_finish(&rig, u, e);
@@ -328,11 +355,12 @@ end_check(void)
 	enum err e = any_answer();
 
 	if (began->order != 0) {
-		bool wipes = note_evidence(mc, e, began->order);
+		struct word w = {began->boot_ns, began->wall_ms, began->order};
+		bool wipes = note_evidence(mc, e, w);
 
 		if (e == ERR_OK && began->order > mc->confirmed.order &&
 		    began->order > mc->refused.order)
-			mc->confirmed = (struct word){began->boot_ns, began->wall_ms, began->order};
+			mc->confirmed = w;
 		if (e == ERR_OK)
 			custody_confirmed(mc->custody, began);
 		else
@@ -387,6 +415,7 @@ pass_time(void)
 	/* in parts, as the loop would see it: timers go off in between */
 	for (int i = 0; i < 4; i++) {
 		clock_test_advance(by / 4);
+		note_moment();
 		settle();
 	}
 }
@@ -400,6 +429,7 @@ jump(void)
 		clock_test_jump(by, by);
 	else
 		clock_test_jump(rnd(3) ? by : -by, 0);
+	note_moment();
 }
 
 static void
@@ -438,7 +468,8 @@ begin(void)
 	memset(keys, 0, sizeof(keys));
 	memset(gets, 0, sizeof(gets));
 	memset(checks, 0, sizeof(checks));
-	loads_count = 0;
+	loads_count = moments_count = 0;
+	note_moment();
 	for (unsigned i = 0; i < CUSTODIES; i++) {
 		struct custody_params p = {.name = "model",
 		    .bound_ns = i == 0 ? BOUND : 30 * NS_PER_S,
