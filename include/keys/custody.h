@@ -82,6 +82,8 @@ const char *custody_name(const struct custody *cu);
 enum custody_state custody_state(const struct custody *cu);
 /* The same for a tenant whose own riding out may be over earlier. */
 enum custody_state custody_state_for(const struct custody *cu, int64_t ride_out_ns);
+/* Access was refused, though not yet for long enough to believe it. */
+bool custody_is_in_doubt(const struct custody *cu);
 const char *custody_state_name(enum custody_state s); /* "riding out" */
 /* Milliseconds since 1970; riding out and cut off: when the last good call began, if any did. */
 int64_t custody_since(const struct custody *cu);

@@ -251,6 +251,12 @@ custody_state(const struct custody *cu)
 	return cu->state;
 }
 
+bool
+custody_is_in_doubt(const struct custody *cu)
+{
+	return cu->denials > 0 && !is_refused(cu);
+}
+
 const char *
 custody_state_name(enum custody_state s)
 {
@@ -298,7 +304,7 @@ custody_text(const struct custody *cu, int64_t ride_out_ns, char out[CUSTODY_TEX
 	text_time(since, custody_since(cu));
 	if (end != 0)
 		text_time(until, end);
-	if (cu->denials > 0 && !is_refused(cu))
+	if (custody_is_in_doubt(cu))
 		snprintf(refusals, sizeof(refusals), ", %u refusals of access", cu->denials);
 	snprintf(out, CUSTODY_TEXT_MAX, "%s since %s%s%s%s%s%s", states[state].name, since,
 	    until[0] != '\0' ? " until " : "", until, refusals, bad ? ": " : "",

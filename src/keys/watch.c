@@ -78,6 +78,22 @@ full_within(struct watch *w, int64_t in_ns)
 
 /* --- rounds --- */
 
+/*
+ * They begin every third of the bound, however long the last one had to do with what it found.  After
+ * a refusal of access the next ones come in haste: three are needed, over a third of the bound, and
+ * the keys have to be out of memory within it though nobody asks for one.
+ */
+static int64_t
+next_round(const struct watch *w)
+{
+	int64_t in = about(w->p.bound_ns / 3) - stamp_age(&w->round.began, w->p.bound_ns);
+	int64_t least = w->p.bound_ns / 60;
+
+	if (custody_is_in_doubt(w->p.custody))
+		return w->p.bound_ns / 6 + (int64_t)((double)least * chance()) + 1;
+	return in > least ? in : least;
+}
+
 static int64_t
 server_time(const struct pass *p)
 {
@@ -212,7 +228,7 @@ watch_passed(struct pass *p, enum err e)
 		    waiting ? 0 : about(e == ERR_OK ? FULL_EVERY : FULL_AGAIN));
 	} else {
 		waiting = end_round(w, e);
-		set_timer(w, &w->timer, waiting ? 0 : about(w->p.bound_ns / 3));
+		set_timer(w, &w->timer, waiting ? 0 : next_round(w));
 	}
 }
 

@@ -169,6 +169,21 @@ class Revocation(RevocationCase):
         self.prove(self.withdraw_role, self.give_role, "access withdrawn since",
                    "custody_withdrawn_total", {"PermissionDenied"})
 
+    def test_nobody_asks(self):
+        """The keys leave the memory within the bound when no client does anything."""
+        for act, undo in ((self.delete_root, self.restore_root),
+                          (self.disable_root, self.enable_root),
+                          (self.withdraw_role, self.give_role)):
+            for number in range(RUNS):
+                self.clock.advance(
+                    kf.random_for("idle %s %d" % (act.__name__, number)).uniform(1, BOUND / 3))
+                self.assertEqual(self.gw.metrics()["cache_keys"], 2 * KEYS)
+                act()
+                self.clock.advance(BOUND)
+                self.assertEqual(self.gw.metrics()["cache_keys"], KEYS, act.__name__)
+                undo()
+                self.heal()
+
     def test_record_deleted(self):
         """That key alone is withdrawn, and comes back with its record."""
         took = []

@@ -529,6 +529,63 @@ START_TEST(test_refusals)
 }
 END_TEST
 
+/*
+ * Access is withdrawn right after a check and nobody asks for a key: they leave the memory within the
+ * bound all the same, whatever the dice say, and however long that round has to do with what it found.
+ */
+START_TEST(test_withdrawn_without_traffic)
+{
+	int64_t from;
+
+	for (int i = 0; i < 40; i++) {
+		struct object *o = known(vault_east, "east", 1);
+
+		if (_i != 0)
+			fake_record(&fake, vault_east, o, 2 + (uint64_t)i);
+		fake.find.holds = _i != 0;
+		round_of();
+		remember(o);
+		from = clock_now();
+		fake.news.e = ERR_VAULT_DENIED;
+		fake.news.times = 1000;
+		if (_i != 0) {
+			ck_assert_uint_eq(fake_held(&fake), 1);
+			fake_advance(&fake, THIRD);
+			fake.find.holds = false;
+			fake_release(&fake);
+			fake_settle(&fake);
+		}
+		while (cached(NULL) > 0 && clock_now() - from <= 2 * BOUND)
+			fake_advance(&fake, NS_PER_S / 4);
+		ck_assert_int_eq(custody_state(custody), CUSTODY_WITHDRAWN);
+		ck_assert_int_lt(clock_now() - from, BOUND);
+		ck_assert_int_ge(clock_now() - from, THIRD * 9 / 10); /* no blip is enough */
+		fake.news.times = 0;
+		fake.objects_count = 0; /* the next starts afresh */
+		round_of();
+		ck_assert_int_eq(custody_state(custody), CUSTODY_FRESH);
+	}
+}
+END_TEST
+
+/* Once refused it is asked as seldom as before. */
+START_TEST(test_refused_is_no_haste)
+{
+	int64_t last;
+
+	fake.news.e = ERR_VAULT_DENIED;
+	fake.news.times = 1000;
+	for (int i = 0; i < 4; i++)
+		round_of();
+	ck_assert_int_eq(custody_state(custody), CUSTODY_WITHDRAWN);
+	for (int i = 0; i < 10; i++) {
+		last = fake.asked_at;
+		round_of();
+		ck_assert_int_ge(fake.asked_at - last, THIRD * 9 / 10);
+	}
+}
+END_TEST
+
 START_TEST(test_root_key)
 {
 	known(vault_east, "east", 1);
@@ -1104,6 +1161,8 @@ main(void)
 	tcase_add_test(t, test_withdrawn_for_now);
 	tcase_add_test(t, test_outage);
 	tcase_add_test(t, test_refusals);
+	tcase_add_loop_test(t, test_withdrawn_without_traffic, 0, 2);
+	tcase_add_test(t, test_refused_is_no_haste);
 	tcase_add_test(t, test_record_without_root_key);
 	tcase_add_loop_test(t, test_moved, 0, 2);
 	tcase_add_loop_test(t, test_root_key, 0, 2);
