@@ -68,6 +68,9 @@ void cache_forget(struct cache *c, const char *tenant, const char *uid);
 /* The same for all keys of a tenant, or of all (NULL).  Returns how many were in memory. */
 size_t cache_flush(struct cache *c, const char *tenant);
 
+/* A tenant wants other terms from now on: they hold for what is in memory, too. */
+void cache_set_terms(struct cache *c, const char *tenant, const struct cache_terms *terms);
+
 /*
  * A tenant uses a custody no more that others still use: its keys leave the memory, and who waits
  * for one waits on.

@@ -481,6 +481,8 @@ upstream_set(struct upstream *u, const struct vault *v, const struct cache_terms
 		return;
 	s->terms = *terms;
 	set_terms(s->connection);
+	if (u->p.cache != NULL)
+		cache_set_terms(u->p.cache, s->tenant, terms);
 }
 
 void

@@ -16,7 +16,7 @@ enum {
 	KEY_MIN = 16,	/* the least that a key takes on the secure heap */
 	EVICT_MAX = 8,	/* for one key, when others than the cache fill the heap */
 };
-#define SWEEP_MIN_NS (1 * NS_PER_S)
+#define LOOK_EVERY_NS (1 * NS_PER_S)
 
 static const uint8_t no_digest[32];
 
@@ -143,32 +143,60 @@ entry_age(const struct entry *en, int64_t bound_ns)
 	return own < all || en->apart ? own : all;
 }
 
-/* How long it can be of use yet: fresh or ridden out. */
+/* How long a proof can be of use: the key is fresh or ridden out. */
+static int64_t
+longest(const struct cache_terms *t)
+{
+	return t->bound_ns > t->ride_out_ns ? t->bound_ns : t->ride_out_ns;
+}
+
 static int64_t
 time_left(const struct entry *en)
 {
-	int64_t most = en->terms.bound_ns > en->terms.ride_out_ns ? en->terms.bound_ns
-								  : en->terms.ride_out_ns;
-	int64_t age = entry_age(en, en->terms.bound_ns);
+	int64_t most = longest(&en->terms), age = entry_age(en, en->terms.bound_ns);
 
 	return age < most ? most - age : 0;
+}
+
+/* Without memory for a timer: at the next key that is kept; gets look for themselves. */
+static void
+look_later(struct cache *c)
+{
+	int64_t next = clock_now() + LOOK_EVERY_NS;
+
+	c->looked = stamp_now();
+	c->looked_at = clock_now();
+	(void)!timer_set(c->loop, &c->sweep, c->sweep_at < next ? c->sweep_at : next);
 }
 
 static void
 sweep_within(struct cache *c, int64_t ns)
 {
-	int64_t when = clock_now() + (ns > SWEEP_MIN_NS ? ns : SWEEP_MIN_NS);
+	int64_t when = clock_now() + ns;
 
-	/* without memory for a timer: at the next key that is kept; gets look for themselves */
-	if (!timer_armed(&c->sweep) || when < c->sweep.when)
-		(void)!timer_set(c->loop, &c->sweep, when);
+	if (!timer_armed(&c->sweep)) {
+		c->sweep_at = when;
+		look_later(c);
+	} else if (when < c->sweep_at) {
+		c->sweep_at = when;
+		if (when < c->sweep.when)
+			timer_move(c->loop, &c->sweep, when);
+	}
+}
+
+/* Timers know nothing of the time that the machine was suspended or paused; keys age in it. */
+static bool
+slept(const struct cache *c)
+{
+	int64_t awake = clock_now() - c->looked_at;
+
+	return stamp_age(&c->looked, LOOK_EVERY_NS) > awake + LOOK_EVERY_NS;
 }
 
 /* A key that only a new load could serve again has no reason to be in memory. */
 static void
-sweep(struct timer *t)
+sweep(struct cache *c)
 {
-	struct cache *c = CONTAINER_OF(t, struct cache, sweep);
 	int64_t next = INT64_MAX;
 
 	LIST_FOREACH_SAFE (link, after, &c->lru) {
@@ -180,8 +208,32 @@ sweep(struct timer *t)
 		else if (left < next)
 			next = left;
 	}
+	timer_clear(c->loop, &c->sweep);
 	if (next != INT64_MAX)
 		sweep_within(c, next);
+}
+
+static void
+look(struct timer *t)
+{
+	struct cache *c = CONTAINER_OF(t, struct cache, sweep);
+
+	if (clock_now() >= c->sweep_at || slept(c))
+		sweep(c);
+	else
+		look_later(c);
+}
+
+void
+cache_set_terms(struct cache *c, const char *tenant, const struct cache_terms *terms)
+{
+	LIST_FOREACH (link, &c->lru) {
+		struct entry *en = CONTAINER_OF(link, struct entry, lru);
+
+		if (strcmp(en->tenant, tenant) == 0)
+			en->terms = *terms;
+	}
+	sweep(c);
 }
 
 void
@@ -230,8 +282,9 @@ entry_keep(struct entry *en, struct custody *cu, const uint8_t digest[32], struc
 	if (en->key != NULL && memcmp(en->digest, digest, sizeof(en->digest)) == 0)
 		return confirm_key(en, cu, key, terms, proved);
 	take_key_out(en);
-	if (memcmp(digest, no_digest, sizeof(no_digest)) == 0)
-		return ERR_OK; /* no get would match it */
+	if (memcmp(digest, no_digest, sizeof(no_digest)) == 0 ||
+	    stamp_age(proved, terms->bound_ns) >= longest(terms))
+		return ERR_OK; /* no get would match it, or be served on so old a proof */
 	copy = kept_copy(en->cache, key);
 	if (copy == NULL)
 		return ERR_OK;
@@ -274,7 +327,7 @@ cache_new(struct loop *l, size_t bytes_max)
 	list_init(&c->arrived);
 	list_init(&c->batch);
 	c->turn.fn = cache_turn;
-	c->sweep.fn = sweep;
+	c->sweep.fn = look;
 	return c;
 }
 

@@ -254,6 +254,24 @@ START_TEST(test_keys)
 }
 END_TEST
 
+/* With a reload that allows less, what is in memory already goes. */
+START_TEST(test_keys_of_longer_terms)
+{
+	struct config_tenant c = tenant("a", "pa"), d = tenant("b", "pb");
+	struct vault *a = open_vault(&c), *b = open_vault(&d);
+	struct cache_terms terms = {BOUND, 0};
+
+	remember(upstream_custody(upstream, a), "a");
+	remember(upstream_custody(upstream, b), "b");
+	clock_test_advance(BOUND);
+	upstream_set(upstream, a, &terms);
+	ck_assert_uint_eq(cached("a"), 0);
+	ck_assert_uint_eq(cached("b"), 1);
+	upstream_release(upstream, a);
+	upstream_release(upstream, b);
+}
+END_TEST
+
 /* A configuration that is only tested watches nothing. */
 START_TEST(test_untried)
 {
@@ -302,6 +320,7 @@ main(void)
 	tcase_add_test(t, test_bounds);
 	tcase_add_test(t, test_ride_out);
 	tcase_add_test(t, test_keys);
+	tcase_add_test(t, test_keys_of_longer_terms);
 	tcase_add_test(t, test_untried);
 	tcase_add_test(t, test_shut);
 	suite_add_tcase(s, t);

@@ -376,6 +376,64 @@ START_TEST(test_strict)
 }
 END_TEST
 
+/*
+ * Asleep no timer goes off: what is expired when the machine wakes goes at once, and what may still
+ * be ridden out stays.
+ */
+START_TEST(test_expired_asleep)
+{
+	warm_up();
+	cacherig_advance(&rig, 10 * NS_PER_S);
+	clock_test_jump(RIDE_OUT / 2, _i ? RIDE_OUT / 2 : 0);
+	cacherig_advance(&rig, NS_PER_S);
+	ck_assert_uint_eq(cacherig_kept(&rig), 64);
+	clock_test_jump(RIDE_OUT / 2, _i ? RIDE_OUT / 2 : 0);
+	cacherig_advance(&rig, NS_PER_S);
+	ck_assert_uint_eq(cacherig_kept(&rig), 0);
+	rig.terms.ride_out_ns = 0;
+	warm_up();
+	clock_test_jump(BOUND + NS_PER_MS, _i ? BOUND + NS_PER_MS : 0);
+	cacherig_advance(&rig, NS_PER_S);
+	ck_assert_uint_eq(cacherig_kept(&rig), 0);
+}
+END_TEST
+
+/* A load that took so long that nothing can be served on it leaves nothing behind. */
+START_TEST(test_expired_load)
+{
+	struct get t = {.done = false};
+
+	rig.terms.ride_out_ns = 0;
+	get_start(&t, &rig, key1);
+	cacherig_settle(&rig);
+	cacherig_advance(&rig, BOUND);
+	cacherig_answer(&rig, ERR_OK);
+	ck_assert_uint_eq(cacherig_kept(&rig), 0);
+	wait_cancel(&t.g.wait);
+}
+END_TEST
+
+/* Other terms hold for what is in memory, too, and need nobody to ask for it. */
+START_TEST(test_terms_change)
+{
+	struct cache_terms strict = {BOUND, 2 * BOUND}, none = {BOUND, 0};
+	struct object *west = cacherig_object(&rig, "west", 1);
+
+	warm_up();
+	ck_assert_int_eq(get_now(&rig, west, ERR_OK), ERR_OK);
+	cacherig_advance(&rig, BOUND);
+	cache_set_terms(rig.cache, "east", &strict);
+	cacherig_advance(&rig, BOUND - 1);
+	ck_assert_uint_eq(cacherig_kept(&rig), 96);
+	cacherig_advance(&rig, 1);
+	ck_assert_uint_eq(cacherig_kept(&rig), 32);
+	warm_up();
+	cacherig_advance(&rig, BOUND + NS_PER_S);
+	cache_set_terms(rig.cache, "east", &none);
+	ck_assert_uint_eq(cacherig_kept(&rig), 32); /* at once */
+}
+END_TEST
+
 /* Never heard of: nothing to ride on. */
 START_TEST(test_cold_outage)
 {
@@ -794,6 +852,9 @@ main(void)
 	tcase_add_loop_test(t, test_ride_out, 0, 3);
 	tcase_add_test(t, test_ride_out_since_check);
 	tcase_add_test(t, test_strict);
+	tcase_add_loop_test(t, test_expired_asleep, 0, 2);
+	tcase_add_test(t, test_expired_load);
+	tcase_add_test(t, test_terms_change);
 	tcase_add_test(t, test_cold_outage);
 	tcase_add_test(t, test_patience);
 	tcase_add_test(t, test_known_outage);
