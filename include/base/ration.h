@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What strangers can cause is told so many times a second, so that they do not fill a disk. */
+/* What others can cause is told so many times in a period, so that it does not fill a disk. */
 #ifndef BASE_RATION_H
 #define BASE_RATION_H
 
@@ -8,8 +8,8 @@
 
 /* Zeroed: nothing was taken yet. */
 struct ration {
-	int64_t second; /* clock_now() in seconds */
-	unsigned count; /* in that second */
+	int64_t period; /* of clock_now() */
+	unsigned count; /* in that one */
 	uint64_t left_out;
 };
 
@@ -18,5 +18,7 @@ struct ration {
  * it is to be left out: there were `most' in this second.
  */
 bool ration_take(struct ration *r, unsigned most, uint64_t *left_out);
+/* The same with periods of that length, always the same for one ration. */
+bool ration_take_in(struct ration *r, int64_t period_ns, unsigned most, uint64_t *left_out);
 
 #endif

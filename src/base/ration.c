@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* So many a second. */
+/* So many in a period. */
 #include "base/ration.h"
 
 #include "base/clock.h"
@@ -7,11 +7,17 @@
 bool
 ration_take(struct ration *r, unsigned most, uint64_t *left_out)
 {
-	int64_t second = clock_now() / NS_PER_S;
+	return ration_take_in(r, NS_PER_S, most, left_out);
+}
 
-	if (r->second != second)
+bool
+ration_take_in(struct ration *r, int64_t period_ns, unsigned most, uint64_t *left_out)
+{
+	int64_t period = clock_now() / period_ns;
+
+	if (r->period != period)
 		r->count = 0;
-	r->second = second;
+	r->period = period;
 	if (r->count == most) {
 		r->left_out++;
 		return false;

@@ -24,6 +24,7 @@
 enum { ATTEMPTS_MAX = 3, URL_MAX = 2048 };
 #define BACKOFF_NS (200 * NS_PER_MS)
 #define LAG_NS (300 * NS_PER_MS)
+#define TELL_EVERY_NS (60 * NS_PER_S)
 
 static void get_token(struct kpcall *c);
 
@@ -71,25 +72,33 @@ release(struct kpcall *c, enum kplimit_outcome outcome)
 	buf_fini(&c->url);
 }
 
-/* What is no news: a look that finds nothing, and calls that the breaker turned away. */
+/*
+ * What is no news: a look that finds nothing, calls that the breaker turned away, and a failure like
+ * one that was told lately.  While access is withdrawn each call of each client fails alike.
+ */
 static enum log_level
-level_of(const struct kpcall *c, enum err e)
+level_of(const struct kpcall *c, enum err e, uint64_t *left_out)
 {
 	if (e == ERR_OK || e == ERR_NO_OBJECT || c->quiet || c->class == KP_BROAD || c->attempts == 0)
 		return LOG_DEBUG;
-	return LOG_WARN;
+	return ration_take_in(&c->link->told[c->class], TELL_EVERY_NS, 1, left_out) ? LOG_WARN
+										     : LOG_DEBUG;
 }
 
 static void
 finish(struct kpcall *c, enum err e)
 {
+	uint64_t left_out = 0;
+	enum log_level level = level_of(c, e, &left_out);
+
 	release(c, KPLIMIT_UNKNOWN);
-	LOG(level_of(c, e), "keyprotect", e == ERR_OK ? "call done" : "call failed",
+	LOG(level, "keyprotect", e == ERR_OK ? "call done" : "call failed",
 	    kv_text("method", c->method), kv_text("path", c->path), kv_text("error", err_name(e)),
 	    kv_int("status", c->http.status), kv_text("code", c->error.code),
 	    kv_text("reason", c->error.text), kv_int("attempts", c->attempts),
 	    kv_text("correlation", c->http.correlation_id),
-	    kv_int("ms", (clock_now() - c->began) / NS_PER_MS));
+	    kv_int("ms", (clock_now() - c->began) / NS_PER_MS),
+	    kv_int("left-out", (int64_t)left_out));
 	wait_finish(&c->wait, e);
 }
 

@@ -8,10 +8,13 @@
 #define KPCALL_H
 
 #include "base/buf.h"
+#include "base/ration.h"
 #include "keys/iam.h"
 #include "kplimit.h"
 #include "kpwire.h"
 #include "net/http.h"
+
+enum { KP_CLASSES = KP_REFUSED + 1 };
 
 /* An instance and the way to it.  All is borrowed. */
 struct kplink {
@@ -24,6 +27,7 @@ struct kplink {
 	int64_t attempt_ns;
 	struct kplimit *limit;
 	struct kp_ours *ours; /* whose deletions are for good */
+	struct ration *told;  /* failures in the log, by class: KP_CLASSES */
 };
 
 struct kpcall {

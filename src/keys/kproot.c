@@ -170,6 +170,7 @@ set_link(struct kphome *h, const struct kproot *r, int64_t attempt_ns, int64_t t
 	    .attempt_ns = attempt_ns,
 	    .limit = &i->limit,
 	    .ours = &i->ours,
+	    .told = i->told,
 	};
 	h->timeout_ns = timeout_ns;
 }

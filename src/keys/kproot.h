@@ -23,6 +23,7 @@ struct kpinstance {
 	bool allow_plain;
 	char header[KPROOT_HEADER_MAX];
 	struct kplimit limit;
+	struct ration told[KP_CLASSES];
 };
 
 /* Instance, root key and key ring are the same. */

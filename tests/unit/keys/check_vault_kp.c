@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The vault `keyprotect` over a Key Protect that misbehaves in every way that is known. */
 #include <check.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/log.h"
 #include "base/metric.h"
 #include "kprig.h"
 
@@ -935,6 +938,51 @@ START_TEST(test_deadline)
 END_TEST
 
 /* After some outages calls fail at once, without a call; then one tries, and all is well again. */
+static unsigned
+told_failures(int fd)
+{
+	static char text[256 * 1024];
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+	unsigned count = 0;
+
+	text[n > 0 ? n : 0] = '\0';
+	for (const char *at = text; (at = strstr(at, "warn keyprotect: call failed")) != NULL; at++)
+		count++;
+	return count + (strstr(text, "left-out=59") != NULL ? 100 : 0);
+}
+
+/* While access is withdrawn all calls fail alike: one line a minute, and how many there were. */
+START_TEST(test_one_line_a_minute)
+{
+	static const char body[] =
+	    "{\"resources\":[{\"errorMsg\":\"Unauthorized\",\"reasons\":[{\"code\":\"NO\"}]}]}";
+	struct object *o = stored_key();
+	int out[2];
+
+	ck_assert_int_eq(pipe2(out, O_NONBLOCK), 0);
+	log_set_output(out[1], false);
+	log_set_level(LOG_INFO);
+	rig->fault = (struct spoiled){.method = "POST", .path = "/unwrap", .times = 1000,
+	    .spoil = SPOIL_STATUS, .status = 403, .body = body};
+	clock_test_advance(60 * NS_PER_S - clock_now() % (60 * NS_PER_S)); /* a minute begins */
+	for (int i = 0; i < 60; i++)
+		ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_VAULT_DENIED);
+	ck_assert_uint_eq(told_failures(out[0]), 1);
+	rig->fault = (struct spoiled){.method = "POST", .path = "/wrap", .times = 1000,
+	    .spoil = SPOIL_STATUS, .status = 400, .body = body};
+	ck_assert_int_ne(kprig_make(rig, kprig_object(rig, 256), NULL), ERR_OK);
+	ck_assert_uint_eq(told_failures(out[0]), 1); /* another failure */
+	rig->fault.path = "/unwrap";
+	rig->fault.status = 403;
+	clock_test_advance(60 * NS_PER_S);
+	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_VAULT_DENIED);
+	ck_assert_uint_eq(told_failures(out[0]), 100 + 1);
+	log_set_output(-1, false);
+	close(out[0]);
+	close(out[1]);
+}
+END_TEST
+
 START_TEST(test_breaker)
 {
 	struct object *o = stored_key();
@@ -1106,6 +1154,7 @@ main(void)
 	tcase_add_test(t, test_many);
 	tcase_add_test(t, test_interactive_first);
 	tcase_add_test(t, test_deadline);
+	tcase_add_test(t, test_one_line_a_minute);
 	tcase_add_test(t, test_breaker);
 	tcase_add_test(t, test_no_time_is_no_outage);
 	tcase_add_test(t, test_cancel_and_free);
