@@ -73,8 +73,8 @@ release(struct kpcall *c, enum kplimit_outcome outcome)
 }
 
 /*
- * What is no news: a look that finds nothing, calls that the breaker turned away, and a failure like
- * one that was told lately.  While access is withdrawn each call of each client fails alike.
+ * What is no news: a look that finds nothing, calls that the breaker turned away, and a failure
+ * like one that was told lately.  While access is withdrawn each call of each client fails alike.
  */
 static enum log_level
 level_of(const struct kpcall *c, enum err e, uint64_t *left_out)

@@ -8,14 +8,20 @@
 
 enum {
 	OUTAGES_MAX = 5, /* in a row open the breaker */
-	CREEP_S = 60,	 /* from nothing back to the full rate */
+	CREEP_S = 60,	 /* from nothing back to the full rate, if it could */
+	CREEP_PART = 20, /* but no more than such a part of itself in a second */
 	PROBES_MAX = 2,	 /* a Get makes two calls at once */
 	BACKGROUND_PART = 4, /* of the calls in flight, background work has at most one in so many */
 	BACKGROUND_EVERY = 8, /* nor is it passed over more often: what revokes keys is among it */
 };
 #define OPEN_NS (1 * NS_PER_S)
 #define OPEN_MAX_NS (16 * NS_PER_S)
-#define HALVE_NS (1 * NS_PER_S)
+#define CREEP_AFTER_NS (1 * NS_PER_S)
+/* Of the rate, at a cut: what is a little too much, and what is far too much. */
+#define CUT_LITTLE 0.9
+#define CUT_MUCH 0.5
+/* So many answers, in calls a second, say how far off the rate is. */
+#define CUT_SAMPLE 0.2
 #define HOLD_MAX_NS (30 * NS_PER_S) /* then it is asked whether it still means that */
 
 static void pump(struct kplimit *l);
@@ -63,15 +69,26 @@ refuses(const struct kplimit *l)
 	return kplimit_is_open(l) && (l->probing == PROBES_MAX || clock_now() < l->open_until);
 }
 
+/* In calls a second, each second: a low rate grows slowly, lest it meets its limit all the time. */
+static double
+creep(const struct kplimit *l)
+{
+	double full = (double)l->rate_max / CREEP_S, part = l->rate / CREEP_PART;
+
+	return part < full ? part : full;
+}
+
 static void
 count_tokens(struct kplimit *l)
 {
 	int64_t now = clock_now();
 	double s = (double)(now - l->counted) / NS_PER_S;
 
+	if (now < l->counted) /* held back: what is held saves nothing up */
+		return;
 	l->counted = now;
-	if (l->rate < l->rate_max && now - l->throttled > HALVE_NS)
-		l->rate += s * l->rate_max / CREEP_S;
+	if (l->rate < l->rate_max && now - l->cut_at > CREEP_AFTER_NS)
+		l->rate += s * creep(l);
 	if (l->rate > l->rate_max)
 		l->rate = l->rate_max;
 	l->tokens += s * l->rate;
@@ -102,6 +119,7 @@ let_in(struct kplimit *l, struct kpslot *s)
 	l->background += s->background;
 	l->passed_over = s->background || list_empty(&l->queue[1]) ? 0 : l->passed_over + 1;
 	s->in = true;
+	s->cuts = l->cuts;
 	s->probe = kplimit_is_open(l);
 	l->probing += s->probe;
 	wait_finish(&s->wait, ERR_OK);
@@ -135,7 +153,7 @@ pump(struct kplimit *l)
 		if (l->tokens < 1 &&
 		    l->counted + (int64_t)((1 - l->tokens) / l->rate * NS_PER_S) > when)
 			when = l->counted + (int64_t)((1 - l->tokens) / l->rate * NS_PER_S) + 1;
-		if (when <= l->counted) {
+		if (when <= clock_now()) {
 			let_in(l, s);
 			continue;
 		}
@@ -164,21 +182,45 @@ kplimit_enter(struct kplimit *l, struct kpslot *s)
 	loop_defer(l->loop, &l->turn);
 }
 
+/*
+ * By the part of the calls that it served since the last cut, and those that were let in before are
+ * not held against the rate after it.  A rate just above the limit is only told so by one call in
+ * many: to halve it each time would use half of what there is.
+ */
 static void
-halve(struct kplimit *l, int64_t hold_ns)
+cut(struct kplimit *l)
+{
+	double answers = l->good + l->throttled, part = l->good / answers;
+
+	if (answers < 2 || answers < l->rate * CUT_SAMPLE)
+		return;
+	l->rate *= part > CUT_LITTLE ? CUT_LITTLE : part < CUT_MUCH ? CUT_MUCH : part;
+	if (l->rate < 1)
+		l->rate = 1;
+	l->tokens = 0;
+	l->good = l->throttled = 0;
+	l->cuts++;
+	l->cut_at = clock_now();
+}
+
+static void
+throttle(struct kplimit *l, const struct kpslot *s, int64_t hold_ns)
 {
 	int64_t now = clock_now();
 
 	metric_inc(METRIC_KEYPROTECT_THROTTLED_TOTAL);
-	if (now - l->throttled > HALVE_NS || l->throttled == 0) {
-		l->rate = l->rate > 2 ? l->rate / 2 : 1;
-		l->tokens = l->tokens < l->rate ? l->tokens : l->rate;
-		l->throttled = now;
+	count_tokens(l);
+	if (s->cuts == l->cuts) {
+		l->throttled++;
+		cut(l);
 	}
 	if (hold_ns > HOLD_MAX_NS)
 		hold_ns = HOLD_MAX_NS;
-	if (hold_ns > 0 && now + hold_ns > l->held_until)
-		l->held_until = now + hold_ns;
+	if (hold_ns <= 0 || now + hold_ns <= l->held_until)
+		return;
+	l->held_until = l->counted = now + hold_ns;
+	if (l->tokens > 1)
+		l->tokens = 1;
 }
 
 static void
@@ -219,13 +261,14 @@ kplimit_leave(struct kplimit *l, struct kpslot *s, enum kplimit_outcome outcome,
 	l->probing -= s->probe;
 	switch (outcome) {
 	case KPLIMIT_GOOD:
+		l->good += s->cuts == l->cuts;
 		close_breaker(l);
 		break;
 	case KPLIMIT_OUTAGE:
 		count_outage(l, s->probe);
 		break;
 	case KPLIMIT_THROTTLED:
-		halve(l, hold_ns);
+		throttle(l, s, hold_ns);
 		break;
 	case KPLIMIT_UNKNOWN:
 		break;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How many calls one Key Protect instance is sent, and whether any: a rate that halves when the
- * instance complains and creeps back, a ceiling on calls in flight, those that somebody waits for
- * ahead of background work, but for a small share; and a breaker that fails calls at once while nothing answers.
+ * How many calls one Key Protect instance is sent, and whether any: a rate that falls to what the
+ * instance serves when it complains, and creeps back; a ceiling on calls in flight, those that
+ * somebody waits for ahead of background work, but for a small share; and a breaker that fails calls
+ * at once while nothing answers.
  */
 #ifndef KPLIMIT_H
 #define KPLIMIT_H
@@ -26,7 +27,9 @@ struct kplimit {
 	unsigned passed_over; /* how often in a row background work was */
 	double rate, tokens;	     /* calls a second; calls that may go now */
 	int64_t counted;	     /* up to when tokens were added */
-	int64_t throttled;	     /* when the rate was last halved */
+	int64_t cut_at;		     /* when the rate was last cut; 0: never */
+	unsigned cuts;		     /* how often it was */
+	unsigned good, throttled;    /* of the calls that were let in since */
 	int64_t held_until;	     /* the instance said when to come again */
 	unsigned outages;	     /* in a row */
 	int64_t open_until, open_ns; /* the breaker; open_ns 0: it is closed */
@@ -40,7 +43,8 @@ struct kpslot {
 	struct wait wait; /* ERR_VAULT_DOWN: do not call now */
 	bool background;
 	int64_t deadline;
-	bool in, probe; /* private */
+	bool in, probe; /* private, and so is the rest */
+	unsigned cuts;  /* of the limit's, when it was let in */
 };
 
 /* loop and ceilings are set, all else is zero. */
