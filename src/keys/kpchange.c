@@ -301,6 +301,16 @@ destroy_error(struct kpop *o, enum err e)
 	return ERR_DENIED;
 }
 
+static void destroy_deleted(struct wait *w, enum err e);
+
+/* Slow lists, or many records, take nothing from the time of a deletion. */
+static void
+destroy_next(struct change_op *c)
+{
+	kpop_step(&c->op);
+	delete_record(c, c->op.find.found[c->at].id, destroy_deleted);
+}
+
 static void
 destroy_deleted(struct wait *w, enum err e)
 {
@@ -308,7 +318,7 @@ destroy_deleted(struct wait *w, enum err e)
 
 	e = destroy_error(&c->op, e);
 	if (e == ERR_OK && ++c->at < c->op.find.count)
-		delete_record(c, c->op.find.found[c->at].id, destroy_deleted);
+		destroy_next(c);
 	else
 		kpop_end(&c->op, e);
 }
@@ -344,7 +354,7 @@ destroy_looked(struct wait *w, enum err e)
 	if (e == ERR_OK)
 		e = put_known_last(c);
 	if (e == ERR_OK && c->op.find.count > 0)
-		delete_record(c, c->op.find.found[0].id, destroy_deleted);
+		destroy_next(c);
 	else
 		kpop_end(&c->op, e);
 }

@@ -2,8 +2,8 @@
 /*
  * How many calls one Key Protect instance is sent, and whether any: a rate that falls to what the
  * instance serves when it complains, and creeps back; a ceiling on calls in flight, those that
- * somebody waits for ahead of background work, but for a small share; and a breaker that fails calls
- * at once while nothing answers.
+ * somebody waits for ahead of background work, but for a small share; and a breaker that fails
+ * calls at once while nothing answers.
  */
 #ifndef KPLIMIT_H
 #define KPLIMIT_H

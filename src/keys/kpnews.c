@@ -114,7 +114,7 @@ list_page(struct news_op *n)
 		kpop_end(&n->op, buf_error(&n->path));
 		return;
 	}
-	n->op.deadline = clock_now() + n->root->home.timeout_ns; /* each page has its own */
+	kpop_step(&n->op); /* each page has its own time */
 	kpop_call(&n->op, &n->op.call, "GET", (const char *)n->path.data, NULL, listed);
 }
 

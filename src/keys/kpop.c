@@ -83,12 +83,19 @@ kpop_lag_until(const struct kpop *o)
 	return age_ms > YOUNG_MS || age_ms < -YOUNG_MS ? 0 : clock_now() + KPOP_LAG_NS;
 }
 
+void
+kpop_step(struct kpop *o)
+{
+	int64_t until = clock_now() + o->home->timeout_ns;
+
+	o->deadline = o->latest < until ? o->latest : until;
+}
+
 void *
 kpop_new(struct kphome *h, const struct kpop_type *type, struct wait *w,
     const struct vault_terms *t)
 {
 	struct kpop *o = h->shut ? NULL : alloc_zero(type->size);
-	int64_t latest = clock_now() + h->timeout_ns;
 
 	if (o == NULL) {
 		if (w != NULL)
@@ -101,7 +108,8 @@ kpop_new(struct kphome *h, const struct kpop_type *type, struct wait *w,
 	o->label = type->label;
 	o->began = clock_now();
 	o->waiter = w;
-	o->deadline = t->deadline != 0 && t->deadline < latest ? t->deadline : latest;
+	o->latest = t->deadline != 0 ? t->deadline : INT64_MAX;
+	kpop_step(o);
 	o->background = t->background;
 	buf_init(&o->body, BODY_MAX);
 	list_append(&h->ops, &o->link);

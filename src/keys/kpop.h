@@ -49,7 +49,9 @@ struct kpop {
 	struct kphome *home;
 	struct vault_kp *v; /* NULL: not a vault's */
 	struct wait *waiter; /* NULL: has left */
-	int64_t began, deadline;
+	int64_t began;
+	int64_t deadline; /* of its step */
+	int64_t latest;	  /* of all of it: its waiter's, or INT64_MAX */
 	unsigned label; /* the type's, unless one type has several operations */
 	bool background;
 	size_t answer_max; /* 0: as usual */
@@ -67,6 +69,8 @@ void *kpop_new(struct kphome *h, const struct kpop_type *type, struct wait *w,
 /* The same for an object of a vault. */
 void *kpop_new_for(struct vault *v, const struct kpop_type *type, struct wait *w,
     const struct vault_terms *t, const char *uid);
+/* From now on it has as long again as an operation has, within its waiter's time. */
+void kpop_step(struct kpop *o);
 /* For what fails before it began: its waiter is told in the next turn. */
 void kpop_refuse(struct kpop *o, enum err e);
 /* The one way out of one that began; always from a callback. */

@@ -606,6 +606,34 @@ START_TEST(test_destroy_by_name)
 }
 END_TEST
 
+/* A list that is slow leaves the deletion its own time, within the request's. */
+START_TEST(test_destroy_slow_list)
+{
+	struct kpjob j = {false};
+	struct vault_change c = {.wait = {.done = kpjob_done, .owner = &j}};
+	int64_t began;
+
+	rig->params.attempt_ns = 4 * NS_PER_S;
+	kprig_vault(rig);
+	c.object = stored_key();
+	c.terms.deadline = clock_now() + (_i == 0 ? 15 : 11) * NS_PER_S;
+	rig->fault = (struct spoiled){"GET", "/keys?", 2, SPOIL_HANG_BEFORE, 0, NULL, NULL};
+	began = clock_now();
+	rig->vault->ops->destroy(rig->vault, &c);
+	while (!j.done) {
+		kprig_settle(rig);
+		if (rig->fault.times == 0 && *rig->fault.method == 'G')
+			rig->fault = (struct spoiled){
+			    "DELETE", "/keys/", 1, SPOIL_HANG_BEFORE, 0, NULL, NULL};
+		clock_test_advance(50 * NS_PER_MS);
+		ck_assert_int_lt(clock_now() - began, 20 * NS_PER_S);
+	}
+	ck_assert_int_gt(clock_now() - began, 10 * NS_PER_S);
+	ck_assert_int_eq(j.e, _i == 0 ? ERR_OK : ERR_DEADLINE);
+	ck_assert_uint_eq(live_keys(), (unsigned)_i);
+}
+END_TEST
+
 /* --- many of one name --- */
 
 /* A successor as a gateway makes it that knows o. */
@@ -1138,6 +1166,7 @@ main(void)
 	tcase_add_test(t, test_create_cancelled);
 	tcase_add_test(t, test_destroy_writer);
 	tcase_add_loop_test(t, test_faults_destroy, 0, 10);
+	tcase_add_loop_test(t, test_destroy_slow_list, 0, 2);
 	tcase_add_loop_test(t, test_destroy_by_name, 0, 2);
 	tcase_add_loop_test(t, test_find_newest_of_many, 0, 2);
 	tcase_add_loop_test(t, test_destroy_many, 0, 2);
