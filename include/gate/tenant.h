@@ -79,9 +79,11 @@ CHECKED enum err tenants_add(struct tenants *ts, struct tenant *t);
  */
 CHECKED enum err tenants_pin(struct tenants *ts, struct tenant *t, struct pinned *p);
 void tenants_unpin(struct tenants *ts, const uint8_t sha256[TLS_DIGEST_LEN]);
-/* The same; ERR_CONFIG when it overlaps with that of *other (borrowed). */
-CHECKED enum err tenants_trust(struct tenants *ts, struct tenant *t, struct authority *a,
-    const struct tenant **other);
+/* The same; tenants_check() tells, once all are there, whether one overlaps with another. */
+CHECKED enum err tenants_trust(struct tenants *ts, struct tenant *t, struct authority *a);
+/* ERR_CONFIG: *authority, of *later, overlaps with that of *earlier; all borrowed. */
+CHECKED enum err tenants_check(const struct tenants *ts, const struct authority **authority,
+    const struct tenant **later, const struct tenant **earlier);
 /* Takes over when clients were last seen. */
 void tenants_inherit(struct tenants *ts, const struct tenants *old);
 

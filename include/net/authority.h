@@ -51,8 +51,15 @@ struct authority_term {
 enum tls_verdict authority_judge(const struct authority *a, const struct authority_case *c,
     struct authority_term *term);
 
-/* True when both trust a certificate and there is a subject that both rules take. */
-bool authority_overlaps(const struct authority *a, const struct authority *b);
+/*
+ * Two overlap when both trust a certificate and there is a subject that both rules take.
+ * ERR_CONFIG: *out says which, and of all such pairs the first.  ERR_NO_MEMORY.
+ */
+struct authority_overlap {
+	size_t later, earlier;
+};
+CHECKED enum err authorities_overlap(struct authority *const *all, size_t count,
+    struct authority_overlap *out);
 
 const char *authority_rule(const struct authority *a);
 /* The n-th certificate; NULL past the last.  Borrowed. */

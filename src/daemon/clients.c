@@ -149,7 +149,6 @@ static enum err
 trust(struct adding *a, const struct config_tenant *c)
 {
 	const char *sentence;
-	const struct tenant *other;
 	struct authority *authority;
 	enum err e;
 
@@ -160,12 +159,7 @@ trust(struct adding *a, const struct config_tenant *c)
 		buf_printf(a->why, "tenant \"%s\": %s", a->title, sentence);
 		return e;
 	}
-	e = tenants_trust(a->ts, a->t, authority, &other);
-	if (e == ERR_CONFIG)
-		buf_printf(a->why,
-		    "tenant \"%s\": client-subject \"%s\" takes clients that tenant \"%s\" takes as "
-		    "well; give each tenant subjects of its own",
-		    a->title, c->client_subject, other->id);
+	e = tenants_trust(a->ts, a->t, authority);
 	authority_unref(authority);
 	return e;
 }
@@ -182,4 +176,19 @@ clients_add(struct tenants *ts, const struct tenants *now, struct tenant *t,
 	if (e == ERR_OK)
 		e = pin_accepted(&a, state_dir, c->id);
 	return e == ERR_OK ? trust(&a, c) : e;
+}
+
+enum err
+clients_check(const struct tenants *ts, struct buf *why)
+{
+	const struct authority *authority;
+	const struct tenant *later, *earlier;
+	enum err e = tenants_check(ts, &authority, &later, &earlier);
+
+	if (e == ERR_CONFIG)
+		buf_printf(why,
+		    "tenant \"%s\": client-subject \"%s\" takes clients that tenant \"%s\" takes as "
+		    "well; give each tenant subjects of its own",
+		    later->id, authority_rule(authority), earlier->id);
+	return e;
 }

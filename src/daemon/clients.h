@@ -19,6 +19,9 @@ enum { CLIENTS_DIRECTORY_MAX = 128, CLIENTS_FILE_MAX = 128 };
 CHECKED enum err clients_add(struct tenants *ts, const struct tenants *now, struct tenant *t,
     const struct config_tenant *c, const char *state_dir, struct buf *why);
 
+/* Once all tenants are there: whether two of them could be meant by one certificate. */
+CHECKED enum err clients_check(const struct tenants *ts, struct buf *why);
+
 /* Where an accepted certificate is, below the state directory: a directory and a name. */
 void clients_directory(const char *tenant_id, char out[CLIENTS_DIRECTORY_MAX]);
 void clients_file(const uint8_t sha256[TLS_DIGEST_LEN], bool read_only,

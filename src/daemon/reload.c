@@ -182,6 +182,8 @@ prepare(struct keyferryd *d, const struct config *c, struct prepared *p, struct 
 		e = load_next(&p->next, c->tls.next_certificates, why);
 	for (size_t i = 0; e == ERR_OK && i < c->tenants_count; i++)
 		e = add_tenant(p->tenants, d, &c->tenants[i], why);
+	if (e == ERR_OK)
+		e = clients_check(p->tenants, why);
 	if (e != ERR_OK) {
 		if (why->len == 0)
 			buf_printf(why, "%s", err_text(e));

@@ -129,8 +129,8 @@ tenants_unref(struct tenants *ts)
 	alloc_free(ts);
 }
 
-static enum err
-append_trust(struct tenants *ts, struct tenant *t, struct authority *a)
+enum err
+tenants_trust(struct tenants *ts, struct tenant *t, struct authority *a)
 {
 	struct trust *trusts = alloc_resize(ts->trusts, (ts->trusts_count + 1) * sizeof(*trusts));
 
@@ -156,7 +156,7 @@ tenants_copy(const struct tenants *ts)
 	for (size_t i = 0; e == ERR_OK && i < ts->rows_count; i++)
 		e = tenants_pin(copy, ts->rows[i].tenant, ts->rows[i].pinned);
 	for (size_t i = 0; e == ERR_OK && i < ts->trusts_count; i++)
-		e = append_trust(copy, ts->trusts[i].tenant, ts->trusts[i].authority);
+		e = tenants_trust(copy, ts->trusts[i].tenant, ts->trusts[i].authority);
 	if (e == ERR_OK)
 		return copy;
 	tenants_unref(copy);
@@ -235,16 +235,25 @@ tenants_unpin(struct tenants *ts, const uint8_t sha256[TLS_DIGEST_LEN])
 }
 
 enum err
-tenants_trust(struct tenants *ts, struct tenant *t, struct authority *a,
-    const struct tenant **other)
+tenants_check(const struct tenants *ts, const struct authority **authority,
+    const struct tenant **later, const struct tenant **earlier)
 {
-	for (size_t i = 0; i < ts->trusts_count; i++) {
-		if (authority_overlaps(ts->trusts[i].authority, a)) {
-			*other = ts->trusts[i].tenant;
-			return ERR_CONFIG;
-		}
+	struct authority **all = alloc_array(ts->trusts_count, sizeof(struct authority *));
+	struct authority_overlap o;
+	enum err e;
+
+	if (all == NULL)
+		return ERR_NO_MEMORY;
+	for (size_t i = 0; i < ts->trusts_count; i++)
+		all[i] = ts->trusts[i].authority;
+	e = authorities_overlap(all, ts->trusts_count, &o);
+	alloc_free(all);
+	if (e == ERR_CONFIG) {
+		*authority = ts->trusts[o.later].authority;
+		*later = ts->trusts[o.later].tenant;
+		*earlier = ts->trusts[o.earlier].tenant;
 	}
-	return append_trust(ts, t, a);
+	return e;
 }
 
 void

@@ -3,6 +3,8 @@
 #include "net/authority.h"
 
 #include <assert.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <openssl/err.h>
@@ -12,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
+#include "overlap.h"
 #include "subject.h"
 #include "why.h"
 
@@ -226,24 +229,100 @@ authority_judge(const struct authority *a, const struct authority_case *c,
 	return v;
 }
 
-/* --- about it --- */
+/* --- overlaps --- */
+
+/* Who trusts a certificate; ordered, so that all who trust the same stand together. */
+struct trusting {
+	const uint8_t *digest;
+	size_t who;
+};
+
+static int
+by_certificate(const void *pa, const void *pb)
+{
+	const struct trusting *a = pa, *b = pb;
+	int c = memcmp(a->digest, b->digest, TLS_DIGEST_LEN);
+
+	return c != 0 ? c : a->who < b->who ? -1 : a->who > b->who;
+}
+
+/* Once for each certificate, and whom it is trusted by: as often as it stands in their files. */
+static enum err
+list_all(struct authority *const *all, size_t count, struct trusting **out, size_t *out_count)
+{
+	const struct certificate_text *text;
+	struct trusting *list;
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		n += (size_t)sk_X509_num(all[i]->certificates);
+	list = alloc_array(n, sizeof(*list));
+	if (list == NULL)
+		return ERR_NO_MEMORY;
+	n = 0;
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; (text = authority_certificate(all[i], k)) != NULL; k++)
+			list[n++] = (struct trusting){text->digest, i};
+	qsort(list, n, sizeof(*list), by_certificate);
+	*out = list;
+	*out_count = n;
+	return ERR_OK;
+}
+
+/* Those that trust the certificate at list[0]; *used: how many entries that took. */
+static enum err
+overlap_at(struct authority *const *all, const struct trusting *list, size_t count,
+    const struct subject_rule **rules, size_t *who, size_t *used, struct authority_overlap *out)
+{
+	struct authority_overlap o;
+	size_t n = 0, i;
+	enum err e;
+
+	for (i = 0; i < count && memcmp(list[i].digest, list[0].digest, TLS_DIGEST_LEN) == 0; i++) {
+		if (n > 0 && who[n - 1] == list[i].who)
+			continue;
+		who[n] = list[i].who;
+		rules[n++] = all[list[i].who]->rule;
+	}
+	*used = i;
+	e = overlap_find(rules, n, &o);
+	if (e == ERR_CONFIG)
+		*out = (struct authority_overlap){who[o.later], who[o.earlier]};
+	return e;
+}
 
 static bool
-share(const struct authority *a, const struct authority *b)
+is_before(const struct authority_overlap *a, const struct authority_overlap *b)
 {
-	for (int i = 0; i < sk_X509_num(a->certificates); i++)
-		for (int k = 0; k < sk_X509_num(b->certificates); k++)
-			if (X509_cmp(sk_X509_value(a->certificates, i),
-				sk_X509_value(b->certificates, k)) == 0)
-				return true;
-	return false;
+	return a->later != b->later ? a->later < b->later : a->earlier < b->earlier;
 }
 
-bool
-authority_overlaps(const struct authority *a, const struct authority *b)
+enum err
+authorities_overlap(struct authority *const *all, size_t count, struct authority_overlap *out)
 {
-	return subject_rules_overlap(a->rule, b->rule) && share(a, b);
+	struct authority_overlap first = {SIZE_MAX, SIZE_MAX}, o;
+	struct trusting *list = NULL;
+	size_t entries = 0, used;
+	const struct subject_rule **rules = alloc_array(count, sizeof(*rules));
+	size_t *who = alloc_array(count, sizeof(*who));
+	enum err e = rules != NULL && who != NULL ? list_all(all, count, &list, &entries)
+						  : ERR_NO_MEMORY;
+
+	for (size_t at = 0; e != ERR_NO_MEMORY && at < entries; at += used) {
+		e = overlap_at(all, list + at, entries - at, rules, who, &used, &o);
+		if (e == ERR_CONFIG && is_before(&o, &first))
+			first = o;
+	}
+	alloc_free(list);
+	alloc_free(who);
+	alloc_free(rules);
+	if (e == ERR_NO_MEMORY || first.later == SIZE_MAX)
+		return e;
+	*out = first;
+	return ERR_CONFIG;
 }
+
+/* --- about it --- */
 
 const char *
 authority_rule(const struct authority *a)

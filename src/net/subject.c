@@ -13,7 +13,7 @@
 
 #include "why.h"
 
-enum { TERMS_MAX = 8, TEXT_MAX = 1024 };
+enum { TERMS_MAX = 8, TEXT_MAX = SUBJECT_EDGE_MAX - 1 };
 
 struct term {
 	int nid;
@@ -40,6 +40,16 @@ ends_so(const char *pattern, const char *s)
 	size_t len = star != NULL ? strlen(star + 1) : 0, have = strlen(s);
 
 	return len <= have && (star == NULL || memcmp(star + 1, s + have - len, len) == 0);
+}
+
+/* Both have a star: of what stands behind their last ones, one is the end of the other. */
+static bool
+ends_meet(const char *a, const char *b)
+{
+	const char *end_a = strrchr(a, '*') + 1, *end_b = strrchr(b, '*') + 1;
+	size_t na = strlen(end_a), nb = strlen(end_b), n = na < nb ? na : nb;
+
+	return memcmp(end_a + na - n, end_b + nb - n, n) == 0;
 }
 
 /* Iterative, and without a stack: goes back to the last star only. */
@@ -70,33 +80,9 @@ matches(const char *pattern, const char *s)
 }
 
 /*
- * Whether some text matches both.  may[j]: what a has left from i on and b from j on can be met by
- * one text.  A star of either side swallows what the other one wants next, stars included.
+ * Whether some text matches both.  Where both have a star that is one with the longer beginning, the
+ * longer end, and in between all that either wants, one after the other: the stars swallow the rest.
  */
-static bool
-meet(const char *a, const char *b)
-{
-	size_t la = strlen(a), lb = strlen(b);
-	bool may[TEXT_MAX + 1], last[TEXT_MAX + 1];
-
-	for (size_t i = la + 1; i-- > 0;) {
-		memcpy(last, may, sizeof(may)); /* may[] of i + 1; unused in the first round */
-		for (size_t j = lb + 1; j-- > 0;) {
-			bool star_a = i < la && a[i] == '*', star_b = j < lb && b[j] == '*';
-
-			may[j] = i == la && j == lb;
-			if (star_a)
-				may[j] |= last[j] || (j < lb && may[j + 1]);
-			if (star_b)
-				may[j] |= may[j + 1] || (i < la && last[j]);
-			if (i < la && j < lb && !star_a && !star_b && a[i] == b[j])
-				may[j] |= last[j + 1];
-		}
-	}
-	return may[0];
-}
-
-/* The same, at once for most: texts without stars, and beginnings that differ. */
 static bool
 patterns_meet(const char *a, const char *b)
 {
@@ -106,7 +92,7 @@ patterns_meet(const char *a, const char *b)
 		return false;
 	if (a[na] == '\0')
 		return matches(b, a);
-	return b[nb] == '\0' ? matches(a, b) : meet(a, b);
+	return b[nb] == '\0' ? matches(a, b) : ends_meet(a, b);
 }
 
 /* --- reading a rule --- */
@@ -367,11 +353,17 @@ value_in_text(const char *whole, int nid, char out[TEXT_MAX + 1])
 
 /* A name that this does not understand is held for one that may obey. */
 static bool
+is_understood(const char *whole)
+{
+	return strpbrk(whole, "+\\#") == NULL;
+}
+
+static bool
 whole_may_obey(const char *whole, const struct subject_rule *r)
 {
 	char value[TEXT_MAX + 1];
 
-	if (strpbrk(whole, "+\\#") != NULL)
+	if (!is_understood(whole))
 		return true;
 	for (size_t i = 0; i < r->count; i++)
 		if (!value_in_text(whole, r->terms[i].nid, value) ||
@@ -394,5 +386,76 @@ subject_rules_overlap(const struct subject_rule *a, const struct subject_rule *b
 			if (a->terms[i].nid == b->terms[k].nid &&
 			    !patterns_meet(a->terms[i].pattern, b->terms[k].pattern))
 				return false;
+	return true;
+}
+
+/* --- for an order of rules --- */
+
+const char *
+subject_rule_whole(const struct subject_rule *r)
+{
+	return r->whole;
+}
+
+int
+subject_rule_nid(const struct subject_rule *r, size_t n)
+{
+	return n < r->count ? r->terms[n].nid : NID_undef;
+}
+
+static const struct term *
+term_of(const struct subject_rule *r, int nid)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (r->terms[i].nid == nid)
+			return &r->terms[i];
+	return NULL;
+}
+
+bool
+subject_rule_asks_for(const struct subject_rule *r, int nid)
+{
+	return r->whole != NULL || term_of(r, nid) != NULL;
+}
+
+static void
+turn_round(char *text, size_t len)
+{
+	for (size_t i = 0; i < len / 2; i++) {
+		char c = text[i];
+
+		text[i] = text[len - 1 - i];
+		text[len - 1 - i] = c;
+	}
+}
+
+bool
+subject_rule_edge(const struct subject_rule *r, int nid, bool at_end, char out[SUBJECT_EDGE_MAX],
+    size_t *len)
+{
+	const struct term *t = term_of(r, nid);
+	const char *star = NULL;
+
+	*len = 0;
+	if (nid == NID_undef || (r->whole != NULL && !is_understood(r->whole)))
+		return true;
+	if (r->whole != NULL && !value_in_text(r->whole, nid, out))
+		return false;
+	if (r->whole == NULL) {
+		memcpy(out, t->pattern, strlen(t->pattern) + 1);
+		star = at_end ? strrchr(out, '*') : strchr(out, '*');
+	}
+	if (star == NULL)
+		*len = strlen(out);
+	else if (at_end)
+		*len = strlen(star + 1);
+	else
+		*len = (size_t)(star - out);
+	if (star != NULL && at_end)
+		memmove(out, star + 1, *len);
+	if (at_end)
+		turn_round(out, *len);
+	if (star == NULL)
+		out[(*len)++] = '\0';
 	return true;
 }

@@ -29,4 +29,22 @@ bool subject_rule_takes(const struct subject_rule *r, const struct subject *s);
 /* True unless no subject can obey both. */
 bool subject_rules_overlap(const struct subject_rule *a, const struct subject_rule *b);
 
+/* --- for an order of rules (overlap.c) --- */
+
+enum { SUBJECT_EDGE_MAX = 1025 };
+/* The whole subject that a rule is; NULL: it is patterns. */
+const char *subject_rule_whole(const struct subject_rule *r);
+/* The attribute of its n-th pattern; NID_undef past the last. */
+int subject_rule_nid(const struct subject_rule *r, size_t n);
+/* A pattern does, or it is a whole subject: one without the attribute obeys no pattern for it. */
+bool subject_rule_asks_for(const struct subject_rule *r, int nid);
+/*
+ * What all values of this attribute begin with that the rule takes; at_end: end with, turned round.
+ * Where there is one value only, all of it and a NUL.  Rules overlap only where one's edge is the
+ * beginning of the other's.  False: a whole subject that obeys no pattern for the attribute.  The
+ * rule asks for it; or nid is NID_undef, and the edge empty.
+ */
+bool subject_rule_edge(const struct subject_rule *r, int nid, bool at_end,
+    char out[SUBJECT_EDGE_MAX], size_t *len);
+
 #endif

@@ -469,18 +469,31 @@ START_TEST(takes_authorities_only)
 }
 END_TEST
 
+/* The first pair of all; a certificate that stands twice in a file is one. */
 START_TEST(overlaps_where_an_authority_is_shared)
 {
+	const char *why = "";
 	struct authority *a = trusting(root, "CN=a*"), *b = trusting(root, "CN=ab"),
-			 *c = trusting(middle, "CN=ab"), *d = trusting(root, "CN=b");
+			 *c = trusting(middle, "CN=ab"), *d = trusting(root, "CN=b"), *both;
+	struct authority *apart[] = {a, c, d}, *two[] = {c, b, a, b, a}, *mixed[] = {c, d, NULL, b};
+	const char *twice[] = {file_of("root.pem", root), file_of("root.pem", root), NULL};
+	struct authority_overlap o = {0};
 
-	ck_assert(authority_overlaps(a, b));
-	ck_assert(!authority_overlaps(a, c));
-	ck_assert(!authority_overlaps(a, d));
-	authority_unref(a);
-	authority_unref(b);
-	authority_unref(c);
-	authority_unref(d);
+	ck_assert_int_eq(authorities_overlap(apart, 0, &o), ERR_OK);
+	ck_assert_int_eq(authorities_overlap(apart, 3, &o), ERR_OK);
+	ck_assert_int_eq(authorities_overlap(two, 5, &o), ERR_CONFIG);
+	ck_assert(o.later == 2 && o.earlier == 1);
+	ck_assert_int_eq(authority_new(&both, twice, "CN=x", &why), ERR_OK);
+	mixed[2] = both;
+	ck_assert_int_eq(authorities_overlap(mixed, 4, &o), ERR_OK);
+	authority_unref(both);
+	twice[1] = file_of("middle.pem", middle);
+	ck_assert_int_eq(authority_new(&both, twice, "CN=*b", &why), ERR_OK);
+	mixed[2] = both;
+	ck_assert_int_eq(authorities_overlap(mixed, 4, &o), ERR_CONFIG);
+	ck_assert(o.later == 2 && o.earlier == 0);
+	for (struct authority **all = (struct authority *[]){a, b, c, d, both, NULL}; *all != NULL; all++)
+		authority_unref(*all);
 }
 END_TEST
 
