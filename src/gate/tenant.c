@@ -33,11 +33,11 @@ struct judged {
 struct tenants {
 	unsigned refs;
 	struct tenant **all;
-	size_t count;
+	size_t count, room;
 	struct row *rows; /* ordered by digest */
-	size_t rows_count;
+	size_t rows_count, rows_room;
 	struct trust *trusts;
-	size_t trusts_count;
+	size_t trusts_count, trusts_room;
 	struct judged *judged; /* by the digest's first byte; NULL without trusts */
 };
 
@@ -129,10 +129,37 @@ tenants_unref(struct tenants *ts)
 	alloc_free(ts);
 }
 
+/* A list with room for one more: the same, a larger one, or NULL without memory. */
+static void *
+grown(void *list, size_t count, size_t *room, size_t size)
+{
+	size_t wanted = count < 8 ? 8 : 2 * count;
+	void *larger;
+
+	if (count < *room)
+		return list;
+	larger = alloc_resize(list, wanted * size);
+	if (larger != NULL)
+		*room = wanted;
+	return larger;
+}
+
+enum err
+tenants_add(struct tenants *ts, struct tenant *t)
+{
+	struct tenant **all = grown(ts->all, ts->count, &ts->room, sizeof(struct tenant *));
+
+	if (all == NULL)
+		return ERR_NO_MEMORY;
+	ts->all = all;
+	all[ts->count++] = tenant_ref(t);
+	return ERR_OK;
+}
+
 enum err
 tenants_trust(struct tenants *ts, struct tenant *t, struct authority *a)
 {
-	struct trust *trusts = alloc_resize(ts->trusts, (ts->trusts_count + 1) * sizeof(*trusts));
+	struct trust *trusts = grown(ts->trusts, ts->trusts_count, &ts->trusts_room, sizeof(*trusts));
 
 	if (trusts != NULL)
 		ts->trusts = trusts;
@@ -144,35 +171,36 @@ tenants_trust(struct tenants *ts, struct tenant *t, struct authority *a)
 	return ERR_OK;
 }
 
+/* Room for one more is in it: that is what a set is copied for. */
+static enum err
+copy_rows(struct tenants *copy, const struct tenants *ts)
+{
+	copy->rows = alloc_array(ts->rows_count + 1, sizeof(*copy->rows));
+	if (copy->rows == NULL)
+		return ERR_NO_MEMORY;
+	copy->rows_room = ts->rows_count + 1;
+	for (; copy->rows_count < ts->rows_count; copy->rows_count++) {
+		copy->rows[copy->rows_count] = ts->rows[copy->rows_count];
+		pinned_ref(ts->rows[copy->rows_count].pinned);
+	}
+	return ERR_OK;
+}
+
 /* What a chain was judged is not copied: it is found out again. */
 struct tenants *
 tenants_copy(const struct tenants *ts)
 {
 	struct tenants *copy = tenants_new();
-	enum err e = copy != NULL ? ERR_OK : ERR_NO_MEMORY;
+	enum err e = copy != NULL ? copy_rows(copy, ts) : ERR_NO_MEMORY;
 
 	for (size_t i = 0; e == ERR_OK && i < ts->count; i++)
 		e = tenants_add(copy, ts->all[i]);
-	for (size_t i = 0; e == ERR_OK && i < ts->rows_count; i++)
-		e = tenants_pin(copy, ts->rows[i].tenant, ts->rows[i].pinned);
 	for (size_t i = 0; e == ERR_OK && i < ts->trusts_count; i++)
 		e = tenants_trust(copy, ts->trusts[i].tenant, ts->trusts[i].authority);
 	if (e == ERR_OK)
 		return copy;
 	tenants_unref(copy);
 	return NULL;
-}
-
-enum err
-tenants_add(struct tenants *ts, struct tenant *t)
-{
-	struct tenant **all = alloc_resize(ts->all, (ts->count + 1) * sizeof(struct tenant *));
-
-	if (all == NULL)
-		return ERR_NO_MEMORY;
-	ts->all = all;
-	all[ts->count++] = tenant_ref(t);
-	return ERR_OK;
 }
 
 /* Where the digest is, or would be; *found says which. */
@@ -211,7 +239,7 @@ tenants_pin(struct tenants *ts, struct tenant *t, struct pinned *p)
 		ts->rows[at].pinned->read_only |= p->read_only;
 		return ERR_OK;
 	}
-	rows = alloc_resize(ts->rows, (ts->rows_count + 1) * sizeof(*rows));
+	rows = grown(ts->rows, ts->rows_count, &ts->rows_room, sizeof(*rows));
 	if (rows == NULL)
 		return ERR_NO_MEMORY;
 	ts->rows = rows;
@@ -256,15 +284,23 @@ tenants_check(const struct tenants *ts, const struct authority **authority,
 	return e;
 }
 
+/* Both are in the same order. */
 void
 tenants_inherit(struct tenants *ts, const struct tenants *old)
 {
+	size_t k = 0;
+
 	for (size_t i = 0; i < ts->rows_count; i++) {
 		struct pinned *p = ts->rows[i].pinned;
-		const struct pinned *before = tenants_pinned(old, p->sha256, NULL);
+		int c = -1;
 
-		if (before != NULL)
-			p->last_seen = before->last_seen;
+		for (; k < old->rows_count; k++) {
+			c = memcmp(old->rows[k].pinned->sha256, p->sha256, TLS_DIGEST_LEN);
+			if (c >= 0)
+				break;
+		}
+		if (c == 0)
+			p->last_seen = old->rows[k].pinned->last_seen;
 	}
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "gate/pending.h"
 #include "gate/tenant.h"
 
@@ -133,6 +134,37 @@ START_TEST(copies_are_apart)
 }
 END_TEST
 
+/* What is added by command is in use at once, whoever else is there: it costs no more than a walk. */
+START_TEST(one_more_of_many)
+{
+	struct tenants *copy;
+	struct pinned *p = pin_of(1, false);
+	struct certificate_text text = {.not_after = NOW + DAY};
+	enum { MANY = 10000 };
+
+	for (uint32_t n = 0; n < MANY; n++) {
+		struct pinned *one;
+		uint32_t mixed = 2 + (n * 2654435761u & 0xfffffffe);
+
+		memcpy(text.digest, &mixed, sizeof(mixed));
+		one = pinned_new(&text, "file", false, false);
+		ck_assert_int_eq(tenants_pin(ts, a, one), ERR_OK);
+		pinned_unref(one);
+	}
+	fault_test_arm(FAULT_ALLOC, 20, 1);
+	copy = tenants_copy(ts);
+	ck_assert_ptr_nonnull(copy);
+	ck_assert_int_eq(tenants_pin(copy, b, p), ERR_OK);
+	fault_test_clear();
+	ck_assert_ptr_eq(owner(copy, 1, NULL), b);
+	for (size_t n = 0; n < MANY; n++)
+		ck_assert_ptr_eq(tenants_pinned(copy, tenants_pinned_at(ts, n, NULL)->sha256, NULL),
+		    tenants_pinned_at(ts, n, NULL));
+	pinned_unref(p);
+	tenants_unref(copy);
+}
+END_TEST
+
 START_TEST(last_seen_is_inherited)
 {
 	static const uint8_t one[TLS_DIGEST_LEN] = {1};
@@ -147,6 +179,32 @@ START_TEST(last_seen_is_inherited)
 	ck_assert_int_eq(tenants_pinned(ts, one, NULL)->last_seen, 0);
 	tenants_inherit(ts, old);
 	ck_assert_int_eq(tenants_pinned(ts, one, NULL)->last_seen, NOW);
+	tenants_unref(old);
+}
+END_TEST
+
+/* Of two sets, each has certificates that the other one has not. */
+START_TEST(last_seen_of_those_in_both)
+{
+	struct tenants *old = ts;
+	uint8_t sha256[TLS_DIGEST_LEN] = {0};
+
+	for (int n = 0; n < 100; n++) {
+		ck_assert_int_eq(pin(a, (uint8_t)n, false), ERR_OK);
+		sha256[0] = (uint8_t)n;
+		if (n % 4 != 0)
+			tenants_seen(ts, sha256);
+	}
+	ts = tenants_new();
+	a = new_tenant("a");
+	for (int n = 0; n < 120; n += 3)
+		ck_assert_int_eq(pin(a, (uint8_t)n, false), ERR_OK);
+	tenants_inherit(ts, old);
+	for (int n = 0; n < 120; n += 3) {
+		sha256[0] = (uint8_t)n;
+		ck_assert_int_eq(tenants_pinned(ts, sha256, NULL)->last_seen,
+		    n < 100 && n % 4 != 0 ? NOW : 0);
+	}
 	tenants_unref(old);
 }
 END_TEST
@@ -485,7 +543,9 @@ main(void)
 	tcase_add_test(sets, one_certificate_one_tenant);
 	tcase_add_test(sets, the_lesser_right_counts);
 	tcase_add_test(sets, copies_are_apart);
+	tcase_add_test(sets, one_more_of_many);
 	tcase_add_test(sets, last_seen_is_inherited);
+	tcase_add_test(sets, last_seen_of_those_in_both);
 	tcase_add_test(sets, authorities_and_rules);
 	tcase_add_test(sets, fits_two_tenants);
 	tcase_add_test(sets, remembers_what_was_proven);
