@@ -42,8 +42,12 @@ void gate_free(struct gate *g);
 size_t gate_configure(struct gate *g, struct tls_server *tls, struct tenants *tenants,
     const struct gate_limits *limits);
 
-/* The same with new tenants only. */
-size_t gate_set_tenants(struct gate *g, struct tenants *tenants);
+/*
+ * The same with a copy of the tenants in use (gate_tenants()) that differs from them in one pinned
+ * certificate: only sessions with that one are looked at.
+ */
+size_t gate_change_pinned(struct gate *g, struct tenants *tenants,
+    const uint8_t sha256[TLS_DIGEST_LEN]);
 
 /* The check that tls_params wants; arg is the gate. */
 enum tls_verdict gate_check_certificate(void *arg, const struct tls_shown *shown,

@@ -165,7 +165,7 @@ pin_now(struct keyferryd *d, struct trust_change *c, const struct certificate_te
 		*detail = "the configuration has changed meanwhile: the certificate is not taken";
 	}
 	if (e == ERR_OK) {
-		(void)gate_set_tenants(d->gate, ts);
+		(void)gate_change_pinned(d->gate, ts, c->sha256);
 		expiry_measure(d);
 	}
 	pinned_unref(p);
@@ -182,7 +182,7 @@ unpin_now(struct keyferryd *d, const struct trust_change *c, size_t *closed)
 	if (ts == NULL)
 		return ERR_NO_MEMORY;
 	tenants_unpin(ts, c->sha256);
-	*closed = gate_set_tenants(d->gate, ts);
+	*closed = gate_change_pinned(d->gate, ts, c->sha256);
 	tenants_unref(ts);
 	expiry_measure(d);
 	return ERR_OK;

@@ -125,16 +125,22 @@ gate_counts(struct gate *g, int sessions, int handshakes)
 		loop_defer(g->p.loop, &g->drained);
 }
 
-/* Sessions whose tenant is another now, or that have none any more, have to go. */
+/*
+ * Sessions whose tenant is another now, or that have none any more, have to go.  sha256: only those
+ * with this certificate; or NULL.
+ */
 static size_t
-sort_sessions(struct gate *g)
+sort_sessions(struct gate *g, const uint8_t *sha256)
 {
 	size_t closed = 0;
 
 	LIST_FOREACH_SAFE(l, next, &g->sessions) {
 		struct session *s = CONTAINER_OF(l, struct session, link);
 
-		if (s->tenant != NULL && !session_stays(s)) {
+		if (s->tenant == NULL || (sha256 != NULL &&
+			memcmp(stream_peer(s->stream)->sha256, sha256, TLS_DIGEST_LEN) != 0))
+			continue;
+		if (!session_stays(s)) {
 			session_end(s, "certificate taken away");
 			closed++;
 		}
@@ -142,8 +148,8 @@ sort_sessions(struct gate *g)
 	return closed;
 }
 
-size_t
-gate_set_tenants(struct gate *g, struct tenants *tenants)
+static size_t
+set_tenants(struct gate *g, struct tenants *tenants, const uint8_t *sha256)
 {
 	struct tenants *old = g->tenants;
 	size_t closed;
@@ -151,9 +157,15 @@ gate_set_tenants(struct gate *g, struct tenants *tenants)
 	g->tenants = tenants_ref(tenants);
 	if (old != NULL)
 		tenants_inherit(tenants, old);
-	closed = sort_sessions(g);
+	closed = sort_sessions(g, sha256);
 	tenants_unref(old);
 	return closed;
+}
+
+size_t
+gate_change_pinned(struct gate *g, struct tenants *tenants, const uint8_t sha256[TLS_DIGEST_LEN])
+{
+	return set_tenants(g, tenants, sha256);
 }
 
 size_t
@@ -168,7 +180,7 @@ gate_configure(struct gate *g, struct tls_server *tls, struct tenants *tenants,
 	g->limits = *limits;
 	metric_set(METRIC_SESSIONS_LIMIT, (int64_t)limits->sessions_max);
 	metric_set(METRIC_HANDSHAKES_LIMIT, (int64_t)limits->handshakes_max);
-	closed = gate_set_tenants(g, tenants);
+	closed = set_tenants(g, tenants, NULL);
 	admit(g);
 	return closed;
 }

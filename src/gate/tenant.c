@@ -38,7 +38,7 @@ struct tenants {
 	size_t rows_count, rows_room;
 	struct trust *trusts;
 	size_t trusts_count, trusts_room;
-	struct judged *judged; /* by the digest's first byte; NULL without trusts */
+	struct judged *judged; /* by the digest's first byte; NULL: nothing yet */
 };
 
 struct tenant *
@@ -161,12 +161,11 @@ tenants_trust(struct tenants *ts, struct tenant *t, struct authority *a)
 {
 	struct trust *trusts = grown(ts->trusts, ts->trusts_count, &ts->trusts_room, sizeof(*trusts));
 
-	if (trusts != NULL)
-		ts->trusts = trusts;
-	if (ts->judged == NULL)
-		ts->judged = alloc_array(JUDGED_MAX, sizeof(*ts->judged));
-	if (trusts == NULL || ts->judged == NULL)
+	if (trusts == NULL)
 		return ERR_NO_MEMORY;
+	ts->trusts = trusts;
+	alloc_free(ts->judged);
+	ts->judged = NULL;
 	trusts[ts->trusts_count++] = (struct trust){authority_ref(a), t};
 	return ERR_OK;
 }
@@ -186,7 +185,22 @@ copy_rows(struct tenants *copy, const struct tenants *ts)
 	return ERR_OK;
 }
 
-/* What a chain was judged is not copied: it is found out again. */
+static struct judged *
+slot_of(const struct tenants *ts, const uint8_t *sha256)
+{
+	return ts->judged != NULL ? &ts->judged[sha256[0]] : NULL;
+}
+
+/* What is not remembered is found out again. */
+static void
+copy_judged(struct tenants *copy, const struct tenants *ts)
+{
+	if (ts->judged != NULL)
+		copy->judged = alloc_array(JUDGED_MAX, sizeof(*copy->judged));
+	if (copy->judged != NULL)
+		memcpy(copy->judged, ts->judged, JUDGED_MAX * sizeof(*copy->judged));
+}
+
 struct tenants *
 tenants_copy(const struct tenants *ts)
 {
@@ -197,8 +211,10 @@ tenants_copy(const struct tenants *ts)
 		e = tenants_add(copy, ts->all[i]);
 	for (size_t i = 0; e == ERR_OK && i < ts->trusts_count; i++)
 		e = tenants_trust(copy, ts->trusts[i].tenant, ts->trusts[i].authority);
-	if (e == ERR_OK)
+	if (e == ERR_OK) {
+		copy_judged(copy, ts);
 		return copy;
+	}
 	tenants_unref(copy);
 	return NULL;
 }
@@ -334,17 +350,19 @@ holds(const struct judged *j, const struct tls_shown *shown)
 	uint8_t chain[TLS_DIGEST_LEN];
 	int64_t now = clock_wall();
 
-	return j->tenant != NULL && memcmp(j->sha256, shown->sha256, TLS_DIGEST_LEN) == 0 &&
+	return j != NULL && j->tenant != NULL && memcmp(j->sha256, shown->sha256, TLS_DIGEST_LEN) == 0 &&
 	    now >= j->term.from && now < j->term.until && certificate_chain_digest(shown, chain) &&
 	    memcmp(j->chain, chain, TLS_DIGEST_LEN) == 0;
 }
 
 static void
-remember(struct judged *slot, struct judged *fresh, const struct tls_shown *shown)
+remember(struct tenants *ts, struct judged *fresh, const struct tls_shown *shown)
 {
+	if (ts->judged == NULL)
+		ts->judged = alloc_array(JUDGED_MAX, sizeof(*ts->judged));
 	memcpy(fresh->sha256, shown->sha256, TLS_DIGEST_LEN);
-	if (certificate_chain_digest(shown, fresh->chain))
-		*slot = *fresh;
+	if (ts->judged != NULL && certificate_chain_digest(shown, fresh->chain))
+		*slot_of(ts, fresh->sha256) = *fresh;
 }
 
 enum tls_verdict
@@ -360,7 +378,7 @@ tenants_identify(struct tenants *ts, const struct tls_shown *shown, struct known
 		return TLS_KNOWN;
 	if (ts->trusts_count == 0)
 		return TLS_UNKNOWN;
-	slot = &ts->judged[shown->sha256[0]];
+	slot = slot_of(ts, shown->sha256);
 	if (holds(slot, shown)) {
 		out->tenant = slot->tenant;
 		return TLS_KNOWN;
@@ -369,7 +387,7 @@ tenants_identify(struct tenants *ts, const struct tls_shown *shown, struct known
 	if (v == TLS_KNOWN)
 		out->tenant = fresh.tenant;
 	if (v == TLS_KNOWN && shown->proven)
-		remember(slot, &fresh, shown);
+		remember(ts, &fresh, shown);
 	return v;
 }
 

@@ -357,7 +357,8 @@ START_TEST(remembers_what_was_proven)
 	STACK_OF(X509) *chain = sk_X509_new_null();
 	uint8_t sha256[TLS_DIGEST_LEN];
 	struct tls_shown shown = {.sha256 = sha256, .leaf = client.cert, .chain = chain};
-	unsigned judged[3], remembered, before;
+	unsigned judged[3], remembered = 0, before;
+	struct tenants *copy;
 	struct known_client known;
 
 	ck_assert_int_eq(tenants_trust(ts, a, of_a), ERR_OK);
@@ -379,6 +380,13 @@ START_TEST(remembers_what_was_proven)
 		remembered = work_done() - before;
 		ck_assert_uint_lt(remembered, judged[1] / 2);
 	}
+	copy = tenants_copy(ts); /* a copy remembers it, until authorities are added */
+	before = work_done();
+	ck_assert_int_eq(tenants_identify(copy, &shown, &known), TLS_KNOWN);
+	ck_assert_uint_eq(work_done() - before, remembered);
+	ck_assert_int_eq(tenants_trust(copy, b, of_a), ERR_OK);
+	ck_assert_int_eq(tenants_identify(copy, &shown, &known), TLS_AMBIGUOUS);
+	tenants_unref(copy);
 	sk_X509_free(chain);
 	authority_unref(of_a);
 	identity_free(&ca);
