@@ -45,8 +45,9 @@ struct authority_term {
 };
 /*
  * TLS_UNKNOWN: the subject does not obey, or nobody here vouches for it.  TLS_BAD_CHAIN: it obeys,
- * but its chain is not good: a date, a signature, or a signer that may not sign.  TLS_KNOWN sets
- * *term: no certificate of the chain is outside its validity before it ends.
+ * but its chain is not good: a date, a signature, or a signer that may not sign.  TLS_WEAK: a key or
+ * a signature of the chain has less than 112 bits of security.  TLS_KNOWN sets *term: no certificate
+ * of the chain is outside its validity before it ends.
  */
 enum tls_verdict authority_judge(const struct authority *a, const struct authority_case *c,
     struct authority_term *term);

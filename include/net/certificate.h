@@ -20,7 +20,7 @@ struct certificate_text {
 	char serial[64];		  /* hexadecimal */
 	char sha1[60], sha256[96];	  /* "AB:CD:...", as vCenter shows them */
 	int64_t not_before, not_after;	  /* seconds since 1970 */
-	const char *key_unfit;		  /* as certificate_key_unfit() has it */
+	const char *key_unfit;		  /* as certificate_key_unfit() or _weak() has it */
 };
 /* ERR_CRYPTO when a date cannot be read, or without memory. */
 CHECKED enum err certificate_describe(const struct x509_st *x, struct certificate_text *out);
@@ -66,6 +66,8 @@ const char *certificate_unfit(const struct certificate_text *c, int64_t now);
  * whoever made the key decides on it.
  */
 const char *certificate_key_unfit(const struct x509_st *x);
+/* NULL, or why its signature proves nothing: others may find the private key. */
+const char *certificate_key_weak(const struct x509_st *x);
 /* It may sign others, as RFC 5280 has it. */
 bool certificate_is_authority(struct x509_st *x);
 /* And is meant to: many that clients make for themselves merely do not say that they may not. */

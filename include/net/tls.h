@@ -25,6 +25,7 @@ enum tls_verdict {
 	TLS_NOT_YET_VALID, /* alert: certificate_expired */
 	TLS_AMBIGUOUS,	   /* fits two tenants; alert: access_denied */
 	TLS_BAD_CHAIN,	   /* to the authority of the tenant that it fits; alert: unknown_ca */
+	TLS_WEAK,	   /* a key or a signature of that chain; alert: bad_certificate */
 };
 const char *tls_verdict_text(enum tls_verdict v);
 

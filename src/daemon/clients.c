@@ -64,7 +64,7 @@ pin(void *arg, const struct certificate_text *text)
 
 	if (text->key_unfit != NULL) {
 		a->err = ERR_CONFIG;
-		buf_printf(a->why, "tenant \"%s\": a certificate in %s: %s; make a new one with 65537",
+		buf_printf(a->why, "tenant \"%s\": a certificate in %s: %s",
 		    a->title, a->file, text->key_unfit);
 		return false;
 	}

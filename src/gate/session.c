@@ -328,6 +328,8 @@ refusal_label(enum tls_verdict v)
 		return LABEL_REFUSAL_AMBIGUOUS;
 	case TLS_BAD_CHAIN:
 		return LABEL_REFUSAL_BAD_CHAIN;
+	case TLS_WEAK:
+		return LABEL_REFUSAL_WEAK;
 	case TLS_KNOWN: /* claimed, without the key that belongs to it */
 	case TLS_UNKNOWN:
 		break;

@@ -47,8 +47,10 @@ add(struct authority *a, X509 *x, const char *path, const char **why)
 	const char *unfit = certificate_key_unfit(x);
 	enum err e;
 
+	if (unfit == NULL)
+		unfit = certificate_key_weak(x);
 	if (unfit != NULL)
-		return why_say(why, ERR_CONFIG, "%s: %s; make it anew with 65537", path, unfit);
+		return why_say(why, ERR_CONFIG, "%s: %s", path, unfit);
 	if (!certificate_is_authority(x))
 		return why_say(why, ERR_CONFIG,
 		    "%s: a certificate in it is no authority's (CA:TRUE, and Certificate Sign in its key "
@@ -176,6 +178,22 @@ is_stranger(int error)
 	    error == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN;
 }
 
+/* The signature of who is trusted counts for nothing; its key, and all below it, do. */
+static bool
+is_weak(int error)
+{
+	return error == X509_V_ERR_EE_KEY_TOO_SMALL || error == X509_V_ERR_CA_KEY_TOO_SMALL ||
+	    error == X509_V_ERR_CA_MD_TOO_WEAK;
+}
+
+static enum tls_verdict
+verdict_on(int error)
+{
+	if (is_weak(error))
+		return TLS_WEAK;
+	return is_stranger(error) ? TLS_UNKNOWN : TLS_BAD_CHAIN;
+}
+
 /*
  * An authority may be an intermediate one (PARTIAL_CHAIN), so that an enterprise's own need not be
  * trusted as a whole.  No purpose is set: extended key usage is not asked for.
@@ -191,7 +209,7 @@ walk(X509_STORE_CTX *ctx, struct authority_term *term)
 	X509_VERIFY_PARAM_set_depth(p, DEPTH_MAX);
 	X509_VERIFY_PARAM_set_auth_level(p, SECURITY_LEVEL);
 	if (X509_verify_cert(ctx) != 1)
-		return is_stranger(X509_STORE_CTX_get_error(ctx)) ? TLS_UNKNOWN : TLS_BAD_CHAIN;
+		return verdict_on(X509_STORE_CTX_get_error(ctx));
 	chain = X509_STORE_CTX_get0_chain(ctx);
 	if (!is_client(sk_X509_value(chain, 0)) || !all_may_sign(chain) || !note_term(chain, term))
 		return TLS_BAD_CHAIN;

@@ -13,7 +13,7 @@
 
 #include "pem.h"
 
-enum { SUBJECT_MAX = 8192, EXPONENT_BITS_MAX = 32 };
+enum { SUBJECT_MAX = 8192, EXPONENT_BITS_MAX = 32, SECURITY_BITS = 112 };
 
 /* Appends what was written to bio, and frees it. */
 static void
@@ -109,6 +109,8 @@ certificate_describe(const struct x509_st *x, struct certificate_text *out)
 	cut_name(X509_get_issuer_name(x), out->issuer);
 	put_serial(x, out->serial, sizeof(out->serial));
 	out->key_unfit = certificate_key_unfit(x);
+	if (out->key_unfit == NULL)
+		out->key_unfit = certificate_key_weak(x);
 	ERR_clear_error();
 	return good ? ERR_OK : ERR_CRYPTO;
 }
@@ -258,7 +260,19 @@ certificate_key_unfit(const struct x509_st *x)
 
 	BN_free(e);
 	ERR_clear_error();
-	return unfit ? "its RSA key has a public exponent of more than 32 bits" : NULL;
+	return unfit ? "its RSA key has a public exponent of more than 32 bits; make a new one with 65537"
+		     : NULL;
+}
+
+const char *
+certificate_key_weak(const struct x509_st *x)
+{
+	const EVP_PKEY *key = X509_get0_pubkey(x);
+	bool weak = key == NULL || EVP_PKEY_get_security_bits(key) < SECURITY_BITS;
+
+	ERR_clear_error();
+	return weak ? "its key is too weak; make a new one, RSA with 2048 bits or more, or EC on P-256"
+		    : NULL;
 }
 
 bool

@@ -77,6 +77,8 @@ tls_verdict_text(enum tls_verdict v)
 		return "the certificate fits more than one tenant";
 	case TLS_BAD_CHAIN:
 		return "the certificate does not lead to the tenant's authority";
+	case TLS_WEAK:
+		return "a key or a signature on the way to the tenant's authority is too weak";
 	}
 	return "unknown verdict";
 }
@@ -126,6 +128,8 @@ alert_for(enum tls_verdict v)
 		return SSL_AD_CERTIFICATE_EXPIRED;
 	case TLS_AMBIGUOUS:
 		return SSL_AD_ACCESS_DENIED;
+	case TLS_WEAK:
+		return SSL_AD_BAD_CERTIFICATE;
 	case TLS_KNOWN:
 	case TLS_NONE:
 	case TLS_UNKNOWN:
@@ -135,7 +139,21 @@ alert_for(enum tls_verdict v)
 	return SSL_AD_UNKNOWN_CA;
 }
 
-/* Lets the handshake run on, or ends it here: OpenSSL derives the alert from the error. */
+/* From which OpenSSL derives the same. */
+static int
+error_for(enum tls_verdict v)
+{
+	switch (alert_for(v)) {
+	case SSL_AD_CERTIFICATE_EXPIRED:
+		return X509_V_ERR_CERT_HAS_EXPIRED;
+	case SSL_AD_BAD_CERTIFICATE:
+		return X509_V_ERR_EE_KEY_TOO_SMALL;
+	default:
+		return X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY;
+	}
+}
+
+/* Lets the handshake run on, or ends it here. */
 static int
 answer(X509_STORE_CTX *x, struct note *n, SSL *ssl)
 {
@@ -144,9 +162,7 @@ answer(X509_STORE_CTX *x, struct note *n, SSL *ssl)
 		X509_STORE_CTX_set_error(x, X509_V_OK);
 		return 1;
 	}
-	X509_STORE_CTX_set_error(x, alert_for(n->verdict) == SSL_AD_CERTIFICATE_EXPIRED
-		? X509_V_ERR_CERT_HAS_EXPIRED
-		: X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
+	X509_STORE_CTX_set_error(x, error_for(n->verdict));
 	return 0;
 }
 

@@ -88,7 +88,7 @@ class Authority:
         self.made = {}
 
     def make(self, name, kind="ec", start=None, end=None, subject=None, names=(),
-             exponent=65537):
+             exponent=65537, bits=2048):
         """start, end: days from now; without them it is valid now, for ten years.  names: more
         than its usual ones."""
         if name in self.made:
@@ -98,7 +98,7 @@ class Authority:
             openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256",
                     "-out", key)
         else:
-            openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048",
+            openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:%d" % bits,
                     "-pkeyopt", "rsa_keygen_pubexp:%d" % exponent, "-out", key)
         subject = subject or "/CN=" + name
         if start is None:

@@ -14,6 +14,7 @@ import stat
 import time
 
 import kf
+import scrape
 import ttlv
 
 T12, T13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -47,9 +48,10 @@ class Case(kf.Case):
             return f.read()
 
     def trusted(self, gw, certificate, tls=None):
-        """Whether the client comes as far as an answer; False when it is refused with an alert."""
+        """Whether the client comes as far as an answer; False when it is refused with an alert.
+        It shows what it has, however weak."""
         try:
-            with kf.Client(gw, certificate, tls=tls) as c:
+            with kf.Client(gw, certificate, tls=tls, ciphers="DEFAULT:@SECLEVEL=0") as c:
                 c.ok(ttlv.item("DiscoverVersions"))
             return True
         except (ssl.SSLError, kf.Closed) as e:
@@ -118,18 +120,42 @@ class FourStyles(Case):
         good = kf.AUTHORITY.make("pasted")
         expired = kf.AUTHORITY.make("pasted-expired", start=-30, end=-1)
         costly = kf.AUTHORITY.make("costly", "rsa", exponent=2 ** 32 + 1)
+        weak = kf.AUTHORITY.make("weak", "rsa", bits=1024)
         for text, say in ((self.read(good.key), "private key"),
                           (self.read(good.pem) + self.read(good.key), "private key"),
                           (self.read(good.pem) + self.read(expired.pem), "more than one"),
                           ("hello", "no certificate"), ("", "no certificate"),
                           (self.read(good.pem)[:200], "no certificate"),
                           (self.read(expired.pem), "expired"),
-                          (self.read(costly.pem), "exponent of more than 32 bits")):
+                          (self.read(costly.pem), "exponent of more than 32 bits"),
+                          (self.read(weak.pem), "too weak.*2048 bits")):
             self.fails(gw, "trust", "add", "a", input=text, say=say)
         self.assertFalse(os.path.exists(os.path.join(gw.state_dir, "trust")))
         gw.tenants[0].options = "read-only-certificates = %s" % files(costly.pem)
         gw.configure()
         self.fails(gw, "reload", say="costly.pem: its RSA key has a public exponent")
+
+    def test_weak_keys_are_refused(self):
+        """By `trust accept', at a reload and at the start; how a pinned one is signed is no matter."""
+        weak = kf.AUTHORITY.make("weak", "rsa", bits=1024)
+        key = kf.AUTHORITY.make("strong", "rsa")
+        old = os.path.join(os.path.dirname(key.pem), "old.pem")
+        kf.openssl("req", "-x509", "-new", "-sha1", "-key", key.key, "-subj", "/CN=old", "-out", old)
+        gw = self.start()
+        self.assert_refused(gw, weak)
+        self.await_pending(gw, weak)
+        self.fails(gw, "trust", "accept", weak.digest, "a", say="too weak")
+        gw.ctl("trust", "add", "a", old)
+        self.assert_trusted(gw, kf.Certificate(old, key.key))
+        gw.tenants[0].options = "read-only-certificates = %s" % files(weak.pem)
+        gw.configure()
+        mark = gw.mark()
+        self.fails(gw, "reload", say="weak.pem: its key is too weak")
+        gw.await_log("weak.pem: its key is too weak", mark)
+        gw.stop()
+        mark = gw.mark()
+        self.assertRaisesRegex(AssertionError, "did not start", gw.start)
+        gw.await_log("weak.pem: its key is too weak", mark)
 
     def test_upload(self):
         """We make both; the administrator uploads them."""
@@ -220,19 +246,20 @@ class Ca:
             signer.sign(self.key, "/O=vsphere/CN=" + name, self.pem,
                         "basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n")
 
-    def sign(self, key, subject, pem, extensions="keyUsage=digitalSignature\n", days=30):
+    def sign(self, key, subject, pem, extensions="keyUsage=digitalSignature\n", days=30,
+             digest="sha256"):
         conf = pem + ".ext"
         with open(conf, "w", encoding="ascii") as f:
             f.write(extensions)
         csr = kf.openssl("req", "-new", "-key", key, "-subj", subject)
-        kf.openssl("x509", "-req", "-CA", self.pem, "-CAkey", self.key, "-CAcreateserial", "-days",
-                   str(days), "-extfile", conf, "-out", pem, input=csr)
+        kf.openssl("x509", "-req", "-" + digest, "-CA", self.pem, "-CAkey", self.key,
+                   "-CAcreateserial", "-days", str(days), "-extfile", conf, "-out", pem, input=csr)
 
-    def client(self, name, subject, beside=None, **kwargs):
-        """beside: an authority whose certificate the client shows as well."""
+    def client(self, name, subject, beside=None, bits=None, **kwargs):
+        """beside: an authority whose certificate the client shows as well.  bits: of an RSA key."""
         pem, key = (os.path.join(self.dir, name + end) for end in (".pem", ".key"))
-        kf.openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out",
-                   key)
+        kind = ("RSA", "rsa_keygen_bits:%d" % bits) if bits else ("EC", "ec_paramgen_curve:P-256")
+        kf.openssl("genpkey", "-algorithm", kind[0], "-pkeyopt", kind[1], "-out", key)
         self.sign(key, subject, pem, **kwargs)
         if beside:
             with open(beside.pem, encoding="ascii") as f, open(pem, "a", encoding="ascii") as to:
@@ -295,6 +322,17 @@ class Authorities(Case):
         forger = Ca.__new__(Ca)
         forger.dir, forger.name, forger.pem, forger.key = self.dir, "f", fake.pem, fake.key
         self.assert_refused(gw, forger.client("forged", "/CN=vpxd-2", beside=forger))
+
+    def test_weak_chains(self):
+        gw = self.start(a=self.options("CN=vpxd*", self.ca), certificates=[])
+        self.assert_trusted(gw, self.ca.client("strong", "/CN=vpxd-1", bits=2048))
+        weak = (self.ca.client("key", "/CN=vpxd-2", bits=1024),
+                self.ca.client("sha1", "/CN=vpxd-3", digest="sha1"),
+                self.ca.client("md5", "/CN=vpxd-4", digest="md5"))
+        for c in weak:
+            self.assert_refused(gw, c, c.pem)
+            self.assertRegex(self.await_pending(gw, c)["why"], "key or a signature.*too weak")
+        self.assertEqual(scrape.metrics(gw).of("clients_refused_total", "reason=weak"), 6)
 
     def test_reload_takes_it_away(self):
         gw = self.start(a=self.options("CN=vpxd*", self.ca), certificates=[self.known()])

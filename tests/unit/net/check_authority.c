@@ -29,6 +29,7 @@ struct order {
 	EVP_PKEY *key;
 	X509 *issuer; /* NULL: itself */
 	EVP_PKEY *issuer_key;
+	const EVP_MD *digest; /* NULL: SHA-256 */
 };
 
 static void
@@ -63,8 +64,8 @@ make(const struct order *o)
 	extend(x, NID_basic_constraints, o->constraints);
 	extend(x, NID_key_usage, o->usage);
 	extend(x, NID_ext_key_usage, o->extended);
-	ck_assert_int_gt(X509_sign(x, o->issuer_key != NULL ? o->issuer_key : o->key, EVP_sha256()),
-	    0);
+	ck_assert_int_gt(X509_sign(x, o->issuer_key != NULL ? o->issuer_key : o->key,
+	    o->digest != NULL ? o->digest : EVP_sha256()), 0);
 	return x;
 }
 
@@ -411,6 +412,52 @@ START_TEST(takes_no_key_that_costs_much)
 }
 END_TEST
 
+START_TEST(takes_no_weak_chain)
+{
+	EVP_PKEY *weak = EVP_RSA_gen(1024), *strong = EVP_RSA_gen(2048);
+	struct authority *a = trusting(root, "CN=vpxd*"), *none;
+	struct order o = a_client, ca = a_root;
+	const char *files[] = {NULL, NULL}, *why = "";
+	X509 *x;
+
+	/* the client's key, its signature, and both of who signed it */
+	o.key = weak;
+	o.issuer = root;
+	o.issuer_key = root_key;
+	ck_assert_int_eq(show(a, make(&o), NULL, NULL), TLS_WEAK);
+	o.key = strong;
+	ck_assert_int_eq(show(a, make(&o), NULL, NULL), TLS_KNOWN);
+	o.digest = EVP_sha1();
+	ck_assert_int_eq(show(a, make(&o), NULL, NULL), TLS_WEAK);
+	ca.subject[3] = "Middle";
+	ca.issuer = root;
+	ca.issuer_key = root_key;
+	ca.key = weak;
+	x = make(&ca);
+	ck_assert_int_eq(show(a, make_client(&a_client, x, weak), x, NULL), TLS_WEAK);
+	X509_free(x);
+	ca.key = strong;
+	ca.digest = EVP_sha1();
+	x = make(&ca);
+	ck_assert_int_eq(show(a, make_client(&a_client, x, strong), x, NULL), TLS_WEAK);
+	authority_unref(a);
+	/* its own signature is not looked at when it is trusted itself */
+	a = trusting(x, "CN=vpxd*");
+	ck_assert_int_eq(show(a, make_client(&a_client, x, strong), NULL, NULL), TLS_KNOWN);
+	authority_unref(a);
+	X509_free(x);
+	ca = a_root;
+	ca.key = weak;
+	x = make(&ca);
+	files[0] = file_of("weak.pem", x);
+	ck_assert_int_eq(authority_new(&none, files, "CN=x", &why), ERR_CONFIG);
+	ck_assert_ptr_nonnull(strstr(why, "weak.pem: its key is too weak"));
+	X509_free(x);
+	EVP_PKEY_free(weak);
+	EVP_PKEY_free(strong);
+}
+END_TEST
+
 START_TEST(asks_no_extended_usage)
 {
 	struct authority *a = trusting(root, "CN=vpxd*");
@@ -514,6 +561,7 @@ main(void)
 	tcase_add_loop_test(t, rules_overlap, 0, sizeof(pairs) / sizeof(pairs[0]));
 	tcase_add_test(t, knows_whom_it_vouches_for);
 	tcase_add_test(t, refuses_bad_chains);
+	tcase_add_test(t, takes_no_weak_chain);
 	tcase_add_test(t, takes_no_key_that_costs_much);
 	tcase_add_test(t, asks_no_extended_usage);
 	tcase_add_test(t, dates_of_the_authority_count);
