@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* New files that are on the disk when they are there. */
+/* Files that are on the disk when they are there. */
 #ifndef KEYS_DISK_H
 #define KEYS_DISK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -12,5 +13,14 @@
  * keeps it.  ERR_IO; *why is a sentence (static storage).
  */
 CHECKED enum err disk_write_new(const char *path, const void *data, size_t len, const char **why);
+/*
+ * The same in place of whatever has the name, which a failure or a crash leaves as it was; beside a
+ * file whose name ends in ".new" perhaps, which the next attempt takes away.
+ */
+CHECKED enum err disk_put(const char *path, const void *data, size_t len, const char **why);
+/* 0, or -1 with errno: the entries of the directory that path is in are on the disk. */
+int disk_sync_parent(const char *path);
+/* Once it has returned the file is gone for good; or was not there. */
+CHECKED enum err disk_remove(const char *path, bool *found);
 
 #endif

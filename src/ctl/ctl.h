@@ -47,8 +47,9 @@ int ctl_complete(int argc, char **argv);
 /* Sends the request and prints the answer.  An exit status. */
 int ctl_talk(const struct ctl_call *call);
 
-/* The pieces of ctl_talk(): a connection or -1 with *status, and the request. */
+/* The pieces of ctl_talk(): a connection or -1 with *status, the rest (closes it), the request. */
 int ctl_dial(const struct ctl_call *call, int *status);
+int ctl_talk_over(const struct ctl_call *call, int fd);
 bool ctl_send(const struct ctl_call *call, int fd);
 /* The exit status that an answer's last line means (an error is told); -1: it is another line. */
 int ctl_status(const char *line);

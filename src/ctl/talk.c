@@ -181,11 +181,17 @@ ctl_dial(const struct ctl_call *call, int *status)
 int
 ctl_talk(const struct ctl_call *call)
 {
-	struct buf in;
 	int status, fd = ctl_dial(call, &status);
 
-	if (fd < 0)
-		return status;
+	return fd >= 0 ? ctl_talk_over(call, fd) : status;
+}
+
+int
+ctl_talk_over(const struct ctl_call *call, int fd)
+{
+	struct buf in;
+	int status;
+
 	buf_init(&in, CTL_ANSWER_MAX);
 	status = exchange(call, fd, &in);
 	ctl_progress_end();

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,14 +66,21 @@ take_days(const struct ctl_call *call, unsigned *days)
 	return n >= 1 && n <= DAYS_MOST;
 }
 
+/*
+ * *untouched: the daemon did not take it, and nobody trusts the certificate.  Else, and without
+ * CTL_OK, that is not known.
+ */
 static int
 ask_daemon(const struct ctl_call *call, const char *tenant, const struct buf *pem,
-    const char *about)
+    const char *about, bool *untouched)
 {
 	static struct ctl_call ask;
 	struct buf der, line;
 	const char *why;
 	enum err e;
+	int fd, status;
+
+	*untouched = true;
 
 	buf_init(&der, PEM_MAX);
 	buf_init(&line, sizeof(ask.request));
@@ -91,7 +99,38 @@ ask_daemon(const struct ctl_call *call, const char *tenant, const struct buf *pe
 	}
 	buf_fini(&der);
 	buf_fini(&line);
-	return e == ERR_OK ? ctl_talk(&ask) : complain(about, why);
+	if (e != ERR_OK)
+		return complain(about, why);
+	fd = ctl_dial(&ask, &status);
+	if (fd >= 0)
+		status = ctl_talk_over(&ask, fd);
+	*untouched = fd < 0 || status == CTL_REFUSED;
+	return status;
+}
+
+/*
+ * The same for what was made here: key_path, which may be NULL, and cert_path are removed when
+ * nobody can trust them.
+ */
+static int
+ask_for_made(const struct ctl_call *call, const char *tenant, const struct buf *cert,
+    const char *cert_path, const char *key_path)
+{
+	bool untouched;
+	int status = ask_daemon(call, tenant, cert, cert_path, &untouched);
+
+	if (status == CTL_OK)
+		return status;
+	if (!untouched) {
+		fprintf(stderr, "keyferryctl: the answer is lost, so %s is kept: trusted if trust list "
+		    "shows it, and else once `keyferryctl trust add %s %s' was given\n", cert_path,
+		    tenant, cert_path);
+		return status;
+	}
+	unlink(cert_path);
+	if (key_path != NULL)
+		unlink(key_path);
+	return status;
 }
 
 int
@@ -100,11 +139,12 @@ ctl_trust_add(const struct ctl_call *call)
 	const char *file = call->words[1];
 	int status = CTL_REFUSED;
 	struct buf pem;
+	bool untouched;
 
 	buf_init(&pem, PEM_MAX);
 	if (read_all(file, &pem))
 		status = ask_daemon(call, call->words[0], &pem,
-		    file != NULL ? file : "standard input");
+		    file != NULL ? file : "standard input", &untouched);
 	buf_fini(&pem);
 	return status;
 }
@@ -143,13 +183,8 @@ ctl_trust_make(const struct ctl_call *call)
 		status = write_pair(cert_path, &cert, key_path, &key);
 	else
 		status = complain(tenant, why);
-	if (status == CTL_OK) {
-		status = ask_daemon(call, tenant, &cert, cert_path);
-		if (status != CTL_OK) { /* nobody trusts them */
-			unlink(cert_path);
-			unlink(key_path);
-		}
-	}
+	if (status == CTL_OK)
+		status = ask_for_made(call, tenant, &cert, cert_path, key_path);
 	buf_fini(&cert);
 	buf_fini(&key);
 	return status;
@@ -159,7 +194,7 @@ ctl_trust_make(const struct ctl_call *call)
 
 /* The authority of a tenant: what its name is, and its files. */
 struct signer {
-	char name[128], cert_path[PATH_LEN_MAX], key_path[PATH_LEN_MAX];
+	char name[128], dir[PATH_LEN_MAX - 128], cert_path[PATH_LEN_MAX], key_path[PATH_LEN_MAX];
 	struct buf cert, key;
 };
 
@@ -167,37 +202,68 @@ static bool
 find_signer(const struct ctl_call *call, const char *tenant, struct signer *s)
 {
 	const struct config *config = ctl_load_config(call);
-	char dir[PATH_LEN_MAX - 128];
 	bool good;
 
 	if (config == NULL)
 		return false;
-	snprintf(dir, sizeof(dir), "%s/signing", config->state_dir);
+	snprintf(s->dir, sizeof(s->dir), "%s/signing", config->state_dir);
 	config_unref(config);
 	good = strchr(tenant, '/') == NULL && strlen(tenant) <= 64 &&
-	    (mkdir(dir, 0700) == 0 || errno == EEXIST);
+	    (mkdir(s->dir, 0700) == 0 || errno == EEXIST) && disk_sync_parent(s->dir) == 0;
 	if (!good) {
-		(void)complain(dir, "cannot be made, or this is no tenant's id");
+		(void)complain(s->dir, "cannot be made, or this is no tenant's id");
 		return false;
 	}
 	snprintf(s->name, sizeof(s->name), "%s signing", tenant);
-	snprintf(s->cert_path, sizeof(s->cert_path), "%s/%s.pem", dir, tenant);
-	snprintf(s->key_path, sizeof(s->key_path), "%s/%s.key", dir, tenant);
+	snprintf(s->cert_path, sizeof(s->cert_path), "%s/%s.pem", s->dir, tenant);
+	snprintf(s->key_path, sizeof(s->key_path), "%s/%s.key", s->dir, tenant);
 	return true;
 }
 
-/* Reads the tenant's authority, or makes it. */
+/*
+ * The key is the last to come and the first to go: where it is, its certificate is.  A key alone is
+ * of no use, since what the authority signed is trusted one by one.
+ */
+static bool
+make_signer(struct signer *s)
+{
+	const char *about = s->key_path, *why = "the old key cannot be removed";
+	bool found;
+	enum err e = disk_remove(s->key_path, &found);
+
+	if (e == ERR_OK) {
+		about = s->name;
+		e = issue_pair(ISSUE_AUTHORITY, s->name, true, DAYS_MOST, &s->cert, &s->key, &why);
+	}
+	if (e == ERR_OK) {
+		about = s->cert_path;
+		e = disk_put(s->cert_path, s->cert.data, s->cert.len, &why);
+	}
+	if (e == ERR_OK) {
+		about = s->key_path;
+		e = disk_put(s->key_path, s->key.data, s->key.len, &why);
+	}
+	if (e != ERR_OK)
+		(void)complain(about, why);
+	return e == ERR_OK;
+}
+
+/* Reads the tenant's authority, or makes it: one command at a time. */
 static bool
 load_signer(struct signer *s)
 {
-	const char *why;
+	int fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool good = fd >= 0 && flock(fd, LOCK_EX) == 0;
 
-	if (access(s->key_path, F_OK) == 0)
-		return read_all(s->cert_path, &s->cert) && read_all(s->key_path, &s->key);
-	if (issue_pair(ISSUE_AUTHORITY, s->name, true, DAYS_MOST, &s->cert, &s->key, &why) == ERR_OK)
-		return write_pair(s->cert_path, &s->cert, s->key_path, &s->key) == CTL_OK;
-	(void)complain(s->name, why);
-	return false;
+	if (!good)
+		(void)complain(s->dir, strerror(errno));
+	else if (access(s->key_path, F_OK) == 0 && access(s->cert_path, F_OK) == 0)
+		good = read_all(s->cert_path, &s->cert) && read_all(s->key_path, &s->key);
+	else
+		good = make_signer(s);
+	if (fd >= 0)
+		close(fd);
+	return good;
 }
 
 static int
@@ -212,8 +278,8 @@ sign(const struct ctl_call *call, struct signer *s, const struct buf *request, u
 		(void)complain(call->words[1], why);
 	else if (disk_write_new(out, cert.data, cert.len, &why) != ERR_OK)
 		(void)complain(out, why);
-	else if ((status = ask_daemon(call, call->words[0], &cert, out)) != CTL_OK)
-		unlink(out); /* nobody trusts it */
+	else
+		status = ask_for_made(call, call->words[0], &cert, out, NULL);
 	buf_fini(&cert);
 	return status;
 }

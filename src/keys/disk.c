@@ -150,6 +150,36 @@ disk_write_new(const char *path, const void *data, size_t len, const char **why)
 	return e;
 }
 
+enum err
+disk_put(const char *path, const void *data, size_t len, const char **why)
+{
+	char fresh[DISK_PATH_MAX];
+
+	*why = "its path is too long";
+	if (snprintf(fresh, sizeof(fresh), "%s.new", path) >= (int)sizeof(fresh))
+		return ERR_INVALID_FIELD;
+	(void)unlink(fresh); /* of an attempt that died */
+	if (disk_write_new(fresh, data, len, why) != ERR_OK)
+		return errno == ENOSPC || errno == EDQUOT ? ERR_STORAGE_FULL : ERR_STORAGE;
+	if (rename(fresh, path) == 0 && disk_sync_parent(path) == 0)
+		return ERR_OK;
+	*why = "the file cannot be put in its place";
+	(void)unlink(fresh);
+	return ERR_STORAGE;
+}
+
+/* Synced even when it was gone already: an attempt before this one may have failed half-way. */
+enum err
+disk_remove(const char *path, bool *found)
+{
+	*found = unlink(path) == 0;
+	if (!*found && errno != ENOENT)
+		return ERR_STORAGE;
+	if (disk_sync_parent(path) != 0 && (*found || errno != ENOENT))
+		return ERR_STORAGE;
+	return ERR_OK;
+}
+
 static enum err
 copy_bytes(int in, int out)
 {

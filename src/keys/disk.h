@@ -11,9 +11,8 @@
 
 enum { DISK_PATH_MAX = 1024 };
 
-/* 0, or -1 with errno: the directory's entries are on the disk; the same for path's directory. */
+/* As disk_sync_parent(), of the directory itself. */
 int disk_sync_dir(const char *dir);
-int disk_sync_parent(const char *path);
 
 /* "dir/name"; false when that is longer than out (DISK_PATH_MAX bytes). */
 bool disk_join(char *out, const char *dir, const char *name);

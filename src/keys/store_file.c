@@ -69,33 +69,12 @@ find_way(const char *state_dir, const char *way, bool make, char path[DISK_PATH_
 }
 
 static enum err
-make_file(const char *path, const uint8_t *data, size_t len)
-{
-	char fresh[DISK_PATH_MAX];
-	const char *why;
-
-	if (snprintf(fresh, sizeof(fresh), "%s.new", path) >= (int)sizeof(fresh))
-		return ERR_INVALID_FIELD;
-	(void)unlink(fresh); /* of an attempt that died */
-	if (disk_write_new(fresh, data, len, &why) != ERR_OK)
-		return errno == ENOSPC || errno == EDQUOT ? ERR_STORAGE_FULL : ERR_STORAGE;
-	if (rename(fresh, path) == 0 && disk_sync_parent(path) == 0)
-		return ERR_OK;
-	(void)unlink(fresh);
-	return ERR_STORAGE;
-}
-
-/* One that is gone is gone for good: an attempt before this one may have failed half-way. */
-static enum err
 remove_file(const char *path)
 {
-	bool found = unlink(path) == 0;
+	bool found;
+	enum err e = disk_remove(path, &found);
 
-	if (!found && errno != ENOENT)
-		return ERR_STORAGE;
-	if (disk_sync_parent(path) != 0 && (found || errno != ENOENT))
-		return ERR_STORAGE;
-	return found ? ERR_OK : ERR_NO_OBJECT;
+	return e == ERR_OK && !found ? ERR_NO_OBJECT : e;
 }
 
 enum err
@@ -103,6 +82,7 @@ store_file_run(const char *state_dir, struct unpack *body)
 {
 	char way[DISK_PATH_MAX], name[NAME_LEN_MAX + 1], dir[DISK_PATH_MAX], path[DISK_PATH_MAX];
 	const uint8_t *data;
+	const char *why;
 	bool present;
 	size_t len;
 	enum err e;
@@ -118,5 +98,5 @@ store_file_run(const char *state_dir, struct unpack *body)
 		e = ERR_INVALID_FIELD;
 	if (e != ERR_OK)
 		return e;
-	return present ? make_file(path, data, len) : remove_file(path);
+	return present ? disk_put(path, data, len, &why) : remove_file(path);
 }

@@ -73,7 +73,8 @@ class Certificate:
     @functools.cached_property
     def der(self):
         with open(self.pem, encoding="ascii") as f:
-            return ssl.PEM_cert_to_DER_cert(f.read())
+            text = f.read()
+        return ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN"):])
 
     @property
     def digest(self):

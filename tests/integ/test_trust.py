@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import stat
+import subprocess
 import time
 
 import kf
@@ -212,6 +213,81 @@ class FourStyles(Case):
         kf.openssl("x509", "-req", "-in", csr, "-CA", signer + ".pem", "-CAkey", signer + ".key",
                    "-set_serial", "7", "-days", "30", "-out", pem)
         self.assert_refused(gw, kf.Certificate(pem, key))
+
+    def test_authority_after_a_crash(self):
+        """Killed at each step of making the tenant's authority, then asked again."""
+        if kf.shutil.which("strace") is None:
+            self.skipTest("there is no strace (Debian package strace)")
+        gw = self.start()
+        _, csr = self.request(gw, "crash")
+        signer = os.path.join(gw.state_dir, "signing", "b")
+        steps, whole = 0, False
+        while not whole:
+            steps += 1
+            kf.shutil.rmtree(os.path.dirname(signer), ignore_errors=True)
+            pem = os.path.join(gw.dir, "crash-%d.pem" % steps)
+            self.die_at_step(gw, steps, "trust", "sign", "b", csr, pem)
+            whole = os.path.exists(signer + ".key")
+            kept = self.read(signer + ".key") if whole else None
+            self.assertFalse(os.path.exists(pem))
+            for n in range(2):
+                pem = os.path.join(gw.dir, "after-%d-%d.pem" % (steps, n))
+                gw.ctl("trust", "sign", "b", csr, pem)
+                kf.openssl("verify", "-CAfile", signer + ".pem", pem)
+            if whole:
+                self.assertEqual(self.read(signer + ".key"), kept)
+            self.assertEqual(sorted(os.listdir(os.path.dirname(signer))), ["b.key", "b.pem"])
+        self.assertGreater(steps, 6)  # a directory, two files: written, renamed, synced
+        # what an older gateway may have left: a key alone
+        os.unlink(signer + ".pem")
+        gw.ctl("trust", "sign", "b", csr, os.path.join(gw.dir, "last.pem"))
+        kf.openssl("verify", "-CAfile", signer + ".pem", os.path.join(gw.dir, "last.pem"))
+
+    @staticmethod
+    def die_at_step(gw, n, *args):
+        """keyferryctl, killed when it enters the n-th call that makes something durable."""
+        calls = "mkdir,rename,unlink,fsync"
+        done = subprocess.run(
+            ["strace", "-o", "/dev/null", "-e", "trace=" + calls, "-e",
+             "inject=%s:signal=KILL:when=%d" % (calls, n), kf.program("keyferryctl"), "-c", gw.conf] +
+            list(args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, check=False,
+            text=True)
+        if done.returncode != -signal.SIGKILL:
+            raise AssertionError("not killed: %r" % done)
+
+    def test_a_lost_answer(self):
+        """What was made may be trusted: it is kept, and can be trusted again."""
+        gw = self.start()
+        _, csr = self.request(gw, "asks")
+        paths = [os.path.join(gw.dir, n) for n in ("lost.pem", "lost.key", "signed.pem")]
+        for made, args in ((paths[:2], ["make", "--ec", "b"] + paths[:2]),
+                           (paths[2:], ["sign", "b", csr, paths[2]])):
+            child = gw.child_pid()
+            os.kill(child, signal.SIGSTOP)
+            mark = gw.mark()
+            with subprocess.Popen([kf.program("keyferryctl"), "-c", gw.conf, "trust"] + args,
+                                  stderr=subprocess.PIPE, text=True) as asking:
+                gw.await_log('command="trust add"', mark)
+                gw.kill()
+                os.kill(child, signal.SIGCONT)
+                said = asking.stderr.read()
+            self.assertEqual(asking.returncode, 3)
+            self.assertIn("trust add b " + made[0], said)
+            for path in made:
+                self.assertTrue(os.path.exists(path), path)
+            kf.eventually(lambda c=child: not os.path.exists("/proc/%d" % c), "the child's end")
+            gw.start()
+            certificate = kf.Certificate(made[0], paths[1])
+            if self.listed(gw, certificate) is None:
+                gw.ctl("trust", "add", "b", made[0])
+            self.assertEqual(self.listed(gw, certificate)["tenant"], "b")
+        self.assert_trusted(gw, kf.Certificate(*paths[:2]))
+        # where nobody was asked nothing is left
+        gw.stop()
+        again = [os.path.join(gw.dir, n) for n in ("again.pem", "again.key")]
+        done = gw.ctl("trust", "make", "--ec", "b", *again, check=False)
+        self.assertEqual(done.returncode, 3)
+        self.assertFalse(os.path.exists(again[0]) or os.path.exists(again[1]))
 
     def test_bad_requests(self):
         gw = self.start()
