@@ -141,8 +141,8 @@ sort_sessions(struct gate *g, const uint8_t *sha256)
 			memcmp(stream_peer(s->stream)->sha256, sha256, TLS_DIGEST_LEN) != 0))
 			continue;
 		if (!session_stays(s)) {
+			closed += s->state != SESSION_CLOSING; /* it was closed before */
 			session_end(s, "certificate taken away");
-			closed++;
 		}
 	}
 	return closed;

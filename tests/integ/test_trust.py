@@ -17,6 +17,7 @@ import time
 import kf
 import scrape
 import ttlv
+import virtual
 
 T12, T13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 BOTH = (T12, T13)
@@ -588,6 +589,23 @@ class Changes(Case):
         gw.start()
         self.assert_refused(gw, client)
         self.assert_trusted(gw, self.known())
+
+    def test_what_was_closing_is_not_counted(self):
+        client = kf.AUTHORITY.make("goes")
+        gw = self.start()
+        gw.ctl("trust", "add", "b", client.pem)
+        sessions = [kf.Client(gw, client) for _ in range(3)]
+        for c in sessions:
+            self.addCleanup(c.close)
+            c.ok(ttlv.item("DiscoverVersions"))
+        virtual.Clock(gw)  # nothing lingers to its end
+        first = min(s["id"] for s in gw.control("sessions")[0])
+        gw.ctl("sessions", "close", str(first))
+        self.assertEqual([s["state"] for s in gw.control("sessions")[0]],
+                         ["closing", "idle", "idle"])
+        answer = json.loads(gw.ctl("--json", "trust", "remove", client.digest).stdout)
+        self.assertEqual(answer["sessions-closed"], 2)
+        self.assertEqual(gw.control("sessions")[0], [])
 
     def test_directory(self):
         """Files that come and go are taken over by a reload."""
