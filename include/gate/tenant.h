@@ -92,6 +92,7 @@ struct known_client {
 	struct tenant *tenant; /* borrowed */
 	bool pinned;	       /* else known by its authority */
 	bool read_only;
+	int64_t ends; /* seconds since 1970: from then on its certificates do not count any more */
 };
 /*
  * TLS_KNOWN sets *out.  A pinned certificate is its tenant's, whatever rules it obeys; one that

@@ -15,6 +15,8 @@
 /* How long a connection may be silent, and how often that is looked at, once others wait. */
 #define SILENCE_MAX (1 * NS_PER_S)
 #define RELIEF_PERIOD (250 * NS_PER_MS)
+/* How often ends of certificates are looked at, as somebody may set the clock that they go by. */
+#define ENDS_PERIOD (60 * NS_PER_S)
 
 static void
 run_drained(struct defer *d)
@@ -25,6 +27,7 @@ run_drained(struct defer *d)
 }
 
 static void relieve(struct timer *t);
+static void look_for_ends(struct timer *t);
 
 struct gate *
 gate_new(const struct gate_params *p)
@@ -37,6 +40,7 @@ gate_new(const struct gate_params *p)
 	list_init(&g->sessions);
 	list_init(&g->handshaking);
 	g->relief.fn = relieve;
+	g->ends.fn = look_for_ends;
 	g->drained.fn = run_drained;
 	g->pending = pending_new();
 	if (g->pending == NULL) {
@@ -57,6 +61,7 @@ gate_free(struct gate *g)
 		session_end(CONTAINER_OF(l, struct session, link), "the gateway stops");
 	loop_undefer(&g->drained);
 	timer_clear(g->p.loop, &g->relief);
+	timer_clear(g->p.loop, &g->ends);
 	tls_server_unref(g->tls);
 	tenants_unref(g->tenants);
 	pending_free(g->pending);
@@ -90,6 +95,36 @@ relieve(struct timer *t)
 	}
 	if (g->handshakes >= g->limits.handshakes_max)
 		relieve_later(g);
+}
+
+void
+gate_expect_end(struct gate *g, int64_t ends)
+{
+	int64_t left = (ends - clock_wall()) * NS_PER_S - clock_wall_ms() % 1000 * NS_PER_MS, when;
+
+	if (ends - clock_wall() > ENDS_PERIOD / NS_PER_S)
+		left = ENDS_PERIOD;
+	when = clock_now() + (left > 0 ? left : 0);
+	if (timer_armed(&g->ends) && g->ends.when <= when)
+		return;
+	if (timer_set(g->p.loop, &g->ends, when) != ERR_OK)
+		LOG(LOG_WARN, "gate", "no memory for a timer");
+}
+
+static void
+look_for_ends(struct timer *t)
+{
+	struct gate *g = CONTAINER_OF(t, struct gate, ends);
+	int64_t soonest = INT64_MAX;
+
+	LIST_FOREACH_SAFE(l, next, &g->sessions) {
+		struct session *s = CONTAINER_OF(l, struct session, link);
+
+		if (!session_has_expired(s) && s->tenant != NULL && s->ends < soonest)
+			soonest = s->ends;
+	}
+	if (soonest != INT64_MAX)
+		gate_expect_end(g, soonest);
 }
 
 /* Accepting goes on exactly while both ceilings leave room. */

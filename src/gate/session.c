@@ -188,6 +188,8 @@ session_next(struct session *s)
 
 	if (s->state != SESSION_IDLE && s->state != SESSION_READING)
 		return;
+	if (session_has_expired(s))
+		return;
 	if (in->len == 0) {
 		session_set(s, SESSION_IDLE);
 		return;
@@ -253,17 +255,44 @@ identify(struct session *s, struct known_client *known)
 	    tenants_identify(s->gate->tenants, &shown, known) == TLS_KNOWN;
 }
 
+static void
+take_up(struct session *s, const struct known_client *known)
+{
+	tenant_ref(known->tenant);
+	tenant_unref(s->tenant);
+	s->tenant = known->tenant;
+	s->read_only = known->read_only;
+	s->ends = known->ends;
+	gate_expect_end(s->gate, s->ends);
+}
+
 bool
 session_stays(struct session *s)
 {
 	struct known_client known;
 
-	if (!identify(s, &known) || strcmp(known.tenant->id, s->tenant->id) != 0)
+	if (!identify(s, &known) || strcmp(known.tenant->id, s->tenant->id) != 0 ||
+	    known.ends <= clock_wall())
 		return false;
-	tenant_ref(known.tenant);
-	tenant_unref(s->tenant);
-	s->tenant = known.tenant;
-	s->read_only = known.read_only;
+	take_up(s, &known);
+	return true;
+}
+
+/* What came before is answered. */
+bool
+session_has_expired(struct session *s)
+{
+	if (s->tenant == NULL || s->state == SESSION_CLOSING || s->ends > clock_wall())
+		return false;
+	s->ends = INT64_MAX;
+	metric_inc(METRIC_SESSIONS_EXPIRED_TOTAL);
+	log_session(LOG_NOTICE, s, "closing", "its client's certificate has expired");
+	if (s->state == SESSION_IDLE)
+		session_close(s, "expired");
+	else if (s->state == SESSION_READING)
+		session_end(s, "expired");
+	else
+		s->last_answer = true;
 	return true;
 }
 
@@ -283,8 +312,7 @@ on_ready(struct stream *st, void *user)
 	count_handshake(s, METRIC_HANDSHAKES_OK_TOTAL, LABEL_HANDSHAKE_OK);
 	tenants_seen(s->gate->tenants, peer->sha256);
 	pending_forget(s->gate->pending, peer->sha256);
-	s->tenant = tenant_ref(known.tenant);
-	s->read_only = known.read_only;
+	take_up(s, &known);
 	list_remove(&s->handshake);
 	gate_counts(s->gate, 0, -1);
 	session_set(s, SESSION_IDLE);

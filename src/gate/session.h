@@ -26,6 +26,7 @@ struct session {
 	size_t request_max;	/* what the stream was made for */
 	uint64_t id, requests;
 	int64_t created, active;
+	int64_t ends; /* seconds since 1970: of its client's certificate; from ready on */
 	const char *last_operation;
 };
 
@@ -37,6 +38,8 @@ void session_end(struct session *s, const char *why);
 void session_end_silent(struct session *s);
 /* Takes up what the gate's tenants say of its client now.  False when it is not its tenant's. */
 bool session_stays(struct session *s);
+/* Its client's certificate has expired: true when that was so, and was acted upon. */
+bool session_has_expired(struct session *s);
 /* Ends it when nothing is under way, else after the answer. */
 void session_drain(struct session *s);
 
@@ -50,6 +53,7 @@ struct gate {
 	struct list sessions;
 	struct list handshaking; /* those of them in SESSION_HANDSHAKE, oldest first */
 	struct timer relief;
+	struct timer ends; /* of clients' certificates */
 	size_t count, handshakes;
 	uint64_t next_session, next_request;
 	struct ration failures; /* of handshakes, for the log */
@@ -60,5 +64,7 @@ struct gate {
 };
 /* A session came, went, or finished its handshake. */
 void gate_counts(struct gate *g, int sessions, int handshakes);
+/* A session's ends is this now. */
+void gate_expect_end(struct gate *g, int64_t ends);
 
 #endif

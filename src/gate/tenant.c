@@ -365,6 +365,12 @@ remember(struct tenants *ts, struct judged *fresh, const struct tls_shown *shown
 		*slot_of(ts, fresh->sha256) = *fresh;
 }
 
+static int64_t
+later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
 enum tls_verdict
 tenants_identify(struct tenants *ts, const struct tls_shown *shown, struct known_client *out)
 {
@@ -375,17 +381,22 @@ tenants_identify(struct tenants *ts, const struct tls_shown *shown, struct known
 	out->pinned = p != NULL;
 	out->read_only = p != NULL && p->read_only;
 	if (p != NULL)
+		out->ends = later(p->expires, out->tenant->accept_expired_until);
+	if (p != NULL)
 		return TLS_KNOWN;
 	if (ts->trusts_count == 0)
 		return TLS_UNKNOWN;
 	slot = slot_of(ts, shown->sha256);
 	if (holds(slot, shown)) {
 		out->tenant = slot->tenant;
+		out->ends = slot->term.until;
 		return TLS_KNOWN;
 	}
 	v = judge_all(ts, shown, &fresh);
-	if (v == TLS_KNOWN)
+	if (v == TLS_KNOWN) {
 		out->tenant = fresh.tenant;
+		out->ends = fresh.term.until;
+	}
 	if (v == TLS_KNOWN && shown->proven)
 		remember(ts, &fresh, shown);
 	return v;

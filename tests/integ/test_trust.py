@@ -872,6 +872,105 @@ class UnderWay(Case):
         return all(state() == "S" for _ in range(20))
 
 
+class Ends(Case):
+    """Certificates that expire while their sessions are open, on virtual time."""
+
+    def until(self, certificate):
+        text = kf.openssl("x509", "-in", certificate.pem, "-noout", "-enddate").decode()
+        return ssl.cert_time_to_seconds(text.strip().split("=")[1])
+
+    def open(self, a="", **kwargs):
+        """A session of a certificate that ends within two days, and one of another."""
+        self.soon = kf.AUTHORITY.make("ends", start=-1, end=1)
+        gw = self.start(a=a, certificates=[self.known(), self.soon],
+                        options="idle-timeout = 7d", **kwargs)
+        self.clock = virtual.Clock(gw)
+        self.session, self.stays = gw.client(self.soon), gw.client(self.known())
+        for c in (self.session, self.stays):
+            self.addCleanup(c.close)
+            c.ok(ttlv.item("DiscoverVersions"))
+        return gw
+
+    def go_to(self, gw, second):
+        """Seconds since 1970, less a hundredth; the last of them pass, the others are jumped over."""
+        now = gw.control("test advance", "ms=1", "step=1")[0]["wall-ms"]
+        self.clock.jump(wall=second - now // 1000 - 70)
+        self.clock.advance(70 - now % 1000 / 1000 - 0.01, step=1000, slice_s=50)
+
+    def assert_expired(self, gw, session, mark, count=1):
+        self.assertTrue(session.is_closed())
+        gw.await_log("notice session: closing .*certificate has expired", mark)
+        self.assertEqual(gw.metrics()["sessions_expired_total"], count)
+        self.stays.ok(ttlv.item("DiscoverVersions"))
+
+    def test_in_that_second(self):
+        gw = self.open()
+        self.go_to(gw, self.until(self.soon))
+        self.session.create()
+        mark = gw.mark()
+        self.clock.advance(0.02)
+        self.assert_expired(gw, self.session, mark)
+        self.assert_refused(gw, self.soon)
+
+    def test_what_came_before_is_answered(self):
+        gw = self.open()
+        self.go_to(gw, self.until(self.soon))
+        child, mark = gw.child_pid(), gw.mark()
+        os.kill(child, signal.SIGSTOP)
+        self.session.send(ttlv.request((1, 1), ttlv.create()))
+        kf.eventually(lambda: gw.metrics()["requests"] == 1, "the request")
+        self.clock.advance(0.02)
+        gw.await_log("certificate has expired", mark)
+        os.kill(child, signal.SIGCONT)
+        self.assertEqual(ttlv.Result(self.session.receive().items[0].node).status, ttlv.SUCCESS)
+        self.assert_expired(gw, self.session, mark)
+
+    def test_a_clock_that_is_set(self):
+        gw = self.open()
+        other = gw.client(self.soon)
+        self.addCleanup(other.close)
+        other.ok(ttlv.item("DiscoverVersions"))
+        mark = gw.mark()
+        self.clock.jump(wall=2 * 86400)
+        self.assertRaises(kf.Closed, self.session.do, ttlv.create())
+        self.assert_expired(gw, self.session, mark)
+        self.clock.advance(61)
+        self.assert_expired(gw, other, mark, 2)
+
+    def test_accepted_for_a_while(self):
+        day = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 3 * 86400))
+        gw = self.open('accept-expired-until = "%s"' % day)
+        self.clock.jump(wall=2 * 86400)
+        self.session.create()
+        mark = gw.mark()
+        self.clock.jump(wall=2 * 86400)
+        self.clock.advance(61)
+        self.assert_expired(gw, self.session, mark)
+        # and a reload that takes the date away closes at once
+        self.clock.jump(wall=-2 * 86400)
+        with gw.client(self.soon) as c:
+            c.create()
+            gw.tenants[0].options = ""
+            gw.configure()
+            mark = gw.mark()
+            gw.ctl("reload")
+            self.assertIn("sessions-closed=1", gw.await_log("reloaded", mark))
+            self.assertTrue(c.is_closed())
+
+    def test_known_by_an_authority(self):
+        directory = kf.tempfile.mkdtemp(prefix="keyferry-ca-")
+        self.addCleanup(kf.shutil.rmtree, directory, ignore_errors=True)
+        ca = Ca(directory, "CA")
+        gw = self.open(Authorities.options("CN=vpxd*", ca))
+        client = ca.client("one", "/CN=vpxd-1", days=2)
+        with gw.client(client) as c:
+            self.go_to(gw, self.until(client))
+            c.create()
+            mark = gw.mark()
+            self.clock.advance(0.02)
+            self.assert_expired(gw, c, mark, 2)
+
+
 class Server(Case):
     def fingerprint(self, certificate, digest):
         return kf.openssl("x509", "-in", certificate.pem, "-noout", "-fingerprint",

@@ -282,6 +282,7 @@ START_TEST(authorities_and_rules)
 		ck_assert_int_eq(identify(ts, &client, &known), TLS_KNOWN);
 		ck_assert_ptr_eq(known.tenant, a);
 		ck_assert(!known.pinned && !known.read_only);
+		ck_assert_int_eq(known.ends, NOW + 10 * DAY);
 	}
 	clock_test_advance(10 * DAY * NS_PER_S - NS_PER_S);
 	ck_assert_int_eq(identify(ts, &client, &known), TLS_KNOWN);
