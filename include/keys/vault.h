@@ -103,7 +103,7 @@ struct vault_find {
 	bool expected;		/* in: something may be on its way */
 	bool once;		/* in: nobody waits for what does not show yet */
 	bool last_words;	/* in: if there is nothing, say whether something may come back */
-	bool withdrawn; /* out: of what was deleted, what was made last was so by somebody else */
+	bool withdrawn; /* out: of what somebody else deleted, something may come back and count */
 	struct object *object;	/* out: as that record says, with its record and digest */
 	uint64_t sequence;	/* out, with ERR_NO_ROOT_KEY: that of the record, by its own words */
 	struct secret *key;	/* out: one reference, the caller's */

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "kpop.h"
 
 enum {
 	PAGE = 1000,
@@ -18,19 +19,12 @@ enum {
 	PAGES_MAX = 100,
 	PATH_MAX_LEN = 1024,
 	ANSWER_MAX = 2 * 1024 * 1024,
+	RETIRING_S = (int)(2 * KPOP_RETIRE_NS / NS_PER_S), /* answers and lists take their time */
 };
 #define AGAIN_NS (500 * NS_PER_MS)
 #define CLOCKS_DIFFER_MS (10 * 60 * 1000)
 
 static void look(struct kpfind *f);
-
-static void
-finish(struct kpfind *f, enum err e)
-{
-	kpcall_fini(&f->call);
-	timer_clear(f->link->loop, &f->pause);
-	wait_finish(&f->wait, e);
-}
 
 static bool
 known(const struct kpfind *f, const char *id)
@@ -65,16 +59,41 @@ satisfied(const struct kpfind *f)
 	return f->want_id != NULL ? known(f, f->want_id) : f->count > 0;
 }
 
+static void
+note_when(struct kpfind *f, const struct kp_key *k, bool destroyed)
+{
+	int64_t when = kp_read_date(k->deletion_date);
+	int64_t until = when < 0 ? INT64_MAX : when + RETIRING_S;
+
+	if (destroyed && when > f->destroyed_at)
+		f->destroyed_at = when;
+	if (!destroyed && until > f->may_count_until)
+		f->may_count_until = until;
+}
+
 /* Of two that were made in the same second, the one that may come back counts. */
 static void
 note_gone(struct kpfind *f, const struct kp_key *k)
 {
+	bool destroyed = kp_key_is_destroyed(k, f->link->ours);
 	int order = strcmp(k->created, f->last_gone);
 
-	if (order < 0 || (order == 0 && f->withdrawn))
+	note_when(f, k, destroyed);
+	if (order < 0 || (order == 0 && f->last_withdrawn))
 		return;
-	f->withdrawn = !kp_key_is_destroyed(k, f->link->ours);
+	f->last_withdrawn = !destroyed;
 	snprintf(f->last_gone, sizeof(f->last_gone), "%s", k->created);
+}
+
+/*
+ * What was made last need not be what counts: of successors with one sequence the older one may stay,
+ * also when it was away, and restored, meanwhile.  So what a gateway deleted may have made way for any
+ * that was still there shortly before.
+ */
+static bool
+is_withdrawn(const struct kpfind *f)
+{
+	return f->last_withdrawn || (f->may_count_until > 0 && f->destroyed_at <= f->may_count_until);
 }
 
 static bool
@@ -122,6 +141,15 @@ kpfind_add(struct kpfind *f, const char *id)
 	snprintf(f->found[f->count].id, sizeof(f->found[f->count].id), "%s", id);
 	f->count++;
 	return ERR_OK;
+}
+
+static void
+finish(struct kpfind *f, enum err e)
+{
+	kpcall_fini(&f->call);
+	timer_clear(f->link->loop, &f->pause);
+	f->withdrawn = is_withdrawn(f);
+	wait_finish(&f->wait, e);
 }
 
 static void
@@ -223,7 +251,8 @@ kpfind_start(struct kplink *l, struct kpfind *f)
 	f->link = l;
 	f->count = 0;
 	f->error = ERR_OK;
-	f->withdrawn = false;
+	f->withdrawn = f->last_withdrawn = false;
+	f->destroyed_at = f->may_count_until = 0;
 	f->last_gone[0] = '\0';
 	f->by_date = false;
 	f->page = 0;

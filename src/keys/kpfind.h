@@ -31,7 +31,7 @@ struct kpfind {
 	/* out: those that are there, oldest first */
 	struct kpfound *found;
 	size_t count;
-	bool withdrawn; /* of those that were deleted, the last one made was not by who made it */
+	bool withdrawn; /* something of what was deleted may come back, and count */
 
 	/* private */
 	size_t room;
@@ -39,7 +39,10 @@ struct kpfind {
 	struct kplink *link;
 	struct kpcall call;
 	struct timer pause;
-	char last_gone[KP_DATE_MAX + 1]; /* when that one was made */
+	char last_gone[KP_DATE_MAX + 1]; /* when what was made last of the deleted ones was made */
+	bool last_withdrawn;		 /* that was deleted by somebody else than a gateway */
+	/* since 1970: when a gateway last deleted one; up to when that may be for another's sake */
+	int64_t destroyed_at, may_count_until;
 	struct buf path;
 	bool by_date;
 	unsigned page;

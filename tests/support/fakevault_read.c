@@ -7,6 +7,7 @@
 #include <openssl/sha.h>
 
 #define SAME_TIME_NS (3 * NS_PER_S)
+#define RETIRING_NS (120 * NS_PER_S)
 
 /* --- make --- */
 
@@ -209,24 +210,31 @@ may_come_back(const struct keymgr *km, const struct keymgr_record *r)
 }
 
 /*
- * Of those that lists show as deleted, the one that was made last: it may be there by now.  Of some
- * that were made at about the same time, one that may come back.
+ * Of those that lists show as deleted (it may be there by now), the one that was made last, or one
+ * that was still there shortly before: the others may have made way for it.  Of some that were made
+ * at about the same time, one that may come back.
  */
 static bool
-last_was_withdrawn(const struct op *o)
+some_was_withdrawn(const struct op *o)
 {
 	const struct keymgr *km = o->v->km;
 	const struct keymgr_record *last = NULL;
+	int64_t destroyed_at = 0, may_count_until = 0;
 
 	for (size_t i = 0; i < km->records_count; i++) {
 		const struct keymgr_record *r = &km->records[i];
+		int64_t until = r->deleted == 0 ? INT64_MAX : r->deleted + RETIRING_NS;
 
 		if (strcmp(r->uid, o->uid) != 0 || (r->deleted == 0 && keymgr_is_listed(km, r)))
 			continue;
 		if (last == NULL || r->made - last->made > SAME_TIME_NS || !may_come_back(km, last))
 			last = r;
+		if (!may_come_back(km, r) && r->deleted > destroyed_at)
+			destroyed_at = r->deleted;
+		if (may_come_back(km, r) && until > may_count_until)
+			may_count_until = until;
 	}
-	return last != NULL && may_come_back(km, last);
+	return last != NULL && (may_come_back(km, last) || destroyed_at <= may_count_until);
 }
 
 static void
@@ -248,7 +256,7 @@ find_arrives(struct op *o)
 	if (o->object != NULL)
 		o->c.find->sequence = fakeop_sequence(o->object);
 	if (o->c.find->last_words)
-		o->c.find->withdrawn = last_was_withdrawn(o);
+		o->c.find->withdrawn = some_was_withdrawn(o);
 	if (o->object == NULL && o->known[0] == '\0' &&
 	    clock_now() + FAKEOP_AGAIN_NS < o->look_until)
 		fakeop_again(o, FAKEOP_AGAIN_NS);

@@ -868,32 +868,41 @@ find_last_words(const struct object *o, bool *withdrawn)
 	return e;
 }
 
-/* With nothing left, the record that was made last says whether anything may come back. */
+/*
+ * With nothing left, the record that was made last says whether anything may come back; but one that
+ * a gateway deleted may have made way for an older one of the same sequence.
+ */
 START_TEST(test_last_words)
 {
 	static const struct {
-		const char *first, *second;
+		const char *first;
+		int first_at;
+		const char *second;
+		int second_at;
 		bool at_once, withdrawn;
 	} deletions[] = {
-	    {"us", "us", false, false},	     /* destroyed */
-	    {"us", "customer", false, true}, /* retired, then its successor was deleted */
-	    {"customer", "us", false, false},
-	    {"customer", "customer", false, true},
-	    {"us", "customer", true, true}, /* in one second: no key is given up for that */
-	    {"customer", "us", true, true},
+	    {"us", 0, "us", 0, false, false},	      /* destroyed */
+	    {"us", 0, "customer", 600, false, true}, /* retired, then its successor was deleted */
+	    {"us", 600, "customer", 0, false, true},
+	    {"customer", 0, "us", 600, false, false}, /* it was not there to make way for */
+	    {"customer", 600, "us", 0, false, true},
+	    {"customer", 0, "us", 60, false, true}, /* while the other was being retired */
+	    {"customer", 0, "customer", 0, false, true},
+	    {"us", 0, "customer", 0, true, true}, /* in one second: no key is given up for that */
+	    {"customer", 0, "us", 600, true, true},
 	};
 	struct object *o = stored_key();
+	int64_t began = clock_wall();
 	bool withdrawn;
 
 	rig->too_broad = _i != 0;
 	rig->keys[1] = rig->keys[0];
 	rig->keys_count = 2;
 	rig->keys[1].id[35] = 'f';
-	rig->keys[0].state = rig->keys[1].state = 5;
 	clock_test_advance(10 * NS_PER_S);
 	for (size_t i = 0; i < sizeof(deletions) / sizeof(*deletions); i++) {
-		rig->keys[0].deleted_by = deletions[i].first;
-		rig->keys[1].deleted_by = deletions[i].second;
+		fake_key_deleted(&rig->keys[0], deletions[i].first, began + deletions[i].first_at);
+		fake_key_deleted(&rig->keys[1], deletions[i].second, began + deletions[i].second_at);
 		strcpy(rig->keys[1].created,
 		    deletions[i].at_once ? rig->keys[0].created : "2025-10-09T09:00:00Z");
 		ck_assert_int_eq(find_last_words(o, &withdrawn), ERR_NO_OBJECT);
