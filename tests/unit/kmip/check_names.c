@@ -96,17 +96,18 @@ START_TEST(every_row_is_found)
 		ck_assert(kmip_value_known((enum kmip_set)r->set, r->number, r->since));
 		ck_assert(kmip_value_known((enum kmip_set)r->set, r->number, KMIP_2_1));
 		ck_assert(!kmip_value_known((enum kmip_set)r->set, r->number, r->since - 1));
-		ck_assert(r->since >= KMIP_1_0 && r->since <= KMIP_1_4);
+		ck_assert(r->since >= KMIP_1_0 && r->since <= KMIP_2_1);
 	}
 }
 END_TEST
 
 START_TEST(tags_leave_no_gap)
 {
-	for (uint32_t tag = 0x420001; tag <= TAG_REPLACE_EXISTING; tag++)
-		ck_assert_msg(kmip_tag_name(tag) != NULL, "%06x", (unsigned)tag);
+	for (uint32_t tag = 0x420001; tag <= TAG_ASYNCHRONOUS_CORRELATION_VALUES; tag++)
+		if (tag != 0x42013e && tag != 0x42013f) /* reserved */
+			ck_assert_msg(kmip_tag_name(tag) != NULL, "%06x", (unsigned)tag);
 	ck_assert_ptr_null(kmip_tag_name(0x420000));
-	ck_assert_ptr_null(kmip_tag_name(TAG_REPLACE_EXISTING + 1));
+	ck_assert_ptr_null(kmip_tag_name(TAG_ASYNCHRONOUS_CORRELATION_VALUES + 1));
 	ck_assert_ptr_null(kmip_tag_name(0x540001));
 }
 END_TEST
@@ -136,7 +137,7 @@ START_TEST(sets_have_their_tags)
 		ck_assert_ptr_nonnull(kmip_tag_name(sets[i].tag));
 	}
 	set = SET_STATE;
-	ck_assert(!kmip_set_of_tag(TAG_UNIQUE_IDENTIFIER, &set));
+	ck_assert(!kmip_set_of_tag(TAG_NAME_VALUE, &set));
 	ck_assert_int_eq(set, SET_STATE);
 }
 END_TEST
@@ -160,6 +161,15 @@ START_TEST(pillars_stand)
 	ck_assert_uint_eq(KMIP_RECOMMENDED_CURVE_BRAINPOOLP512T1, 0x44);
 	ck_assert_uint_eq(KMIP_PROFILE_NAME_XML_SERVER_KMIP_V1_4, 0x9c);
 	ck_assert_uint_eq(KMIP_CRYPTOGRAPHIC_USAGE_MASK_TRANSLATE_UNWRAP, 0x80000);
+	ck_assert_uint_eq(TAG_ATTRIBUTES, 0x420125);
+	ck_assert_uint_eq(TAG_ATTRIBUTE_REFERENCE, 0x42013b);
+	ck_assert_uint_eq(TAG_ROTATE_LATEST, 0x420172);
+	ck_assert_uint_eq(KMIP_OPERATION_PING, 0x3b);
+	ck_assert_uint_eq(KMIP_OPERATION_SET_ATTRIBUTE, 0x31);
+	ck_assert_uint_eq(KMIP_RESULT_REASON_WRONG_KEY_LIFECYCLE_STATE, 0x43);
+	ck_assert_uint_eq(KMIP_RESULT_REASON_DUPLICATE_PROCESS_REQUEST, 0x4c);
+	ck_assert_uint_eq(KMIP_PROTECTION_STORAGE_MASK_SAME_JURISDICTION, 0x2000);
+	ck_assert(!kmip_value_known(SET_OPERATION, KMIP_OPERATION_PING, KMIP_2_0));
 	ck_assert(!kmip_value_known(SET_OPERATION, KMIP_OPERATION_DISCOVER_VERSIONS, KMIP_1_0));
 	ck_assert(kmip_value_known(SET_OPERATION, KMIP_OPERATION_DISCOVER_VERSIONS, KMIP_1_1));
 	ck_assert(!kmip_value_known(SET_OPERATION, KMIP_OPERATION_IMPORT, KMIP_1_3));
