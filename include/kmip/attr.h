@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attributes: one table of their rules (attr.def, specification 1.4 section 3), and the Attribute
- * structure of KMIP 1.x.  Inside, an attribute is a name, an index and a TTLV value; only the
- * functions here know how a protocol version encodes it.
+ * Attributes: one table of their rules (attr.def), and the two ways in which they are encoded.
+ * KMIP 1.x has a structure of name, index and value for all; in 2.x each attribute is an element
+ * with a tag of its own, and a vendor's has a structure of vendor, name and value.  Inside, an
+ * attribute is a name, an index and a TTLV value; only the functions here know how a protocol
+ * version encodes it.
  */
 #ifndef KMIP_ATTR_H
 #define KMIP_ATTR_H
@@ -11,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "kmip/ttlv.h"
@@ -20,7 +23,7 @@ enum kmip_attr_id {
 #include "kmip/attr.def"
 #undef ATTR
 	ATTR_COUNT,
-	ATTR_CUSTOM = ATTR_COUNT, /* x-... and y-... */
+	ATTR_CUSTOM = ATTR_COUNT, /* x-... and y-...; in 2.x any vendor's */
 	ATTR_UNKNOWN,
 };
 
@@ -31,6 +34,7 @@ enum kmip_attr_flags {
 	ATTR_MODIFY = 8,      /* ... by Modify Attribute */
 	ATTR_DELETE = 16,     /* ... remove it by Delete Attribute */
 	ATTR_KEPT = 32,	      /* kept with the object as it was given (not a field of struct object) */
+	ATTR_ONLY_1 = 64,     /* 2.0 took it away */
 };
 
 struct kmip_attr_info {
@@ -42,7 +46,11 @@ struct kmip_attr_info {
 	unsigned flags;
 };
 
-/* A view of one attribute: of a message or of a stored object. */
+/*
+ * A view of one attribute: of a message or of a stored object.  What a vendor called "Set" in 2.x
+ * is "vendor-Set" here, so that x-... is the same attribute in all versions; no vendor has a
+ * hyphen in its name.
+ */
 struct kmip_attr {
 	enum kmip_attr_id id;
 	const char *name; /* not terminated */
@@ -56,11 +64,15 @@ enum { ATTR_NAME_MAX = 256, ATTR_VALUE_MAX = 8192 };
 
 /* The table's row, or NULL for ATTR_CUSTOM and ATTR_UNKNOWN. */
 const struct kmip_attr_info *kmip_attr_info(enum kmip_attr_id id);
+/* True when the version has it. */
+bool kmip_attr_known(const struct kmip_attr_info *info, int version);
 /*
- * The id for a name; an attribute younger than the version is ATTR_UNKNOWN to it, names that
- * begin with "x-" or "y-" are ATTR_CUSTOM.
+ * The id for a name or, in 2.x, for a tag; an attribute that the version does not have is
+ * ATTR_UNKNOWN to it.  Names that begin with "x-" or "y-", in 2.x with any vendor's name and a
+ * hyphen, are ATTR_CUSTOM.
  */
 enum kmip_attr_id kmip_attr_find(const char *name, size_t len, int version);
+enum kmip_attr_id kmip_attr_find_tag(uint32_t tag, int version);
 
 /*
  * The flags of any attribute: the table's, those of client-defined "x-..." or of server-defined
@@ -68,12 +80,22 @@ enum kmip_attr_id kmip_attr_find(const char *name, size_t len, int version);
  */
 unsigned kmip_attr_flags(const struct kmip_attr *a);
 
+/* True when the next child of r can be an attribute, as this version encodes them. */
+bool kmip_attr_follows(const struct ttlv_reader *r, int version);
 /*
- * Reads the next child of r as an Attribute structure (name, optional index, value).  A wrong
- * structure is ERR_INVALID_MESSAGE (sticky in r); an unknown name is no error here, only
- * id = ATTR_UNKNOWN.  value_needed: a missing value is ERR_MISSING_DATA.
+ * Reads the next child of r as an attribute.  A wrong structure is ERR_INVALID_MESSAGE (sticky in
+ * r); an unknown name is no error here, only id = ATTR_UNKNOWN.  value_needed: a missing value is
+ * ERR_MISSING_DATA.  The arena is for what cannot be a view: a vendor's name and that of its
+ * attribute, put together.
  */
-bool kmip_attr_read(struct ttlv_reader *r, int version, bool value_needed, struct kmip_attr *out);
+bool kmip_attr_read(struct ttlv_reader *r, struct arena *a, int version, bool value_needed,
+    struct kmip_attr *out);
+/*
+ * Takes the next child if it names an attribute: Attribute Name in 1.x, Attribute Reference in
+ * 2.x.  False without an error when it is something else.
+ */
+bool kmip_attr_take_reference(struct ttlv_reader *r, struct arena *a, int version,
+    struct kmip_attr *out);
 
 /*
  * Checks a value that a client wants to set against its type, its structure (Name, Link,
@@ -84,10 +106,12 @@ bool kmip_attr_read(struct ttlv_reader *r, int version, bool value_needed, struc
 CHECKED enum err kmip_attr_check(const struct kmip_attr *a, int version);
 
 /*
- * Writes an Attribute structure.  The index is left out when it is 0 and has_index is false.
- * An attribute that the version does not have is not written: returns false.
+ * Writes an attribute.  In 1.x, the index is left out when it is 0 and has_index is false; 2.x has
+ * no index.  An attribute that the version does not have is not written: returns false.
  */
 bool kmip_attr_write(struct buf *b, int version, const struct kmip_attr *a);
+/* Writes what names it. */
+bool kmip_attr_write_reference(struct buf *b, int version, const struct kmip_attr *a);
 
 /*
  * A value in its stable stored form (type, then wire bytes), and back.  Two values are equal

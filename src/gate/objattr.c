@@ -188,7 +188,7 @@ add_own(struct arena *a, const struct object *o, enum kmip_attr_id id, int versi
 	struct buf b;
 	enum err e = ERR_OK;
 
-	if (info->since > version)
+	if (!kmip_attr_known(info, version))
 		return ERR_OK;
 	buf_init(&b, SCRATCH_MAX);
 	if (f != NULL ? put_field(&b, o, f, info->type)

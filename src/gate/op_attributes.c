@@ -208,7 +208,7 @@ read_attribute(struct request *rq, struct attributes *as)
 {
 	if (ttlv_peek(&rq->payload) != TAG_ATTRIBUTE)
 		return ERR_MISSING_DATA;
-	kmip_attr_read(&rq->payload, rq->in.version, true, &as->attr);
+	kmip_attr_read(&rq->payload, rq->arena, rq->in.version, true, &as->attr);
 	return rq->payload.error;
 }
 

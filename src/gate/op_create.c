@@ -31,7 +31,7 @@ read_template(struct request *rq, struct object *o)
 	if (ttlv_peek(&r) == TAG_NAME)
 		return ERR_NO_OBJECT; /* names of templates, of which there are none */
 	while (e == ERR_OK && ttlv_peek(&r) == TAG_ATTRIBUTE &&
-	    kmip_attr_read(&r, rq->in.version, true, &at)) {
+	    kmip_attr_read(&r, rq->arena, rq->in.version, true, &at)) {
 		index = 0;
 		e = objattr_set(o, rq->arena, &at, BY_CREATE, rq->in.version, &index);
 	}

@@ -102,7 +102,7 @@ read_locate(struct request *rq, struct locate *lo)
 	if (rq->in.version >= KMIP_1_1)
 		ttlv_opt(r, TAG_OBJECT_GROUP_MEMBER, TTLV_ENUM, &t);
 	while (e == ERR_OK && ttlv_peek(r) == TAG_ATTRIBUTE &&
-	    kmip_attr_read(r, rq->in.version, true, &at))
+	    kmip_attr_read(r, rq->arena, rq->in.version, true, &at))
 		e = add_term(rq, lo, &at);
 	return e != ERR_OK ? e : ttlv_finish(r);
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attributes: the table of their rules, the Attribute structure of KMIP 1.x, checks of values. */
+/* Attributes: the table of their rules, checks of values, the stored form. */
 #include "kmip/attr.h"
 
 #include <string.h>
 
 #include "base/pack.h"
 #include "kmip/names.h"
+
+#include "attr_wire.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -21,21 +23,12 @@ static const struct kmip_attr_info infos[] = {
 #undef ATTR
 };
 
-/* A field of a structured attribute, in the order of the specification's tables. */
-struct field {
-	uint32_t tag;
-	enum ttlv_type type;
-	int since;
-	bool required;
-	uint32_t values; /* the tag whose enumeration it has; 0: its own */
-};
-
-static const struct field name_fields[] = {
+static const struct kmip_field name_fields[] = {
 	{TAG_NAME_VALUE, TTLV_TEXT, KMIP_1_0, true, 0},
 	{TAG_NAME_TYPE, TTLV_ENUM, KMIP_1_0, true, 0},
 };
 
-static const struct field parameters_fields[] = {
+static const struct kmip_field parameters_fields[] = {
 	{TAG_BLOCK_CIPHER_MODE, TTLV_ENUM, KMIP_1_0, false, 0},
 	{TAG_PADDING_METHOD, TTLV_ENUM, KMIP_1_0, false, 0},
 	{TAG_HASHING_ALGORITHM, TTLV_ENUM, KMIP_1_0, false, 0},
@@ -56,49 +49,49 @@ static const struct field parameters_fields[] = {
 	{TAG_TRAILER_FIELD, TTLV_INTEGER, KMIP_1_4, false, 0},
 };
 
-static const struct field domain_fields[] = {
+static const struct kmip_field domain_fields[] = {
 	{TAG_QLENGTH, TTLV_INTEGER, KMIP_1_0, false, 0},
 	{TAG_RECOMMENDED_CURVE, TTLV_ENUM, KMIP_1_0, false, 0},
 };
 
-static const struct field digest_fields[] = {
+static const struct kmip_field digest_fields[] = {
 	{TAG_HASHING_ALGORITHM, TTLV_ENUM, KMIP_1_0, true, 0},
 	{TAG_DIGEST_VALUE, TTLV_BYTES, KMIP_1_0, false, 0},
 	{TAG_KEY_FORMAT_TYPE, TTLV_ENUM, KMIP_1_1, false, 0},
 };
 
-static const struct field limits_fields[] = {
+static const struct kmip_field limits_fields[] = {
 	{TAG_USAGE_LIMITS_TOTAL, TTLV_LONG, KMIP_1_0, true, 0},
 	{TAG_USAGE_LIMITS_COUNT, TTLV_LONG, KMIP_1_0, false, 0},
 	{TAG_USAGE_LIMITS_UNIT, TTLV_ENUM, KMIP_1_0, true, 0},
 };
 
-static const struct field revocation_fields[] = {
+static const struct kmip_field revocation_fields[] = {
 	{TAG_REVOCATION_REASON_CODE, TTLV_ENUM, KMIP_1_0, true, 0},
 	{TAG_REVOCATION_MESSAGE, TTLV_TEXT, KMIP_1_0, false, 0},
 };
 
-static const struct field link_fields[] = {
+static const struct kmip_field link_fields[] = {
 	{TAG_LINK_TYPE, TTLV_ENUM, KMIP_1_0, true, 0},
 	{TAG_LINKED_OBJECT_IDENTIFIER, TTLV_TEXT, KMIP_1_0, true, 0},
 };
 
-static const struct field application_fields[] = {
+static const struct kmip_field application_fields[] = {
 	{TAG_APPLICATION_NAMESPACE, TTLV_TEXT, KMIP_1_0, true, 0},
 	{TAG_APPLICATION_DATA, TTLV_TEXT, KMIP_1_0, true, 0},
 };
 
-static const struct field alternative_fields[] = {
+static const struct kmip_field alternative_fields[] = {
 	{TAG_ALTERNATIVE_NAME_VALUE, TTLV_TEXT, KMIP_1_2, true, 0},
 	{TAG_ALTERNATIVE_NAME_TYPE, TTLV_ENUM, KMIP_1_2, true, 0},
 };
 
-static const struct field location_fields[] = {
+static const struct kmip_field location_fields[] = {
 	{TAG_KEY_VALUE_LOCATION_VALUE, TTLV_TEXT, KMIP_1_2, true, 0},
 	{TAG_KEY_VALUE_LOCATION_TYPE, TTLV_ENUM, KMIP_1_2, true, 0},
 };
 
-static const struct field generator_fields[] = {
+static const struct kmip_field generator_fields[] = {
 	{TAG_RNG_ALGORITHM, TTLV_ENUM, KMIP_1_3, true, 0},
 	{TAG_CRYPTOGRAPHIC_ALGORITHM, TTLV_ENUM, KMIP_1_3, false, 0},
 	{TAG_CRYPTOGRAPHIC_LENGTH, TTLV_INTEGER, KMIP_1_3, false, 0},
@@ -109,9 +102,14 @@ static const struct field generator_fields[] = {
 	{TAG_PREDICTION_RESISTANCE, TTLV_BOOLEAN, KMIP_1_3, false, 0},
 };
 
+static const struct kmip_field rotate_fields[] = {
+	{TAG_ROTATE_NAME_VALUE, TTLV_TEXT, KMIP_2_1, true, 0},
+	{TAG_ROTATE_NAME_TYPE, TTLV_ENUM, KMIP_2_1, true, 0},
+};
+
 static const struct structure {
 	enum kmip_attr_id id;
-	const struct field *fields;
+	const struct kmip_field *fields;
 	size_t count;
 } structures[] = {
 #define STRUCTURE(id, fields) {ATTR_##id, fields, COUNT(fields)}
@@ -126,6 +124,7 @@ static const struct structure {
 	STRUCTURE(ALTERNATIVE_NAME, alternative_fields),
 	STRUCTURE(KEY_VALUE_LOCATION, location_fields),
 	STRUCTURE(RANDOM_NUMBER_GENERATOR, generator_fields),
+	STRUCTURE(ROTATE_NAME, rotate_fields),
 #undef STRUCTURE
 };
 
@@ -141,14 +140,39 @@ begins(const char *name, size_t len, const char *prefix)
 	return len >= strlen(prefix) && memcmp(name, prefix, strlen(prefix)) == 0;
 }
 
+bool
+kmip_attr_known(const struct kmip_attr_info *info, int version)
+{
+	return info->since <= version && (version < KMIP_2_0 || (info->flags & ATTR_ONLY_1) == 0);
+}
+
+/* 1.x knows two vendors. */
+static bool
+is_custom(const char *name, size_t len, int version)
+{
+	if (version >= KMIP_2_0)
+		return kmip_vendor_len(name, len) > 0;
+	return begins(name, len, "x-") || begins(name, len, "y-");
+}
+
 enum kmip_attr_id
 kmip_attr_find(const char *name, size_t len, int version)
 {
 	for (size_t i = 0; i < COUNT(infos); i++) {
 		if (strlen(infos[i].name) == len && memcmp(infos[i].name, name, len) == 0)
-			return infos[i].since <= version ? infos[i].id : ATTR_UNKNOWN;
+			return kmip_attr_known(&infos[i], version) ? infos[i].id : ATTR_UNKNOWN;
 	}
-	return begins(name, len, "x-") || begins(name, len, "y-") ? ATTR_CUSTOM : ATTR_UNKNOWN;
+	return is_custom(name, len, version) ? ATTR_CUSTOM : ATTR_UNKNOWN;
+}
+
+enum kmip_attr_id
+kmip_attr_find_tag(uint32_t tag, int version)
+{
+	for (size_t i = 0; i < COUNT(infos); i++) {
+		if (infos[i].tag == tag)
+			return kmip_attr_known(&infos[i], version) ? infos[i].id : ATTR_UNKNOWN;
+	}
+	return ATTR_UNKNOWN;
 }
 
 unsigned
@@ -161,46 +185,6 @@ kmip_attr_flags(const struct kmip_attr *a)
 	if (begins(a->name, a->name_len, "y-"))
 		return ATTR_MULTI | ATTR_KEPT;
 	return ATTR_MULTI | ATTR_AT_CREATE | ATTR_ADD | ATTR_MODIFY | ATTR_DELETE | ATTR_KEPT;
-}
-
-static enum err
-read_attribute(const struct ttlv *structure, bool value_needed, struct kmip_attr *a)
-{
-	struct ttlv_reader r;
-	struct ttlv t;
-
-	ttlv_enter(&r, structure);
-	if (ttlv_need(&r, TAG_ATTRIBUTE_NAME, TTLV_TEXT, &t)) {
-		a->name = (const char *)t.value;
-		a->name_len = t.len;
-	}
-	if (ttlv_opt(&r, TAG_ATTRIBUTE_INDEX, TTLV_INTEGER, &t)) {
-		a->has_index = true;
-		a->index = ttlv_int(&t);
-		if (a->index < 0)
-			return ERR_INVALID_FIELD;
-	}
-	if (ttlv_peek(&r) == TAG_ATTRIBUTE_VALUE)
-		ttlv_next(&r, &a->value);
-	else if (value_needed && r.error == ERR_OK)
-		return ERR_MISSING_DATA;
-	return ttlv_finish(&r);
-}
-
-bool
-kmip_attr_read(struct ttlv_reader *r, int version, bool value_needed, struct kmip_attr *out)
-{
-	struct kmip_attr a = {0};
-	struct ttlv t;
-
-	if (!ttlv_need(r, TAG_ATTRIBUTE, TTLV_STRUCTURE, &t))
-		return false;
-	r->error = read_attribute(&t, value_needed, &a);
-	if (r->error != ERR_OK)
-		return false;
-	a.id = kmip_attr_find(a.name, a.name_len, version);
-	*out = a;
-	return true;
 }
 
 static bool
@@ -237,14 +221,30 @@ range_right(const struct ttlv *t)
 	return true;
 }
 
-static bool
-fields_right(const struct structure *s, const struct ttlv *value, int version)
+const struct kmip_field *
+kmip_attr_fields(enum kmip_attr_id id, size_t *count)
 {
+	for (size_t i = 0; i < COUNT(structures); i++) {
+		if (structures[i].id == id) {
+			*count = structures[i].count;
+			return structures[i].fields;
+		}
+	}
+	return NULL;
+}
+
+static bool
+fields_right(const struct kmip_attr_info *info, const struct ttlv *value, int version)
+{
+	size_t count = 0;
+	const struct kmip_field *fields = kmip_attr_fields(info->id, &count);
 	struct ttlv_reader r;
 	struct ttlv t;
 
+	if (fields == NULL)
+		return false;
 	ttlv_enter(&r, value);
-	for (const struct field *f = s->fields; f < s->fields + s->count; f++) {
+	for (const struct kmip_field *f = fields; f < fields + count; f++) {
 		if (f->since > version)
 			continue;
 		if (!ttlv_opt(&r, f->tag, f->type, &t)) {
@@ -274,11 +274,7 @@ value_right(const struct kmip_attr_info *info, const struct ttlv *value, int ver
 		return enum_known(info->tag, value, version);
 	if (info->type != TTLV_STRUCTURE)
 		return range_right(value);
-	for (size_t i = 0; i < COUNT(structures); i++) {
-		if (structures[i].id == info->id)
-			return fields_right(&structures[i], value, version);
-	}
-	return false;
+	return fields_right(info, value, version);
 }
 
 enum err
@@ -287,7 +283,7 @@ kmip_attr_check(const struct kmip_attr *a, int version)
 	const struct kmip_attr_info *info = kmip_attr_info(a->id);
 	const struct ttlv *v = &a->value;
 
-	if (a->id == ATTR_UNKNOWN || (info != NULL && info->since > version))
+	if (a->id == ATTR_UNKNOWN || (info != NULL && !kmip_attr_known(info, version)))
 		return ERR_ATTRIBUTE_UNKNOWN;
 	if (v->value == NULL || v->len > ATTR_VALUE_MAX)
 		return ERR_ATTRIBUTE_VALUE;
@@ -296,27 +292,6 @@ kmip_attr_check(const struct kmip_attr *a, int version)
 	if (info == NULL)
 		return a->name_len <= ATTR_NAME_MAX ? ERR_OK : ERR_ATTRIBUTE_UNKNOWN;
 	return value_right(info, v, version) ? ERR_OK : ERR_ATTRIBUTE_VALUE;
-}
-
-bool
-kmip_attr_write(struct buf *b, int version, const struct kmip_attr *a)
-{
-	const struct kmip_attr_info *info = kmip_attr_info(a->id);
-	size_t mark;
-
-	if (a->id == ATTR_UNKNOWN || (info != NULL && info->since > version))
-		return false;
-	mark = ttlv_begin(b, TAG_ATTRIBUTE);
-	if (info != NULL)
-		ttlv_put_text(b, TAG_ATTRIBUTE_NAME, info->name, strlen(info->name));
-	else
-		ttlv_put_text(b, TAG_ATTRIBUTE_NAME, a->name, a->name_len);
-	if (a->has_index || a->index != 0)
-		ttlv_put_int(b, TAG_ATTRIBUTE_INDEX, a->index);
-	if (a->value.value != NULL)
-		ttlv_put_raw(b, TAG_ATTRIBUTE_VALUE, a->value.type, a->value.value, a->value.len);
-	ttlv_end(b, mark);
-	return true;
 }
 
 void

@@ -19,14 +19,15 @@ require(int condition)
 		abort();
 }
 
+/* 2.x takes any element as an attribute. */
 static void
-fuzz_attribute(struct ttlv_reader r, int version)
+fuzz_attribute(struct ttlv_reader r, struct arena *arena, int version)
 {
 	struct kmip_attr a, again;
 	struct ttlv root, stored;
 	struct buf b;
 
-	if (!kmip_attr_read(&r, version, false, &a))
+	if (!kmip_attr_read(&r, arena, version, false, &a))
 		return;
 	(void)kmip_attr_flags(&a);
 	if (kmip_attr_check(&a, version) != ERR_OK)
@@ -39,9 +40,22 @@ fuzz_attribute(struct ttlv_reader r, int version)
 	require(kmip_attr_write(&b, version, &a) && buf_error(&b) == ERR_OK);
 	require(ttlv_check(b.data, b.len, KMIP_ELEMENTS_MAX, &root) == ERR_OK);
 	r = (struct ttlv_reader){b.data, b.data + b.len, ERR_OK};
-	require(kmip_attr_read(&r, version, true, &again) && again.id == a.id);
+	require(kmip_attr_read(&r, arena, version, true, &again) && again.id == a.id);
 	require(again.index == a.index && kmip_attr_check(&again, version) == ERR_OK);
 	buf_fini(&b);
+}
+
+static void
+fuzz_attributes(struct ttlv_reader r, int version)
+{
+	struct arena *arena = arena_new(1 << 16);
+	struct kmip_attr a;
+
+	require(arena != NULL);
+	fuzz_attribute(r, arena, version);
+	if (kmip_attr_take_reference(&r, arena, version, &a))
+		require(a.id == ATTR_UNKNOWN || a.name_len > 0);
+	arena_free(arena);
 }
 
 /* Walks and writes again; the nesting was bounded by the check. */
@@ -59,9 +73,9 @@ copy(struct buf *b, const struct ttlv *t)
 	mark = ttlv_begin(b, t->tag);
 	ttlv_enter(&r, t);
 	while (r.error == ERR_OK && r.p != r.end) {
-		if (ttlv_peek(&r) == TAG_ATTRIBUTE)
-			for (size_t i = 0; i < kmip_versions_count; i++)
-				fuzz_attribute(r, kmip_versions[i]);
+		for (size_t i = 0; i < kmip_versions_count; i++)
+			if (kmip_attr_follows(&r, kmip_versions[i]))
+				fuzz_attributes(r, kmip_versions[i]);
 		require(ttlv_next(&r, &child));
 		copy(b, &child);
 	}

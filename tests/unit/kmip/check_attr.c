@@ -38,10 +38,14 @@ START_TEST(table_is_sound)
 
 		ck_assert_int_eq(i->id, id);
 		ck_assert_str_eq(kmip_tag_name(i->tag), i->name);
-		ck_assert_int_eq(find(i->name, KMIP_1_4), id);
 		ck_assert_int_eq(find(i->name, i->since), id);
 		ck_assert_int_eq(find(i->name, i->since - 1), ATTR_UNKNOWN);
-		ck_assert(i->since >= KMIP_1_0 && i->since <= KMIP_1_4);
+		ck_assert_int_eq(kmip_attr_find_tag(i->tag, i->since), id);
+		ck_assert_int_eq(kmip_attr_find_tag(i->tag, i->since - 1), ATTR_UNKNOWN);
+		ck_assert_int_eq(find(i->name, KMIP_2_1),
+		    (i->flags & ATTR_ONLY_1) != 0 ? ATTR_UNKNOWN : id);
+		ck_assert_int_eq(kmip_attr_find_tag(i->tag, KMIP_2_1), find(i->name, KMIP_2_1));
+		ck_assert(i->since >= KMIP_1_0 && i->since <= KMIP_2_1);
 		/* What a client may change or remove it may also set, now or later. */
 		if ((i->flags & (ATTR_MODIFY | ATTR_DELETE)) != 0)
 			ck_assert((i->flags & (ATTR_AT_CREATE | ATTR_ADD)) ==
@@ -63,6 +67,13 @@ START_TEST(names_are_found)
 	ck_assert_int_eq(find("x", KMIP_1_0), ATTR_UNKNOWN);
 	ck_assert_int_eq(find("X-Product", KMIP_1_0), ATTR_UNKNOWN);
 	ck_assert_int_eq(kmip_attr_find("Names", 4, KMIP_1_0), ATTR_NAME);
+	/* other vendors than x and y are 2.x's */
+	ck_assert_int_eq(find("acme.com-Product", KMIP_1_4), ATTR_UNKNOWN);
+	ck_assert_int_eq(find("acme.com-Product", KMIP_2_0), ATTR_CUSTOM);
+	ck_assert_int_eq(find("x-Product", KMIP_2_0), ATTR_CUSTOM);
+	ck_assert_int_eq(find("-Product", KMIP_2_0), ATTR_UNKNOWN);
+	ck_assert_int_eq(find("a b-Product", KMIP_2_0), ATTR_UNKNOWN);
+	ck_assert_int_eq(find("Product", KMIP_2_0), ATTR_UNKNOWN);
 }
 END_TEST
 
@@ -95,7 +106,7 @@ START_TEST(attribute_is_read)
 	    "42000902 00000004 0000000700000000" ACTIVE));
 	struct kmip_attr a;
 
-	ck_assert(kmip_attr_read(&r, KMIP_1_1, true, &a));
+	ck_assert(kmip_attr_read(&r, NULL, KMIP_1_1, true, &a));
 	ck_assert_int_eq(ttlv_finish(&r), ERR_OK);
 	ck_assert_int_eq(a.id, ATTR_STATE);
 	ck_assert_uint_eq(a.name_len, 5);
@@ -113,11 +124,11 @@ START_TEST(value_may_be_absent_where_allowed)
 	struct ttlv_reader r = enter(hex);
 	struct kmip_attr a;
 
-	ck_assert(kmip_attr_read(&r, KMIP_1_1, false, &a));
+	ck_assert(kmip_attr_read(&r, NULL, KMIP_1_1, false, &a));
 	ck_assert_ptr_null(a.value.value);
 	ck_assert(!a.has_index);
 	r = enter(hex);
-	ck_assert(!kmip_attr_read(&r, KMIP_1_1, true, &a));
+	ck_assert(!kmip_attr_read(&r, NULL, KMIP_1_1, true, &a));
 	ck_assert_int_eq(ttlv_finish(&r), ERR_MISSING_DATA);
 }
 END_TEST
@@ -150,7 +161,7 @@ START_TEST(wrong_structure_is_refused)
 	struct kmip_attr a = {.index = 99};
 	enum err e;
 
-	ck_assert(!kmip_attr_read(&r, KMIP_1_1, true, &a));
+	ck_assert(!kmip_attr_read(&r, NULL, KMIP_1_1, true, &a));
 	ck_assert_int_eq(a.index, 99);
 	e = ttlv_finish(&r);
 	ck_assert_msg(e == structures[_i].e, "%s: %s", structures[_i].what, err_name(e));
@@ -251,6 +262,24 @@ static const struct {
 	{ATTR_CUSTOM, "42000b04 00000008 0000000000000001", KMIP_1_0, ERR_OK},
 	{ATTR_CUSTOM, "42000b01 00000010 42000d02 00000004 ffffffff00000000", KMIP_1_0, ERR_OK},
 	{ATTR_UNKNOWN, "42000b07 00000000", KMIP_1_4, ERR_ATTRIBUTE_UNKNOWN},
+	/* 2.x */
+	{ATTR_OPERATION_POLICY_NAME, "42000b07 00000001 6100000000000000", KMIP_1_4, ERR_OK},
+	{ATTR_OPERATION_POLICY_NAME, "42000b07 00000001 6100000000000000", KMIP_2_0,
+	    ERR_ATTRIBUTE_UNKNOWN},
+	{ATTR_PROTECTION_LEVEL, "42014505 00000004 0000000100000000", KMIP_2_0, ERR_OK},
+	{ATTR_PROTECTION_LEVEL, "42014505 00000004 0000000300000000", KMIP_2_0,
+	    ERR_ATTRIBUTE_VALUE},
+	{ATTR_PROTECTION_LEVEL, "42014505 00000004 0000000100000000", KMIP_1_4,
+	    ERR_ATTRIBUTE_UNKNOWN},
+	{ATTR_QUANTUM_SAFE, "42014706 00000008 0000000000000001", KMIP_2_0, ERR_OK},
+	{ATTR_NIST_KEY_TYPE, "42013a05 00000004 0000001300000000", KMIP_2_0, ERR_OK},
+	{ATTR_ROTATE_NAME, "42016f01 00000020 42017007 00000001 6100000000000000"
+	    "42017105 00000004 0000000200000000", KMIP_2_1, ERR_OK},
+	{ATTR_ROTATE_NAME, "42016f01 00000020 42017007 00000001 6100000000000000"
+	    "42017105 00000004 0000000200000000", KMIP_2_0, ERR_ATTRIBUTE_UNKNOWN},
+	{ATTR_CRYPTOGRAPHIC_ALGORITHM, "42002805 00000004 0000002900000000", KMIP_2_0, ERR_OK},
+	{ATTR_CRYPTOGRAPHIC_ALGORITHM, "42002805 00000004 0000002900000000", KMIP_1_4,
+	    ERR_ATTRIBUTE_VALUE},
 };
 
 START_TEST(value_is_judged)
@@ -306,7 +335,7 @@ START_TEST(real_attributes_come_back)
 	ttlv_enter(&r, &t);
 	buf_init(&b, 1024);
 	for (size_t i = 0; i < 3; i++) {
-		ck_assert(kmip_attr_read(&r, rq.version, true, &a));
+		ck_assert(kmip_attr_read(&r, NULL, rq.version, true, &a));
 		ck_assert_int_eq(a.id, want[i]);
 		ck_assert_int_eq(kmip_attr_check(&a, rq.version), ERR_OK);
 		ck_assert(kmip_attr_write(&b, rq.version, &a));
@@ -319,7 +348,7 @@ START_TEST(real_attributes_come_back)
 	ck_assert_int_eq(kmip_request_read(&rq, msg, len), ERR_OK);
 	ttlv_enter(&r, &rq.items[1].payload);
 	ck_assert(ttlv_next(&r, &t));
-	ck_assert(kmip_attr_read(&r, rq.version, true, &a));
+	ck_assert(kmip_attr_read(&r, NULL, rq.version, true, &a));
 	ck_assert_int_eq(a.id, ATTR_CUSTOM);
 	ck_assert(ttlv_is_text(&a.value, "VMware, Inc."));
 	ck_assert_int_eq(kmip_attr_check(&a, rq.version), ERR_OK);

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attributes in the encodings of all versions.  What is written, read and written again has to be
+ * the same bytes: for values made at random out of the tables, and for some written by hand.
+ */
+#include "../../../src/kmip/attr_wire.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kmip/names.h"
+#include "messages.h"
+
+static const int versions[] = {KMIP_1_0, KMIP_1_1, KMIP_1_2, KMIP_1_3, KMIP_1_4, KMIP_2_0, KMIP_2_1};
+enum { VERSIONS = sizeof(versions) / sizeof(versions[0]), ROUNDS = 40 };
+
+static struct arena *arena;
+static uint32_t seed;
+
+static void
+setup(void)
+{
+	arena = arena_new(1 << 20);
+	ck_assert_ptr_nonnull(arena);
+	seed = 1;
+}
+
+static void
+teardown(void)
+{
+	arena_free(arena);
+}
+
+static uint32_t
+below(uint32_t n)
+{
+	seed = seed * 1664525 + 1013904223;
+	return (uint32_t)(((uint64_t)seed >> 8) * n >> 24);
+}
+
+/* A number that the enumeration has in that version. */
+static uint32_t
+known(uint32_t tag, int version)
+{
+	enum kmip_set set;
+	uint32_t v;
+
+	ck_assert_msg(kmip_set_of_tag(tag, &set), "%06x", (unsigned)tag);
+	do
+		v = below(4) == 0 ? below(0x120) : 1 + below(6);
+	while (!kmip_value_known(set, v, version));
+	return v;
+}
+
+static void
+put_random(struct buf *b, uint32_t tag, enum ttlv_type type, uint32_t values, int version)
+{
+	static const char letters[] = "abcdefghij klmnop-rstuvwxyz0123";
+
+	switch (type) {
+	case TTLV_INTEGER:
+		ttlv_put_int(b, tag, (int32_t)(1 + below(1 << 20)));
+		break;
+	case TTLV_LONG:
+		ttlv_put_long(b, tag, (int64_t)below(1 << 20) << 20);
+		break;
+	case TTLV_ENUM:
+		ttlv_put_enum(b, tag, known(values != 0 ? values : tag, version));
+		break;
+	case TTLV_BOOLEAN:
+		ttlv_put_bool(b, tag, below(2) == 1);
+		break;
+	case TTLV_TEXT:
+		ttlv_put_text(b, tag, letters, below(sizeof(letters)));
+		break;
+	case TTLV_BYTES:
+		ttlv_put_bytes(b, tag, letters, below(sizeof(letters)));
+		break;
+	case TTLV_DATE_TIME:
+		ttlv_put_date_time(b, tag, (int64_t)below(1 << 23) << 8);
+		break;
+	case TTLV_INTERVAL:
+		ttlv_put_interval(b, tag, below(1 << 20));
+		break;
+	case TTLV_STRUCTURE:
+	case TTLV_BIG_INTEGER:
+		ck_abort_msg("no value of type %d", (int)type);
+	}
+}
+
+static void
+put_structure(struct buf *b, const struct kmip_attr_info *info, int version)
+{
+	size_t count, mark = ttlv_begin(b, info->tag);
+	const struct kmip_field *f = kmip_attr_fields(info->id, &count);
+
+	ck_assert_ptr_nonnull(f);
+	for (size_t i = 0; i < count; i++)
+		if (f[i].since <= version && (f[i].required || below(2) == 0))
+			put_random(b, f[i].tag, f[i].type, f[i].values, version);
+	ttlv_end(b, mark);
+}
+
+/* A value that a client of that version may send. */
+static struct ttlv
+random_value(const struct kmip_attr_info *info, int version)
+{
+	struct ttlv t;
+	struct buf b;
+
+	buf_init(&b, 4096);
+	if (info->type == TTLV_STRUCTURE)
+		put_structure(&b, info, version);
+	else
+		put_random(&b, info->tag, info->type, 0, version);
+	ck_assert_int_eq(ttlv_check(arena_copy(arena, b.data, b.len), b.len, 100, &t), ERR_OK);
+	buf_fini(&b);
+	return t;
+}
+
+/* Writes a, reads it from there, writes it again: the bytes are the same, and so is the attribute. */
+static void
+round_trip(const struct kmip_attr *a, int version)
+{
+	struct kmip_attr back = {.id = ATTR_UNKNOWN};
+	struct ttlv_reader r;
+	struct ttlv root;
+	struct buf one, two;
+
+	buf_init(&one, 8192);
+	buf_init(&two, 8192);
+	ck_assert(kmip_attr_write(&one, version, a));
+	ck_assert_int_eq(ttlv_check(one.data, one.len, 100, &root), ERR_OK);
+	r = (struct ttlv_reader){one.data, one.data + one.len, ERR_OK};
+	ck_assert(kmip_attr_follows(&r, version));
+	ck_assert(kmip_attr_read(&r, arena, version, true, &back));
+	ck_assert(!kmip_attr_follows(&r, version));
+	ck_assert_int_eq(back.id, a->id);
+	ck_assert_uint_eq(back.name_len, a->name_len);
+	ck_assert_mem_eq(back.name, a->name, a->name_len);
+	ck_assert_int_eq(back.index, version < KMIP_2_0 ? a->index : 0);
+	ck_assert_int_eq(back.value.type, a->value.type);
+	ck_assert_uint_eq(back.value.len, a->value.len);
+	ck_assert_mem_eq(back.value.value, a->value.value, a->value.len);
+	ck_assert_msg(kmip_attr_check(&back, version) == ERR_OK, "%.*s", (int)a->name_len, a->name);
+	ck_assert(kmip_attr_write(&two, version, &back));
+	ck_assert_uint_eq(one.len, two.len);
+	ck_assert_mem_eq(one.data, two.data, one.len);
+	buf_fini(&one);
+	buf_fini(&two);
+}
+
+static void
+reference_round_trip(const struct kmip_attr *a, int version)
+{
+	struct kmip_attr back = {.id = ATTR_UNKNOWN};
+	struct ttlv_reader r;
+	struct ttlv root;
+	struct buf one, two;
+
+	buf_init(&one, 1024);
+	buf_init(&two, 1024);
+	ck_assert(kmip_attr_write_reference(&one, version, a));
+	ck_assert_int_eq(ttlv_check(one.data, one.len, 100, &root), ERR_OK);
+	r = (struct ttlv_reader){one.data, one.data + one.len, ERR_OK};
+	ck_assert(kmip_attr_take_reference(&r, arena, version, &back));
+	ck_assert(!kmip_attr_take_reference(&r, arena, version, &back));
+	ck_assert_int_eq(r.error, ERR_OK);
+	ck_assert_int_eq(back.id, a->id);
+	ck_assert_mem_eq(back.name, a->name, a->name_len);
+	ck_assert(kmip_attr_write_reference(&two, version, &back));
+	ck_assert_uint_eq(one.len, two.len);
+	ck_assert_mem_eq(one.data, two.data, one.len);
+	buf_fini(&one);
+	buf_fini(&two);
+}
+
+START_TEST(every_attribute_in_every_version)
+{
+	int version = versions[_i];
+
+	for (int id = 0; id < ATTR_COUNT; id++) {
+		const struct kmip_attr_info *info = kmip_attr_info((enum kmip_attr_id)id);
+		struct kmip_attr a = {.id = info->id, .name = info->name,
+		    .name_len = strlen(info->name)};
+
+		for (int n = 0; kmip_attr_known(info, version) && n < ROUNDS; n++) {
+			a.value = random_value(info, version);
+			a.index = (int32_t)below(3);
+			round_trip(&a, version);
+		}
+		if (kmip_attr_known(info, version))
+			reference_round_trip(&a, version);
+	}
+}
+END_TEST
+
+START_TEST(vendors_attributes_in_every_version)
+{
+	static const char *const names[] = {"x-Product", "y-", "x-a-b", "acme.com-Set", "A_1-x y"};
+	static const enum ttlv_type types[] = {TTLV_INTEGER, TTLV_LONG, TTLV_BOOLEAN, TTLV_TEXT,
+	    TTLV_BYTES, TTLV_DATE_TIME, TTLV_INTERVAL};
+	int version = versions[_i];
+
+	for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
+		for (size_t k = 0; k < sizeof(types) / sizeof(types[0]); k++) {
+			struct kmip_attr_info info = {.tag = TAG_ATTRIBUTE_VALUE, .type = types[k]};
+			struct kmip_attr a = {.id = ATTR_CUSTOM, .name = names[n],
+			    .name_len = strlen(names[n]), .value = random_value(&info, version)};
+
+			if (kmip_attr_find(a.name, a.name_len, version) == ATTR_UNKNOWN)
+				continue; /* 1.x has x and y only */
+			round_trip(&a, version);
+			reference_round_trip(&a, version);
+		}
+	}
+}
+END_TEST
+
+/* What is in the Attributes structure that hex is, byte for byte what the specification shows. */
+START_TEST(elements_of_2_x_are_what_they_are)
+{
+	static const char hex[] = "42012501 00000068"
+	    "42002a02 00000004 0000010000000000"
+	    "42000801 00000030 42009d07 00000001 7800000000000000"
+	    "42000a07 00000002 4944000000000000 42000b02 00000004 0000000700000000"
+	    "42005d07 00000001 6100000000000000"
+	    "54000102 00000004 0000000100000000";
+	uint8_t data[256];
+	struct ttlv_reader r;
+	struct kmip_attr a;
+	struct ttlv t;
+
+	ck_assert_int_eq(ttlv_check(data, hex_read(data, sizeof(data), hex), 100, &t), ERR_OK);
+	ttlv_enter(&r, &t);
+	ck_assert(kmip_attr_read(&r, arena, KMIP_2_0, true, &a));
+	ck_assert_int_eq(a.id, ATTR_CRYPTOGRAPHIC_LENGTH);
+	ck_assert_int_eq(ttlv_int(&a.value), 256);
+	ck_assert(kmip_attr_read(&r, arena, KMIP_2_0, true, &a));
+	ck_assert_int_eq(a.id, ATTR_CUSTOM);
+	ck_assert_uint_eq(a.name_len, 4);
+	ck_assert_mem_eq(a.name, "x-ID", 4);
+	ck_assert_int_eq(ttlv_int(&a.value), 7);
+	/* Operation Policy Name has gone */
+	ck_assert(kmip_attr_read(&r, arena, KMIP_2_0, true, &a));
+	ck_assert_int_eq(a.id, ATTR_UNKNOWN);
+	/* an extension is none of ours */
+	ck_assert(!kmip_attr_follows(&r, KMIP_2_0));
+	ck_assert_int_eq(ttlv_finish(&r), ERR_OK);
+	ck_assert(!kmip_attr_read(&r, arena, KMIP_2_0, true, &a));
+	ck_assert_int_eq(r.error, ERR_MISSING_DATA);
+}
+END_TEST
+
+#define VENDOR "42009d07 00000001 7800000000000000"
+#define NAME "42000a07 00000002 4944000000000000"
+#define VALUE "42000b02 00000004 0000000700000000"
+
+static const struct {
+	const char *what, *hex;
+	enum err e;
+} wrong[] = {
+	{"no vendor", "42000801 00000020" NAME VALUE, ERR_MISSING_DATA},
+	{"no name", "42000801 00000020" VENDOR VALUE, ERR_MISSING_DATA},
+	{"no value", "42000801 00000020" VENDOR NAME, ERR_MISSING_DATA},
+	{"an index", "42000801 00000040" VENDOR NAME "42000902 00000004 0000000000000000" VALUE,
+	    ERR_MISSING_DATA},
+	{"something behind", "42000801 00000040" VENDOR NAME VALUE VALUE, ERR_INVALID_MESSAGE},
+	{"a vendor with a hyphen", "42000801 00000030 42009d07 00000002 782d000000000000" NAME VALUE,
+	    ERR_INVALID_FIELD},
+	{"an empty vendor", "42000801 00000028 42009d07 00000000" NAME VALUE, ERR_INVALID_FIELD},
+	{"no structure", "42000807 00000002 4944000000000000", ERR_INVALID_MESSAGE},
+};
+
+START_TEST(wrong_elements_of_2_x_are_refused)
+{
+	uint8_t data[256];
+	size_t len = hex_read(data, sizeof(data), wrong[_i].hex);
+	struct ttlv_reader r = {data, data + len, ERR_OK};
+	struct kmip_attr a = {.index = 99};
+
+	ck_assert(!kmip_attr_read(&r, arena, KMIP_2_0, true, &a));
+	ck_assert_int_eq(a.index, 99);
+	ck_assert_msg(r.error == wrong[_i].e, "%s: %s", wrong[_i].what, err_name(r.error));
+}
+END_TEST
+
+START_TEST(references_of_2_x_are_two)
+{
+	static const char hex[] = "42013b05 00000004 0042008d00000000"
+	    "42013b01 00000020" VENDOR NAME
+	    "42013b05 00000004 0042005d00000000"
+	    "42013b07 00000005 5374617465000000";
+	uint8_t data[256];
+	size_t len = hex_read(data, sizeof(data), hex);
+	struct ttlv_reader r = {data, data + len, ERR_OK};
+	struct kmip_attr a;
+
+	ck_assert(kmip_attr_take_reference(&r, arena, KMIP_2_0, &a));
+	ck_assert_int_eq(a.id, ATTR_STATE);
+	ck_assert(kmip_attr_take_reference(&r, arena, KMIP_2_0, &a));
+	ck_assert_int_eq(a.id, ATTR_CUSTOM);
+	ck_assert_mem_eq(a.name, "x-ID", 4);
+	ck_assert(kmip_attr_take_reference(&r, arena, KMIP_2_0, &a));
+	ck_assert_int_eq(a.id, ATTR_UNKNOWN);
+	ck_assert(!kmip_attr_take_reference(&r, arena, KMIP_2_0, &a));
+	ck_assert_int_eq(r.error, ERR_INVALID_MESSAGE);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("wire");
+	TCase *tc = tcase_create("wire");
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_loop_test(tc, every_attribute_in_every_version, 0, VERSIONS);
+	tcase_add_loop_test(tc, vendors_attributes_in_every_version, 0, VERSIONS);
+	tcase_add_test(tc, elements_of_2_x_are_what_they_are);
+	tcase_add_loop_test(tc, wrong_elements_of_2_x_are_refused, 0,
+	    (int)(sizeof(wrong) / sizeof(wrong[0])));
+	tcase_add_test(tc, references_of_2_x_are_two);
+	suite_add_tcase(s, tc);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
