@@ -194,12 +194,13 @@ log_item(const struct audit_item *i, const char *name, const char *digest)
 }
 
 static void
-put_result(struct json *j, enum err e, int version)
+put_result(struct json *j, enum err e, int version, uint32_t operation)
 {
 	json_text(j, "result", kmip_value_name(SET_RESULT_STATUS, kmip_status(e)));
 	if (e == ERR_OK)
 		return;
-	json_text(j, "reason", kmip_value_name(SET_RESULT_REASON, kmip_reason(e, version)));
+	json_text(j, "reason",
+	    kmip_value_name(SET_RESULT_REASON, kmip_reason(e, version, operation)));
 	json_text(j, "message", err_text(e));
 }
 
@@ -231,7 +232,7 @@ audit_item(struct audit *a, const struct audit_item *i)
 		json_text(&j, "uid", i->uid);
 	if (i->note != NULL)
 		json_text(&j, "note", i->note);
-	put_result(&j, i->err, i->version);
+	put_result(&j, i->err, i->version, i->operation);
 	json_int(&j, "duration-us", i->duration_ns / 1000);
 	line_end(a, &j, i->err == ERR_AUDIT);
 }

@@ -305,7 +305,7 @@ kmip_response_item(struct kmip_response *rs, uint32_t operation, const struct tt
 		ttlv_put_bytes(b, TAG_UNIQUE_BATCH_ITEM_ID, ubid->value, ubid->len);
 	ttlv_put_enum(b, TAG_RESULT_STATUS, kmip_status(e));
 	if (e != ERR_OK) {
-		ttlv_put_enum(b, TAG_RESULT_REASON, kmip_reason(e, version));
+		ttlv_put_enum(b, TAG_RESULT_REASON, kmip_reason(e, version, operation));
 		ttlv_put_text(b, TAG_RESULT_MESSAGE, err_text(e), strlen(err_text(e)));
 	} else if (payload != NULL) {
 		buf_put(b, payload, len);

@@ -5,6 +5,8 @@
  */
 #include "kmip/reason.h"
 
+#include <stddef.h>
+
 #include "kmip/names.h"
 
 uint32_t
@@ -17,7 +19,7 @@ kmip_status(enum err e)
 	return KMIP_RESULT_STATUS_OPERATION_FAILED;
 }
 
-/* The best reason of any version (tables of section 11). */
+/* The best reason of 1.x (tables of section 11). */
 static uint32_t
 best_reason(enum err e)
 {
@@ -97,10 +99,61 @@ best_reason(enum err e)
 	return KMIP_RESULT_REASON_GENERAL_FAILURE;
 }
 
-uint32_t
-kmip_reason(enum err e, int version)
+/* Where 2.x has a reason of its own, in all operations; what is not here is as in 1.x. */
+static const struct {
+	enum err e;
+	uint32_t reason;
+} reasons_2[] = {
+    {ERR_VERSION_UNSUPPORTED, KMIP_RESULT_REASON_UNSUPPORTED_PROTOCOL_VERSION},
+    {ERR_CRITICAL_EXTENSION, KMIP_RESULT_REASON_UNKNOWN_MESSAGE_EXTENSION},
+    {ERR_NO_OBJECT, KMIP_RESULT_REASON_OBJECT_NOT_FOUND},
+    {ERR_OBJECT_TYPE, KMIP_RESULT_REASON_INVALID_OBJECT_TYPE},
+    {ERR_NO_ATTRIBUTE, KMIP_RESULT_REASON_ATTRIBUTE_NOT_FOUND},
+    {ERR_INDEX, KMIP_RESULT_REASON_ATTRIBUTE_INSTANCE_NOT_FOUND},
+    {ERR_ATTRIBUTE_EXISTS, KMIP_RESULT_REASON_ATTRIBUTE_SINGLE_VALUED},
+    {ERR_ATTRIBUTE_READ_ONLY, KMIP_RESULT_REASON_READ_ONLY_ATTRIBUTE},
+    {ERR_ATTRIBUTE_UNKNOWN, KMIP_RESULT_REASON_UNSUPPORTED_ATTRIBUTE},
+    {ERR_ATTRIBUTE_VALUE, KMIP_RESULT_REASON_INVALID_ATTRIBUTE_VALUE},
+    {ERR_NAME_TAKEN, KMIP_RESULT_REASON_NON_UNIQUE_NAME_ATTRIBUTE},
+    {ERR_WRONG_STATE, KMIP_RESULT_REASON_WRONG_KEY_LIFECYCLE_STATE},
+    {ERR_TOO_MANY_ATTRIBUTES, KMIP_RESULT_REASON_SERVER_LIMIT_EXCEEDED},
+    {ERR_KEY_WRAP, KMIP_RESULT_REASON_KEY_WRAP_TYPE_NOT_SUPPORTED},
+};
+
+/* What the table of a single operation calls otherwise. */
+static const struct {
+	uint32_t operation;
+	enum err e;
+	uint32_t reason;
+} reasons_own[] = {
+    {KMIP_OPERATION_ADD_ATTRIBUTE, ERR_ATTRIBUTE_UNKNOWN, KMIP_RESULT_REASON_INVALID_ATTRIBUTE},
+    {KMIP_OPERATION_MODIFY_ATTRIBUTE, ERR_ATTRIBUTE_UNKNOWN, KMIP_RESULT_REASON_INVALID_ATTRIBUTE},
+    {KMIP_OPERATION_DELETE_ATTRIBUTE, ERR_ATTRIBUTE_UNKNOWN, KMIP_RESULT_REASON_INVALID_ATTRIBUTE},
+    {KMIP_OPERATION_MODIFY_ATTRIBUTE, ERR_ATTRIBUTE_READ_ONLY,
+	KMIP_RESULT_REASON_ATTRIBUTE_READ_ONLY},
+    {KMIP_OPERATION_DELETE_ATTRIBUTE, ERR_ATTRIBUTE_READ_ONLY,
+	KMIP_RESULT_REASON_ATTRIBUTE_READ_ONLY},
+    {KMIP_OPERATION_ADJUST_ATTRIBUTE, ERR_NO_OBJECT, KMIP_RESULT_REASON_ITEM_NOT_FOUND},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static uint32_t
+reason_2(enum err e, uint32_t operation)
 {
-	uint32_t reason = best_reason(e);
+	for (size_t i = 0; i < COUNT(reasons_own); i++)
+		if (reasons_own[i].operation == operation && reasons_own[i].e == e)
+			return reasons_own[i].reason;
+	for (size_t i = 0; i < COUNT(reasons_2); i++)
+		if (reasons_2[i].e == e)
+			return reasons_2[i].reason;
+	return best_reason(e);
+}
+
+uint32_t
+kmip_reason(enum err e, int version, uint32_t operation)
+{
+	uint32_t reason = version >= KMIP_2_0 ? reason_2(e, operation) : best_reason(e);
 
 	return kmip_value_known(SET_RESULT_REASON, reason, version)
 	    ? reason
