@@ -83,6 +83,15 @@ void object_take_state(struct object *o, const struct object *from);
 /* The state that an object is in at that time: dates act without anybody storing it. */
 enum object_state object_state_at(const struct object *o, int64_t now);
 
+/*
+ * The name of an attribute that tells in what form the key material came, when that is not simply
+ * a key of the object's length.  No client can have one of that name.
+ */
+#define OBJECT_FORM "Key Block"
+
+/* The bytes of key material that belong to the object's algorithm and length; 0: any number. */
+size_t object_material_len(const struct object *o);
+
 /* A deep copy in the arena, or NULL at its ceiling. */
 struct object *object_copy(struct arena *a, const struct object *o);
 

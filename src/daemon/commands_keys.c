@@ -129,7 +129,10 @@ put_object(struct keys *k, const struct object *o)
 	json_text(j, "uid", o->uid);
 	json_text(j, "tenant", o->tenant);
 	json_text(j, "state", name_or(SET_STATE, object_state_at(o, k->find.now)));
-	json_text(j, "algorithm", name_or(SET_CRYPTOGRAPHIC_ALGORITHM, o->algorithm));
+	json_text(j, "type", name_or(SET_OBJECT_TYPE, o->type));
+	if (o->algorithm != 0)
+		json_text(j, "algorithm",
+		    name_or(SET_CRYPTOGRAPHIC_ALGORITHM, o->algorithm));
 	json_int(j, "length", o->length);
 	put_dates(j, o);
 	keys_put_uses(j, k->call->user, &k->load);

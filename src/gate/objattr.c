@@ -9,6 +9,8 @@
 #include "kmip/names.h"
 #include "kmip/ttlv.h"
 
+#include "keyblock.h"
+
 /* Which field of struct object an attribute is. */
 static const struct field {
 	enum kmip_attr_id id;
@@ -100,10 +102,12 @@ static void
 put_digest(struct buf *b, const struct object *o)
 {
 	size_t mark = ttlv_begin(b, TAG_ATTRIBUTE_VALUE);
+	struct keyform form;
 
+	keyform_of(o, &form);
 	ttlv_put_enum(b, TAG_HASHING_ALGORITHM, KMIP_HASHING_ALGORITHM_SHA_256);
 	ttlv_put_bytes(b, TAG_DIGEST_VALUE, o->digest, sizeof(o->digest));
-	ttlv_put_enum(b, TAG_KEY_FORMAT_TYPE, KMIP_KEY_FORMAT_TYPE_RAW);
+	ttlv_put_enum(b, TAG_KEY_FORMAT_TYPE, form.format);
 	ttlv_end(b, mark);
 }
 
@@ -178,6 +182,18 @@ put_standing(struct buf *b, const struct object *o, const struct standing *st, c
 	return true;
 }
 
+/* Not all attributes are of all types of objects. */
+static bool
+applies(const struct object *o, enum kmip_attr_id id)
+{
+	if (o->type == KMIP_OBJECT_TYPE_SYMMETRIC_KEY)
+		return true;
+	if (id == ATTR_CRYPTOGRAPHIC_ALGORITHM || id == ATTR_CRYPTOGRAPHIC_LENGTH)
+		return false;
+	return o->type != KMIP_OBJECT_TYPE_OPAQUE_OBJECT ||
+	    (id != ATTR_CRYPTOGRAPHIC_USAGE_MASK && id != ATTR_STATE);
+}
+
 static enum err
 add_own(struct arena *a, const struct object *o, enum kmip_attr_id id, int version,
     struct kmip_attr *out, size_t *count)
@@ -188,7 +204,7 @@ add_own(struct arena *a, const struct object *o, enum kmip_attr_id id, int versi
 	struct buf b;
 	enum err e = ERR_OK;
 
-	if (!kmip_attr_known(info, version))
+	if (!kmip_attr_known(info, version) || !applies(o, id))
 		return ERR_OK;
 	buf_init(&b, SCRATCH_MAX);
 	if (f != NULL ? put_field(&b, o, f, info->type)
@@ -327,18 +343,41 @@ store_kept(struct object *o, struct arena *a, const struct kmip_attr *at, uint32
 	return e;
 }
 
-enum err
-objattr_set_flag(struct object *o, struct arena *a, enum kmip_attr_id id, bool value)
+/* Keeps what was just written into b. */
+static enum err
+store_written(struct object *o, struct arena *a, enum kmip_attr_id id, const struct buf *b)
 {
 	const struct kmip_attr_info *info = kmip_attr_info(id);
 	struct kmip_attr at = {.id = id, .name = info->name, .name_len = strlen(info->name)};
+
+	return view(a, b, &at.value) ? store_kept(o, a, &at, 0) : ERR_NO_MEMORY;
+}
+
+enum err
+objattr_set_no_rng(struct object *o, struct arena *a)
+{
 	struct buf b;
-	enum err e = ERR_NO_MEMORY;
+	size_t mark;
+	enum err e;
+
+	buf_init(&b, SCRATCH_MAX);
+	mark = ttlv_begin(&b, TAG_ATTRIBUTE_VALUE);
+	ttlv_put_enum(&b, TAG_RNG_ALGORITHM, KMIP_RNG_ALGORITHM_UNSPECIFIED);
+	ttlv_end(&b, mark);
+	e = store_written(o, a, ATTR_RANDOM_NUMBER_GENERATOR, &b);
+	buf_fini(&b);
+	return e;
+}
+
+enum err
+objattr_set_flag(struct object *o, struct arena *a, enum kmip_attr_id id, bool value)
+{
+	struct buf b;
+	enum err e;
 
 	buf_init(&b, SCRATCH_MAX);
 	ttlv_put_bool(&b, TAG_ATTRIBUTE_VALUE, value);
-	if (view(a, &b, &at.value))
-		e = store_kept(o, a, &at, 0);
+	e = store_written(o, a, id, &b);
 	buf_fini(&b);
 	return e;
 }

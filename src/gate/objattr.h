@@ -29,6 +29,9 @@ bool objattr_flag(const struct object *o, enum kmip_attr_id id);
 CHECKED enum err objattr_set_flag(struct object *o, struct arena *a, enum kmip_attr_id id,
     bool value);
 
+/* Of an object that was not made here: its generator is not known. */
+CHECKED enum err objattr_set_no_rng(struct object *o, struct arena *a);
+
 /* The RNG Parameters of what we generate: OpenSSL's generator, a CTR_DRBG with AES-256. */
 void objattr_put_rng(struct buf *b, uint32_t tag);
 

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Create (specification 1.4 section 4.1): a new symmetric key. */
-#include "request.h"
+#include "create.h"
 
 #include <string.h>
+
+#include <openssl/rand.h>
 
 #include "base/clock.h"
 #include "kmip/names.h"
 
 #include "objattr.h"
+
+enum { HMAC_BITS_MIN = 112, HMAC_BITS_MAX = 1024 };
 
 struct create {
 	struct object *object;
@@ -16,8 +20,18 @@ struct create {
 
 static void create_made(struct request *rq, enum err e);
 
-static enum err
-read_template(struct request *rq, struct object *o)
+enum err
+create_begin(struct request *rq, struct object *o, uint32_t type)
+{
+	o->type = type;
+	for (int i = 0; i < DATE_COUNT; i++)
+		o->date[i] = NO_DATE;
+	memcpy(o->tenant, rq->p.tenant->id, sizeof(o->tenant));
+	return text_uuid7(o->uid);
+}
+
+enum err
+create_read_template(struct request *rq, struct object *o)
 {
 	struct ttlv_reader r;
 	struct ttlv t;
@@ -44,27 +58,38 @@ check_key(const struct object *o)
 {
 	if (o->algorithm == 0 || o->length == 0 || o->usage_mask == 0)
 		return ERR_MISSING_DATA;
-	if (o->algorithm != KMIP_CRYPTOGRAPHIC_ALGORITHM_AES ||
-	    (o->length != 128 && o->length != 192 && o->length != 256))
+	switch (o->algorithm) {
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_AES:
+		return o->length == 128 || o->length == 192 || o->length == 256 ? ERR_OK
+										: ERR_ALGORITHM;
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_3DES:
+		return o->length == 112 || o->length == 168 ? ERR_OK : ERR_ALGORITHM;
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_HMAC_SHA1:
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_HMAC_SHA224:
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_HMAC_SHA256:
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_HMAC_SHA384:
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_HMAC_SHA512:
+		return o->length >= HMAC_BITS_MIN && o->length <= HMAC_BITS_MAX && o->length % 8 == 0
+		    ? ERR_OK
+		    : ERR_ALGORITHM;
+	default:
 		return ERR_ALGORITHM;
-	return ERR_OK;
+	}
 }
 
-/* Dates given by the client decide the state that the key is born in. */
-static void
-set_birth(struct request *rq, struct object *o)
+void
+create_set_birth(struct request *rq, struct object *o)
 {
 	int64_t now = clock_wall();
 
 	o->state = OBJECT_PRE_ACTIVE;
 	o->date[DATE_INITIAL] = now;
 	o->date[DATE_LAST_CHANGE] = now;
-	if (rq->p.tenant->born_active && o->date[DATE_ACTIVATION] == NO_DATE)
+	if (rq->p.tenant->born_active && o->date[DATE_ACTIVATION] == NO_DATE &&
+	    o->type != KMIP_OBJECT_TYPE_OPAQUE_OBJECT)
 		o->date[DATE_ACTIVATION] = now;
 	if (o->date[DATE_ACTIVATION] != NO_DATE && o->date[DATE_ACTIVATION] <= now)
 		o->state = OBJECT_ACTIVE;
-	if (rq->in.version >= KMIP_1_3)
-		o->date[DATE_ORIGINAL_CREATION] = now;
 }
 
 static enum err
@@ -77,18 +102,32 @@ read_create(struct request *rq, struct object *o)
 		return rq->payload.error;
 	if (ttlv_uint(&type) != KMIP_OBJECT_TYPE_SYMMETRIC_KEY)
 		return ERR_OBJECT_TYPE;
-	o->type = ttlv_uint(&type);
-	for (int i = 0; i < DATE_COUNT; i++)
-		o->date[i] = NO_DATE;
-	e = read_template(rq, o);
+	e = create_begin(rq, o, ttlv_uint(&type));
+	if (e == ERR_OK)
+		e = create_read_template(rq, o);
 	if (e == ERR_OK)
 		e = ttlv_finish(&rq->payload);
-	if (e == ERR_OK)
-		e = check_key(o);
-	if (e == ERR_OK)
-		e = text_uuid7(o->uid);
-	memcpy(o->tenant, rq->p.tenant->id, sizeof(o->tenant));
-	return e;
+	return e == ERR_OK ? check_key(o) : e;
+}
+
+/* Vaults make keys of so many random bits; these have parity bits beside them. */
+static enum err
+make_3des(const struct object *o, struct secret **out)
+{
+	struct secret *key = secret_new(object_material_len(o), SECRET_TRANSIENT);
+	uint8_t *b;
+
+	if (key == NULL)
+		return ERR_NO_SECURE_MEMORY;
+	b = secret_bytes(key);
+	if (RAND_priv_bytes(b, (int)secret_len(key)) != 1) {
+		secret_unref(key);
+		return ERR_CRYPTO;
+	}
+	for (size_t i = 0; i < secret_len(key); i++)
+		b[i] = (uint8_t)((b[i] & ~1U) | !__builtin_parity(b[i] & ~1U));
+	*out = key;
+	return ERR_OK;
 }
 
 void
@@ -104,11 +143,15 @@ create_start(struct request *rq)
 		e = rq_own_secret(rq, &c->make.key);
 	if (e == ERR_OK)
 		e = read_create(rq, c->object);
+	if (e == ERR_OK && c->object->algorithm == KMIP_CRYPTOGRAPHIC_ALGORITHM_3DES)
+		e = make_3des(c->object, &c->make.key);
 	if (e != ERR_OK) {
 		rq_done(rq, e);
 		return;
 	}
-	set_birth(rq, c->object);
+	create_set_birth(rq, c->object);
+	if (rq->in.version >= KMIP_1_3)
+		c->object->date[DATE_ORIGINAL_CREATION] = c->object->date[DATE_INITIAL];
 	c->make.arena = rq->arena;
 	c->make.object = c->object;
 	c->make.terms.deadline = rq->p.deadline;

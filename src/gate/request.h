@@ -77,6 +77,7 @@ struct request {
 	struct ledger_load load;
 	void (*load_next)(struct request *, enum err);
 	const struct object *object; /* what rq_load() found */
+	struct fetch *fetch;	     /* what rq_fetch() works on */
 	struct lookup lookup;
 	bool looked_up; /* in the vault, for this load */
 

@@ -158,7 +158,7 @@ envelope_seal(struct envelope_crypto *c, const struct rootkeys *roots, const str
 	const uint8_t *made;
 
 	if (secret_len(key) == 0 || secret_len(key) > ENVELOPE_KEY_MAX)
-		return ERR_INVALID_FIELD;
+		return ERR_KEY_SIZE;
 	buf_init(&b, OBJECT_SIZE_MAX);
 	buf_init(&aad, AAD_MAX);
 	wrapped = arena_zalloc(a, secret_len(key));

@@ -194,10 +194,11 @@ kpop_read_key(struct kpop *o, struct kpcall *c, const struct object *object, str
     uint8_t digest[32])
 {
 	const struct buf *b = &c->http.answer;
+	size_t len = object_material_len(object);
 	enum err e = kp_read_action(b->data, b->len, a);
 
 	if (e != ERR_OK || a->plaintext == NULL)
 		return e == ERR_NO_SECURE_MEMORY || e == ERR_NO_MEMORY ? e : ERR_VAULT_DOWN;
 	e = envelope_digest(o->v->crypto, a->plaintext, digest);
-	return e == ERR_OK && secret_len(a->plaintext) != object->length / 8 ? ERR_INTEGRITY : e;
+	return e == ERR_OK && len != 0 && secret_len(a->plaintext) != len ? ERR_INTEGRITY : e;
 }

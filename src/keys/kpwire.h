@@ -22,6 +22,7 @@ enum {
 	KP_NAME_MIN = 2,
 	KP_PAYLOAD_MAX = 7500,	  /* bytes of a standard key */
 	KP_CIPHERTEXT_MAX = 4096, /* about 240 for 256 bits */
+	KP_MATERIAL_MAX = 2048,	  /* bytes of key material: the ciphertext is not quite twice that */
 	KP_DATE_MAX = 31,
 	KP_SUBJECT_MAX = 95,
 	KP_OURS_MAX = 16,

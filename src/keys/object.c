@@ -4,7 +4,11 @@
 
 #include <string.h>
 
-enum { PACK_VERSION = 1, STATE_HERE = 0x80 /* beside the state: destroyed_here */ };
+enum {
+	PACK_VERSION = 1,
+	STATE_HERE = 0x80,  /* beside the state: destroyed_here */
+	ALGORITHM_3DES = 2, /* KMIP's number */
+};
 
 static int
 attr_cmp(const struct object_attr *a, const char *name, uint32_t index)
@@ -175,6 +179,17 @@ object_state_at(const struct object *o, int64_t now)
 	    o->date[DATE_DEACTIVATION] <= now)
 		state = OBJECT_DEACTIVATED;
 	return state;
+}
+
+/* DES has a bit of parity for seven bits of key, which some count and some do not. */
+size_t
+object_material_len(const struct object *o)
+{
+	if (object_attr_get(o, OBJECT_FORM, 0) != NULL)
+		return 0;
+	if (o->algorithm == ALGORITHM_3DES && (o->length == 112 || o->length == 168))
+		return o->length / 7;
+	return o->length / 8;
 }
 
 void

@@ -124,6 +124,8 @@ choose_key(struct make_op *m)
 	size_t len = m->make->object->length / 8;
 
 	if (m->make->key != NULL) {
+		if (secret_len(m->make->key) > KP_MATERIAL_MAX)
+			return ERR_KEY_SIZE;
 		m->key = secret_ref(m->make->key);
 		return ERR_OK;
 	}

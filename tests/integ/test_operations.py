@@ -180,6 +180,81 @@ class Operations(kf.SharedCase):
         self.assert_reason(c.do(on("Get", uid, enum("KeyFormatType", 5))),
                            "KeyFormatTypeNotSupported")
 
+    def test_3des(self):
+        c = self.client()
+        for bits, size in ((112, 16), (168, 24)):
+            attributes = list(ttlv.aes_attributes(bits))
+            attributes[0] = attribute("Cryptographic Algorithm", enum("AttributeValue", 2))
+            uid = c.ok(item("Create", enum("ObjectType", 2), ttlv.template(*attributes))).path(
+                "UniqueIdentifier")
+            key = c.key(uid)
+            self.assertEqual(len(key), size)
+            self.assertTrue(all(bin(b).count("1") % 2 for b in key), "odd parity")
+            self.assertEqual(self.values(c, uid)["Cryptographic Length"], [bits])
+
+    # Register
+
+    def assert_digest(self, c, uid, data, kind):
+        digest = ttlv.seq("Attribute", *self.values(c, uid, "Digest")["Digest"][0])
+        self.assertEqual(digest.path("DigestValue"), hashlib.sha256(data).digest())
+        self.assertEqual(digest.path("KeyFormatType"), kind)
+
+    def test_register_in_every_version(self):
+        for version in VERSIONS:
+            with self.subTest(version=version):
+                c = self.client(version=version)
+                key = bytes(range(16))
+                uid = c.ok(ttlv.register(key, attribute("x-where", "from outside"))).path(
+                    "UniqueIdentifier")
+                self.assertEqual(c.key(uid), key)
+                found = self.values(c, uid)
+                self.assertEqual((found["x-where"], found["Cryptographic Length"]),
+                                 (["from outside"], [128]))
+                self.assertNotIn("Key Block", found)
+                self.assert_digest(c, uid, key, 1)
+                c.ok(on("Activate", uid))
+                self.assertEqual(c.state(uid), ACTIVE)
+
+    def test_register_secret_data(self):
+        c = self.client(version=(1, 4))
+        uid = c.ok(ttlv.register_secret(b"open sesame", kind=2)).path("UniqueIdentifier")
+        payload = c.ok(on("Get", uid))
+        self.assertEqual(payload.path("ObjectType"), 7)
+        self.assertEqual(payload.path("SecretData", "SecretDataType"), 1)
+        block = payload.one("SecretData").one("KeyBlock")
+        self.assertEqual(block.path("KeyValue", "KeyMaterial"), b"open sesame")
+        self.assertEqual(block.tags(), ["KeyFormatType", "KeyValue"])
+        self.assert_digest(c, uid, b"open sesame", 2)
+        found = self.values(c, uid)
+        self.assertNotIn("Cryptographic Length", found)
+        self.assertEqual(found["Cryptographic Usage Mask"], [2])
+        self.assertIn(uid, self.locate(c, attribute("Object Type", enum("AttributeValue", 7))))
+
+    def test_register_opaque_object(self):
+        c = self.client(version=(1, 4))
+        uid = c.ok(ttlv.register_opaque(b"\0\1\2", name_attribute("opaque"))).path(
+            "UniqueIdentifier")
+        opaque = c.ok(on("Get", uid)).one("OpaqueObject")
+        self.assertEqual(opaque.path("OpaqueDataValue"), b"\0\1\2")
+        self.assertEqual(opaque.path("OpaqueDataType"), 0x80000001)
+        self.assert_digest(c, uid, b"\0\1\2", 2)
+        found = self.values(c, uid)
+        for name in ("State", "Cryptographic Usage Mask", "Cryptographic Algorithm"):
+            self.assertNotIn(name, found)
+        c.ok(on("Destroy", uid))
+
+    def test_what_the_vault_cannot_keep(self):
+        """Key Protect's records are small: that is told before anything is stored."""
+        c = self.client()
+        for size, fits in ((2048, True), (2049, kf.VAULT == "local"), (16384, kf.VAULT == "local")):
+            with self.subTest(size=size):
+                result = c.do(ttlv.register_opaque(b"x" * size))
+                if fits:
+                    self.assertEqual(len(c.ok(on("Get", result.uid)).path(
+                        "OpaqueObject", "OpaqueDataValue")), size)
+                else:
+                    self.assert_reason(result, "InvalidField")
+
     # Attributes
 
     def test_attributes_in_every_version(self):
@@ -492,8 +567,8 @@ class Operations(kf.SharedCase):
                                                               for f in functions]))
                 payload = ask(1, 2, 3)
                 operations = {n.value for n in payload.all("Operation")}
-                self.assertLessEqual(set(ttlv.OPS.values()) - {3, 0x1E}, operations)
-                self.assertEqual([n.value for n in payload.all("ObjectType")], [2])
+                self.assertLessEqual(set(ttlv.OPS.values()) - {0x1E}, operations)
+                self.assertEqual([n.value for n in payload.all("ObjectType")], [2, 7, 8])
                 self.assertTrue(payload.path("VendorIdentification"))
                 self.assertEqual(ask(3).tags(), ["VendorIdentification"])
                 last = {(1, 0): 4, (1, 1): 6, (1, 2): 7, (1, 3): 0xB, (1, 4): 0xC}[version]

@@ -18,6 +18,7 @@ try:
     from kmip.core.factories.attributes import AttributeFactory
     from kmip.core.messages import contents, payloads
     from kmip.core.utils import BytearrayStream
+    from kmip.pie import objects as pobjects
     from kmip.pie.client import ProxyKmipClient
     from kmip.pie.exceptions import KmipOperationFailure
     from kmip.services.kmip_client import KMIPProxy
@@ -186,6 +187,25 @@ class PyKmip(kf.SharedCase):
         self.assertEqual(gone.attribute_value.value, "Virtual Machine")
         _, found = c.get_attributes(uid, ["x-Component"])
         self.assertEqual(found, [])
+
+    def test_register(self):
+        """Objects that a client has already, and gets back as they were."""
+        def register(c, version):
+            mask = [enums.CryptographicUsageMask.ENCRYPT, enums.CryptographicUsageMask.DECRYPT]
+            for obj in (
+                    pobjects.SymmetricKey(enums.CryptographicAlgorithm.AES, 128, bytes(range(16)),
+                                          masks=mask, name="key-%s" % version),
+                    pobjects.SymmetricKey(enums.CryptographicAlgorithm.TRIPLE_DES, 192,
+                                          bytes(range(24)), masks=mask),
+                    pobjects.SecretData(b"a password", enums.SecretDataType.PASSWORD,
+                                        masks=[enums.CryptographicUsageMask.VERIFY]),
+                    pobjects.OpaqueObject(b"anything", enums.OpaqueDataType.NONE)):
+                uid = c.register(obj)
+                got = c.get(uid)
+                self.assertIsInstance(got, type(obj))
+                self.assertEqual(got.value, obj.value)
+                c.destroy(uid)
+        self.each_version(register)
 
     def test_query_and_versions(self):
         for version in VERSIONS:

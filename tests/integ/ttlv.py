@@ -35,7 +35,9 @@ TAGS = {
     "UniqueIdentifier": 0x420094, "Username": 0x420099, "VendorExtension": 0x42009C,
     "VendorIdentification": 0x42009D, "Password": 0x4200A1, "OffsetItems": 0x4200D4,
     "LocatedItems": 0x4200D5, "ClientCorrelationValue": 0x420105,
-    "ServerCorrelationValue": 0x420106,
+    "ServerCorrelationValue": 0x420106, "Key": 0x42003F, "OpaqueDataType": 0x420059,
+    "OpaqueDataValue": 0x42005A, "OpaqueObject": 0x42005B, "SecretData": 0x420085,
+    "SecretDataType": 0x420086,
 }
 NAMES = {number: name for name, number in TAGS.items()}
 
@@ -268,6 +270,40 @@ def aes_attributes(length=256, mask=0xC):
 def create(*more, length=256, mask=0xC, ubid=None):
     return item("Create", enum("ObjectType", 2), template(*aes_attributes(length, mask), *more),
                 ubid=ubid)
+
+
+def key_block(material, algorithm=3, length=None, kind=1, wrapping=None):
+    """A Key Block; material: bytes, or a Node for Key Value."""
+    value = material if isinstance(material, Node) else seq(
+        "KeyValue", octets("KeyMaterial", material))
+    return seq("KeyBlock", enum("KeyFormatType", kind), value,
+               enum("CryptographicAlgorithm", algorithm) if algorithm else None,
+               integer("CryptographicLength", length) if length else None, wrapping)
+
+
+def register(material, *more, mask=0xC, **block):
+    """Register of a symmetric key."""
+    if not isinstance(material, Node):
+        block.setdefault("length", 8 * len(material))
+    return item("Register", enum("ObjectType", 2),
+                template(attribute("Cryptographic Usage Mask", integer("AttributeValue", mask)),
+                         *more), seq("SymmetricKey", key_block(material, **block)))
+
+
+def register_secret(data, *more, mask=2, kind=1):
+    """Register of Secret Data, a password."""
+    return item("Register", enum("ObjectType", 7),
+                template(attribute("Cryptographic Usage Mask", integer("AttributeValue", mask)),
+                         *more),
+                seq("SecretData", enum("SecretDataType", 1),
+                    key_block(data, algorithm=None, kind=kind)))
+
+
+def register_opaque(data, *more):
+    """Register of an Opaque Object."""
+    return item("Register", enum("ObjectType", 8), template(*more),
+                seq("OpaqueObject", enum("OpaqueDataType", 0x80000001),
+                    octets("OpaqueDataValue", data)))
 
 
 def on(operation, identifier=None, *payload, ubid=None):

@@ -31,6 +31,7 @@ mem_make(struct vault *v, struct vault_make *c)
 			e = ERR_CRYPTO;
 	}
 	if (e == ERR_OK) {
+		len = secret_len(c->key);
 		SHA256(secret_bytes(c->key), len, c->object->digest);
 		c->object->record = arena_copy(c->arena, secret_bytes(c->key), len);
 		c->object->record_len = len;

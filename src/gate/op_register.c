@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Register (specification 1.4 section 4.3): an object that the client has already. */
+#include "create.h"
+
+#include <string.h>
+
+#include "kmip/names.h"
+
+#include "keyblock.h"
+#include "objattr.h"
+
+struct registering {
+	struct object *object;
+	struct vault_make make;
+};
+
+static void registered(struct request *rq, enum err e);
+
+/* Attributes that stand beside the material count as if they stood in the template. */
+static enum err
+take_attributes(struct request *rq, struct object *o, const struct keyblock *k)
+{
+	struct ttlv_reader r;
+	struct kmip_attr at;
+	struct ttlv t;
+	uint32_t index;
+	enum err e = ERR_OK;
+
+	if (k->value.value == NULL)
+		return ERR_OK;
+	ttlv_enter(&r, &k->value);
+	ttlv_next(&r, &t); /* the material */
+	while (e == ERR_OK && kmip_attr_follows(&r, rq->in.version) &&
+	    kmip_attr_read(&r, rq->arena, rq->in.version, true, &at)) {
+		index = 0;
+		e = objattr_set(o, rq->arena, &at, BY_CREATE, rq->in.version, &index);
+	}
+	return e != ERR_OK ? e : ttlv_finish(&r);
+}
+
+static bool
+takes(uint32_t *field, uint32_t said)
+{
+	if (*field == 0)
+		*field = said;
+	return said == 0 || *field == said;
+}
+
+/* A key whose bytes can be seen has the length that it says, and one that is in use. */
+static enum err
+check_length(const struct object *o, size_t len)
+{
+	switch (o->algorithm) {
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_AES:
+		if (o->length != 128 && o->length != 192 && o->length != 256)
+			return ERR_ALGORITHM;
+		break;
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_3DES:
+		if (len != 16 && len != 24)
+			return ERR_ALGORITHM;
+		break;
+	default:
+		break;
+	}
+	return object_material_len(o) == len ? ERR_OK : ERR_INVALID_FIELD;
+}
+
+static enum err
+check_symmetric(struct object *o, const struct keyblock *k)
+{
+	if (!takes(&o->algorithm, k->algorithm) || !takes(&o->length, k->length))
+		return ERR_INVALID_FIELD;
+	if (o->algorithm == 0 || o->usage_mask == 0)
+		return ERR_MISSING_DATA;
+	switch (o->algorithm) {
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_AES:
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_3DES:
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_HMAC_SHA1:
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_HMAC_SHA224:
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_HMAC_SHA256:
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_HMAC_SHA384:
+	case KMIP_CRYPTOGRAPHIC_ALGORITHM_HMAC_SHA512:
+		break;
+	default:
+		return ERR_ALGORITHM;
+	}
+	if (k->form.wrapping.value != NULL)
+		return o->length != 0 ? ERR_OK : ERR_MISSING_DATA;
+	if (o->length == 0)
+		o->length = (uint32_t)k->material.len * 8;
+	return check_length(o, k->material.len);
+}
+
+/* What is no key has no algorithm; its length is told by its bytes alone. */
+static enum err
+check_other(struct object *o, const struct keyblock *k)
+{
+	if (o->algorithm != 0 || (o->type == KMIP_OBJECT_TYPE_OPAQUE_OBJECT && o->usage_mask != 0))
+		return ERR_INVALID_FIELD;
+	if (o->type == KMIP_OBJECT_TYPE_SECRET_DATA && o->usage_mask == 0)
+		return ERR_MISSING_DATA;
+	o->length = (uint32_t)k->material.len * 8;
+	return ERR_OK;
+}
+
+/* Nobody here knows how it was made. */
+static enum err
+set_generator(struct request *rq, struct object *o)
+{
+	const struct kmip_attr_info *info = kmip_attr_info(ATTR_RANDOM_NUMBER_GENERATOR);
+
+	return object_attr_get(o, info->name, 0) != NULL
+	    ? ERR_OK
+	    : objattr_set_no_rng(o, rq->arena);
+}
+
+/* The key bytes go from the message into locked memory, and nowhere else. */
+static enum err
+take_material(struct registering *rg, const struct keyblock *k)
+{
+	rg->make.key = secret_new(k->material.len, SECRET_TRANSIENT);
+	if (rg->make.key == NULL)
+		return ERR_NO_SECURE_MEMORY;
+	memcpy(secret_bytes(rg->make.key), k->material.value, k->material.len);
+	return ERR_OK;
+}
+
+static enum err
+read_register(struct request *rq, struct registering *rg)
+{
+	struct object *o = rg->object;
+	struct keyblock k;
+	struct ttlv type;
+	enum err e;
+
+	if (!ttlv_need(&rq->payload, TAG_OBJECT_TYPE, TTLV_ENUM, &type))
+		return rq->payload.error;
+	e = create_begin(rq, o, ttlv_uint(&type));
+	if (e == ERR_OK)
+		e = create_read_template(rq, o);
+	if (e == ERR_OK)
+		e = keyblock_read(&rq->payload, o->type, rq->in.version, &k);
+	if (e == ERR_OK)
+		e = ttlv_finish(&rq->payload);
+	if (e == ERR_OK)
+		e = take_attributes(rq, o, &k);
+	if (e == ERR_OK)
+		e = o->type == KMIP_OBJECT_TYPE_SYMMETRIC_KEY ? check_symmetric(o, &k)
+							      : check_other(o, &k);
+	if (e == ERR_OK)
+		e = keyform_keep(o, rq->arena, &k.form);
+	if (e == ERR_OK)
+		e = set_generator(rq, o);
+	return e == ERR_OK ? take_material(rg, &k) : e;
+}
+
+void
+register_start(struct request *rq)
+{
+	struct registering *rg = rq->state = arena_zalloc(rq->arena, sizeof(*rg));
+	struct vault *v = rq->p.tenant->vault;
+	enum err e = ERR_NO_MEMORY;
+
+	if (rg != NULL)
+		rg->object = arena_zalloc(rq->arena, sizeof(*rg->object));
+	if (rg != NULL && rg->object != NULL)
+		e = rq_own_secret(rq, &rg->make.key);
+	if (e == ERR_OK)
+		e = read_register(rq, rg);
+	if (e != ERR_OK) {
+		rq_done(rq, e);
+		return;
+	}
+	create_set_birth(rq, rg->object);
+	rg->make.arena = rq->arena;
+	rg->make.object = rg->object;
+	rg->make.terms.deadline = rq->p.deadline;
+	rq_await(rq, &rg->make.wait, registered);
+	v->ops->make(v, &rg->make);
+}
+
+static void
+registered(struct request *rq, enum err e)
+{
+	struct registering *rg = rq->state;
+
+	if (e == ERR_OK)
+		e = changes_put(&rq->changes, CHANGE_INSERT, rg->object, secret_ref(rg->make.key));
+	if (e == ERR_OK) {
+		rq_set_placeholder(rq, rg->object->uid);
+		rq_put_uid(rq, rg->object->uid);
+	}
+	rq_done(rq, e);
+}
