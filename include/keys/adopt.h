@@ -14,6 +14,7 @@
 
 #include "base/arena.h"
 #include "base/loop.h"
+#include "keys/custody.h"
 #include "keys/ledger.h"
 #include "keys/vault.h"
 
@@ -48,6 +49,8 @@ struct adopt {
 	/* private */
 	struct arena *arena;
 	const struct vault_ops *ops; /* the vault itself may go while the ledger is at work */
+	struct cache *cache;
+	struct stamp began;
 	bool shares; /* attributes are taken over as well */
 	struct vault_find find;
 	enum err found;

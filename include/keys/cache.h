@@ -58,13 +58,26 @@ struct cache_get {
 void cache_get(struct cache *c, struct cache_get *g);
 
 /* A key that was made and stored.  began: before it was wrapped.  The key stays the caller's. */
-void cache_put(struct cache *c, struct custody *cu, const struct object *o, struct secret *key,
-    const struct cache_terms *terms, const struct stamp *began);
+void cache_put(struct cache *c, struct custody *cu, const struct vault_ops *ops,
+    const struct object *o, struct secret *key, const struct cache_terms *terms,
+    const struct stamp *began);
 /*
- * The object was destroyed, changed its record or is gone from the vault.  A load under way is
- * served to those who wait for it already, not kept, and joined by nobody else.
+ * The object was destroyed, or is gone from the vault.  A load under way is served to those who wait
+ * for it already, not kept, and joined by nobody else.
  */
 void cache_forget(struct cache *c, const char *tenant, const char *uid);
+/*
+ * One record of the object is gone: the same, unless the key is known to be from another one.  True:
+ * there is one that was kept.
+ */
+bool cache_forget_record(
+    struct cache *c, const char *tenant, const char *uid, const char *record_id);
+/*
+ * The object's key is in this record from now on: the ledger says so, and it was found there by what
+ * began then.  One that is in memory is as if it came from there; in doubt it leaves.
+ */
+void cache_moved(struct cache *c, const struct vault_ops *ops, const struct object *o,
+    const struct stamp *began);
 /* The same for all keys of a tenant, or of all (NULL).  Returns how many were in memory. */
 size_t cache_flush(struct cache *c, const char *tenant);
 

@@ -12,6 +12,7 @@
 #include "base/secret.h"
 #include "keys/object.h"
 
+struct cache;
 struct share;
 struct vault;
 
@@ -164,6 +165,7 @@ struct vault_ops {
 struct vault {
 	const struct vault_ops *ops;
 	struct share *share; /* attributes are shared with other gateways; NULL: they stay here */
+	struct cache *cache; /* of its keys, to be told what becomes of their records; NULL: there is none */
 };
 
 #endif

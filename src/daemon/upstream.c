@@ -218,6 +218,8 @@ make_vault(struct upstream *u, const struct config_keyprotect *c, struct shared_
 	e = check_credential(s->iam, why);
 	if (e == ERR_OK)
 		e = vault_kp_new(&s->vault, &p, why);
+	if (e == ERR_OK)
+		s->vault->cache = u->p.cache;
 	return e;
 }
 

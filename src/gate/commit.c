@@ -170,8 +170,10 @@ update_cache(struct commit *c)
 		if (ch->kind == CHANGE_DESTROY)
 			cache_forget(t->cache, t->id, ch->object->uid);
 		else if (is_insert(ch) && c->changes->keys[i] != NULL)
-			cache_put(t->cache, t->custody, ch->object, c->changes->keys[i],
-			    &t->cache_terms, &c->began);
+			cache_put(t->cache, t->custody, t->vault->ops, ch->object,
+			    c->changes->keys[i], &t->cache_terms, &c->began);
+		else if (is_replace(ch))
+			cache_moved(t->cache, t->vault->ops, ch->object, &c->began);
 	}
 }
 

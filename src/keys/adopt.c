@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "keys/cache.h"
 #include "keys/share.h"
 
 enum { ARENA_MAX = 18 * OBJECT_SIZE_MAX, ATTEMPTS_MAX = 14, PATIENCE_BACKGROUND = 4 };
@@ -41,6 +42,19 @@ tell(const struct adopt *a)
 	metric_inc(METRIC_ADOPTIONS_TOTAL);
 	LOG(LOG_INFO, "adopt", what[a->adopted], kv_text("tenant", a->tenant),
 	    kv_text("uid", a->uid));
+}
+
+static void
+tell_cache(const struct adopt *a)
+{
+	const struct object *o = a->change.object;
+
+	if (a->cache == NULL)
+		return;
+	if (a->adopted == ADOPT_DESTROYED)
+		cache_forget(a->cache, o->tenant, o->uid);
+	else
+		cache_moved(a->cache, a->ops, o, &a->began);
 }
 
 static void
@@ -76,8 +90,10 @@ committed(struct wait *w, enum err e)
 	}
 	if (e == ERR_CONFLICT && ++a->attempts < attempts && pause_after(a))
 		return;
-	if (e == ERR_OK)
+	if (e == ERR_OK) {
 		tell(a);
+		tell_cache(a);
+	}
 	finish(a, e == ERR_CONFLICT ? ERR_BUSY : e);
 }
 
@@ -253,7 +269,9 @@ adopt_start(struct adopt *a)
 	a->wait.cancel = cancel;
 	a->pause.fn = on_pause;
 	a->attempts = 0;
+	a->began = stamp_now();
 	a->ops = a->vault->ops;
+	a->cache = a->vault->cache;
 	a->shares = a->vault->share != NULL;
 	a->find = (struct vault_find){
 	    .wait.done = found,

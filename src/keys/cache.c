@@ -248,55 +248,66 @@ entry_touch(struct entry *en, const struct cache_terms *terms)
 	sweep_within(en->cache, time_left(en));
 }
 
-static enum err
-confirm_key(struct entry *en, struct custody *cu, const struct secret *key,
-    const struct cache_terms *terms, const struct stamp *proved)
+/* What began last knows best. */
+static void
+place(struct entry *en, const char *record_id, uint64_t order)
 {
-	if (!secret_equal(en->key, key)) {
+	if (order < en->placed)
+		return;
+	memcpy(en->record_id, record_id, sizeof(en->record_id));
+	en->placed = order;
+}
+
+static enum err
+confirm_key(struct entry *en, const struct proof *p)
+{
+	if (!secret_equal(en->key, p->key)) {
 		metric_inc(METRIC_INTEGRITY_ALARMS_TOTAL);
 		LOG(LOG_ERROR, "cache", "the vault has another key than before",
 		    kv_text("tenant", en->tenant), kv_text("uid", en->uid));
 		take_key_out(en);
 		return ERR_INTEGRITY;
 	}
-	if (en->custody != cu) {
+	if (en->custody != p->custody) {
 		list_remove(&en->kin);
-		list_append(&cu->entries, &en->kin);
-		en->custody = cu;
-		en->proved = *proved;
-	} else if (proved->order > en->proved.order) {
-		en->proved = *proved;
+		list_append(&p->custody->entries, &en->kin);
+		en->custody = p->custody;
+		en->proved = *p->began;
+	} else if (p->began->order > en->proved.order) {
+		en->proved = *p->began;
 	}
-	entry_touch(en, terms);
+	place(en, p->record_id, p->began->order);
+	entry_touch(en, p->terms);
 	return ERR_OK;
 }
 
 enum err
-entry_keep(struct entry *en, struct custody *cu, const uint8_t digest[32], struct secret *key,
-    const struct cache_terms *terms, const struct stamp *proved)
+entry_keep(struct entry *en, const struct proof *p)
 {
 	struct secret *copy;
 
-	if (proved->order < cu->refused.order)
+	if (p->began->order < p->custody->refused.order)
 		return ERR_OK; /* what began before a refusal proves nothing after it */
-	if (en->key != NULL && memcmp(en->digest, digest, sizeof(en->digest)) == 0)
-		return confirm_key(en, cu, key, terms, proved);
+	if (en->key != NULL && memcmp(en->digest, p->digest, sizeof(en->digest)) == 0)
+		return confirm_key(en, p);
 	take_key_out(en);
-	if (memcmp(digest, no_digest, sizeof(no_digest)) == 0 ||
-	    stamp_age(proved, terms->bound_ns) >= longest(terms))
+	if (memcmp(p->digest, no_digest, sizeof(no_digest)) == 0 ||
+	    stamp_age(p->began, p->terms->bound_ns) >= longest(p->terms))
 		return ERR_OK; /* no get would match it, or be served on so old a proof */
-	copy = kept_copy(en->cache, key);
+	copy = kept_copy(en->cache, p->key);
 	if (copy == NULL)
 		return ERR_OK;
 	en->key = copy;
-	en->custody = cu;
-	memcpy(en->digest, digest, sizeof(en->digest));
-	en->proved = *proved;
-	en->terms = *terms;
+	en->custody = p->custody;
+	memcpy(en->digest, p->digest, sizeof(en->digest));
+	en->placed = 0;
+	place(en, p->record_id, p->began->order);
+	en->proved = *p->began;
+	en->terms = *p->terms;
 	en->used = clock_now();
 	count_key(en->cache, copy, 1);
 	list_append(&en->cache->lru, &en->lru);
-	list_append(&cu->entries, &en->kin);
+	list_append(&p->custody->entries, &en->kin);
 	sweep_within(en->cache, time_left(en));
 	return ERR_OK;
 }
@@ -361,16 +372,26 @@ cache_free(struct cache *c)
 }
 
 void
-cache_put(struct cache *c, struct custody *cu, const struct object *o, struct secret *key,
-    const struct cache_terms *terms, const struct stamp *began)
+cache_record_id(char id[UID_TEXT_LEN + 1], const struct vault_ops *ops, const struct object *o)
+{
+	id[0] = '\0';
+	if (ops->record_id != NULL)
+		ops->record_id(id, o);
+}
+
+void
+cache_put(struct cache *c, struct custody *cu, const struct vault_ops *ops, const struct object *o,
+    struct secret *key, const struct cache_terms *terms, const struct stamp *began)
 {
 	struct entry *en = entry_at(c, o);
+	char id[UID_TEXT_LEN + 1];
 
 	if (en == NULL)
 		return;
+	cache_record_id(id, ops, o);
 	en->apart = false;
 	/* other bytes than before: that was told, and the next get asks the vault */
-	(void)!entry_keep(en, cu, o->digest, key, terms, began);
+	(void)!entry_keep(en, &(struct proof){cu, o->digest, id, key, terms, began});
 	entry_release(en);
 }
 
@@ -383,6 +404,38 @@ cache_forget(struct cache *c, const char *tenant, const char *uid)
 		return;
 	take_key_out(en);
 	entry_detach(en);
+}
+
+bool
+cache_forget_record(struct cache *c, const char *tenant, const char *uid, const char *record_id)
+{
+	struct entry *en = entry_find(c, tenant, uid);
+	bool kept;
+
+	if (en == NULL)
+		return false;
+	en->doubted = stamp_now().order;
+	if (en->record_id[0] == '\0' || strcmp(en->record_id, record_id) == 0)
+		take_key_out(en);
+	kept = en->key != NULL;
+	entry_detach_record(en, record_id);
+	return kept;
+}
+
+void
+cache_moved(struct cache *c, const struct vault_ops *ops, const struct object *o,
+    const struct stamp *began)
+{
+	struct entry *en = entry_find(c, o->tenant, o->uid);
+	char id[UID_TEXT_LEN + 1];
+
+	if (en == NULL || en->key == NULL || memcmp(en->digest, o->digest, sizeof(en->digest)) != 0)
+		return;
+	cache_record_id(id, ops, o);
+	if (began->order > en->doubted)
+		place(en, id, stamp_now().order);
+	else
+		entry_drop(en); /* it may be that very record that has gone since */
 }
 
 size_t

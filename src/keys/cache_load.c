@@ -24,6 +24,7 @@ struct flight {
 	struct entry *entry;	 /* NULL: what comes of it is not kept */
 	struct arena *arena;
 	const struct object *object;
+	char record_id[UID_TEXT_LEN + 1]; /* empty: not known */
 	struct vault_unwrap load;
 	struct stamp began;
 	struct cache_terms terms; /* its first waiter's */
@@ -87,6 +88,20 @@ entry_detach(struct entry *en)
 	list_move_all(&all, &en->flights);
 	while ((link = list_pop(&all)) != NULL)
 		CONTAINER_OF(link, struct flight, peer)->entry = NULL;
+	entry_release(en);
+}
+
+void
+entry_detach_record(struct entry *en, const char *record_id)
+{
+	LIST_FOREACH_SAFE (link, next, &en->flights) {
+		struct flight *f = CONTAINER_OF(link, struct flight, peer);
+
+		if (f->record_id[0] != '\0' && strcmp(f->record_id, record_id) != 0)
+			continue;
+		list_remove(&f->peer);
+		f->entry = NULL;
+	}
 	entry_release(en);
 }
 
@@ -285,7 +300,8 @@ settle_entry(struct flight *f, struct secret *key, enum err e)
 	if (e == ERR_OK)
 		en->apart = f->load.apart;
 	if (e == ERR_OK)
-		return entry_keep(en, f->custody, f->object->digest, key, &f->terms, &f->began);
+		return entry_keep(en, &(struct proof){f->custody, f->object->digest, f->record_id,
+					  key, &f->terms, &f->began});
 	if (e == ERR_NO_OBJECT || e == ERR_INTEGRITY || e == ERR_NO_ROOT_KEY) {
 		f->entry = NULL;
 		list_remove(&f->peer);
@@ -435,6 +451,7 @@ flight_new(const struct cache_get *g)
 		alloc_free(f);
 		return NULL;
 	}
+	cache_record_id(f->record_id, g->vault->ops, f->object);
 	f->cache = g->cache;
 	f->custody = g->custody;
 	f->terms = g->terms;

@@ -29,12 +29,15 @@ struct entry {
 	struct cache *cache;
 	char tenant[TENANT_ID_MAX + 1], uid[UID_TEXT_LEN + 1];
 	struct list flights; /* whose result will be kept, and that a get may join */
+	uint64_t doubted;    /* when a record that the key is not from was last heard to be gone */
 
 	/* with a key only */
 	struct secret *key;
 	struct list lru, kin; /* kin: in the custody */
 	struct custody *custody;
 	uint8_t digest[32];
+	char record_id[UID_TEXT_LEN + 1]; /* of the record that it is from; empty: not known */
+	uint64_t placed;		  /* when that was found out */
 	struct stamp proved; /* when its own last proof began */
 	bool apart;	     /* the custody's checks do not prove it */
 	struct cache_terms terms;
@@ -72,12 +75,22 @@ void entry_drop(struct entry *en);
 int64_t entry_age(const struct entry *en, int64_t bound_ns);
 /* It was used now. */
 void entry_touch(struct entry *en, const struct cache_terms *terms);
+/* A key that was proved. */
+struct proof {
+	struct custody *custody;
+	const uint8_t *digest;
+	const char *record_id; /* where; empty: not known */
+	struct secret *key;
+	const struct cache_terms *terms;
+	const struct stamp *began;
+};
 /*
- * Keeps a key that was proved, if there is room; or confirms the one that is there.
- * ERR_INTEGRITY: they differ; then none is there.  The entry stays.
+ * Keeps it, if there is room; or confirms the one that is there.  ERR_INTEGRITY: they differ; then
+ * none is there.  The entry stays.
  */
-CHECKED enum err entry_keep(struct entry *en, struct custody *cu, const uint8_t digest[32],
-    struct secret *key, const struct cache_terms *terms, const struct stamp *proved);
+CHECKED enum err entry_keep(struct entry *en, const struct proof *p);
+/* Where the object's record is, or the empty text. */
+void cache_record_id(char id[UID_TEXT_LEN + 1], const struct vault_ops *ops, const struct object *o);
 
 /* --- cache_load.c: gets and loads --- */
 
@@ -86,6 +99,7 @@ void cache_end_loads(struct cache *c);
 /* Loads of the tenant (NULL: all) under way are not kept, nor joined. */
 void cache_detach(struct cache *c, const char *tenant);
 void entry_detach(struct entry *en);
+void entry_detach_record(struct entry *en, const char *record_id); /* those of this record, or of any */
 /* The custody's keys leave the memory; who waits for one fails, loads under way are not kept. */
 size_t cache_wipe(struct custody *cu, enum err e);
 /* The same when nobody asks any more: who waits, waits on. */

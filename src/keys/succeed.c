@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "keys/cache.h"
 
 enum { ARENA_MAX = 6 * OBJECT_SIZE_MAX };
 
@@ -18,6 +19,7 @@ struct succeed {
 	struct ledger_load load;
 	struct vault_unwrap unwrap;
 	struct vault_make make;
+	struct stamp began;
 	struct object *object;
 	struct change change;
 	struct ledger_changes changes;
@@ -76,8 +78,11 @@ committed(struct wait *w, enum err e)
 
 	if (e != ERR_OK && s->p.ledger->ops->disown != NULL)
 		s->p.ledger->ops->disown(s->p.ledger, &s->changes);
-	if (e == ERR_OK && !s->left)
+	if (e == ERR_OK && !s->left) {
+		if (s->p.vault->cache != NULL)
+			cache_moved(s->p.vault->cache, s->p.vault->ops, s->object, &s->began);
 		retire(s);
+	}
 	end(s, e, e == ERR_OK);
 }
 
@@ -225,6 +230,7 @@ succeed_start(const struct succeed_params *p)
 		return NULL;
 	}
 	s->p = *p;
+	s->began = stamp_now();
 	s->load = (struct ledger_load){
 	    .wait.done = loaded,
 	    .arena = s->arena,

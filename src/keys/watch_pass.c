@@ -2,7 +2,8 @@
 /*
  * A pass: reads the lists, then goes through what they show of the tenants, one after the other.
  *
- *	gone			    dropped from the cache at once: who wants it proves it anew
+ *	gone			    a key that may be from it is dropped from the cache at once: who
+ *				    wants it proves it anew.  From another: stays, if the ledger agrees
  *	  for good, and known	    a successor is looked for; without one it is Destroyed
  *	there, not in the ledger    nothing, but that it was absent is forgotten; a rebuild looks it up
  *	there, another record	    perhaps a successor: looked up.  An older one that is ours is retired
@@ -117,6 +118,14 @@ pass_stop(struct pass *p)
 }
 
 /* --- one event --- */
+
+/* It cannot be told whether the record that is gone is the one that counts. */
+static void
+doubt(const struct pass *p, const struct event *ev)
+{
+	if (!p->full && ev->gone != GONE_UNKNOWN)
+		cache_forget(p->watch->p.cache, ev->tenant->id, ev->uid);
+}
 
 static struct watch_rebuild *
 rebuild_of(const struct pass *p, const struct watch_tenant *t)
@@ -240,7 +249,7 @@ looked_up(struct wait *wait, enum err e)
 	struct watch_rebuild *r = rebuild_of(p, ev->tenant);
 
 	if (ev->gone != GONE_UNKNOWN) /* a get may have brought it back before the ledger knew */
-		cache_forget(p->watch->p.cache, ev->tenant->id, ev->uid);
+		cache_forget_record(p->watch->p.cache, ev->tenant->id, ev->uid, ev->record_id);
 	if (r != NULL) {
 		r->adopted += e == ERR_OK;
 		r->foreign += e == ERR_NO_OBJECT || e == ERR_INTEGRITY;
@@ -271,6 +280,13 @@ look_up(struct pass *p)
 	lookup_start(p->watch->p.lookups, &p->lookup);
 }
 
+/* A deletion that may be made good yet: that concerns the cache alone. */
+static bool
+is_passing(const struct event *ev)
+{
+	return ev->gone == GONE_LATELY || ev->gone == GONE_WITHDRAWN;
+}
+
 static void
 absent(struct pass *p)
 {
@@ -285,42 +301,54 @@ absent(struct pass *p)
 }
 
 static void
+weigh(struct pass *p, const struct object *o)
+{
+	const struct event *ev = &p->events[p->at];
+	bool gone = ev->gone != GONE_UNKNOWN, same;
+	char known[UID_TEXT_LEN + 1] = "";
+
+	ev->tenant->vault->ops->record_id(known, o);
+	same = strcmp(known, ev->record_id) == 0;
+	if (gone && (same || known[0] == '\0'))
+		cache_forget(p->watch->p.cache, ev->tenant->id, ev->uid);
+	if (!gone && o->destroyed_here)
+		find(p);
+	else if (is_passing(ev))
+		put_off(p, ERR_NO_OBJECT);
+	else if (object_is_destroyed(o) || same != gone)
+		settle(p); /* known and there, or a predecessor that was retired */
+	else
+		look_up(p);
+}
+
+static void
 loaded(struct wait *wait, enum err e)
 {
 	struct pass *p = CONTAINER_OF(wait, struct pass, load.wait);
-	const struct event *ev = &p->events[p->at];
-	char known[UID_TEXT_LEN + 1] = "";
 
-	if (e == ERR_NO_OBJECT) {
+	if (e == ERR_OK) {
+		weigh(p, p->load.object);
+		return;
+	}
+	doubt(p, &p->events[p->at]);
+	if (e == ERR_NO_OBJECT)
 		absent(p);
-		return;
-	}
-	if (e != ERR_OK) {
+	else
 		put_off(p, e);
-		return;
-	}
-	ev->tenant->vault->ops->record_id(known, p->load.object);
-	if (ev->gone == GONE_UNKNOWN && p->load.object->destroyed_here) {
-		find(p);
-		return;
-	}
-	if (object_is_destroyed(p->load.object) ||
-	    (strcmp(known, ev->record_id) == 0) == (ev->gone == GONE_UNKNOWN)) {
-		settle(p); /* known and there, or a predecessor that was retired */
-		return;
-	}
-	if (ev->gone != GONE_UNKNOWN)
-		cache_forget(p->watch->p.cache, ev->tenant->id, ev->uid);
-	look_up(p);
 }
 
 /* A round that takes so long would keep the next one from proving anything in time. */
 static void
 cut(struct pass *p)
 {
-	for (; p->at < p->count; p->at++)
-		if (p->events[p->at].tenant != NULL)
-			p->events[p->at].tenant->behind = true;
+	for (; p->at < p->count; p->at++) {
+		const struct event *ev = &p->events[p->at];
+
+		if (ev->tenant == NULL)
+			continue;
+		ev->tenant->behind = true;
+		doubt(p, ev);
+	}
 }
 
 static void
@@ -410,25 +438,30 @@ add_event(struct pass *p, const struct event *ev)
 		return;
 	}
 	tell_crowded(p);
+	doubt(p, ev);
 	if (r != NULL)
 		r->left++;
 	if (!p->full)
 		ev->tenant->behind = true;
 }
 
-/* Rounds alone keep the cache right: a full pass meets what was retired long ago. */
+/*
+ * Rounds alone keep the cache right: a full pass meets what was retired long ago.  A key that stays
+ * because it is from another record is checked against the ledger in a moment.
+ */
 static void
 on_record_of(struct pass *p, struct watch_tenant *t, const char *uid, const struct vault_record *r)
 {
 	struct event ev = {.tenant = t, .gone = r->gone};
+	bool kept = false;
 
 	snprintf(ev.uid, sizeof(ev.uid), "%s", uid);
 	snprintf(ev.record_id, sizeof(ev.record_id), "%s", r->record_id);
 	if (!p->full && is_settled(p->watch, &ev))
 		return;
 	if (!p->full && ev.gone != GONE_UNKNOWN)
-		cache_forget(p->watch->p.cache, t->id, ev.uid);
-	if (ev.gone != GONE_LATELY && ev.gone != GONE_WITHDRAWN)
+		kept = cache_forget_record(p->watch->p.cache, t->id, ev.uid, ev.record_id);
+	if (kept || !is_passing(&ev))
 		add_event(p, &ev);
 }
 

@@ -204,6 +204,7 @@ END_TEST
 static void
 remember(struct custody *cu, const char *tenant_id)
 {
+	static const struct vault_ops ops;
 	struct object *o = calloc(1, sizeof(*o));
 	struct cache_terms terms = {BOUND, HOUR};
 	struct secret *key = secret_new(32, SECRET_TRANSIENT);
@@ -212,7 +213,7 @@ remember(struct custody *cu, const char *tenant_id)
 	strcpy(o->tenant, tenant_id);
 	strcpy(o->uid, "0199a0b0-0000-7000-8000-000000000001");
 	o->digest[0] = 1;
-	cache_put(params.cache, cu, o, key, &terms, &now);
+	cache_put(params.cache, cu, &ops, o, key, &terms, &now);
 	secret_unref(key);
 	free(o);
 }

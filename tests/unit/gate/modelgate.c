@@ -101,6 +101,7 @@ start(struct gateway *g)
 	g->lookups = lookups_new(g->loop);
 	if (g->cache == NULL || g->custody == NULL || g->lookups == NULL)
 		abort();
+	g->vault.vault.cache = g->cache;
 	begin_watch(g);
 	g->tenant = memkeys_tenant(&g->mem, tenant_id);
 	g->tenant->vault = &g->vault.vault;
@@ -125,7 +126,7 @@ stop(struct gateway *g)
 	watch_free(g->watch);
 	lookups_free(g->lookups);
 	cache_free(g->cache);
-	g->cache = NULL;
+	g->cache = g->vault.vault.cache = NULL;
 	custody_unref(g->custody);
 	g->vault.vault.ops->free(&g->vault.vault);
 	if (g->tenant->refs != 1)

@@ -9,7 +9,6 @@
 /* Between the decision to serve and the answer: the ledger, and the test's own steps. */
 #define SLACK_NS (3 * NS_PER_S)
 #define WIPE_NS (15 * NS_PER_S) /* the third refusal comes that much after the bound */
-#define LOOK_BACK_NS (3600 * NS_PER_S)
 #define CHECK_NS (30 * NS_PER_S) /* the last check before an outage is no older */
 
 char model_blame[256];
@@ -142,15 +141,17 @@ judge_use(const struct use *u, unsigned key)
 }
 
 /*
- * That a predecessor was deleted takes a key out of memory: what a gateway came to know just now it
- * may hear such a thing of for as long as it looks back; and one that the customer brought back is
- * retired once more, whenever a pass meets it.
+ * A gateway that has not heard of a successor yet loses its key when it hears that the record is gone
+ * that it knows: so it does with one that another gateway replaced, or the customer brought back and
+ * a pass meets.
  */
 static bool
-may_be_dropped(const struct model_key *k, const struct model_seen *at, int64_t when)
+may_be_dropped(const struct model_key *k, unsigned gate, int64_t when)
 {
-	return k->came_back != 0 || judge_moving(k, when, 2 * MODEL_SETTLE_NS) ||
-	    (judge_moving(k, when, LOOK_BACK_NS) && when < at->known + MODEL_SETTLE_NS);
+	const struct model_seen *other = &k->at[GATES - 1 - gate];
+
+	return (k->came_back != 0 && when < k->came_back + MODEL_SETTLE_NS) ||
+	    (other->moved != 0 && when < other->moved + MODEL_SETTLE_NS);
 }
 
 static void
@@ -173,7 +174,7 @@ judge_served(struct model_call *c)
 		judge_use(&(struct use){m, c->gate, "served", SLACK_NS}, c->key);
 	if (at->known == 0)
 		at->known = keymgr_now(&m->km);
-	if (at->warm == 0 && at->cooled < c->began && !may_be_dropped(k, at, c->began))
+	if (at->warm == 0 && at->cooled < c->began && !may_be_dropped(k, c->gate, c->began))
 		at->warm = c->began;
 }
 

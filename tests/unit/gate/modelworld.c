@@ -126,7 +126,8 @@ world_move_key(struct model_key *k, unsigned gate, int64_t when)
 	k->at[gate].moved = when;
 	k->raced |= k->destroying && k->at[gate].destroyed == 0;
 	for (unsigned i = 0; i < GATES; i++)
-		world_cool_key(k, i, when);
+		if (i != gate)
+			world_cool_key(k, i, when);
 }
 
 /* --- requests --- */

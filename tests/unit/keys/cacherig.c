@@ -27,10 +27,18 @@ vault_unwrap_later(struct vault *v, struct vault_unwrap *u)
 	list_append(&r->pending, &u->wait.link);
 }
 
+/* An object's first record has the id of its object. */
+static void
+record_id(char id[UID_TEXT_LEN + 1], const struct object *o)
+{
+	ck_assert_uint_eq(o->record_len, UID_TEXT_LEN + 1);
+	memcpy(id, o->record, o->record_len);
+}
+
 void
 cacherig_init(struct cacherig *r, size_t bytes_max)
 {
-	static const struct vault_ops ops = {.name = "scripted", .unwrap = vault_unwrap_later};
+	static const struct vault_ops ops = {.name = "scripted", .unwrap = vault_unwrap_later, .record_id = record_id};
 	struct custody_params p = {.name = "rig", .bound_ns = BOUND, .ride_out_ns = RIDE_OUT};
 	static int quiet = -1;
 	bool locked;

@@ -495,6 +495,128 @@ START_TEST(test_forget)
 }
 END_TEST
 
+static const char second[] = "00000000-0000-4000-8000-000000000002";
+
+static bool
+forget_record(const struct object *o, const char *id)
+{
+	return cache_forget_record(rig.cache, o->tenant, o->uid, id);
+}
+
+/* The same object with another record. */
+static struct object *
+successor_of(const struct object *o)
+{
+	struct object *copy = object_copy(rig.arena, o);
+
+	copy->record = (const uint8_t *)second;
+	return copy;
+}
+
+START_TEST(test_forget_record)
+{
+	static const struct vault_ops untold;
+	struct secret *key;
+	struct stamp now;
+
+	ck_assert(!forget_record(key1, second));
+	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+	ck_assert(forget_record(key1, second));
+	ck_assert_int_eq(get_warm(&rig, key1), ERR_OK);
+	ck_assert(!forget_record(key1, key1->uid));
+	ck_assert_uint_eq(cacherig_kept(&rig), 0);
+	/* nobody knows where that one is from */
+	key = secret_new(32, SECRET_TRANSIENT);
+	now = stamp_now();
+	cache_put(rig.cache, rig.custody, &untold, key1, key, &rig.terms, &now);
+	secret_unref(key);
+	ck_assert_uint_eq(cacherig_kept(&rig), 32);
+	ck_assert(!forget_record(key1, second));
+	ck_assert_uint_eq(cacherig_kept(&rig), 0);
+}
+END_TEST
+
+/* A load of another record goes on, is joined and kept. */
+START_TEST(test_forget_record_while_loading)
+{
+	struct get t[3] = {{.done = false}};
+
+	get_start(&t[0], &rig, key1);
+	cacherig_settle(&rig);
+	ck_assert(!forget_record(key1, second));
+	get_start(&t[1], &rig, key1);
+	cacherig_settle(&rig);
+	ck_assert_uint_eq(rig.loads, 1);
+	ck_assert(!forget_record(key1, key1->uid));
+	get_start(&t[2], &rig, key1);
+	cacherig_settle(&rig);
+	ck_assert_uint_eq(rig.loads, 2);
+	cacherig_answer(&rig, ERR_OK);
+	ck_assert(t[0].e == ERR_OK && t[1].e == ERR_OK && !t[2].done);
+	ck_assert_uint_eq(cacherig_kept(&rig), 0);
+	get_end(&t[0]);
+	get_end(&t[1]);
+	cacherig_answer(&rig, ERR_OK);
+	get_end(&t[2]);
+	ck_assert(forget_record(key1, second));
+}
+END_TEST
+
+START_TEST(test_moved)
+{
+	struct object *next = successor_of(key1);
+	struct stamp began = stamp_now();
+
+	cache_moved(rig.cache, rig.vault.ops, next, &began); /* there is no key */
+	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+	began = stamp_now();
+	next->digest[0]++;
+	cache_moved(rig.cache, rig.vault.ops, next, &began); /* another's */
+	ck_assert(forget_record(key1, second));
+	next->digest[0]--;
+	began = stamp_now();
+	cache_moved(rig.cache, rig.vault.ops, next, &began);
+	ck_assert(forget_record(key1, key1->uid));
+	ck_assert_int_eq(get_warm(&rig, next), ERR_OK);
+	ck_assert(!forget_record(key1, second));
+	ck_assert_uint_eq(cacherig_kept(&rig), 0);
+}
+END_TEST
+
+/* What was found before it was heard to be gone may be gone. */
+START_TEST(test_moved_in_doubt)
+{
+	struct object *next = successor_of(key1);
+	struct stamp began;
+
+	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+	began = stamp_now();
+	ck_assert(forget_record(key1, second));
+	cache_moved(rig.cache, rig.vault.ops, next, &began);
+	ck_assert_uint_eq(cacherig_kept(&rig), 0);
+}
+END_TEST
+
+/* A load of the record of before does not set it back. */
+START_TEST(test_moved_while_loading)
+{
+	struct object *next = successor_of(key1);
+	struct get t = {.done = false};
+	struct stamp began;
+
+	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+	cacherig_advance(&rig, BOUND);
+	get_start(&t, &rig, key1);
+	cacherig_settle(&rig);
+	began = stamp_now();
+	cache_moved(rig.cache, rig.vault.ops, next, &began);
+	cacherig_answer(&rig, ERR_OK);
+	get_end(&t);
+	ck_assert(forget_record(key1, key1->uid));
+	ck_assert_int_eq(get_warm(&rig, next), ERR_OK);
+}
+END_TEST
+
 START_TEST(test_put)
 {
 	struct secret *key = secret_new(32, SECRET_TRANSIENT);
@@ -504,7 +626,7 @@ START_TEST(test_put)
 	for (size_t i = 0; i < 32; i++)
 		secret_bytes(key)[i] = key1->digest[i] ^ 0x5a;
 	clock_test_advance(10 * NS_PER_S);
-	cache_put(rig.cache, rig.custody, key1, key, &rig.terms, &began);
+	cache_put(rig.cache, rig.custody, rig.vault.ops, key1, key, &rig.terms, &began);
 	ck_assert_int_eq(get_warm(&rig, key1), ERR_OK);
 	cacherig_advance(&rig, BOUND - 10 * NS_PER_S - 1);
 	ck_assert_int_eq(get_warm(&rig, key1), ERR_OK);
@@ -513,13 +635,13 @@ START_TEST(test_put)
 	/* made before the root key was deleted, kept after: no */
 	began = stamp_now();
 	custody_verdict(rig.custody, &(struct custody_evidence){.e = ERR_NO_ROOT_KEY});
-	cache_put(rig.cache, rig.custody, key1, key, &rig.terms, &began);
+	cache_put(rig.cache, rig.custody, rig.vault.ops, key1, key, &rig.terms, &began);
 	ck_assert_uint_eq(cacherig_kept(&rig), 0);
 	/* other bytes under the same digest are nobody's */
 	began = stamp_now();
-	cache_put(rig.cache, rig.custody, key1, key, &rig.terms, &began);
+	cache_put(rig.cache, rig.custody, rig.vault.ops, key1, key, &rig.terms, &began);
 	secret_bytes(key)[0] ^= 1;
-	cache_put(rig.cache, rig.custody, key1, key, &rig.terms, &began);
+	cache_put(rig.cache, rig.custody, rig.vault.ops, key1, key, &rig.terms, &began);
 	ck_assert_uint_eq(cacherig_kept(&rig), 0);
 	get_start(&t, &rig, key1);
 	cacherig_settle(&rig);
@@ -557,6 +679,11 @@ main(void)
 	tcase_add_test(t, test_no_memory);
 	tcase_add_test(t, test_flush);
 	tcase_add_test(t, test_forget);
+	tcase_add_test(t, test_forget_record);
+	tcase_add_test(t, test_forget_record_while_loading);
+	tcase_add_test(t, test_moved);
+	tcase_add_test(t, test_moved_in_doubt);
+	tcase_add_test(t, test_moved_while_loading);
 	tcase_add_test(t, test_put);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);

@@ -381,7 +381,7 @@ make_key(void)
 
 	for (size_t i = 0; i < 32; i++)
 		secret_bytes(key)[i] = k->object->digest[i] ^ 0x5a;
-	cache_put(rig.cache, k->mc->custody, k->object, key, k->terms, &began);
+	cache_put(rig.cache, k->mc->custody, rig.vault.ops, k->object, key, k->terms, &began);
 	secret_unref(key);
 	k->proofs[k->proofs_count++ % PROOFS] =
 	    (struct word){began.boot_ns, began.wall_ms, began.order};
@@ -392,7 +392,11 @@ forget_key(void)
 {
 	struct model_key *k = &keys[rnd(KEYS)];
 
-	cache_forget(rig.cache, k->object->tenant, k->object->uid);
+	if (rnd(2) == 0)
+		cache_forget(rig.cache, k->object->tenant, k->object->uid);
+	else
+		cache_forget_record(
+		    rig.cache, k->object->tenant, k->object->uid, k->object->uid);
 	k->forgot = k->apart = word_now().order;
 }
 

@@ -44,6 +44,7 @@ setup_new(void)
 	vault_east = fake_vault(&fake, "east", "kmip");
 	vault_west = fake_vault(&fake, "west", "kmip_west");
 	begin();
+	vault_east->cache = vault_west->cache = cache;
 	east = watch_add(watch, "east", vault_east);
 	west = watch_add(watch, "west", vault_west);
 	fake_settle(&fake);
@@ -95,7 +96,7 @@ remember(const struct object *o)
 	struct stamp now = stamp_now();
 
 	memcpy(secret_bytes(key), o->digest, 32);
-	cache_put(cache, custody, o, key, &terms, &now);
+	cache_put(cache, custody, vault_east->ops, o, key, &terms, &now);
 	secret_unref(key);
 }
 
@@ -122,7 +123,7 @@ known(struct vault *v, const char *tenant, unsigned number)
 	struct object *o = fake_object(&fake, tenant, number);
 
 	fake_know(&fake, o, fake_record(&fake, v, o, 1));
-	remember(o);
+	remember(fake_known(&fake, tenant, o->uid));
 	return o;
 }
 
@@ -258,6 +259,81 @@ START_TEST(test_gone)
 	ck_assert_int_eq(fake_known(&fake, "west", other->uid)->state, OBJECT_DESTROYED);
 	ck_assert_int_eq(fake_known(&fake, "east", kept->uid)->state, OBJECT_ACTIVE);
 	ck_assert_uint_eq(cached(NULL), 1);
+}
+END_TEST
+
+/* That a predecessor is retired takes no key out of memory, whoever hears of it, and when. */
+START_TEST(test_predecessor)
+{
+	struct object *o = known(vault_east, "east", 1);
+	unsigned finds;
+
+	fake_record(&fake, vault_east, o, 2);
+	round_of();
+	ck_assert_uint_eq(sequence_known(o), 2);
+	finds = fake.find.calls;
+	fake_delete(record_of(o), GONE_LATELY);
+	round_of();
+	ck_assert_uint_eq(cached("east"), 1);
+	record_of(o)->gone = GONE_DESTROYED;
+	round_of();
+	ck_assert_uint_eq(cached("east"), 1);
+	ck_assert_uint_eq(fake.find.calls, finds);
+	fake_delete(&fake.records[1], GONE_LATELY);
+	round_of();
+	ck_assert_uint_eq(cached("east"), 0);
+}
+END_TEST
+
+/* A key of a predecessor, as a load was slower than who replaced it: the ledger knows what counts. */
+START_TEST(test_ledger_knows)
+{
+	static const struct {
+		enum vault_gone gone;
+		enum err e;
+		bool second;
+		unsigned kept;
+	} deletions[] = {
+	    {GONE_LATELY, ERR_OK, true, 0},
+	    {GONE_WITHDRAWN, ERR_OK, true, 0},
+	    {GONE_DESTROYED, ERR_OK, true, 0},
+	    {GONE_WITHDRAWN, ERR_OK, false, 1},
+	    {GONE_WITHDRAWN, ERR_STORAGE_DOWN, false, 0}, /* in doubt */
+	    {GONE_WITHDRAWN, ERR_NO_OBJECT, false, 0},
+	};
+	struct object *o = known(vault_east, "east", 1);
+
+	fake_record(&fake, vault_east, o, 2);
+	fake_record(&fake, vault_east, o, 1);
+	fake_know(&fake, o, &fake.records[1]);
+	fake.records[0].when = fake.records[1].when -= HOUR / NS_PER_S;
+	round_of();
+	ck_assert_uint_eq(cached("east"), 1);
+	fake.load.e = deletions[_i].e;
+	fake.load.times = 1;
+	fake_delete(&fake.records[deletions[_i].second ? 1 : 2], deletions[_i].gone);
+	round_of();
+	ck_assert_uint_eq(cached("east"), deletions[_i].kept);
+}
+END_TEST
+
+static void
+ignore(struct wait *w, enum err e)
+{
+	(void)w, (void)e;
+}
+
+START_TEST(test_looked_up_destroyed)
+{
+	struct object *o = known(vault_east, "east", 1);
+	struct lookup l = {.wait.done = ignore, .vault = vault_east, .ledger = &fake.ledger,
+	    .tenant = "east", .uid = o->uid, .gone = GONE_DESTROYED};
+
+	fake_delete(record_of(o), GONE_DESTROYED);
+	lookup_start(lookups, &l);
+	fake_settle(&fake);
+	ck_assert_int_eq(fake_known(&fake, "east", o->uid)->state, OBJECT_DESTROYED);
+	ck_assert_uint_eq(cached("east"), 0);
 }
 END_TEST
 
@@ -1149,6 +1225,9 @@ main(void)
 	tcase_add_test(t, test_jitter);
 	tcase_add_test(t, test_bound_changes);
 	tcase_add_test(t, test_gone);
+	tcase_add_test(t, test_predecessor);
+	tcase_add_loop_test(t, test_ledger_knows, 0, 6);
+	tcase_add_test(t, test_looked_up_destroyed);
 	tcase_add_test(t, test_lag);
 	tcase_add_test(t, test_late_record);
 	tcase_add_test(t, test_successor);
