@@ -14,7 +14,6 @@
 
 #include "base/arena.h"
 #include "base/loop.h"
-#include "keys/custody.h"
 #include "keys/ledger.h"
 #include "keys/vault.h"
 
@@ -50,7 +49,6 @@ struct adopt {
 	struct arena *arena;
 	const struct vault_ops *ops; /* the vault itself may go while the ledger is at work */
 	struct cache *cache;
-	struct stamp began;
 	bool shares; /* attributes are taken over as well */
 	struct vault_find find;
 	enum err found;

@@ -73,11 +73,10 @@ void cache_forget(struct cache *c, const char *tenant, const char *uid);
 bool cache_forget_record(
     struct cache *c, const char *tenant, const char *uid, const char *record_id);
 /*
- * The object's key is in this record from now on: the ledger says so, and it was found there by what
- * began then.  One that is in memory is as if it came from there; in doubt it leaves.
+ * The object's key was found in this record, and the ledger says so from now on: one that is in memory,
+ * or being loaded, is as if it came from there.
  */
-void cache_moved(struct cache *c, const struct vault_ops *ops, const struct object *o,
-    const struct stamp *began);
+void cache_moved(struct cache *c, const struct vault_ops *ops, const struct object *o);
 /* The same for all keys of a tenant, or of all (NULL).  Returns how many were in memory. */
 size_t cache_flush(struct cache *c, const char *tenant);
 

@@ -173,7 +173,7 @@ update_cache(struct commit *c)
 			cache_put(t->cache, t->custody, t->vault->ops, ch->object,
 			    c->changes->keys[i], &t->cache_terms, &c->began);
 		else if (is_replace(ch))
-			cache_moved(t->cache, t->vault->ops, ch->object, &c->began);
+			cache_moved(t->cache, t->vault->ops, ch->object);
 	}
 }
 

@@ -54,7 +54,7 @@ tell_cache(const struct adopt *a)
 	if (a->adopted == ADOPT_DESTROYED)
 		cache_forget(a->cache, o->tenant, o->uid);
 	else
-		cache_moved(a->cache, a->ops, o, &a->began);
+		cache_moved(a->cache, a->ops, o);
 }
 
 static void
@@ -269,7 +269,6 @@ adopt_start(struct adopt *a)
 	a->wait.cancel = cancel;
 	a->pause.fn = on_pause;
 	a->attempts = 0;
-	a->began = stamp_now();
 	a->ops = a->vault->ops;
 	a->cache = a->vault->cache;
 	a->shares = a->vault->share != NULL;

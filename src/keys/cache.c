@@ -414,7 +414,6 @@ cache_forget_record(struct cache *c, const char *tenant, const char *uid, const 
 
 	if (en == NULL)
 		return false;
-	en->doubted = stamp_now().order;
 	if (en->record_id[0] == '\0' || strcmp(en->record_id, record_id) == 0)
 		take_key_out(en);
 	kept = en->key != NULL;
@@ -423,19 +422,17 @@ cache_forget_record(struct cache *c, const char *tenant, const char *uid, const 
 }
 
 void
-cache_moved(struct cache *c, const struct vault_ops *ops, const struct object *o,
-    const struct stamp *began)
+cache_moved(struct cache *c, const struct vault_ops *ops, const struct object *o)
 {
 	struct entry *en = entry_find(c, o->tenant, o->uid);
 	char id[UID_TEXT_LEN + 1];
 
-	if (en == NULL || en->key == NULL || memcmp(en->digest, o->digest, sizeof(en->digest)) != 0)
+	if (en == NULL)
 		return;
 	cache_record_id(id, ops, o);
-	if (began->order > en->doubted)
+	if (en->key != NULL && memcmp(en->digest, o->digest, sizeof(en->digest)) == 0)
 		place(en, id, stamp_now().order);
-	else
-		entry_drop(en); /* it may be that very record that has gone since */
+	entry_place_loads(en, o->digest, id);
 }
 
 size_t

@@ -106,6 +106,17 @@ entry_detach_record(struct entry *en, const char *record_id)
 }
 
 void
+entry_place_loads(struct entry *en, const uint8_t digest[32], const char *record_id)
+{
+	LIST_FOREACH (link, &en->flights) {
+		struct flight *f = CONTAINER_OF(link, struct flight, peer);
+
+		if (memcmp(f->object->digest, digest, sizeof(f->object->digest)) == 0)
+			memcpy(f->record_id, record_id, sizeof(f->record_id));
+	}
+}
+
+void
 cache_detach(struct cache *c, const char *tenant)
 {
 	LIST_FOREACH (link, &c->flights) {

@@ -29,7 +29,6 @@ struct entry {
 	struct cache *cache;
 	char tenant[TENANT_ID_MAX + 1], uid[UID_TEXT_LEN + 1];
 	struct list flights; /* whose result will be kept, and that a get may join */
-	uint64_t doubted;    /* when a record that the key is not from was last heard to be gone */
 
 	/* with a key only */
 	struct secret *key;
@@ -100,6 +99,8 @@ void cache_end_loads(struct cache *c);
 void cache_detach(struct cache *c, const char *tenant);
 void entry_detach(struct entry *en);
 void entry_detach_record(struct entry *en, const char *record_id); /* those of this record, or of any */
+/* What loads of this key bring is as if it came from that record. */
+void entry_place_loads(struct entry *en, const uint8_t digest[32], const char *record_id);
 /* The custody's keys leave the memory; who waits for one fails, loads under way are not kept. */
 size_t cache_wipe(struct custody *cu, enum err e);
 /* The same when nobody asks any more: who waits, waits on. */

@@ -19,7 +19,6 @@ struct succeed {
 	struct ledger_load load;
 	struct vault_unwrap unwrap;
 	struct vault_make make;
-	struct stamp began;
 	struct object *object;
 	struct change change;
 	struct ledger_changes changes;
@@ -80,7 +79,7 @@ committed(struct wait *w, enum err e)
 		s->p.ledger->ops->disown(s->p.ledger, &s->changes);
 	if (e == ERR_OK && !s->left) {
 		if (s->p.vault->cache != NULL)
-			cache_moved(s->p.vault->cache, s->p.vault->ops, s->object, &s->began);
+			cache_moved(s->p.vault->cache, s->p.vault->ops, s->object);
 		retire(s);
 	}
 	end(s, e, e == ERR_OK);
@@ -230,7 +229,6 @@ succeed_start(const struct succeed_params *p)
 		return NULL;
 	}
 	s->p = *p;
-	s->began = stamp_now();
 	s->load = (struct ledger_load){
 	    .wait.done = loaded,
 	    .arena = s->arena,

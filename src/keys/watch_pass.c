@@ -447,7 +447,8 @@ add_event(struct pass *p, const struct event *ev)
 
 /*
  * Rounds alone keep the cache right: a full pass meets what was retired long ago.  A key that stays
- * because it is from another record is checked against the ledger in a moment.
+ * because it is from another record is checked against the ledger in a moment, however often that is
+ * heard: what counts now may have been found before it went.
  */
 static void
 on_record_of(struct pass *p, struct watch_tenant *t, const char *uid, const struct vault_record *r)
@@ -457,10 +458,10 @@ on_record_of(struct pass *p, struct watch_tenant *t, const char *uid, const stru
 
 	snprintf(ev.uid, sizeof(ev.uid), "%s", uid);
 	snprintf(ev.record_id, sizeof(ev.record_id), "%s", r->record_id);
-	if (!p->full && is_settled(p->watch, &ev))
-		return;
 	if (!p->full && ev.gone != GONE_UNKNOWN)
 		kept = cache_forget_record(p->watch->p.cache, t->id, ev.uid, ev.record_id);
+	if (!p->full && !kept && is_settled(p->watch, &ev))
+		return;
 	if (kept || !is_passing(&ev))
 		add_event(p, &ev);
 }

@@ -323,6 +323,31 @@ ignore(struct wait *w, enum err e)
 	(void)w, (void)e;
 }
 
+/* A successor was found before it went, and taken over after that was heard, when nobody knew it. */
+START_TEST(test_taken_over_late)
+{
+	struct object *o = known(vault_east, "east", 1);
+	struct lookup l = {.wait.done = ignore, .vault = vault_east, .ledger = &fake.ledger,
+	    .tenant = "east", .uid = o->uid};
+
+	fake_record(&fake, vault_east, o, 2);
+	fake.find.holds = true;
+	lookup_start(lookups, &l);
+	fake_settle(&fake);
+	fake.find.holds = false;
+	fake_delete(&fake.records[1], GONE_DESTROYED);
+	round_of();
+	ck_assert_uint_eq(sequence_known(o), 1);
+	ck_assert_uint_eq(cached("east"), 1);
+	fake_release(&fake);
+	fake_settle(&fake);
+	ck_assert_uint_eq(sequence_known(o), 2);
+	ck_assert_uint_eq(cached("east"), 1);
+	round_of();
+	ck_assert_uint_eq(cached("east"), 0);
+}
+END_TEST
+
 START_TEST(test_looked_up_destroyed)
 {
 	struct object *o = known(vault_east, "east", 1);
@@ -1227,6 +1252,7 @@ main(void)
 	tcase_add_test(t, test_gone);
 	tcase_add_test(t, test_predecessor);
 	tcase_add_loop_test(t, test_ledger_knows, 0, 6);
+	tcase_add_test(t, test_taken_over_late);
 	tcase_add_test(t, test_looked_up_destroyed);
 	tcase_add_test(t, test_lag);
 	tcase_add_test(t, test_late_record);
