@@ -66,7 +66,9 @@ struct vault_unwrap {
  * retire waits, which takes its time, until everybody can see the successor, and deletes nothing that
  * counts before it or says more of a revocation; without a successor it deletes the record at once.
  * Cancelling leaves the change to run to its end.  ERR_DENIED: the gateway lacks the right, and the
- * object's record is still there.  ERR_BUSY: enough is being retired.
+ * object's record is still there.  ERR_NO_OBJECT, of destroy: neither the object's record nor another
+ * of it is there, or is known to have been; it may be where the gateway does not look any more.
+ * ERR_BUSY: enough is being retired.
  */
 struct vault_change {
 	struct wait wait;

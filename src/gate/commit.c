@@ -204,13 +204,13 @@ committed(struct wait *w, enum err e)
 		finish(c, e == ERR_CONFLICT ? ERR_BUSY : e); /* a record is gone: recovery ends it */
 }
 
-/* Refused, and nothing was destroyed: then all is as it was, and nothing is in doubt. */
+/* Refused, or not there, and nothing was destroyed: then all is as it was, nothing in doubt. */
 static void
 destroyed(struct wait *w, enum err e)
 {
 	struct commit *c = CONTAINER_OF(w, struct commit, vault.wait);
 
-	if (e == ERR_DENIED && !c->destroyed_any) {
+	if ((e == ERR_DENIED || e == ERR_NO_OBJECT) && !c->destroyed_any) {
 		undo(c, e);
 		return;
 	}

@@ -4,7 +4,8 @@
  *
  *	store     create; if its answer was lost: look for the name, read what bears it, then adopt what
  *		  was created or create again.  The predecessor bears the same name
- *	destroy   delete whatever bears the object's name, last the record that is known
+ *	destroy   delete whatever bears the object's name, last the record that is known.  If nothing
+ *		  was ever there that is no success: it may be in another key ring or instance
  *	retire    look until the successor is seen, wait for others to see it, delete the record
  *
  * They run to their end, whether or not who asked still waits.
@@ -33,6 +34,7 @@ struct change_op {
 	char known[UID_TEXT_LEN + 1]; /* the record's id, or empty */
 	char successor[UID_TEXT_LEN + 1];
 	bool retires;
+	bool met; /* something that bears the name was there, or was deleted before */
 	struct buf envelope; /* to be stored */
 	char stored[UID_TEXT_LEN + 1]; /* where it was found, or empty */
 	int64_t look_until;
@@ -301,6 +303,16 @@ destroy_error(struct kpop *o, enum err e)
 	return ERR_DENIED;
 }
 
+/* The configuration may name another key ring or instance than when it was stored. */
+static enum err
+tell_missing(const struct change_op *c)
+{
+	LOG(LOG_WARN, "keyprotect",
+	    "the record of a key to be destroyed is not found here: nothing was destroyed",
+	    kv_text("record", c->op.name), kv_text("id", c->known));
+	return ERR_NO_OBJECT;
+}
+
 static void destroy_deleted(struct wait *w, enum err e);
 
 /* Slow lists, or many records, take nothing from the time of a deletion. */
@@ -308,6 +320,7 @@ static void
 destroy_next(struct change_op *c)
 {
 	kpop_step(&c->op);
+	c->op.call.absent_until = kpop_lag_until(&c->op);
 	delete_record(c, c->op.find.found[c->at].id, destroy_deleted);
 }
 
@@ -316,11 +329,12 @@ destroy_deleted(struct wait *w, enum err e)
 {
 	struct change_op *c = w->owner;
 
+	c->met |= e == ERR_OK || c->op.call.class == KP_DELETED;
 	e = destroy_error(&c->op, e);
 	if (e == ERR_OK && ++c->at < c->op.find.count)
 		destroy_next(c);
 	else
-		kpop_end(&c->op, e);
+		kpop_end(&c->op, e == ERR_OK && !c->met ? tell_missing(c) : e);
 }
 
 /*

@@ -716,6 +716,29 @@ class Doubt(CloudCase):
             self.gw.control("cache flush")
             self.assertEqual(k.key(uid), key)
 
+    def test_destroy_in_another_key_ring(self):
+        """Where the record is not, it cannot be destroyed, and nobody may believe that it was."""
+        def use_ring(name):
+            self.gw.tenants = [kf.Tenant("a", kf.AUTHORITY.make("vcenter"),
+                                         options="born-active = false",
+                                         vault=self.cloud.vault(options='key-ring = "%s"' % name))]
+            self.gw.configure()
+            self.gw.control("reload")
+        self.assertEqual(self.cloud.call("POST", "/key_rings/elsewhere").status, 201)
+        use_ring("default")
+        with self.gw.client() as k:
+            uid = k.create()
+            key = k.key(uid)
+        use_ring("elsewhere")
+        with self.gw.client() as k:
+            self.assert_reason(k.do(on("Destroy", uid)), "ItemNotFound")
+        self.assertEqual(len(self.cloud.records(uid)), 1)
+        use_ring("default")
+        with self.gw.client() as k:
+            self.assertEqual(k.key(uid), key)
+            k.ok(on("Destroy", uid))
+        self.assertEqual(self.cloud.records(uid), [])
+
 
 if __name__ == "__main__":
     kf.main()

@@ -516,19 +516,23 @@ START_TEST(late_store_is_left_to_recovery)
 }
 END_TEST
 
-/* Who may not destroy has changed nothing: nothing is in doubt, what came before is taken back. */
+/*
+ * Who may not destroy, or does not find what to destroy, has changed nothing: nothing is in doubt, what
+ * came before is taken back.
+ */
 START_TEST(refused_destroy_is_undone)
 {
+	uint32_t reason = _i == 0 ? DENIED : NOT_FOUND;
 	char uid[UID_TEXT_LEN + 1];
 
 	create_one(uid);
-	mem.fail_destroy = ERR_DENIED;
+	mem.fail_destroy = _i == 0 ? ERR_DENIED : ERR_NO_OBJECT;
 	begin(2, 0, 0);
 	create_item();
 	simple(KMIP_OPERATION_DESTROY, uid);
 	run();
-	expect(0, FAILED, DENIED);
-	expect(1, FAILED, DENIED);
+	expect(0, FAILED, reason);
+	expect(1, FAILED, reason);
 	ck_assert_uint_eq(mem.count, 2);
 	ck_assert(!mem.objects[0].intent && mem.objects[0].record && mem.objects[0].present);
 	ck_assert(!mem.objects[1].intent && !mem.objects[1].record && !mem.objects[1].present);
@@ -865,7 +869,7 @@ request_suite(void)
 	    {"unknown commit", unknown_commit_is_left_to_recovery, 1},
 	    {"failed store", failed_store_is_undone, 1},
 	    {"late store", late_store_is_left_to_recovery, 1},
-	    {"refused destroy", refused_destroy_is_undone, 1},
+	    {"refused destroy", refused_destroy_is_undone, 2},
 	    {"half destroyed", half_destroyed_is_left_to_recovery, 1},
 	    {"deadline", deadline_answers, 1},
 	    {"abandoned read", abandoned_read_ends, 1},

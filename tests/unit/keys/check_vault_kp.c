@@ -568,7 +568,8 @@ START_TEST(test_faults_destroy)
 	    {SPOIL_STATUS, 404, 99, "nginx", ERR_VAULT_DOWN, 1}, /* no wrong success */
 	    {SPOIL_STATUS, 410, 99, "nginx", ERR_VAULT_DOWN, 1},
 	    {SPOIL_STATUS, 200, 99, "<html>", ERR_VAULT_DOWN, 1},
-	    {SPOIL_STATUS, 404, 1, KP_BODY("KEY_NOT_FOUND_ERR"), ERR_OK, 1},
+	    {SPOIL_STATUS, 404, 1, KP_BODY("KEY_NOT_FOUND_ERR"), ERR_OK, 0}, /* a lag */
+	    {SPOIL_STATUS, 404, 99, KP_BODY("KEY_NOT_FOUND_ERR"), ERR_NO_OBJECT, 1},
 	};
 	struct object *o = stored_key();
 
@@ -603,6 +604,31 @@ START_TEST(test_destroy_by_name)
 	ck_assert_int_eq(kprig_destroy(rig, &bare), ERR_OK); /* none left */
 	rig->fault = (struct spoiled){"GET", "/keys?", 99, SPOIL_STATUS, 500, NULL, ""};
 	ck_assert_int_eq(kprig_probe(rig, &bare, &found), ERR_VAULT_DOWN);
+}
+END_TEST
+
+/*
+ * The configuration names another key ring or instance since: that nothing is found there says nothing
+ * of the record.  It is destroyed when it, or what took its place, is there or was deleted.
+ */
+START_TEST(test_destroy_elsewhere)
+{
+	struct object *o = stored_key();
+	struct fake_key record = rig->keys[0], next = record;
+
+	clock_test_advance(100 * NS_PER_S);
+	rig->keys_count = 0;
+	ck_assert_int_eq(kprig_destroy(rig, o), ERR_NO_OBJECT);
+	ck_assert_str_eq(rig->order, "ld");
+	strcpy(next.id, "00000000-0000-4000-8000-00000000000f");
+	rig->keys[0] = next;
+	rig->keys_count = 1;
+	ck_assert_int_eq(kprig_destroy(rig, o), ERR_OK); /* it was replaced, and is purged */
+	ck_assert_int_eq(rig->keys[0].state, 5);
+	rig->keys[0] = record;
+	ck_assert_int_eq(kprig_destroy(rig, o), ERR_OK);
+	ck_assert_uint_eq(live_keys(), 0);
+	ck_assert_int_eq(kprig_destroy(rig, o), ERR_OK);
 }
 END_TEST
 
@@ -1175,6 +1201,7 @@ main(void)
 	tcase_add_test(t, test_create_cancelled);
 	tcase_add_test(t, test_destroy_writer);
 	tcase_add_loop_test(t, test_faults_destroy, 0, 10);
+	tcase_add_test(t, test_destroy_elsewhere);
 	tcase_add_loop_test(t, test_destroy_slow_list, 0, 2);
 	tcase_add_loop_test(t, test_destroy_by_name, 0, 2);
 	tcase_add_loop_test(t, test_find_newest_of_many, 0, 2);
