@@ -5,6 +5,7 @@ manager fails or refuses, and which rights it needs."""
 import itertools
 import os
 import re
+import select
 import shutil
 import statistics
 import tempfile
@@ -738,6 +739,23 @@ class Doubt(CloudCase):
             self.assertEqual(k.key(uid), key)
             k.ok(on("Destroy", uid))
         self.assertEqual(self.cloud.records(uid), [])
+
+
+class Unknown(CloudCase):
+    def test_looking_for_it_holds_nobody(self):
+        """A key that another gateway may just have made is looked for, while all others are served."""
+        clock = virtual.Clock(self.gw, self.cloud)
+        with self.gw.client() as c, self.gw.client() as waiting:
+            uid = c.create()
+            key = c.key(uid)
+            began, looked = clock.now, self.gw.metrics()["lookups_total"]
+            waiting.send(ttlv.request(waiting.version, on("Get", uid[:-12] + "0123456789ab")))
+            kf.eventually(lambda: self.gw.metrics()["lookups_total"] > looked, "a look-up", 20)
+            for _ in range(20):
+                self.assertEqual(c.key(uid), key)
+            self.assertEqual(select.select([waiting.sock], [], [], 0)[0], [])
+            self.assert_reason(clock.during(waiting.receive).items[0], "ItemNotFound")
+            self.assertLess(clock.now - began, 6)
 
 
 if __name__ == "__main__":

@@ -417,6 +417,31 @@ class Clocks(VirtualCase):
                 self.clock.until(lambda: self.served(self.client), "served again", 2 * BOUND)
                 self.clock.advance(31)
 
+    def test_under_way(self):
+        """An answer that was true when it was sent, and arrives after the jump, opens nothing."""
+        for name, jump in self.JUMPS.items():
+            with self.subTest(jump=name):
+                self.connect()
+                self.assertTrue(self.served(self.client))
+                self.gw.control("cache flush")
+                self.cloud.clear_journal()
+                self.cloud.fault(operation="kms.secrets.unwrap", count=1, delay_after_ms=2000)
+                uid = next(iter(self.keys))
+                self.client.send(ttlv.request(self.client.version, on("Get", uid)))
+                kf.eventually(lambda: self.unwraps() >= 1, "the key manager has answered", 20)
+                self.cloud.customer(self.cloud.root, "disable")
+                jump(self)
+                try:
+                    got = self.clock.during(self.client.receive).items[0]
+                    self.assertIn(got.reason_name, ("CryptographicFailure", "GeneralFailure"))
+                except kf.Closed:
+                    pass  # whoever was stopped for so long has no session left
+                self.clock.advance(31)
+                self.cloud.customer(self.cloud.root, "enable")
+                self.connect()
+                self.clock.until(lambda: self.served(self.client), "served again", 2 * BOUND)
+                self.clock.advance(31)
+
     def test_away_meanwhile(self):
         """An outage that was known before is no news any more: first asked, then ridden out."""
         self.connect()
