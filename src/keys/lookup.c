@@ -21,8 +21,9 @@ enum {
 	CLIENTS_MAX = 256,
 	BURST = 50,
 	PER_SECOND = 2,
-	STRANGERS_MAX = 16,  /* under way at a time */
-	FLIGHTS_MAX = 4096,  /* those that wait included */
+	STRANGERS_MAX = 16,   /* under way at a time */
+	STRANGERS_OF_ONE = 8, /* of these, one client's: what is new is looked for during seconds */
+	FLIGHTS_MAX = 4096,   /* those that wait included */
 };
 #define ABSENT_NS (60 * NS_PER_S)
 #define ABSENT_NEW_NS (2 * NS_PER_S) /* for an object that may be on its way */
@@ -42,8 +43,9 @@ struct ration {
 
 struct lookups {
 	struct loop *loop;
-	struct list flights, waiting; /* waiting: strangers that are not under way yet */
-	size_t count, strangers;      /* flights; strangers under way */
+	struct list flights;
+	struct list waiting, aloft; /* strangers that are not under way yet, and those that are */
+	size_t count, strangers;    /* flights; strangers under way */
 	struct defer turn;
 	uint64_t seed;
 	struct absent absent[ABSENT_MAX];
@@ -57,7 +59,7 @@ struct flight {
 	struct list waiters;
 	struct adopt adopt;
 	bool stranger; /* of an object that nobody here has heard of */
-	struct list queue;
+	struct list queue; /* waiting, or aloft */
 	uint8_t client[LOOKUP_CLIENT_LEN];
 	char tenant[TENANT_ID_MAX + 1], uid[UID_TEXT_LEN + 1], record_id[UID_TEXT_LEN + 1];
 };
@@ -77,6 +79,7 @@ lookups_new(struct loop *l)
 	ls->turn.fn = on_turn;
 	list_init(&ls->flights);
 	list_init(&ls->waiting);
+	list_init(&ls->aloft);
 	return ls;
 }
 
@@ -184,15 +187,33 @@ adopted(struct wait *w, enum err e)
 	struct lookups *ls = f->ls;
 
 	ls->strangers -= f->stranger;
+	list_remove(&f->queue);
 	if (!list_empty(&ls->waiting))
 		loop_defer(ls->loop, &ls->turn);
 	land(f, e);
+}
+
+/* A client whose keys are nowhere is not in the way of another whose are. */
+static bool
+may_fly(const struct flight *f)
+{
+	const struct lookups *ls = f->ls;
+	size_t own = 0;
+
+	LIST_FOREACH (link, &ls->aloft) {
+		const struct flight *other = CONTAINER_OF(link, struct flight, queue);
+
+		own += memcmp(other->client, f->client, sizeof(f->client)) == 0;
+	}
+	return !f->stranger || (ls->strangers < STRANGERS_MAX && own < STRANGERS_OF_ONE);
 }
 
 static void
 fly(struct flight *f)
 {
 	f->ls->strangers += f->stranger;
+	if (f->stranger)
+		list_append(&f->ls->aloft, &f->queue);
 	metric_inc(METRIC_LOOKUPS_TOTAL);
 	adopt_start(&f->adopt);
 }
@@ -208,10 +229,15 @@ static void
 on_turn(struct defer *d)
 {
 	struct lookups *ls = CONTAINER_OF(d, struct lookups, turn);
-	struct flight *f;
 
-	while (ls->strangers < STRANGERS_MAX && !list_empty(&ls->waiting)) {
-		f = CONTAINER_OF(list_pop(&ls->waiting), struct flight, queue);
+	LIST_FOREACH_SAFE (link, next, &ls->waiting) {
+		struct flight *f = CONTAINER_OF(link, struct flight, queue);
+
+		if (ls->strangers == STRANGERS_MAX)
+			return;
+		if (!may_fly(f))
+			continue;
+		list_remove(&f->queue);
 		if (list_empty(&f->waiters))
 			land(f, ERR_CANCELLED); /* all have left */
 		else if (has_ration(ls, f->client))
@@ -319,10 +345,10 @@ lookup_start(struct lookups *ls, struct lookup *w)
 	list_append(&f->waiters, &w->wait.link);
 	if (joins)
 		return;
-	if (f->stranger && ls->strangers >= STRANGERS_MAX)
-		list_append(&ls->waiting, &f->queue);
-	else
+	if (may_fly(f))
 		fly(f);
+	else
+		list_append(&ls->waiting, &f->queue);
 }
 
 void
