@@ -266,6 +266,13 @@ keyblock_read(struct ttlv_reader *r, uint32_t type, int version, struct keyblock
 /* --- out --- */
 
 bool
+keyblock_is_format(uint32_t format)
+{
+	return check_format(format, KMIP_OBJECT_TYPE_SYMMETRIC_KEY) == ERR_OK ||
+	    check_format(format, KMIP_OBJECT_TYPE_SECRET_DATA) == ERR_OK;
+}
+
+bool
 keyblock_has_format(const struct object *o, uint32_t format)
 {
 	struct keyform f;
@@ -278,8 +285,8 @@ keyblock_has_format(const struct object *o, uint32_t format)
 	return check_format(format, o->type) == ERR_OK; /* all are the same bytes */
 }
 
-void
-keyblock_put_value(struct buf *b, uint32_t format, struct secret *key)
+size_t
+keyblock_begin_value(struct buf *b, uint32_t format, struct secret *key)
 {
 	size_t value = ttlv_begin(b, TAG_KEY_VALUE);
 
@@ -291,7 +298,7 @@ keyblock_put_value(struct buf *b, uint32_t format, struct secret *key)
 		ttlv_put_bytes(b, TAG_KEY, secret_bytes(key), secret_len(key));
 		ttlv_end(b, material);
 	}
-	ttlv_end(b, value);
+	return value;
 }
 
 /* Wrapped material stands where the material would, or is all of the Key Value. */
@@ -335,7 +342,7 @@ put_block(struct buf *b, const struct object *o, const struct keyform *f,
 		put_wrapped_value(b, secret_bytes(p->key), secret_len(p->key),
 		    is_encoded(&f->wrapping));
 	else
-		keyblock_put_value(b, p->format, p->key);
+		ttlv_end(b, keyblock_begin_value(b, p->format, p->key));
 	if (o->algorithm != 0) {
 		ttlv_put_enum(b, TAG_CRYPTOGRAPHIC_ALGORITHM, o->algorithm);
 		ttlv_put_int(b, TAG_CRYPTOGRAPHIC_LENGTH, (int32_t)o->length);

@@ -48,9 +48,10 @@ struct keyblock_put {
 	bool encoded;
 };
 void keyblock_put(struct buf *b, const struct object *o, const struct keyblock_put *p);
-/* The Key Value structure alone: what TTLV encoding wraps. */
-void keyblock_put_value(struct buf *b, uint32_t format, struct secret *key);
-/* Whether the object may be asked for in that format. */
+/* The Key Value structure alone, what TTLV encoding wraps: attributes may follow before ttlv_end(). */
+size_t keyblock_begin_value(struct buf *b, uint32_t format, struct secret *key);
+/* Whether any object may be asked for in that format, and whether this one may. */
+bool keyblock_is_format(uint32_t format);
 bool keyblock_has_format(const struct object *o, uint32_t format);
 
 #endif

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Get (specification 1.4 section 4.11): the key itself, in the clear, inside TLS. */
+/* Get (specification 1.4 section 4.11): the key itself, in the clear or wrapped, inside TLS. */
 #include "fetch.h"
+
+#include <string.h>
 
 #include "kmip/names.h"
 
-#include "keyblock.h"
 #include "objattr.h"
+#include "wrap.h"
 
 struct get {
 	struct fetch fetch;
 	uint32_t format; /* 0: as it is */
 	bool unwrapped;  /* not as it was registered, if that is wrapped */
+	struct wrap *wrap;
 };
 
 static void get_fetched(struct request *rq, enum err e);
+static void wrapping_key_fetched(struct request *rq, enum err e);
 
 static enum err
 read_wrap_type(struct request *rq, struct get *g)
@@ -37,16 +41,21 @@ read_get(struct request *rq, struct get *g)
 
 	if (e != ERR_OK)
 		return e;
-	if (ttlv_opt(r, TAG_KEY_FORMAT_TYPE, TTLV_ENUM, &t))
+	if (ttlv_opt(r, TAG_KEY_FORMAT_TYPE, TTLV_ENUM, &t)) {
 		g->format = ttlv_uint(&t);
+		if (!keyblock_is_format(g->format))
+			return ERR_KEY_FORMAT;
+	}
 	e = read_wrap_type(rq, g);
 	if (e != ERR_OK)
 		return e;
 	if (ttlv_opt(r, TAG_KEY_COMPRESSION_TYPE, TTLV_ENUM, &t))
 		return ERR_KEY_COMPRESSION; /* a matter of elliptic curve public keys */
-	if (ttlv_opt(r, TAG_KEY_WRAPPING_SPECIFICATION, TTLV_STRUCTURE, &t))
-		return ERR_KEY_WRAP;
-	return ttlv_finish(r);
+	if (ttlv_peek(r) == TAG_KEY_WRAPPING_SPECIFICATION) {
+		g->wrap = arena_zalloc(rq->arena, sizeof(*g->wrap));
+		e = g->wrap != NULL ? wrap_read(rq, g->wrap) : ERR_NO_MEMORY;
+	}
+	return e == ERR_OK ? ttlv_finish(r) : e;
 }
 
 /* Whether it may leave, and in the form that was asked for. */
@@ -58,13 +67,16 @@ may_leave(struct request *rq, const struct object *o)
 
 	if (!objattr_flag(o, ATTR_EXTRACTABLE))
 		return ERR_NOT_EXTRACTABLE;
-	if (objattr_flag(o, ATTR_SENSITIVE))
+	if (objattr_flag(o, ATTR_SENSITIVE) && g->wrap == NULL)
 		return ERR_SENSITIVE;
 	if (g->format != 0 && !keyblock_has_format(o, g->format))
 		return ERR_KEY_FORMAT;
+	if (g->wrap != NULL &&
+	    (o->type == KMIP_OBJECT_TYPE_OPAQUE_OBJECT || strcmp(o->uid, g->wrap->key.uid) == 0))
+		return ERR_OBJECT_TYPE;
 	keyform_of(o, &f);
-	if (g->unwrapped && f.wrapping.value != NULL)
-		return ERR_KEY_WRAP; /* it is kept as it came */
+	if ((g->unwrapped || g->wrap != NULL) && f.wrapping.value != NULL)
+		return ERR_WRAPPED;
 	return ERR_OK;
 }
 
@@ -102,20 +114,38 @@ set_served(struct request *rq, const struct object *served)
 	return e == ERR_OK ? changes_put(&rq->changes, CHANGE_UPDATE, o, NULL) : e;
 }
 
-static void
+static enum err
 put_object(struct request *rq, const struct get *g)
 {
 	const struct object *o = g->fetch.object;
 	struct keyblock_put p = {.format = g->format, .key = g->fetch.key};
 	struct keyform f;
+	enum err e = ERR_OK;
 
 	if (p.format == 0) {
 		keyform_of(o, &f);
 		p.format = f.format;
 	}
+	if (g->wrap != NULL)
+		e = wrap_do(rq, g->wrap, o, &p);
+	if (e != ERR_OK)
+		return e;
 	ttlv_put_enum(&rq->out, TAG_OBJECT_TYPE, o->type);
 	rq_put_uid(rq, o->uid);
 	keyblock_put(&rq->out, o, &p);
+	return ERR_OK;
+}
+
+static void
+serve(struct request *rq, struct get *g)
+{
+	enum err e = put_object(rq, g);
+
+	if (e == ERR_OK)
+		e = set_served(rq, g->fetch.object);
+	if (e == ERR_OK && g->fetch.object->state == OBJECT_COMPROMISED)
+		rq_note(rq, "compromised key served");
+	rq_done(rq, e);
 }
 
 static void
@@ -123,11 +153,21 @@ get_fetched(struct request *rq, enum err e)
 {
 	struct get *g = rq->state;
 
+	if (e != ERR_OK) {
+		rq_done(rq, e);
+	} else if (g->wrap != NULL) {
+		g->wrap->key.next = wrapping_key_fetched;
+		fetch_start(rq, &g->wrap->key);
+	} else {
+		serve(rq, g);
+	}
+}
+
+static void
+wrapping_key_fetched(struct request *rq, enum err e)
+{
 	if (e == ERR_OK)
-		e = set_served(rq, g->fetch.object);
-	if (e == ERR_OK && g->fetch.object->state == OBJECT_COMPROMISED)
-		rq_note(rq, "compromised key served");
-	if (e == ERR_OK)
-		put_object(rq, g);
-	rq_done(rq, e);
+		serve(rq, rq->state);
+	else
+		rq_done(rq, e);
 }

@@ -37,7 +37,19 @@ TAGS = {
     "LocatedItems": 0x4200D5, "ClientCorrelationValue": 0x420105,
     "ServerCorrelationValue": 0x420106, "Key": 0x42003F, "OpaqueDataType": 0x420059,
     "OpaqueDataValue": 0x42005A, "OpaqueObject": 0x42005B, "SecretData": 0x420085,
-    "SecretDataType": 0x420086,
+    "SecretDataType": 0x420086, "BlockCipherMode": 0x420011, "CryptographicParameters": 0x42002B,
+    "DerivationData": 0x420030, "DerivationMethod": 0x420031, "DerivationParameters": 0x420032,
+    "EncryptionKeyInformation": 0x420036, "IterationCount": 0x42003C, "IVCounterNonce": 0x42003D,
+    "KeyWrappingData": 0x420046, "LeaseTime": 0x420049, "Offset": 0x420058,
+    "PaddingMethod": 0x42005F, "Salt": 0x420084, "UsageLimitsCount": 0x420096,
+    "UsageLimitsTotal": 0x420097, "UsageLimitsUnit": 0x420098, "ValidityIndicator": 0x42009B,
+    "WrappingMethod": 0x42009E, "EncodingOption": 0x4200A3, "Data": 0x4200C2,
+    "DataLength": 0x4200C4, "RandomIV": 0x4200C5, "MACData": 0x4200C6,
+    "TagLength": 0x4200CE, "CorrelationValue": 0x4200D6, "InitIndicator": 0x4200D7,
+    "FinalIndicator": 0x4200D8, "KeyWrapType": 0x4200F8,
+    "AuthenticatedEncryptionAdditionalData": 0x4200FE, "AuthenticatedEncryptionTag": 0x4200FF,
+    "LinkType": 0x42004B, "LinkedObjectIdentifier": 0x42004C,
+    "AsynchronousCorrelationValue": 0x420006, "CancellationResult": 0x420012,
 }
 NAMES = {number: name for name, number in TAGS.items()}
 

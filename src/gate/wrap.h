@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Key Wrapping Specification (specification 1.4 section 2.1.6): a key leaves wrapped by another. */
+#ifndef GATE_WRAP_H
+#define GATE_WRAP_H
+
+#include "fetch.h"
+#include "keyblock.h"
+
+struct wrap {
+	struct fetch key; /* the wrapping key */
+	uint32_t mode;	  /* KMIP Block Cipher Mode; 0: not said */
+	bool encoded;	  /* TTLV Encoding */
+	struct ttlv_reader names; /* of the attributes that are wrapped with the key */
+	/* what it leads to, the request's */
+	struct buf value, wrapping;
+};
+
+/* Takes the specification from the payload, where it is next.  *w lies in the arena. */
+CHECKED enum err wrap_read(struct request *rq, struct wrap *w);
+/* Wraps the key of o, once w->key was fetched, and makes *p say so. */
+CHECKED enum err wrap_do(struct request *rq, struct wrap *w, const struct object *o,
+    struct keyblock_put *p);
+
+#endif
