@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "gate/limit.h"
 
 /* Lists of text end with NULL.  Paths are those of the file, or relative to its directory. */
 
@@ -72,6 +73,7 @@ struct config_tenant {
 	enum config_switch born_active;
 	int64_t revocation_bound_ns, ride_out_max_ns;
 	unsigned warm_keys;
+	struct limit_settings limits;
 };
 
 struct config {

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "gate/limit.h"
 #include "keys/alarm.h"
 #include "keys/cache.h"
 #include "keys/iam.h"
@@ -34,6 +35,7 @@ struct tenant {
 	struct lookups *lookups; /* borrowed; NULL: nobody else uses the vault */
 	uint32_t warm_keys; /* to be in memory soon after a start */
 	const struct iam *iam;	 /* borrowed, for statistics; NULL: there are no tokens */
+	struct limit *limit;   /* owned, shared with the tenant of that id before it; may be NULL */
 	bool born_active;      /* new keys are Active at once */
 	int64_t accept_expired_until; /* seconds since 1970; 0: expired certificates are refused */
 	int64_t certificates_expire;  /* when the first of its clients' does; 0: there is none */

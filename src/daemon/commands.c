@@ -67,6 +67,20 @@ run_health(struct control_call *call)
 }
 
 static void
+put_limit(struct json *j, const struct limit *l)
+{
+	struct limit_state s;
+
+	limit_tell(l, &s);
+	json_int(j, "sessions", (int64_t)s.sessions);
+	json_int(j, "sessions-max", (int64_t)s.settings.sessions_max);
+	json_int(j, "sessions-refused", (int64_t)s.sessions_refused);
+	json_int(j, "request-rate-max", (int64_t)s.settings.request_rate_max);
+	json_int(j, "requests-waiting", (int64_t)s.waiting);
+	json_int(j, "requests-delayed", (int64_t)s.requests_delayed);
+}
+
+static void
 run_tenants(struct control_call *call)
 {
 	struct tenants *ts = gate_tenants(daemon_of(call)->gate);
@@ -82,6 +96,7 @@ run_tenants(struct control_call *call)
 		json_text(&j, "ledger", t->ledger->ops->name);
 		json_bool(&j, "born-active", t->born_active);
 		json_time(&j, "accept-expired-until", t->accept_expired_until);
+		put_limit(&j, t->limit);
 		json_object_end(&j);
 	}
 	json_array_end(&j);

@@ -34,6 +34,7 @@ release_tenant(struct tenant *t)
 		upstream_release(o->upstream, t->vault);
 	else if (t->vault != NULL)
 		t->vault->ops->free(t->vault);
+	limit_unref(t->limit);
 	alloc_free(o);
 }
 
@@ -81,6 +82,18 @@ is_born_active(const struct config_tenant *c)
 	    (c->born_active == SWITCH_AUTO && c->vault.kind == CONFIG_VAULT_KEYPROTECT);
 }
 
+/* Of the tenant in use with this id, so that what it uses goes on to count; n: where it may be. */
+static struct limit *
+limit_of(const struct keyferryd *d, const char *id, size_t n)
+{
+	const struct tenants *now = d->gate != NULL ? gate_tenants(d->gate) : NULL;
+	const struct tenant *t = now != NULL ? tenants_at(now, n) : NULL;
+
+	if (now != NULL && (t == NULL || strcmp(t->id, id) != 0))
+		t = tenants_by_id(now, id);
+	return t != NULL ? limit_ref(t->limit) : limit_new(d->loop, id);
+}
+
 static enum err
 add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *c, struct buf *why)
 {
@@ -99,8 +112,10 @@ add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *
 	t->warm_keys = c->warm_keys;
 	t->accept_expired_until = c->accept_expired_until;
 	strncpy(t->id, c->id, sizeof(t->id) - 1);
-	e = c->vault.kind == CONFIG_VAULT_LOCAL ? open_local(o, d, c, why)
-						: open_keyprotect(o, d, c, why);
+	t->limit = limit_of(d, c->id, tenants_count(ts));
+	e = t->limit == NULL ? ERR_NO_MEMORY
+	    : c->vault.kind == CONFIG_VAULT_LOCAL ? open_local(o, d, c, why)
+						  : open_keyprotect(o, d, c, why);
 	if (e == ERR_OK)
 		e = tenants_add(ts, t);
 	if (e == ERR_OK)
@@ -233,6 +248,7 @@ daemon_apply(struct keyferryd *d, const struct config *c, struct buf *why, size_
 	for (size_t i = 0; i < tenants_count(p.tenants); i++) {
 		const struct tenant *t = tenants_at(p.tenants, i);
 
+		limit_set(t->limit, &c->tenants[i].limits);
 		if (t->custody != NULL)
 			upstream_set(d->upstream, t->vault, &t->cache_terms);
 	}

@@ -13,6 +13,15 @@ enum { NOTHING = -1, STATES = CUSTODY_WITHDRAWN + 1 };
 /* --- what each is: NOTHING where the tenant has no such thing --- */
 
 static int64_t
+sessions(const struct tenant *t)
+{
+	struct limit_state s;
+
+	limit_tell(t->limit, &s);
+	return (int64_t)s.sessions;
+}
+
+static int64_t
 certificates_expire(const struct tenant *t)
 {
 	return t->certificates_expire > 0 ? t->certificates_expire : NOTHING;

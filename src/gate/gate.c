@@ -267,7 +267,8 @@ tell_session(const struct session *s, struct session_info *info)
 {
 	static const char *const names[] = {
 	    [SESSION_HANDSHAKE] = "handshake", [SESSION_IDLE] = "idle",
-	    [SESSION_READING] = "reading", [SESSION_RUNNING] = "running",
+	    [SESSION_READING] = "reading", [SESSION_LIMITED] = "limited",
+	    [SESSION_RUNNING] = "running",
 	    [SESSION_WRITING] = "writing", [SESSION_CLOSING] = "closing"};
 	int64_t now = clock_now();
 

@@ -110,6 +110,7 @@ rq_start(struct request **out, const struct request_params *p, const uint8_t *ms
 		return false;
 	rq->p = *p;
 	rq->started = clock_now();
+	rq->expired = p->deadline <= rq->started;
 	rq->commit.began = stamp_now();
 	rq->commit.deadline = p->deadline;
 	rq->turn.fn = rq_step;

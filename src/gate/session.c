@@ -16,6 +16,7 @@
 enum { FAILURES_PER_S = 20 }; /* lines in the log */
 
 static void session_next(struct session *s);
+static void start_request(struct session *s, size_t len, int64_t came);
 
 static void
 log_session(enum log_level level, const struct session *s, const char *text, const char *why)
@@ -40,6 +41,11 @@ session_end(struct session *s, const char *why)
 	timer_clear(g->p.loop, &s->deadline);
 	stream_free(s->stream);
 	s->stream = NULL;
+	if (s->tenant != NULL) {
+		limit_give_up(s->tenant->limit, &s->turn);
+		if (s->entered)
+			limit_leave(s->tenant->limit);
+	}
 	tenant_unref(s->tenant);
 	list_remove(&s->link);
 	list_remove(&s->handshake);
@@ -62,7 +68,7 @@ session_set(struct session *s, enum session_state state)
 	s->active = clock_now();
 	if (state == SESSION_IDLE)
 		when = s->active + s->gate->limits.idle_timeout_ns;
-	else if (state == SESSION_READING)
+	else if (state == SESSION_READING || state == SESSION_LIMITED)
 		when = s->active + s->gate->limits.request_timeout_ns;
 	timer_move(s->gate->p.loop, &s->deadline, when);
 }
@@ -86,7 +92,10 @@ session_expired(struct timer *t)
 		session_end(s, "no memory for its timer");
 		return;
 	}
-	if (s->state == SESSION_IDLE) {
+	if (s->state == SESSION_LIMITED) {
+		limit_give_up(s->tenant->limit, &s->turn);
+		start_request(s, s->held, s->active);
+	} else if (s->state == SESSION_IDLE) {
 		metric_inc(METRIC_IDLE_TIMEOUT_TOTAL);
 		session_close(s, "idle");
 	} else {
@@ -145,8 +154,9 @@ refuse_message(struct session *s, enum err e)
 	buf_fini(&b);
 }
 
+/* came: its time runs from then on. */
 static void
-start_request(struct session *s, size_t len)
+start_request(struct session *s, size_t len, int64_t came)
 {
 	struct gate *g = s->gate;
 	const struct tls_peer *peer = stream_peer(s->stream);
@@ -159,7 +169,7 @@ start_request(struct session *s, size_t len)
 	    .audit = g->p.audit,
 	    .response_max = g->limits.response_max,
 	    .items_max = g->limits.items_max,
-	    .deadline = clock_now() + g->limits.request_timeout_ns,
+	    .deadline = came + g->limits.request_timeout_ns,
 	    .id = ++g->next_request,
 	    .answered = session_answered,
 	    .user = s,
@@ -168,7 +178,6 @@ start_request(struct session *s, size_t len)
 	memcpy(p.sha256, peer->sha256, sizeof(p.sha256));
 	strncpy(p.address, stream_address(s->stream), sizeof(p.address) - 1);
 	session_set(s, SESSION_RUNNING);
-	stream_pause(s->stream);
 	s->requests++;
 	if (!rq_start(&s->request, &p, in->data, len)) {
 		session_end(s, "no memory for the request");
@@ -177,6 +186,27 @@ start_request(struct session *s, size_t len)
 	buf_consume(in, len);
 	if (in->len == 0)
 		buf_fini(in); /* whoever waits for the next message owns no buffer */
+}
+
+static void
+on_turn(struct limit_turn *t)
+{
+	struct session *s = CONTAINER_OF(t, struct session, turn);
+
+	start_request(s, s->held, s->active);
+}
+
+/* The message stays where it is for as long as its tenant's others go first. */
+static void
+take_request(struct session *s, size_t len)
+{
+	stream_pause(s->stream);
+	s->turn.fn = on_turn;
+	s->held = len;
+	if (limit_request(s->tenant->limit, &s->turn))
+		start_request(s, len, clock_now());
+	else
+		session_set(s, SESSION_LIMITED);
 }
 
 /* Looks for a whole message in what has come. */
@@ -207,7 +237,7 @@ session_next(struct session *s)
 	} else if (in->len < total) {
 		session_set(s, SESSION_READING);
 	} else {
-		start_request(s, total);
+		take_request(s, total);
 	}
 }
 
@@ -315,7 +345,11 @@ on_ready(struct stream *st, void *user)
 	take_up(s, &known);
 	list_remove(&s->handshake);
 	gate_counts(s->gate, 0, -1);
-	session_set(s, SESSION_IDLE);
+	s->entered = limit_enter(s->tenant->limit);
+	if (s->entered)
+		session_set(s, SESSION_IDLE);
+	else
+		session_close(s, "its tenant has no session left");
 }
 
 static void

@@ -9,8 +9,8 @@
 
 #include "request.h"
 
-enum session_state { SESSION_HANDSHAKE, SESSION_IDLE, SESSION_READING, SESSION_RUNNING,
-	SESSION_WRITING, SESSION_CLOSING };
+enum session_state { SESSION_HANDSHAKE, SESSION_IDLE, SESSION_READING, SESSION_LIMITED,
+	SESSION_RUNNING, SESSION_WRITING, SESSION_CLOSING };
 
 struct session {
 	struct list link; /* of the gate's sessions; first: loop_free_later() */
@@ -22,7 +22,10 @@ struct session {
 	enum session_state state;
 	struct timer deadline;
 	bool read_only;		/* may not change anything */
+	bool entered;		/* counts among its tenant's */
 	bool last_answer;	/* close when it is out */
+	struct limit_turn turn; /* SESSION_LIMITED: until its request may start */
+	size_t held;		/* how long that is */
 	size_t request_max;	/* what the stream was made for */
 	uint64_t id, requests;
 	int64_t created, active;
