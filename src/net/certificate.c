@@ -13,7 +13,7 @@
 
 #include "pem.h"
 
-enum { SUBJECT_MAX = 8192, EXPONENT_BITS_MAX = 32, SECURITY_BITS = 112 };
+enum { EXPONENT_BITS_MAX = 32, SECURITY_BITS = 112 };
 
 /* Appends what was written to bio, and frees it. */
 static void
@@ -27,32 +27,34 @@ drain(BIO *bio, struct buf *out)
 	BIO_free(bio);
 }
 
-static void
-put_name(const X509_NAME *name, struct buf *out)
+/* NULL without memory. */
+static BIO *
+print_name(const X509_NAME *name)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
 
-	if (bio == NULL || X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) < 0) {
-		BIO_free(bio);
-		out->error = ERR_NO_MEMORY;
-		return;
-	}
-	drain(bio, out);
+	if (bio != NULL && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0)
+		return bio;
+	BIO_free(bio);
+	return NULL;
 }
 
+/* Whoever made it decides how long it is: the end says when there was more. */
 static void
 cut_name(const X509_NAME *name, char out[CERTIFICATE_NAME_MAX])
 {
-	struct buf b;
-	size_t len;
+	static const char more[] = "...";
+	BIO *bio = print_name(name);
+	char *text = NULL;
+	size_t len = bio != NULL ? (size_t)BIO_get_mem_data(bio, &text) : 0;
 
-	buf_init(&b, SUBJECT_MAX);
-	put_name(name, &b);
-	len = b.len < CERTIFICATE_NAME_MAX ? b.len : CERTIFICATE_NAME_MAX - 1;
 	if (len > 0)
-		memcpy(out, b.data, len);
-	out[len] = '\0';
-	buf_fini(&b);
+		memcpy(out, text, len < CERTIFICATE_NAME_MAX ? len : CERTIFICATE_NAME_MAX - sizeof(more));
+	if (len < CERTIFICATE_NAME_MAX)
+		out[len] = '\0';
+	else
+		memcpy(out + CERTIFICATE_NAME_MAX - sizeof(more), more, sizeof(more));
+	BIO_free(bio);
 }
 
 static bool
@@ -118,7 +120,12 @@ certificate_describe(const struct x509_st *x, struct certificate_text *out)
 void
 certificate_subject(const struct x509_st *x, struct buf *out)
 {
-	put_name(X509_get_subject_name(x), out);
+	BIO *bio = print_name(X509_get_subject_name(x));
+
+	if (bio != NULL)
+		drain(bio, out);
+	else
+		out->error = ERR_NO_MEMORY;
 }
 
 void

@@ -558,6 +558,28 @@ class Pending(Case):
         self.assert_trusted(gw, odd)
         self.assertNotIn("\x1b", gw.ctl("trust", "list").stdout)
 
+    def test_long_subjects_are_cut(self):
+        """In the log, the audit file and the lists, with a sign that there was more."""
+        gw = self.start(options='audit-file = "%s"' % os.path.join(self.directory(), "audit"))
+        for n in (5, 150):  # attributes; the second one is as long as a handshake lets it be
+            long = kf.AUTHORITY.make("long-%d" % n, subject="/CN=a" + n * ("/OU=" + 60 * "\x1b"))
+            mark = gw.mark()
+            self.assertFalse(self.trusted(gw, long))
+            shown = self.await_pending(gw, long)["subject"]
+            self.assertEqual((len(shown), shown[:7], shown[-3:]), (255, "OU=\\1B\\", "..."))
+            line = gw.await_log("client refused.*" + long.digest, mark)
+            self.assertLess(len(line), 1024)
+            self.assertIn('..." key-proven=yes', line)
+            with open(os.path.join(self.directory(), "audit"), encoding="ascii") as f:
+                told = [json.loads(l) for l in f if long.digest in l and l.endswith("\n")]
+            self.assertEqual([t["subject"] for t in told], [shown])
+
+    def directory(self):
+        if not hasattr(self, "made"):
+            self.made = kf.tempfile.mkdtemp(prefix="keyferry-trust-")
+            self.addCleanup(kf.shutil.rmtree, self.made, ignore_errors=True)
+        return self.made
+
     def test_the_list_is_bounded(self):
         gw = self.start()
         many = [kf.AUTHORITY.make("many-%d" % n) for n in range(7)]
