@@ -75,7 +75,8 @@ CHECKED enum err vault_local_make_root_key(const char *path);
 
 /*
  * A consistent copy of both files while the daemon serves, made in steps by the child into the
- * directory (which must exist and be empty), and synced.  objects: how many it holds.
+ * directory (which must exist and be empty), with the clients that commands trusted, and synced.
+ * objects: how many it holds.
  */
 struct store_backup {
 	struct wait wait;

@@ -386,6 +386,7 @@ backed_up(struct wait *w, enum err e)
 		json_object(&j, NULL);
 		json_text(&j, "directory", b->backup.directory);
 		json_int(&j, "objects", (int64_t)b->backup.objects);
+		json_text(&j, "without", "root keys, configuration, private keys of TLS");
 		json_object_end(&j);
 	}
 	control_done(b->call, e,

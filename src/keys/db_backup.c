@@ -24,7 +24,7 @@ struct copy {
 
 struct db_backup {
 	struct copy copies[2];
-	char directory[DISK_PATH_MAX];
+	char directory[DISK_PATH_MAX], trust[2][DISK_PATH_MAX]; /* from, to */
 	struct db_backed_up done;
 	pid_t syncer; /* 0: not yet */
 };
@@ -68,7 +68,8 @@ copy_end(struct copy *c)
 }
 
 enum err
-db_backup_start(struct db_backup **out, struct db *ledger, struct db *vault, const char *directory)
+db_backup_start(struct db_backup **out, struct db *ledger, struct db *vault, const char *state_dir,
+    const char *directory)
 {
 	struct db_backup *b;
 	enum err e;
@@ -78,7 +79,9 @@ db_backup_start(struct db_backup **out, struct db *ledger, struct db *vault, con
 	b = alloc_zero(sizeof(*b));
 	if (b == NULL)
 		return ERR_NO_MEMORY;
-	e = disk_join(b->directory, directory, "") ? ERR_OK : ERR_STORAGE;
+	e = disk_join(b->directory, directory, "") &&
+	    disk_join(b->trust[0], state_dir, DISK_TRUST) &&
+	    disk_join(b->trust[1], directory, DISK_TRUST) ? ERR_OK : ERR_STORAGE;
 	if (e == ERR_OK)
 		e = copy_start(&b->copies[0], ledger, directory);
 	if (e == ERR_OK)
@@ -120,6 +123,18 @@ sync_file(const char *path)
 	return fd >= 0 ? fsync(fd) : -1;
 }
 
+/* What would make the storage child wait: its exit status. */
+static enum err
+sync_copies(const struct db_backup *b)
+{
+	enum err e = disk_copy_tree(b->trust[0], b->trust[1], DISK_TRUST_DEPTH);
+
+	if (e == ERR_OK && (sync_file(b->copies[0].path) != 0 || sync_file(b->copies[1].path) != 0 ||
+	    disk_sync_dir(b->directory) != 0))
+		e = ERR_STORAGE;
+	return e;
+}
+
 static enum err
 start_sync(struct db_backup *b)
 {
@@ -131,8 +146,7 @@ start_sync(struct db_backup *b)
 	b->syncer = fork();
 	if (b->syncer != 0)
 		return b->syncer > 0 ? ERR_OK : ERR_NO_MEMORY;
-	_exit(sync_file(b->copies[0].path) != 0 || sync_file(b->copies[1].path) != 0 ||
-	    disk_sync_dir(b->directory) != 0);
+	_exit(sync_copies(b));
 }
 
 /* Both at once: no message comes between. */
@@ -176,7 +190,7 @@ db_backup_step(struct db_backup *b, enum err *e, struct db_backed_up *done)
 			return true;
 		b->syncer = 0;
 		*done = b->done;
-		*e = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? ERR_OK : ERR_STORAGE;
+		*e = WIFEXITED(status) ? (enum err)WEXITSTATUS(status) : ERR_STORAGE;
 		return false;
 	}
 	for (int i = 0; i < 2 && *e == ERR_OK; i++)

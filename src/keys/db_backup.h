@@ -24,7 +24,7 @@ struct db_backed_up {
 };
 
 CHECKED enum err db_backup_start(struct db_backup **out, struct db *ledger, struct db *vault,
-    const char *directory);
+    const char *state_dir, const char *directory);
 /* True while there is more to do; then *e tells how it ended and, if well, *done with what. */
 bool db_backup_step(struct db_backup *b, enum err *e, struct db_backed_up *done);
 /* How much of both was copied, in percent: 1 to 99 while there is more to do. */

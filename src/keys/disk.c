@@ -215,3 +215,43 @@ disk_copy(const char *from, const char *to)
 	close(in);
 	return e;
 }
+
+static enum err
+copy_entry(const char *from, const char *to, unsigned depth)
+{
+	struct stat st;
+	enum err e;
+
+	if (lstat(from, &st) != 0)
+		return errno == ENOENT ? ERR_OK : ERR_IO;
+	if (S_ISDIR(st.st_mode) && depth > 0)
+		return disk_copy_tree(from, to, depth - 1);
+	if (!S_ISREG(st.st_mode))
+		return ERR_OK;
+	e = disk_copy(from, to);
+	return e == ERR_IO && errno == ENOENT ? ERR_OK : e;
+}
+
+enum err
+disk_copy_tree(const char *from, const char *to, unsigned depth)
+{
+	char source[DISK_PATH_MAX], target[DISK_PATH_MAX];
+	DIR *d = opendir(from);
+	struct dirent *de;
+	enum err e = ERR_OK;
+
+	if (d == NULL)
+		return errno == ENOENT ? ERR_OK : ERR_IO;
+	if (mkdir(to, 0700) != 0)
+		e = errno == ENOSPC ? ERR_STORAGE_FULL : ERR_STORAGE;
+	while (e == ERR_OK && (de = readdir(d)) != NULL) {
+		if (de->d_name[0] == '.')
+			continue;
+		e = disk_join(source, from, de->d_name) && disk_join(target, to, de->d_name)
+		    ? copy_entry(source, target, depth) : ERR_STORAGE;
+	}
+	closedir(d);
+	if (e == ERR_OK && (disk_sync_dir(to) != 0 || disk_sync_parent(to) != 0))
+		e = ERR_STORAGE;
+	return e;
+}

@@ -268,6 +268,16 @@ copy_file(const char *from, const char *to, const char *name)
 	return disk_copy(source, target);
 }
 
+static enum err
+copy_trust(const char *from, const char *to)
+{
+	char source[DISK_PATH_MAX], target[DISK_PATH_MAX];
+
+	if (!disk_join(source, from, DISK_TRUST) || !disk_join(target, to, DISK_TRUST))
+		return ERR_STORAGE;
+	return disk_copy_tree(source, target, DISK_TRUST_DEPTH);
+}
+
 enum err
 store_restore(const char *from, const char *to, const struct store_root_keys *roots,
     struct store_counts *counts, const char **why)
@@ -290,6 +300,8 @@ store_restore(const char *from, const char *to, const struct store_root_keys *ro
 	e = copy_file(from, to, db_ledger_schema.file);
 	if (e == ERR_OK)
 		e = copy_file(from, to, db_vault_schema.file);
+	if (e == ERR_OK)
+		e = copy_trust(from, to);
 	if (e == ERR_OK && (disk_sync_dir(to) != 0 || disk_sync_parent(to) != 0))
 		e = ERR_STORAGE;
 	if (e == ERR_OK)

@@ -330,7 +330,7 @@ start_backup(struct store_exec *x, uint64_t id, struct unpack *body, struct buf 
 	if (!unpack_done(body))
 		e = ERR_INVALID_FIELD;
 	else if (x->backup == NULL)
-		e = db_backup_start(&x->backup, &x->ledger, &x->vault, directory);
+		e = db_backup_start(&x->backup, &x->ledger, &x->vault, x->state_dir, directory);
 	if (e == ERR_OK)
 		x->backup_id = id;
 	else

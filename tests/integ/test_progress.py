@@ -17,6 +17,7 @@ import kf
 import ttlv
 from ttlv import attribute
 
+COPIED = ": objects 60, without root keys, configuration, private keys of TLS"
 KEYS = 12
 STRANGERS = 100
 COLUMNS = 72
@@ -144,10 +145,10 @@ class Backup(Progress):
         status, pieces = on_terminal(gw, "backup", places[0])
         self.assertEqual(status, 0, pieces)
         self.assertTrue(self.bars(pieces))
-        self.assertEqual(self.last(pieces), places[0] + ": objects 60")
+        self.assertEqual(self.last(pieces), places[0] + COPIED)
         lines = gw.ctl("backup", places[1]).stdout.splitlines()
         self.assertRegex(lines[0], "^%s: \\d+ %%$" % re.escape(places[1]))
-        self.assertEqual(lines[-1], places[1] + ": objects 60")
+        self.assertEqual(lines[-1], places[1] + COPIED)
         self.assertNotIn("copying", gw.log())
 
 

@@ -98,6 +98,47 @@ class Recovery(kf.Case):
         self.make_keys(gw, 0, 1)
         self.assertRegex(self.health(gw)["say"], r": 1$")
 
+    def test_clients_that_commands_trusted(self):
+        """They are in the copy, with their rights, and nothing else of their directory is."""
+        gw = self.two_tenants()
+        added, reader, gone = (kf.AUTHORITY.make(n) for n in ("added", "reader", "gone"))
+        gw.ctl("trust", "add", "b", added.pem)
+        gw.ctl("trust", "add", "--read-only", "a", reader.pem)
+        gw.ctl("trust", "add", "a", gone.pem)
+        gw.ctl("trust", "remove", gone.digest)
+        kept = self.make_keys(gw, 1)
+        trust = os.path.join(gw.state_dir, "trust")
+        os.symlink("/etc/passwd", os.path.join(trust, "b", "link.pem"))
+        os.makedirs(os.path.join(trust, "b", "deeper", "deepest"))
+        copy = os.path.join(gw.dir, "backup")
+        os.mkdir(copy, 0o700)
+        said = gw.ctl("--json", "backup", copy).stdout.splitlines()[-1]
+        self.assertIn("root keys", json.loads(said)["without"])
+        self.assertEqual(self.tree(os.path.join(copy, "trust")), [
+            ("", 0o700), ("a", 0o700), ("a/%s.read-only.pem" % reader.digest, 0o600), ("b", 0o700),
+            ("b/%s.pem" % added.digest, 0o600)])
+        gw.ctl("verify", copy)
+        gw.stop()
+        shutil.rmtree(gw.state_dir)
+        gw.ctl("restore", copy)
+        gw.start()
+        with gw.client(added) as c:
+            self.assertEqual({uid: c.key(uid) for uid in kept}, kept)
+        with gw.client(reader) as c:
+            self.assert_reason(c.do(ttlv.create()), "PermissionDenied")
+        listed = {c["sha256"]: c["from"] for c in gw.control("trust list")[0]}
+        self.assertEqual((listed[added.digest], listed[reader.digest]), ("command", "command"))
+        self.assertNotIn(gone.digest, listed)
+        gw.ctl("trust", "remove", added.digest)
+
+    @staticmethod
+    def tree(top):
+        """What is in it, and its modes."""
+        return sorted((os.path.relpath(path, top) if path != top else "",
+                       stat.S_IMODE(os.lstat(path).st_mode))
+                      for where, _, names in os.walk(top)
+                      for path in [where] + [os.path.join(where, n) for n in names])
+
     def test_wrong_secrets_leave_nothing(self):
         gw = self.two_tenants(start=False)
         holder, other = (kf.AUTHORITY.make(n) for n in ("recovery-ec", "other-ec"))
