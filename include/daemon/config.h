@@ -71,6 +71,7 @@ struct config_tenant {
 	struct config_vault vault;
 	struct config_ledger ledger;
 	enum config_switch born_active;
+	bool serve_compromised;
 	int64_t revocation_bound_ns, ride_out_max_ns;
 	unsigned warm_keys;
 	struct limit_settings limits;

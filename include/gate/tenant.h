@@ -37,6 +37,7 @@ struct tenant {
 	const struct iam *iam;	 /* borrowed, for statistics; NULL: there are no tokens */
 	struct limit *limit;   /* owned, shared with the tenant of that id before it; may be NULL */
 	bool born_active;      /* new keys are Active at once */
+	bool refuse_compromised; /* by Get */
 	int64_t accept_expired_until; /* seconds since 1970; 0: expired certificates are refused */
 	int64_t certificates_expire;  /* when the first of its clients' does; 0: there is none */
 	void (*release)(struct tenant *); /* frees what the tenant owns, on the last unref */

@@ -109,6 +109,7 @@ add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *
 	t->alarms = d->alarms;
 	t->uses = d->uses;
 	t->born_active = is_born_active(c);
+	t->refuse_compromised = !c->serve_compromised;
 	t->warm_keys = c->warm_keys;
 	t->accept_expired_until = c->accept_expired_until;
 	strncpy(t->id, c->id, sizeof(t->id) - 1);

@@ -89,6 +89,32 @@ class Audit(kf.Case):
         self.assertNotIn(key.hex().encode(), data)
         self.assertEqual(os.stat(self.path).st_mode & 0o777, 0o600)
 
+    def test_compromised_keys_may_be_refused(self):
+        """At once after a reload, in batches as well; their attributes are told as before."""
+        gw = self.audited()
+        with gw.client() as c:
+            bad, good = c.create(), c.create()
+            for uid, reason in ((bad, 2), (good, 5)):  # Key Compromise, Cessation of Operation
+                c.ok(on("Activate", uid))
+                c.ok(ttlv.revoke(uid, reason))
+            key = c.key(bad)
+            gw.tenants[0].options = "serve-compromised = false"
+            gw.configure()
+            gw.ctl("reload")
+            self.assert_reason(c.do(on("Get", bad)), "PermissionDenied")
+            self.assertEqual(c.state(bad), ttlv.COMPROMISED)
+            c.key(good)
+            results = [ttlv.Result(i.node) for i in c.call(on("Get", good, ubid=b"1"),
+                                                           on("Get", bad, ubid=b"2")).items]
+            self.assertEqual([r.status == ttlv.SUCCESS for r in results], [True, False])
+            lines = [l for l in self.await_lines(12) if l.get("note") == "compromised key refused"]
+            self.assertEqual(len(lines), 2)
+            self.assertEqual({(l["uid"], l["reason"]) for l in lines}, {(bad, "Permission Denied")})
+            gw.tenants[0].options = ""
+            gw.configure()
+            gw.ctl("reload")
+            self.assertEqual(c.key(bad), key)
+
     def test_commands(self):
         gw = self.audited()
         gw.ctl("keys", "list", "--max", "3")

@@ -157,7 +157,7 @@ START_TEST(every_value)
 	    "next-certificate = \"n.pem\" min-version = 1.3 legacy-cbc = on }\n"
 	    "tenant \"a b\" { id = \"A.b_c-9\" client-certificates = {\"a.pem\", \"clients.d\"}\n"
 	    "read-only-certificates = \"clients.d\" client-ca = ca.pem client-subject = \"CN=a\"\n"
-	    "accept-expired-until = \"2026-02-28\" born-active = true\n" VAULT
+	    "accept-expired-until = \"2026-02-28\" born-active = true serve-compromised = no\n" VAULT
 	    " ledger sqlite { } }\n"
 	    "tenant two { id = two " VAULT "}\n");
 	const struct config_tenant *t = &c->tenants[0];
@@ -187,6 +187,7 @@ START_TEST(every_value)
 	ck_assert_str_eq(t->id, "A.b_c-9");
 	ck_assert_int_eq(t->accept_expired_until, 1772323200); /* 2026-03-01T00:00:00Z */
 	ck_assert_int_eq(t->born_active, SWITCH_ON);
+	ck_assert(!t->serve_compromised && c->tenants[1].serve_compromised);
 	snprintf(path, sizeof(path), "%s/clients.d/1.pem", dir);
 	ck_assert_str_eq(t->client_certificates[1], path);
 	snprintf(path, sizeof(path), "%s/clients.d/2.pem", dir);
