@@ -53,7 +53,7 @@ struct kmip_attr_info {
  */
 struct kmip_attr {
 	enum kmip_attr_id id;
-	const char *name; /* not terminated */
+	const char *name; /* not terminated; NULL: a tag of 2.x that is no attribute */
 	size_t name_len;
 	bool has_index;
 	int32_t index;
@@ -73,6 +73,9 @@ bool kmip_attr_known(const struct kmip_attr_info *info, int version);
  */
 enum kmip_attr_id kmip_attr_find(const char *name, size_t len, int version);
 enum kmip_attr_id kmip_attr_find_tag(uint32_t tag, int version);
+
+/* True when both are of one attribute; their values and indexes are not looked at. */
+bool kmip_attr_same(const struct kmip_attr *a, const struct kmip_attr *b);
 
 /*
  * The flags of any attribute: the table's, those of client-defined "x-..." or of server-defined

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Request messages in, response messages out (specification 1.4 sections 6 and 7). */
+/* Request messages in, response messages out (specification 1.4 sections 6 and 7, 2.1 section 9). */
 #ifndef KMIP_MESSAGE_H
 #define KMIP_MESSAGE_H
 
@@ -20,6 +20,7 @@ struct kmip_item {
 	struct ttlv ubid;    /* Unique Batch Item ID; value NULL when there is none */
 	struct ttlv payload; /* value NULL when there is none */
 	bool critical;	     /* carries a Message Extension with Criticality Indicator true */
+	bool ephemeral;	     /* 2.x: its answer is not to be sent */
 };
 
 /* A request's header and items.  Views into the message. */
@@ -45,7 +46,7 @@ struct kmip_request {
  *   ERR_MISSING_DATA       a required field of header or item is missing, or the Unique Batch
  *                          Item ID when there is more than one item
  *   ERR_INVALID_FIELD      a value that the field cannot have
- *   ERR_VERSION_UNSUPPORTED  not 1.0 to 1.4
+ *   ERR_VERSION_UNSUPPORTED  not 1.0 to 1.4, 2.0 or 2.1
  * An Authentication of any type is accepted; password bytes are never looked at.
  */
 CHECKED enum err kmip_request_read(struct kmip_request *rq, const uint8_t *msg, size_t len);
@@ -54,6 +55,11 @@ CHECKED enum err kmip_request_read(struct kmip_request *rq, const uint8_t *msg, 
 extern const int kmip_versions[];
 extern const size_t kmip_versions_count;
 bool kmip_version_known(int version);
+/*
+ * The version of the answer to a request of that version, which we may not have; 0: it could not
+ * be read.
+ */
+int kmip_version_answered(int asked);
 void kmip_put_version(struct buf *b, int version); /* a Protocol Version structure */
 
 /* A response message; b's ceiling is the largest answer that is allowed. */
@@ -63,7 +69,9 @@ struct kmip_response {
 	unsigned count;
 };
 
-void kmip_response_begin(struct kmip_response *rs, struct buf *b, int version, int64_t time_stamp);
+/* id: for the Server Correlation Value of an answer in 2.x; 0: none. */
+void kmip_response_begin(struct kmip_response *rs, struct buf *b, int version, int64_t time_stamp,
+    uint64_t id);
 /*
  * Adds one item.  operation 0 (an error about the whole message) leaves Operation out.  payload:
  * a whole encoded Response Payload, or NULL.  A failed item gets status, reason and text of e

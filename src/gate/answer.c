@@ -15,22 +15,17 @@ answer_max(const struct request *rq)
 	return rq->in.max_response > 0 && rq->in.max_response < max ? rq->in.max_response : max;
 }
 
-/* The versions that an answer to an unreadable version can be in: the best one. */
-static int
-answer_version(const struct request *rq)
-{
-	return kmip_version_known(rq->in.version) ? rq->in.version : kmip_versions[0];
-}
-
 bool
 answer_build(struct request *rq)
 {
 	const struct ttlv none = {0};
 	struct kmip_response rs;
-	int version = answer_version(rq);
+	int version = kmip_version_answered(rq->in.version);
+	bool correlates = rq->in.correlation.value != NULL; /* others, like PyKMIP, may not know it */
 
 	buf_reset(&rq->answer);
-	kmip_response_begin(&rs, &rq->answer, version, clock_wall());
+	kmip_response_begin(&rs, &rq->answer, version, clock_wall(),
+	    correlates ? rq->p.id : 0);
 	if (rq->message_error != ERR_OK)
 		kmip_response_item(&rs, 0, &none, rq->message_error, version, NULL, 0);
 	for (unsigned i = 0; rq->message_error == ERR_OK && i < rq->item; i++) {
@@ -71,7 +66,7 @@ audit_one(const struct request *rq, unsigned item, const struct outcome *oc)
 	    .uid = oc->uid,
 	    .note = oc->note,
 	    .err = oc->err,
-	    .version = answer_version(rq),
+	    .version = kmip_version_answered(rq->in.version),
 	    .duration_ns = clock_now() - rq->started,
 	};
 

@@ -184,7 +184,8 @@ line_end(struct audit *a, struct json *j, bool spare)
 static void
 log_item(const struct audit_item *i, const char *name, const char *digest)
 {
-	bool ping = i->operation == KMIP_OPERATION_DISCOVER_VERSIONS && i->item != 0;
+	bool ping = i->item != 0 && (i->operation == KMIP_OPERATION_DISCOVER_VERSIONS ||
+				       i->operation == KMIP_OPERATION_PING);
 
 	LOG(ping ? LOG_DEBUG : LOG_INFO, "audit", name, kv_int("request", (int64_t)i->request),
 	    kv_int("item", i->item), kv_text("tenant", i->tenant), kv_text("certificate", digest),

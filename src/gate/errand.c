@@ -37,7 +37,7 @@ put_message(struct buf *b, const struct errand *e)
 	size_t message = ttlv_begin(b, TAG_REQUEST_MESSAGE);
 	size_t header = ttlv_begin(b, TAG_REQUEST_HEADER);
 
-	kmip_put_version(b, kmip_versions[0]);
+	kmip_put_version(b, KMIP_1_4);
 	ttlv_put_enum(b, TAG_BATCH_ERROR_CONTINUATION_OPTION, KMIP_CONTINUE_UNDO);
 	ttlv_put_int(b, TAG_BATCH_COUNT, e->revoke ? 2 : 1);
 	ttlv_end(b, header);

@@ -4,9 +4,10 @@
 
 #include <string.h>
 
+#include <openssl/sha.h>
+
 #include "base/buf.h"
 #include "kmip/message.h"
-#include "kmip/names.h"
 #include "kmip/ttlv.h"
 
 #include "keyblock.h"
@@ -14,17 +15,19 @@
 /* Which field of struct object an attribute is. */
 static const struct field {
 	enum kmip_attr_id id;
-	enum { F_UID, F_U32, F_DATE, F_DIGEST, F_REVOCATION, F_CONST } kind;
+	enum { F_UID, F_SHORT_UID, F_U32, F_DATE, F_DIGEST, F_REVOCATION, F_LEASE, F_FORMAT,
+		F_PROTECTION } kind;
 	size_t at;	/* offset of a u32, number of a date */
 	unsigned term; /* enum ledger_field */
 } fields[] = {
     {ATTR_UNIQUE_IDENTIFIER, F_UID, 0, FIELD_UID},
+    {ATTR_SHORT_UNIQUE_IDENTIFIER, F_SHORT_UID, 0, FIELD_ATTR},
     {ATTR_OBJECT_TYPE, F_U32, offsetof(struct object, type), FIELD_TYPE},
     {ATTR_CRYPTOGRAPHIC_ALGORITHM, F_U32, offsetof(struct object, algorithm), FIELD_ALGORITHM},
     {ATTR_CRYPTOGRAPHIC_LENGTH, F_U32, offsetof(struct object, length), FIELD_LENGTH},
     {ATTR_DIGEST, F_DIGEST, 0, FIELD_ATTR},
     {ATTR_CRYPTOGRAPHIC_USAGE_MASK, F_U32, offsetof(struct object, usage_mask), FIELD_USAGE_MASK},
-    {ATTR_LEASE_TIME, F_CONST, 0, FIELD_ATTR},
+    {ATTR_LEASE_TIME, F_LEASE, 0, FIELD_ATTR},
     {ATTR_STATE, F_U32, offsetof(struct object, state), FIELD_STATE},
     {ATTR_INITIAL_DATE, F_DATE, DATE_INITIAL, FIELD_DATE + DATE_INITIAL},
     {ATTR_ACTIVATION_DATE, F_DATE, DATE_ACTIVATION, FIELD_DATE + DATE_ACTIVATION},
@@ -39,6 +42,8 @@ static const struct field {
     {ATTR_LAST_CHANGE_DATE, F_DATE, DATE_LAST_CHANGE, FIELD_DATE + DATE_LAST_CHANGE},
     {ATTR_ORIGINAL_CREATION_DATE, F_DATE, DATE_ORIGINAL_CREATION,
 	FIELD_DATE + DATE_ORIGINAL_CREATION},
+    {ATTR_KEY_FORMAT_TYPE, F_FORMAT, 0, FIELD_ATTR},
+    {ATTR_PROTECTION_STORAGE_MASK, F_PROTECTION, 0, FIELD_ATTR},
 };
 
 /*
@@ -123,6 +128,18 @@ put_revocation(struct buf *b, const struct object *o)
 	ttlv_end(b, mark);
 }
 
+/* As the specification would have it (2.1, 4.56). */
+static void
+put_short_uid(struct buf *b, const struct object *o)
+{
+	uint8_t hash[SHA256_DIGEST_LENGTH];
+
+	if (SHA256((const uint8_t *)o->uid, strlen(o->uid), hash) != NULL)
+		ttlv_put_bytes(b, TAG_ATTRIBUTE_VALUE, hash, sizeof(hash));
+	else if (b->error == ERR_OK)
+		b->error = ERR_CRYPTO;
+}
+
 /* Writes the field's value; false when the object has none. */
 static bool
 put_field(struct buf *b, const struct object *o, const struct field *f, enum ttlv_type type)
@@ -150,8 +167,17 @@ put_field(struct buf *b, const struct object *o, const struct field *f, enum ttl
 			return false;
 		put_revocation(b, o);
 		return true;
-	case F_CONST:
+	case F_LEASE:
 		ttlv_put_interval(b, TAG_ATTRIBUTE_VALUE, 3600); /* keys are not leased for real */
+		return true;
+	case F_SHORT_UID:
+		put_short_uid(b, o);
+		return true;
+	case F_FORMAT:
+		ttlv_put_enum(b, TAG_ATTRIBUTE_VALUE, KMIP_KEY_FORMAT_TYPE_RAW);
+		return true;
+	case F_PROTECTION:
+		ttlv_put_int(b, TAG_ATTRIBUTE_VALUE, (int32_t)OBJATTR_PROTECTION);
 		return true;
 	}
 	return false;
@@ -304,6 +330,8 @@ set_field(struct object *o, const struct kmip_attr *at, const struct field *f, e
 {
 	if (f->kind == F_DATE)
 		return set_date(o, (enum object_date)f->at, ttlv_long(&at->value), by);
+	if (f->kind == F_FORMAT) /* a wish, for what we make */
+		return ttlv_uint(&at->value) == KMIP_KEY_FORMAT_TYPE_RAW ? ERR_OK : ERR_KEY_FORMAT;
 	if (f->kind != F_U32)
 		return ERR_ATTRIBUTE_READ_ONLY;
 	if (by == BY_ADD || (by == BY_CREATE && *u32_of(o, f) != 0))
@@ -408,6 +436,8 @@ set_kept(struct object *o, struct arena *a, const struct kmip_attr *at, enum obj
 	bool stands = next == 0 && standing_of(at->id) != NULL;
 	const char *name;
 
+	if (at->id == ATTR_ROTATE_AUTOMATIC && ttlv_bool(&at->value))
+		return ERR_FEATURE_UNSUPPORTED; /* nobody would do it */
 	if (by != BY_MODIFY) {
 		if ((!multi && next > 0) || (stands && by == BY_ADD))
 			return ERR_ATTRIBUTE_EXISTS;

@@ -15,6 +15,7 @@
 #include "keys/ledger.h"
 #include "keys/object.h"
 #include "kmip/attr.h"
+#include "kmip/names.h"
 
 /*
  * All attributes of the object that have a value, in the order of the attribute table, custom
@@ -31,6 +32,8 @@ CHECKED enum err objattr_set_flag(struct object *o, struct arena *a, enum kmip_a
 
 /* Of an object that was not made here: its generator is not known. */
 CHECKED enum err objattr_set_no_rng(struct object *o, struct arena *a);
+/* How what we keep is protected: by software, whoever keeps the root key (2.x). */
+#define OBJATTR_PROTECTION ((uint32_t)KMIP_PROTECTION_STORAGE_MASK_SOFTWARE)
 
 /* The RNG Parameters of what we generate: OpenSSL's generator, a CTR_DRBG with AES-256. */
 void objattr_put_rng(struct buf *b, uint32_t tag);

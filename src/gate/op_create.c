@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Create (specification 1.4 section 4.1): a new symmetric key. */
+/* Create (specification 1.4 section 4.1, 2.1 section 6.1.8): a new symmetric key. */
 #include "create.h"
 
 #include <string.h>
@@ -33,18 +33,19 @@ create_begin(struct request *rq, struct object *o, uint32_t type)
 enum err
 create_read_template(struct request *rq, struct object *o)
 {
+	uint32_t tag = rq->in.version < KMIP_2_0 ? TAG_TEMPLATE_ATTRIBUTE : TAG_ATTRIBUTES;
 	struct ttlv_reader r;
 	struct ttlv t;
 	struct kmip_attr at;
 	uint32_t index;
 	enum err e = ERR_OK;
 
-	if (!ttlv_need(&rq->payload, TAG_TEMPLATE_ATTRIBUTE, TTLV_STRUCTURE, &t))
+	if (!ttlv_need(&rq->payload, tag, TTLV_STRUCTURE, &t))
 		return rq->payload.error;
 	ttlv_enter(&r, &t);
-	if (ttlv_peek(&r) == TAG_NAME)
+	if (tag == TAG_TEMPLATE_ATTRIBUTE && ttlv_peek(&r) == TAG_NAME)
 		return ERR_NO_OBJECT; /* names of templates, of which there are none */
-	while (e == ERR_OK && ttlv_peek(&r) == TAG_ATTRIBUTE &&
+	while (e == ERR_OK && kmip_attr_follows(&r, rq->in.version) &&
 	    kmip_attr_read(&r, rq->arena, rq->in.version, true, &at)) {
 		index = 0;
 		e = objattr_set(o, rq->arena, &at, BY_CREATE, rq->in.version, &index);
@@ -105,6 +106,8 @@ read_create(struct request *rq, struct object *o)
 	e = create_begin(rq, o, ttlv_uint(&type));
 	if (e == ERR_OK)
 		e = create_read_template(rq, o);
+	if (e == ERR_OK)
+		e = rq_take_protection(rq);
 	if (e == ERR_OK)
 		e = ttlv_finish(&rq->payload);
 	return e == ERR_OK ? check_key(o) : e;

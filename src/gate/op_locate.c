@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Locate (specification 1.4 section 4.9). */
+/* Locate (specification 1.4 section 4.9, 2.1 section 6.1). */
 #include "request.h"
 
 #include <string.h>
@@ -58,6 +58,33 @@ add_term(struct request *rq, struct locate *lo, const struct kmip_attr *at)
 	return ERR_OK;
 }
 
+static enum err
+add_terms(struct request *rq, struct locate *lo, struct ttlv_reader *r)
+{
+	struct kmip_attr at;
+	enum err e = ERR_OK;
+
+	while (e == ERR_OK && kmip_attr_follows(r, rq->in.version) &&
+	    kmip_attr_read(r, rq->arena, rq->in.version, true, &at))
+		e = add_term(rq, lo, &at);
+	return e != ERR_OK ? e : r->error;
+}
+
+/* In 2.x they stand in a structure. */
+static enum err
+read_attributes(struct request *rq, struct locate *lo)
+{
+	struct ttlv_reader r;
+	struct ttlv t;
+	enum err e;
+
+	if (!ttlv_opt(&rq->payload, TAG_ATTRIBUTES, TTLV_STRUCTURE, &t))
+		return rq->payload.error;
+	ttlv_enter(&r, &t);
+	e = add_terms(rq, lo, &r);
+	return e != ERR_OK ? e : ttlv_finish(&r);
+}
+
 static bool
 read_count(struct ttlv_reader *r, uint32_t tag, uint32_t *out)
 {
@@ -89,9 +116,8 @@ static enum err
 read_locate(struct request *rq, struct locate *lo)
 {
 	struct ttlv_reader *r = &rq->payload;
-	struct kmip_attr at;
 	struct ttlv t;
-	enum err e = ERR_OK;
+	enum err e;
 
 	if (!read_count(r, TAG_MAXIMUM_ITEMS, &lo->find.max))
 		return ERR_INVALID_FIELD;
@@ -101,9 +127,7 @@ read_locate(struct request *rq, struct locate *lo)
 	read_status(r, lo);
 	if (rq->in.version >= KMIP_1_1)
 		ttlv_opt(r, TAG_OBJECT_GROUP_MEMBER, TTLV_ENUM, &t);
-	while (e == ERR_OK && ttlv_peek(r) == TAG_ATTRIBUTE &&
-	    kmip_attr_read(r, rq->arena, rq->in.version, true, &at))
-		e = add_term(rq, lo, &at);
+	e = rq->in.version < KMIP_2_0 ? add_terms(rq, lo, r) : read_attributes(rq, lo);
 	return e != ERR_OK ? e : ttlv_finish(r);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Query and Discover Versions (specification 1.4 sections 4.25, 4.26): what this server can do.
- * Answered from tables, never by asking anybody.
+ * Query and Discover Versions (specification 1.4 sections 4.25, 4.26, 2.1 section 6.1): what this
+ * server can do.  Answered from tables, never by asking anybody.
  */
 #include "request.h"
 
@@ -37,6 +37,12 @@ put_server_information(struct request *rq)
 	const char *name = rq->p.server_name;
 
 	ttlv_put_text(&rq->out, TAG_VENDOR_IDENTIFICATION, name, strlen(name));
+	if (rq->in.version >= KMIP_2_0) { /* which says what may stand in there */
+		size_t mark = ttlv_begin(&rq->out, TAG_SERVER_INFORMATION);
+
+		ttlv_put_text(&rq->out, TAG_PRODUCT_NAME, name, strlen(name));
+		ttlv_end(&rq->out, mark);
+	}
 }
 
 static void
@@ -57,12 +63,21 @@ put_capabilities(struct request *rq)
 		ttlv_put_bool(&rq->out, TAG_BATCH_UNDO_CAPABILITY, true);
 		ttlv_put_bool(&rq->out, TAG_BATCH_CONTINUE_CAPABILITY, true);
 	}
+	if (rq->in.version >= KMIP_2_0)
+		ttlv_put_bool(&rq->out, TAG_QUANTUM_SAFE_CAPABILITY, false);
 	ttlv_end(&rq->out, mark);
+}
+
+static void
+put_protection(struct request *rq)
+{
+	ttlv_put_int(&rq->out, TAG_PROTECTION_STORAGE_MASK, (int32_t)OBJATTR_PROTECTION);
 }
 
 /*
  * In the order of the response payload.  Functions without a writer have nothing to list here:
- * no application namespaces, extensions, attestation, validations, profiles, registration.
+ * no application namespaces, extensions, attestation, validations, profiles, registration, and no
+ * attributes that an object gets by default.
  */
 static const struct {
 	uint32_t function;
@@ -74,6 +89,7 @@ static const struct {
     {KMIP_QUERY_FUNCTION_QUERY_SERVER_INFORMATION, KMIP_1_0, put_server_information},
     {KMIP_QUERY_FUNCTION_QUERY_RNGS, KMIP_1_3, put_rngs},
     {KMIP_QUERY_FUNCTION_QUERY_CAPABILITIES, KMIP_1_3, put_capabilities},
+    {KMIP_QUERY_FUNCTION_QUERY_STORAGE_PROTECTION_MASKS, KMIP_2_0, put_protection},
 };
 
 void

@@ -182,27 +182,6 @@ rq_await(struct request *rq, struct wait *w, void (*next)(struct request *, enum
 
 /* --- objects --- */
 
-enum err
-rq_take_uid(struct request *rq, char uid[UID_TEXT_LEN + 1])
-{
-	struct ttlv t;
-
-	if (!ttlv_opt(&rq->payload, TAG_UNIQUE_IDENTIFIER, TTLV_TEXT, &t)) {
-		if (rq->payload.error != ERR_OK)
-			return rq->payload.error;
-		if (rq->placeholder[0] == '\0')
-			return ERR_MISSING_DATA;
-		memcpy(uid, rq->placeholder, sizeof(rq->placeholder));
-	} else {
-		if (t.len == 0 || t.len > UID_TEXT_LEN)
-			return ERR_NO_OBJECT;
-		memcpy(uid, t.value, t.len);
-		uid[t.len] = '\0';
-	}
-	memcpy(rq->outcomes[rq->item].uid, uid, strlen(uid) + 1);
-	return ERR_OK;
-}
-
 static void
 drop_secret(void *slot)
 {
@@ -307,7 +286,8 @@ static bool
 needs_audit(const struct op *op)
 {
 	return op != NULL && op->operation != KMIP_OPERATION_QUERY &&
-	    op->operation != KMIP_OPERATION_DISCOVER_VERSIONS;
+	    op->operation != KMIP_OPERATION_DISCOVER_VERSIONS &&
+	    op->operation != KMIP_OPERATION_PING;
 }
 
 static void
@@ -338,6 +318,8 @@ start_item(struct request *rq)
 		rq_done(rq, ERR_CRITICAL_EXTENSION);
 	else if (rq->op == NULL)
 		rq_done(rq, ERR_OP_UNSUPPORTED);
+	else if (item->ephemeral)
+		rq_done(rq, ERR_FEATURE_UNSUPPORTED);
 	else if (rq->op->right == RIGHT_CHANGE && rq->p.read_only)
 		rq_done(rq, ERR_DENIED);
 	else if (item->payload.value == NULL)

@@ -113,9 +113,17 @@ void rq_await(struct request *rq, struct wait *w, void (*next)(struct request *,
 
 /*
  * Takes the optional Unique Identifier of the payload, or the ID Placeholder.
- * ERR_MISSING_DATA when there is neither.  A text that cannot be one of our uids is ERR_NO_OBJECT.
+ * ERR_MISSING_DATA when there is neither.  A text that cannot be one of our uids is ERR_NO_OBJECT,
+ * and so is what refers to something that the message did not answer (2.x).
  */
 CHECKED enum err rq_take_uid(struct request *rq, char uid[UID_TEXT_LEN + 1]);
+/* Takes an attribute; in 2.x it stands in a structure with that tag.  ERR_MISSING_DATA. */
+CHECKED enum err rq_take_attribute(struct request *rq, uint32_t tag, struct kmip_attr *out);
+/*
+ * Takes the Protection Storage Masks that 2.x has where something is to be stored.
+ * ERR_NO_PROTECTION when we meet none of them.
+ */
+CHECKED enum err rq_take_protection(struct request *rq);
 
 /*
  * Loads an object as this message sees it (its own changes included), then runs next.  On

@@ -147,8 +147,8 @@ refuse_message(struct session *s, enum err e)
 	log_session(LOG_INFO, s, "message refused", err_text(e));
 	s->last_answer = true;
 	buf_init(&b, s->gate->limits.response_max);
-	kmip_response_begin(&rs, &b, kmip_versions[0], clock_wall());
-	kmip_response_item(&rs, 0, &none, e, kmip_versions[0], NULL, 0);
+	kmip_response_begin(&rs, &b, kmip_version_answered(0), clock_wall(), 0);
+	kmip_response_item(&rs, 0, &none, e, kmip_version_answered(0), NULL, 0);
 	kmip_response_end(&rs);
 	write_answer(s, &b);
 	buf_fini(&b);

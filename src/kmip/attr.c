@@ -175,6 +175,13 @@ kmip_attr_find_tag(uint32_t tag, int version)
 	return ATTR_UNKNOWN;
 }
 
+bool
+kmip_attr_same(const struct kmip_attr *a, const struct kmip_attr *b)
+{
+	return a->name != NULL && b->name != NULL && a->name_len == b->name_len &&
+	    memcmp(a->name, b->name, a->name_len) == 0;
+}
+
 unsigned
 kmip_attr_flags(const struct kmip_attr *a)
 {

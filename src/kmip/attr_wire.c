@@ -102,7 +102,9 @@ static void
 set_tag(struct kmip_attr *a, uint32_t tag, int version)
 {
 	a->id = kmip_attr_find_tag(tag, version);
-	a->name = a->id != ATTR_UNKNOWN ? kmip_attr_info(a->id)->name : "";
+	if (a->id == ATTR_UNKNOWN)
+		return;
+	a->name = kmip_attr_info(a->id)->name;
 	a->name_len = strlen(a->name);
 }
 

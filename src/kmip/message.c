@@ -2,12 +2,13 @@
 /* Request messages in, response messages out. */
 #include "kmip/message.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "kmip/names.h"
 #include "kmip/reason.h"
 
-const int kmip_versions[] = {KMIP_1_4, KMIP_1_3, KMIP_1_2, KMIP_1_1, KMIP_1_0};
+const int kmip_versions[] = {KMIP_2_1, KMIP_2_0, KMIP_1_4, KMIP_1_3, KMIP_1_2, KMIP_1_1, KMIP_1_0};
 const size_t kmip_versions_count = sizeof(kmip_versions) / sizeof(kmip_versions[0]);
 
 bool
@@ -17,6 +18,14 @@ kmip_version_known(int version)
 		if (kmip_versions[i] == version)
 			return true;
 	return false;
+}
+
+int
+kmip_version_answered(int asked)
+{
+	if (kmip_version_known(asked))
+		return asked;
+	return asked < KMIP_2_0 ? KMIP_1_4 : kmip_versions[0];
 }
 
 /* Fails the reader because of a value, not of the message's form. */
@@ -135,6 +144,24 @@ read_authentication(struct ttlv_reader *r, struct kmip_request *rq)
 	leave(r, &in);
 }
 
+/* 2.x has three values: one insists on it. */
+static void
+read_asynchronous(struct ttlv_reader *r, struct kmip_request *rq)
+{
+	struct ttlv t;
+
+	if (rq->version < KMIP_2_0) {
+		if (ttlv_opt(r, TAG_ASYNCHRONOUS_INDICATOR, TTLV_BOOLEAN, &t))
+			rq->asynchronous = ttlv_bool(&t);
+		return;
+	}
+	if (!ttlv_opt(r, TAG_ASYNCHRONOUS_INDICATOR, TTLV_ENUM, &t))
+		return;
+	rq->asynchronous = ttlv_uint(&t) == KMIP_ASYNCHRONOUS_INDICATOR_MANDATORY;
+	if (!kmip_value_known(SET_ASYNCHRONOUS_INDICATOR, ttlv_uint(&t), rq->version))
+		refuse(r, ERR_INVALID_FIELD);
+}
+
 /* What a client tells about itself and may expect of the answer. */
 static void
 read_expectations(struct ttlv_reader *r, struct kmip_request *rq)
@@ -151,8 +178,7 @@ read_expectations(struct ttlv_reader *r, struct kmip_request *rq)
 		ttlv_opt(r, TAG_CLIENT_CORRELATION_VALUE, TTLV_TEXT, &rq->correlation);
 		ttlv_opt(r, TAG_SERVER_CORRELATION_VALUE, TTLV_TEXT, &t);
 	}
-	if (ttlv_opt(r, TAG_ASYNCHRONOUS_INDICATOR, TTLV_BOOLEAN, &t))
-		rq->asynchronous = ttlv_bool(&t);
+	read_asynchronous(r, rq);
 	if (rq->version >= KMIP_1_2) {
 		ttlv_opt(r, TAG_ATTESTATION_CAPABLE_INDICATOR, TTLV_BOOLEAN, &t);
 		while (ttlv_opt(r, TAG_ATTESTATION_TYPE, TTLV_ENUM, &t))
@@ -217,7 +243,7 @@ read_extension(struct ttlv_reader *r, const struct ttlv *extension, struct kmip_
 }
 
 static enum err
-read_item(const struct ttlv *structure, bool ubid_needed, struct kmip_item *item)
+read_item(const struct ttlv *structure, int version, bool ubid_needed, struct kmip_item *item)
 {
 	struct ttlv_reader r;
 	struct ttlv t;
@@ -225,6 +251,8 @@ read_item(const struct ttlv *structure, bool ubid_needed, struct kmip_item *item
 	ttlv_enter(&r, structure);
 	if (ttlv_need(&r, TAG_OPERATION, TTLV_ENUM, &t))
 		item->operation = ttlv_uint(&t);
+	if (version >= KMIP_2_0 && ttlv_opt(&r, TAG_EPHEMERAL, TTLV_BOOLEAN, &t))
+		item->ephemeral = ttlv_bool(&t);
 	if (ubid_needed)
 		ttlv_need(&r, TAG_UNIQUE_BATCH_ITEM_ID, TTLV_BYTES, &item->ubid);
 	else
@@ -260,7 +288,7 @@ kmip_request_read(struct kmip_request *rq, const uint8_t *msg, size_t len)
 	while (e == ERR_OK && rq->count < batch_count) {
 		if (!ttlv_opt(&r, TAG_BATCH_ITEM, TTLV_STRUCTURE, &t))
 			return ERR_INVALID_MESSAGE;
-		e = read_item(&t, batch_count > 1, &rq->items[rq->count]);
+		e = read_item(&t, rq->version, batch_count > 1, &rq->items[rq->count]);
 		if (e == ERR_OK)
 			rq->count++;
 	}
@@ -278,15 +306,22 @@ kmip_put_version(struct buf *b, int version)
 }
 
 void
-kmip_response_begin(struct kmip_response *rs, struct buf *b, int version, int64_t time_stamp)
+kmip_response_begin(struct kmip_response *rs, struct buf *b, int version, int64_t time_stamp,
+    uint64_t id)
 {
+	char text[24];
 	size_t header;
+	int len;
 
 	*rs = (struct kmip_response){.b = b};
 	rs->message = ttlv_begin(b, TAG_RESPONSE_MESSAGE);
 	header = ttlv_begin(b, TAG_RESPONSE_HEADER);
 	kmip_put_version(b, version);
 	ttlv_put_date_time(b, TAG_TIME_STAMP, time_stamp);
+	if (version >= KMIP_2_0 && id != 0) {
+		len = snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
+		ttlv_put_text(b, TAG_SERVER_CORRELATION_VALUE, text, (size_t)len);
+	}
 	rs->count_at = b->len;
 	ttlv_put_int(b, TAG_BATCH_COUNT, 0); /* kmip_response_end() knows */
 	ttlv_end(b, header);

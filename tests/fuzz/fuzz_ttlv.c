@@ -91,12 +91,12 @@ fuzz_request(const uint8_t *data, size_t size)
 	struct ttlv root;
 	struct buf b;
 	enum err e = kmip_request_read(&rq, data, size);
-	int version = kmip_version_known(rq.version) ? rq.version : kmip_versions[0];
+	int version = kmip_version_answered(rq.version);
 
 	require(rq.count <= KMIP_ITEMS_MAX);
 	require(e != ERR_OK || (rq.count > 0 && rq.version == version));
 	buf_init(&b, 1 << 20);
-	kmip_response_begin(&rs, &b, version, rq.time_stamp);
+	kmip_response_begin(&rs, &b, version, rq.time_stamp, 0);
 	for (unsigned i = 0; i < rq.count; i++)
 		kmip_response_item(&rs, rq.items[i].operation, &rq.items[i].ubid,
 		    ERR_OP_UNSUPPORTED, version, NULL, 0);

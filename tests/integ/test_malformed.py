@@ -268,9 +268,10 @@ HEADER = {
     "empty Authentication": (with_header(seq("Authentication")),
                              fails("MissingData", "InvalidMessage")),
 }
-for _major, _minor in ((0, 9), (1, 5), (1, 17), (2, 0), (2, 1), (3, 0), (9, 9), (-1, 1), (257, 1)):
+for _major, _minor in ((0, 9), (1, 5), (1, 17), (2, 2), (3, 0), (9, 9), (-1, 1), (257, 1)):
     HEADER["version %d.%d" % (_major, _minor)] = (
-        message(header(first=version(_major, _minor)), DISCOVER), INVALID)
+        message(header(first=version(_major, _minor)), DISCOVER),
+        INVALID if _major not in (2, 3, 9) else fails("UnsupportedProtocolVersion"))
 
 ITEMS = {
     "no Operation": (message(header(), raw("BatchItem", raw("RequestPayload"))),

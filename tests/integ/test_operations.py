@@ -9,8 +9,8 @@ import unittest
 import kf
 import ttlv
 from ttlv import (ACTIVE, COMPROMISED, DEACTIVATED, DESTROYED, DESTROYED_COMPROMISED, PRE_ACTIVE,
-                  SUCCESS, UNDONE, VERSIONS, attribute, date, enum, get_attributes, integer, item,
-                  name_attribute, on, revoke, text, ubid)
+                  SUCCESS, UNDONE, VERSIONS, VERSIONS_2, attribute, date, enum, get_attributes, integer,
+                  item, name_attribute, on, revoke, text, ubid)
 
 KEY_COMPROMISE, CA_COMPROMISE, CESSATION = 2, 3, 6
 STOP, CONTINUE, UNDO = 2, 1, 3
@@ -587,17 +587,17 @@ class Operations(kf.SharedCase):
     def test_discover_versions(self):
         numbers = lambda p: [(v.path("ProtocolVersionMajor"), v.path("ProtocolVersionMinor"))
                              for v in p.all("ProtocolVersion")]
-        ours = list(reversed(VERSIONS))
+        ours = list(reversed(VERSIONS + VERSIONS_2))
         make = lambda v: ttlv.seq("ProtocolVersion", integer("ProtocolVersionMajor", v[0]),
                                   integer("ProtocolVersionMinor", v[1]))
-        for version in VERSIONS[1:]:
+        for version in VERSIONS[1:] + VERSIONS_2:
             c = self.client(version=version)
             ask = lambda *vs: numbers(c.ok(item("DiscoverVersions", *map(make, vs))))
             self.assertEqual(ask(), ours)
             self.assertEqual(ask((1, 1)), [(1, 1)])
             self.assertEqual(ask((1, 0), (1, 3)), [(1, 3), (1, 0)])
-            self.assertEqual(ask((2, 0), (9, 9)), [])
-            self.assertEqual(ask((2, 1), (1, 4), (1, 4)), [(1, 4)])
+            self.assertEqual(ask((2, 2), (9, 9)), [])
+            self.assertEqual(ask((2, 1), (1, 4), (1, 4)), [(2, 1), (1, 4)])
 
     def test_credential_types(self):
         """A credential is accepted and not asked for; the certificate decides."""

@@ -13,6 +13,7 @@ import ttlv
 try:
     from kmip.core import attributes as kattributes
     from kmip.core import enums
+    from kmip.core.exceptions import OperationFailure
     from kmip.core import objects as kobjects
     from kmip.core import primitives
     from kmip.core.factories.attributes import AttributeFactory
@@ -27,7 +28,7 @@ except ImportError as e:
     MISSING = str(e)
     KMIPProxy = object
 
-VERSIONS = ("KMIP_1_0", "KMIP_1_1", "KMIP_1_2", "KMIP_1_3", "KMIP_1_4")
+VERSIONS = ("KMIP_1_0", "KMIP_1_1", "KMIP_1_2", "KMIP_1_3", "KMIP_1_4", "KMIP_2_0")
 
 
 def make_socket(self, sock):
@@ -136,10 +137,15 @@ class PyKmip(kf.SharedCase):
         self.assertEqual(self.state(c, uid), enums.State.ACTIVE)
         self.assertEqual(c.get(uid).value, key.value)
         self.attributes(c, uid, name)
-        self.labels(c, uid)
+        if version < "KMIP_2":
+            self.labels(c, uid)
+            refused = enums.ResultReason.PERMISSION_DENIED
+        else:
+            self.attributes_2(c, uid)
+            refused = enums.ResultReason.WRONG_KEY_LIFECYCLE_STATE
         with self.assertRaises(KmipOperationFailure) as caught:
             c.destroy(uid)
-        self.assertEqual(caught.exception.reason, enums.ResultReason.PERMISSION_DENIED)
+        self.assertEqual(caught.exception.reason, refused)
         c.revoke(enums.RevocationReasonCode.CESSATION_OF_OPERATION, uid, "the VM is gone")
         self.assertEqual(self.state(c, uid), enums.State.DEACTIVATED)
         c.destroy(uid)
@@ -207,6 +213,37 @@ class PyKmip(kf.SharedCase):
                 c.destroy(uid)
         self.each_version(register)
 
+    def attributes_2(self, c, uid):
+        """What PyKMIP can do with attributes in 2.0: it has no vendors' there, and no Add."""
+        names = lambda: [a.attribute_value.name_value.value
+                         for a in c.get_attributes(uid, ["Name"])[1]]
+        value = lambda v: kattributes.Name.create(v, enums.NameType.UNINTERPRETED_TEXT_STRING)
+        old = names()[0]
+        for current in (None, kobjects.CurrentAttribute(attribute=value(old))):
+            new = "%s-%s" % (old, current is not None)
+            c.modify_attribute(uid, current_attribute=current,
+                               new_attribute=kobjects.NewAttribute(attribute=value(new)))
+            self.assertEqual(names(), [new])
+            c.modify_attribute(uid, new_attribute=kobjects.NewAttribute(attribute=value(old)))
+        with self.assertRaises(OperationFailure) as caught:
+            c.modify_attribute(uid, current_attribute=kobjects.CurrentAttribute(
+                attribute=value("other")), new_attribute=kobjects.NewAttribute(
+                    attribute=value("new")))
+        self.assertEqual(caught.exception.reason,
+                         enums.ResultReason.ATTRIBUTE_INSTANCE_NOT_FOUND)
+        for sensitive in (True, False):
+            self.assertEqual(c.set_attribute(uid, attribute_name="Sensitive",
+                                             attribute_value=sensitive), uid)
+            _, found = c.get_attributes(uid, ["Sensitive"])
+            self.assertEqual([a.attribute_value.value for a in found], [sensitive])
+        with self.assertRaises(OperationFailure) as caught:
+            c.set_attribute(uid, attribute_name="State", attribute_value=enums.State.ACTIVE)
+        self.assertEqual(caught.exception.reason, enums.ResultReason.READ_ONLY_ATTRIBUTE)
+        got, gone = c.delete_attribute(uid, current_attribute=kobjects.CurrentAttribute(
+            attribute=value(old)))
+        self.assertEqual((got, gone, names()), (uid, None, []))
+        c.set_attribute(uid, attribute_name="Name", attribute_value=old)
+
     def test_query_and_versions(self):
         for version in VERSIONS:
             with self.subTest(version=version):
@@ -227,26 +264,29 @@ class PyKmip(kf.SharedCase):
                 result = proxy.discover_versions()
                 self.assertEqual(result.result_status.value, enums.ResultStatus.SUCCESS)
                 self.assertEqual([(v.major, v.minor) for v in result.protocol_versions],
-                                 [(1, 4), (1, 3), (1, 2), (1, 1), (1, 0)])
+                                 [(2, 1), (2, 0), (1, 4), (1, 3), (1, 2), (1, 1), (1, 0)])
                 result = proxy.discover_versions(
                     protocol_versions=[contents.ProtocolVersion(1, 2),
                                        contents.ProtocolVersion(9, 9)])
                 self.assertEqual([(v.major, v.minor) for v in result.protocol_versions], [(1, 2)])
 
     def test_failures_are_told(self):
-        def failures(c, _):
+        def failures(c, version):
+            missing = (enums.ResultReason.ITEM_NOT_FOUND if version < "KMIP_2" else
+                       enums.ResultReason.OBJECT_NOT_FOUND)
             for call in (lambda: c.get("nobody"), lambda: c.activate("nobody"),
                          lambda: c.destroy("nobody"), lambda: c.get_attribute_list("nobody")):
                 with self.assertRaises(KmipOperationFailure) as caught:
                     call()
-                self.assertEqual(caught.exception.reason, enums.ResultReason.ITEM_NOT_FOUND)
+                self.assertEqual(caught.exception.reason, missing)
             uid = c.create(enums.CryptographicAlgorithm.AES, 128)
             self.assertEqual(len(c.get(uid).value), 16)
             c.activate(uid)
             with self.assertRaises(KmipOperationFailure) as caught:
                 c.activate(uid)
-            self.assertIn(caught.exception.reason, (enums.ResultReason.ILLEGAL_OPERATION,
-                                                    enums.ResultReason.PERMISSION_DENIED))
+            self.assertIn(caught.exception.reason, (
+                enums.ResultReason.ILLEGAL_OPERATION, enums.ResultReason.PERMISSION_DENIED,
+                enums.ResultReason.WRONG_KEY_LIFECYCLE_STATE))
         self.each_version(failures)
 
     def test_compromise(self):

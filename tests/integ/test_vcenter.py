@@ -70,7 +70,7 @@ class VCenter(kf.SharedCase):
         payload = self.check_item(answer.items[0], "DiscoverVersions", 1 if ping else None)
         versions = [(v.path("ProtocolVersionMajor"), v.path("ProtocolVersionMinor"))
                     for v in payload.all("ProtocolVersion")]
-        self.assertEqual(versions, [(1, 4), (1, 3), (1, 2), (1, 1), (1, 0)])
+        self.assertEqual(versions, [(2, 1), (2, 0), (1, 4), (1, 3), (1, 2), (1, 1), (1, 0)])
         self.assertEqual(answer.size, answer_size(40 * len(versions), ping))
         return answer
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TTLV and KMIP 1.x messages, written apart from the gateway's own codec, for its tests.
+"""TTLV and KMIP messages, written apart from the gateway's own codec, for its tests.
 
 A Node is (tag, type, value); a structure's value is a list of Nodes.  decode() is strict, so that
 every answer of the gateway is checked for lengths, padding and types on the way.
@@ -50,6 +50,22 @@ TAGS = {
     "AuthenticatedEncryptionAdditionalData": 0x4200FE, "AuthenticatedEncryptionTag": 0x4200FF,
     "LinkType": 0x42004B, "LinkedObjectIdentifier": 0x42004C,
     "AsynchronousCorrelationValue": 0x420006, "CancellationResult": 0x420012,
+    # 2.x, and attributes that have their tag on the wire there
+    "ActivationDate": 0x420001, "ApplicationData": 0x420002, "ApplicationNamespace": 0x420003,
+    "ApplicationSpecificInformation": 0x420004, "DeactivationDate": 0x42002F,
+    "InitialDate": 0x420039, "ObjectGroup": 0x420056,
+    "AlternativeName": 0x4200BF, "AlternativeNameValue": 0x4200C0,
+    "AlternativeNameType": 0x4200C1, "CapabilityInformation": 0x4200F7, "Description": 0x4200FC,
+    "Comment": 0x4200FD, "Sensitive": 0x420120, "Extractable": 0x420122, "Fresh": 0x4200A8,
+    "RNGParameters": 0x4200D9, "Attributes": 0x420125, "ProductName": 0x420131,
+    "ShortUniqueIdentifier": 0x420136, "NISTKeyType": 0x42013A, "AttributeReference": 0x42013B,
+    "CurrentAttribute": 0x42013C, "NewAttribute": 0x42013D, "LogMessage": 0x420141,
+    "ProtectionLevel": 0x420145, "ProtectionPeriod": 0x420146, "QuantumSafe": 0x420147,
+    "Ephemeral": 0x420154, "AdjustmentType": 0x420158, "ProtectionStorageMask": 0x42015E,
+    "ProtectionStorageMasks": 0x42015F, "InteropFunction": 0x420160,
+    "InteropIdentifier": 0x420161, "AdjustmentValue": 0x420162, "RotateInterval": 0x42016A,
+    "RotateAutomatic": 0x42016B, "RotateOffset": 0x42016C, "RotateGeneration": 0x42016E,
+    "RotateName": 0x42016F, "RotateNameValue": 0x420170, "RotateNameType": 0x420171,
 }
 NAMES = {number: name for name, number in TAGS.items()}
 
@@ -58,6 +74,7 @@ OPS = {
     "GetAttributeList": 0xC, "AddAttribute": 0xD, "ModifyAttribute": 0xE, "DeleteAttribute": 0xF,
     "Activate": 0x12, "Revoke": 0x13, "Destroy": 0x14, "Query": 0x18, "DiscoverVersions": 0x1E,
 }
+OPS_2 = {"Log": 0x2C, "AdjustAttribute": 0x30, "SetAttribute": 0x31, "Interop": 0x34, "Ping": 0x3B}
 
 REASONS = {
     "ItemNotFound": 1, "ResponseTooLarge": 2, "AuthenticationNotSuccessful": 3,
@@ -67,12 +84,21 @@ REASONS = {
     "IndexOutOfBounds": 0xE, "ApplicationNamespaceNotSupported": 0xF,
     "KeyFormatTypeNotSupported": 0x10, "KeyCompressionTypeNotSupported": 0x11,
     "EncodingOptionError": 0x12, "KeyValueNotPresent": 0x13, "GeneralFailure": 0x100,
+    # 2.x
+    "NumericRange": 0x1B, "InvalidDataType": 0x1C, "ReadOnlyAttribute": 0x1D,
+    "MultiValuedAttribute": 0x1E, "UnsupportedAttribute": 0x1F,
+    "AttributeInstanceNotFound": 0x20, "AttributeNotFound": 0x21, "AttributeReadOnly": 0x22,
+    "AttributeSingleValued": 0x23, "InvalidAttribute": 0x2C, "InvalidAttributeValue": 0x2D,
+    "InvalidObjectType": 0x30, "NonUniqueNameAttribute": 0x35, "ObjectNotFound": 0x37,
+    "UnknownMessageExtension": 0x3C, "UnsupportedProtocolVersion": 0x3F,
+    "WrongKeyLifecycleState": 0x43, "ProtectionStorageUnavailable": 0x44,
 }
 REASON_NAMES = {number: name for name, number in REASONS.items()}
 
 SUCCESS, FAILED, PENDING, UNDONE = range(4)
 PRE_ACTIVE, ACTIVE, DEACTIVATED, COMPROMISED, DESTROYED, DESTROYED_COMPROMISED = range(1, 7)
 VERSIONS = ((1, 0), (1, 1), (1, 2), (1, 3), (1, 4))
+VERSIONS_2 = ((2, 0), (2, 1))
 
 
 class Malformed(Exception):
@@ -251,7 +277,7 @@ def ubid(counter):
 def item(operation, *payload, ubid=None, extension=None):
     """A batch item.  The operation's name or number; ubid: bytes."""
     if isinstance(operation, str):
-        operation = OPS[operation]
+        operation = OPS.get(operation) or OPS_2[operation]
     return seq("BatchItem", enum("Operation", operation),
                octets("UniqueBatchItemID", ubid) if ubid is not None else None,
                seq("RequestPayload", *payload), extension)
@@ -316,6 +342,26 @@ def register_opaque(data, *more):
     return item("Register", enum("ObjectType", 8), template(*more),
                 seq("OpaqueObject", enum("OpaqueDataType", 0x80000001),
                     octets("OpaqueDataValue", data)))
+
+
+# The same in 2.x, where attributes are elements of their own.
+def vendor(name, value, by="x"):
+    """A vendor's attribute; value is a Node of any tag, a str (Text) or None (a reference)."""
+    if isinstance(value, str):
+        value = text("AttributeValue", value)
+    return seq("Attribute" if value is not None else "AttributeReference",
+               text("VendorIdentification", by), text("AttributeName", name),
+               Node("AttributeValue", value.kind, value.value) if value is not None else None)
+def reference(name, by=None):
+    """What names an attribute: by its tag, or a vendor's by its name."""
+    return vendor(name, None, by) if by else enum("AttributeReference", TAGS[name])
+def name2(value):
+    return seq("Name", text("NameValue", value), enum("NameType", 1))
+def create2(*more, length=256, mask=0xC, after=(), ubid=None):
+    """after: what stands behind the attributes."""
+    return item("Create", enum("ObjectType", 2), seq(
+        "Attributes", enum("CryptographicAlgorithm", 3), integer("CryptographicUsageMask", mask),
+        integer("CryptographicLength", length), *more), *after, ubid=ubid)
 
 
 def on(operation, identifier=None, *payload, ubid=None):

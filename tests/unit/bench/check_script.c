@@ -21,7 +21,7 @@ answer(struct buf *b, uint32_t operation, enum err e, const struct buf *payload)
 	struct kmip_response rs;
 
 	buf_init(b, 10000);
-	kmip_response_begin(&rs, b, KMIP_1_1, 1);
+	kmip_response_begin(&rs, b, KMIP_1_1, 1, 0);
 	kmip_response_item(&rs, operation, &none, e, KMIP_1_1,
 	    payload != NULL ? payload->data : NULL, payload != NULL ? payload->len : 0);
 	kmip_response_end(&rs);

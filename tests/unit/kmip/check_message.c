@@ -112,6 +112,10 @@ END_TEST
 		  "42006b02 00000004 000000" minor "00000000"
 #define V11 V_("01")
 #define V14 V_("04")
+#define V2_(minor) "42006901 00000020 42006a02 00000004 0000000200000000"                          \
+		   "42006b02 00000004 000000" minor "00000000"
+#define V20 V2_("00")
+#define V21 V2_("01")
 #define COUNT(hex) "42000d02 00000004 " hex "00000000"
 #define COUNT1 COUNT("00000001")
 #define GET "42005c05 00000004 0000000a00000000"
@@ -197,11 +201,28 @@ static const struct {
 	    ERR_INVALID_MESSAGE},
 	{"version 1.5", "{" V_("05") COUNT1 "}" ITEM, ERR_VERSION_UNSUPPORTED},
 	{"version 1.255", "{" V_("ff") COUNT1 "}" ITEM, ERR_VERSION_UNSUPPORTED},
-	{"version 2.0 and a type that only it has",
-	    "{ 42006901 00000020 42006a02 00000004 0000000200000000"
-	    "42006b02 00000004 0000000000000000 4200920b 00000008 0000000000000000" COUNT1
+	{"version 3.0 and a type that we do not know",
+	    "{ 42006901 00000020 42006a02 00000004 0000000300000000"
+	    "42006b02 00000004 0000000000000000 4200920f 00000008 0000000000000000" COUNT1
 	    "}" ITEM,
 	    ERR_VERSION_UNSUPPORTED},
+	{"version 2.0", "{" V20 COUNT1 "}" ITEM, ERR_OK},
+	{"version 2.1", "{" V21 COUNT1 "}" ITEM, ERR_OK},
+	{"version 2.2", "{" V2_("02") COUNT1 "}" ITEM, ERR_VERSION_UNSUPPORTED},
+	{"asynchronous by a boolean in 2.0", "{" V20 "42000706 00000008 0000000000000000" COUNT1 "}"
+	    ITEM, ERR_INVALID_MESSAGE},
+	{"asynchronous by an enumeration in 1.4",
+	    "{" V14 "42000705 00000004 0000000300000000" COUNT1 "}" ITEM, ERR_INVALID_MESSAGE},
+	{"asynchronous prohibited", "{" V20 "42000705 00000004 0000000300000000" COUNT1 "}" ITEM,
+	    ERR_OK},
+	{"asynchronous 4", "{" V20 "42000705 00000004 0000000400000000" COUNT1 "}" ITEM,
+	    ERR_INVALID_FIELD},
+	{"ephemeral in 1.4", "{" V14 COUNT1 "} 42000f01 00000028" GET
+	    "42015406 00000008 0000000000000001" PAYLOAD, ERR_INVALID_MESSAGE},
+	{"ephemeral in 2.0", "{" V20 COUNT1 "} 42000f01 00000028" GET
+	    "42015406 00000008 0000000000000001" PAYLOAD, ERR_OK},
+	{"ephemeral behind the payload", "{" V20 COUNT1 "} 42000f01 00000028" GET PAYLOAD
+	    "42015406 00000008 0000000000000001", ERR_INVALID_MESSAGE},
 	{"version -1.1",
 	    "{ 42006901 00000020 42006a02 00000004 ffffffff00000000"
 	    "42006b02 00000004 0000000100000000" COUNT1 "}" ITEM,
@@ -349,11 +370,18 @@ END_TEST
 
 START_TEST(versions)
 {
-	ck_assert_uint_eq(kmip_versions_count, 5);
-	ck_assert_int_eq(kmip_versions[0], KMIP_1_4);
+	ck_assert_uint_eq(kmip_versions_count, 7);
+	ck_assert_int_eq(kmip_versions[0], KMIP_2_1);
 	ck_assert(kmip_version_known(0x11));
 	ck_assert(!kmip_version_known(0));
-	ck_assert(!kmip_version_known(KMIP_2_0));
+	ck_assert(kmip_version_known(KMIP_2_0));
+	ck_assert(!kmip_version_known(0x22));
+	/* who speaks 1.x, or cannot be read, is not answered in 2.x */
+	ck_assert_int_eq(kmip_version_answered(KMIP_1_1), KMIP_1_1);
+	ck_assert_int_eq(kmip_version_answered(KMIP_2_0), KMIP_2_0);
+	ck_assert_int_eq(kmip_version_answered(0), KMIP_1_4);
+	ck_assert_int_eq(kmip_version_answered(0x15), KMIP_1_4);
+	ck_assert_int_eq(kmip_version_answered(0x30), KMIP_2_1);
 }
 END_TEST
 
@@ -383,7 +411,7 @@ START_TEST(response_to_activate)
 	    "42007c01 00000010 42009407 00000001 3100000000000000");
 	ck_assert_int_eq(read_hex(msg_activate_with_login), ERR_OK);
 	buf_init(&b, 1024);
-	kmip_response_begin(&rs, &b, KMIP_1_1, 0x47da67f8);
+	kmip_response_begin(&rs, &b, KMIP_1_1, 0x47da67f8, 0);
 	kmip_response_item(&rs, KMIP_OPERATION_ACTIVATE, &rq.items[0].ubid, ERR_OK, KMIP_1_1,
 	    payload, payload_len);
 	kmip_response_end(&rs);
@@ -391,6 +419,42 @@ START_TEST(response_to_activate)
 	ck_assert_uint_eq(b.len, 168);
 	ck_assert_uint_eq(b.len, len);
 	ck_assert_mem_eq(b.data, data, len);
+	buf_fini(&b);
+}
+END_TEST
+
+START_TEST(fields_of_2_x)
+{
+	ck_assert_int_eq(read_hex(message("{" V20 "42000705 00000004 0000000100000000" COUNT1 "}" ITEM)),
+	    ERR_OK);
+	ck_assert(rq.asynchronous);
+	ck_assert(!rq.items[0].ephemeral);
+	ck_assert_int_eq(read_hex(message("{" V20 "42000705 00000004 0000000200000000" COUNT1
+	    "} 42000f01 00000028" GET "42015406 00000008 0000000000000001" PAYLOAD)), ERR_OK);
+	ck_assert(!rq.asynchronous);
+	ck_assert(rq.items[0].ephemeral);
+}
+END_TEST
+
+/* In 2.x an answer can say which request of our log it is. */
+START_TEST(answers_of_2_x_are_numbered)
+{
+	static const char want[] = "42007b01 00000060 42007a01 00000058" V20
+	    "42009209 00000008 0000000000000001 42010607 00000002 3432000000000000"
+	    COUNT("00000000");
+	uint8_t data[128];
+	size_t len = hex_read(data, sizeof(data), want);
+	struct kmip_response rs;
+	struct buf b;
+
+	buf_init(&b, 1024);
+	kmip_response_begin(&rs, &b, KMIP_2_0, 1, 42);
+	kmip_response_end(&rs);
+	ck_assert_uint_eq(b.len, len);
+	ck_assert_mem_eq(b.data, data, len);
+	buf_reset(&b);
+	kmip_response_begin(&rs, &b, KMIP_1_4, 1, 42);
+	ck_assert_uint_eq(b.len, len - 16);
 	buf_fini(&b);
 }
 END_TEST
@@ -404,7 +468,7 @@ START_TEST(failures_in_a_response)
 	struct buf b;
 
 	buf_init(&b, 1024);
-	kmip_response_begin(&rs, &b, KMIP_1_0, 0);
+	kmip_response_begin(&rs, &b, KMIP_1_0, 0, 0);
 	kmip_response_item(&rs, KMIP_OPERATION_GET, &ubid, ERR_NO_OBJECT, KMIP_1_0, "payload", 7);
 	kmip_response_item(&rs, 0, NULL, ERR_INVALID_MESSAGE, KMIP_1_0, NULL, 0);
 	kmip_response_end(&rs);
@@ -454,7 +518,7 @@ START_TEST(item_lengths_are_foreseen)
 				size_t before;
 
 				buf_init(&b, 1024);
-				kmip_response_begin(&rs, &b, KMIP_1_3, 0);
+				kmip_response_begin(&rs, &b, KMIP_1_3, 0, 0);
 				before = b.len;
 				kmip_response_item(&rs, operations[o], &ubid, errs[e], KMIP_1_3,
 				    payload, sizeof(payload));
@@ -474,7 +538,7 @@ START_TEST(response_has_a_ceiling)
 	struct buf b;
 
 	buf_init(&b, 200);
-	kmip_response_begin(&rs, &b, KMIP_1_4, 0);
+	kmip_response_begin(&rs, &b, KMIP_1_4, 0, 0);
 	for (int i = 0; i < 10; i++)
 		kmip_response_item(&rs, KMIP_OPERATION_GET, NULL, ERR_BUSY, KMIP_1_4, NULL, 0);
 	kmip_response_end(&rs);
@@ -505,6 +569,8 @@ main(void)
 	tcase_add_test(tc, as_many_items_as_allowed);
 	tcase_add_test(tc, versions);
 	tcase_add_test(tc, response_to_activate);
+	tcase_add_test(tc, fields_of_2_x);
+	tcase_add_test(tc, answers_of_2_x_are_numbered);
 	tcase_add_test(tc, failures_in_a_response);
 	tcase_add_test(tc, item_lengths_are_foreseen);
 	tcase_add_test(tc, response_has_a_ceiling);

@@ -12,7 +12,8 @@
 #include "kmip/names.h"
 #include "messages.h"
 
-static const int versions[] = {KMIP_1_0, KMIP_1_1, KMIP_1_2, KMIP_1_3, KMIP_1_4, KMIP_2_0, KMIP_2_1};
+static const int versions[] = {
+    KMIP_1_0, KMIP_1_1, KMIP_1_2, KMIP_1_3, KMIP_1_4, KMIP_2_0, KMIP_2_1};
 enum { VERSIONS = sizeof(versions) / sizeof(versions[0]), ROUNDS = 40 };
 
 static struct arena *arena;
@@ -119,7 +120,7 @@ random_value(const struct kmip_attr_info *info, int version)
 	return t;
 }
 
-/* Writes a, reads it from there, writes it again: the bytes are the same, and so is the attribute. */
+/* Writes a, reads it from there, writes it again: the same bytes, and the same attribute. */
 static void
 round_trip(const struct kmip_attr *a, int version)
 {
