@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The audit log: a line of JSON for each item of a request, for each client that was refused, and for
- * each command on the control socket.  Lines go to a file, appended by a child process so that no disk
+ * The audit log: a line of JSON for each item of a request, for each client or message that was
+ * refused, and for each command on the control socket.  Lines go to a file, appended by a child process so that no disk
  * is waited for, or to the log.  Text of clients is escaped; no key, no token, no body has a way here.
  *
  * What cannot be written yet waits, up to a ceiling.  `required' decides what happens meanwhile:
@@ -91,6 +91,17 @@ struct audit_refusal {
 	bool proven;	       /* it has the certificate's private key */
 };
 void audit_refusal(struct audit *a, const struct audit_refusal *r);
+
+/*
+ * What a client sent was no request, or too long for one, and was not read; for the log as well.
+ * Rationed in the same way, apart from the handshakes.
+ */
+struct audit_message {
+	const char *tenant, *address;
+	const uint8_t *sha256;
+	enum err err;
+};
+void audit_message(struct audit *a, const struct audit_message *m);
 
 struct audit_command {
 	const char *const *argv;

@@ -32,7 +32,7 @@ struct audit {
 	bool to_file, required;
 	struct buf line;
 	uint64_t lost; /* lines since the last one that found room */
-	struct ration refusals;
+	struct ration refusals, messages;
 };
 
 static char sentence[WHY_MAX];
@@ -238,6 +238,40 @@ audit_item(struct audit *a, const struct audit_item *i)
 	line_end(a, &j, i->err == ERR_AUDIT);
 }
 
+/* False: there were enough in this second. */
+static bool
+may_tell(struct ration *r, uint64_t *left_out)
+{
+	if (r == NULL || ration_take(r, AUDIT_REFUSALS_PER_S, left_out))
+		return true;
+	metric_inc(METRIC_AUDIT_LEFT_OUT_TOTAL);
+	return false;
+}
+
+void
+audit_message(struct audit *a, const struct audit_message *m)
+{
+	char digest[2 * TLS_DIGEST_LEN + 1];
+	uint64_t left_out = 0;
+	struct json j;
+
+	if (!may_tell(a != NULL ? &a->messages : NULL, &left_out))
+		return;
+	text_hex(digest, m->sha256, TLS_DIGEST_LEN);
+	LOG(LOG_INFO, "session", "message refused", kv_text("from", m->address),
+	    kv_text("why", err_text(m->err)), kv_text("tenant", m->tenant),
+	    kv_text("certificate", digest), kv_int("left-out", (int64_t)left_out));
+	if (a != NULL && a->to_file) {
+		line_begin(a, &j, "message-refused");
+		json_text(&j, "tenant", m->tenant);
+		json_text(&j, "certificate", digest);
+		json_text(&j, "address", m->address);
+		json_text(&j, "why", err_text(m->err));
+		json_int(&j, "left-out", (int64_t)left_out);
+		line_end(a, &j, true);
+	}
+}
+
 void
 audit_refusal(struct audit *a, const struct audit_refusal *r)
 {
@@ -245,10 +279,8 @@ audit_refusal(struct audit *a, const struct audit_refusal *r)
 	uint64_t left_out = 0;
 	struct json j;
 
-	if (a != NULL && !ration_take(&a->refusals, AUDIT_REFUSALS_PER_S, &left_out)) {
-		metric_inc(METRIC_AUDIT_LEFT_OUT_TOTAL);
+	if (!may_tell(a != NULL ? &a->refusals : NULL, &left_out))
 		return;
-	}
 	if (r->sha256 != NULL)
 		text_hex(digest, r->sha256, TLS_DIGEST_LEN);
 	LOG(LOG_NOTICE, "session", "client refused", kv_text("from", r->address),

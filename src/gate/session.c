@@ -139,12 +139,14 @@ session_answered(void *user, struct buf *answer)
 static void
 refuse_message(struct session *s, enum err e)
 {
+	const struct audit_message m = {.tenant = s->tenant->id, .address = stream_address(s->stream),
+	    .sha256 = stream_peer(s->stream)->sha256, .err = e};
 	struct kmip_response rs;
 	const struct ttlv none = {0};
 	struct buf b;
 
 	metric_inc(METRIC_REQUESTS_BAD_TOTAL);
-	log_session(LOG_INFO, s, "message refused", err_text(e));
+	audit_message(s->gate->p.audit, &m);
 	s->last_answer = true;
 	buf_init(&b, s->gate->limits.response_max);
 	kmip_response_begin(&rs, &b, kmip_version_answered(0), clock_wall(), 0);

@@ -135,6 +135,27 @@ class Audit(kf.Case):
         self.assertEqual(line["subject"], 'CN=quo\\"te')  # as OpenSSL writes it
         self.assertTrue(line["why"])
 
+    def test_refused_messages(self):
+        """What is no request has its line, too, and nothing of it is in there."""
+        gw = self.audited()
+        gw.options += '\nrequest-size-max = "1KiB"'
+        gw.configure()
+        gw.ctl("reload")
+        for sent in (b"GET /secret HTTP/1.1\r\n\r\n", bytes.fromhex("4200780100100000")):
+            with gw.client() as c:
+                c.send(sent)
+                self.assertEqual(c.receive().items[0].status, ttlv.FAILED)
+                self.assertTrue(c.is_closed())
+        odd, large = self.await_lines(2, "message-refused")
+        self.assertEqual([l["why"] for l in (odd, large)],
+                         ["the message is not well formed", "the request is larger than allowed"])
+        for l in (odd, large):
+            self.assertEqual((l["tenant"], l["certificate"], l["left-out"]),
+                             ("a", gw.tenants[0].certificates[0].digest, 0))
+            self.assertRegex(l["address"], r"^127\.0\.0\.1:\d+$")
+        with open(self.path, "rb") as f:
+            self.assertNotIn(b"secret", f.read())
+
     def work(self, gw, count, done):
         """Operations on many sessions; done[n]: answered successfully."""
         def run(n):

@@ -206,6 +206,29 @@ START_TEST(test_text_of_strangers)
 }
 END_TEST
 
+/* Apart from those of handshakes. */
+START_TEST(test_messages_are_rationed)
+{
+	const struct audit_message m = {.tenant = "t", .address = "192.0.2.1:1", .sha256 = digest,
+	    .err = ERR_REQUEST_TOO_LARGE};
+	const struct audit_refusal r = {.address = "192.0.2.1:1", .why = "w", .subject = "s"};
+
+	audit_use(audit, some_file(), false);
+	for (int i = 0; i < AUDIT_REFUSALS_PER_S + 5; i++)
+		audit_message(audit, &m);
+	audit_refusal(audit, &r);
+	take_all();
+	ck_assert_uint_eq(lines_seen, AUDIT_REFUSALS_PER_S + 1);
+	ck_assert_int_eq(metric_get(METRIC_AUDIT_LEFT_OUT_TOTAL), 5);
+	clock_test_advance(NS_PER_S);
+	audit_message(audit, &m);
+	take_all();
+	ck_assert_ptr_nonnull(strstr(text, "\"event\":\"message-refused\",\"tenant\":\"t\""));
+	ck_assert_ptr_nonnull(strstr(text, "\"why\":\"the request is larger than allowed\","
+					   "\"left-out\":5}"));
+}
+END_TEST
+
 START_TEST(test_refusals_are_rationed)
 {
 	const struct audit_refusal r = {.address = "192.0.2.1:1", .why = "w", .subject = "s"};
@@ -717,6 +740,7 @@ audit_suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_line);
 	tcase_add_test(t, test_text_of_strangers);
+	tcase_add_test(t, test_messages_are_rationed);
 	tcase_add_test(t, test_refusals_are_rationed);
 	tcase_add_test(t, test_command);
 	tcase_add_test(t, test_without_a_file);
