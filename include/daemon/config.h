@@ -67,6 +67,7 @@ struct config_tenant {
 	const char *const *client_certificates, *const *read_only_certificates;
 	const char *const *client_ca;
 	const char *client_subject; /* NULL exactly when client_ca is empty */
+	const char *const *crl_files; /* empty without client_ca */
 	int64_t accept_expired_until; /* seconds since 1970; 0: expired ones are refused */
 	struct config_vault vault;
 	struct config_ledger ledger;

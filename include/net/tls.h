@@ -26,6 +26,8 @@ enum tls_verdict {
 	TLS_AMBIGUOUS,	   /* fits two tenants; alert: access_denied */
 	TLS_BAD_CHAIN,	   /* to the authority of the tenant that it fits; alert: unknown_ca */
 	TLS_WEAK,	   /* a key or a signature of that chain; alert: bad_certificate */
+	TLS_REVOKED,	   /* it, or one of that chain; alert: certificate_revoked */
+	TLS_NO_CRL,	   /* no valid list says that it was not; alert: unknown_ca */
 };
 const char *tls_verdict_text(enum tls_verdict v);
 

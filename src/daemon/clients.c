@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 
 enum { PATH_LEN_MAX = 1024 };
@@ -145,6 +147,17 @@ pin_accepted(struct adding *a, const char *state_dir, const char *tenant_id)
 	return e;
 }
 
+/* Whom such a list covers is refused, until there is a new one. */
+static void
+tell_of_old_lists(const struct adding *a, const struct authority *authority)
+{
+	int64_t until = authority_crl_until(authority);
+
+	if (until != 0 && until <= clock_wall())
+		LOG(LOG_WARN, "trust", "a revocation list has expired: clients that it covers are refused",
+		    kv_text("tenant", a->title));
+}
+
 static enum err
 trust(struct adding *a, const struct config_tenant *c)
 {
@@ -154,11 +167,12 @@ trust(struct adding *a, const struct config_tenant *c)
 
 	if (c->client_subject == NULL)
 		return ERR_OK;
-	e = authority_new(&authority, c->client_ca, c->client_subject, &sentence);
+	e = authority_new(&authority, c->client_ca, c->crl_files, c->client_subject, &sentence);
 	if (e != ERR_OK) {
 		buf_printf(a->why, "tenant \"%s\": %s", a->title, sentence);
 		return e;
 	}
+	tell_of_old_lists(a, authority);
 	e = tenants_trust(a->ts, a->t, authority);
 	authority_unref(authority);
 	return e;

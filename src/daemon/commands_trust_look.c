@@ -87,6 +87,8 @@ put_authorities(struct json *j, const char *only, const struct tenants *ts)
 			json_text(j, "subject", text->subject);
 			json_text(j, "from", "client-ca");
 			json_text(j, "rule", authority_rule(a));
+			if (authority_crl_until(a) != 0)
+				json_time(j, "crl-until", authority_crl_until(a));
 			json_object_end(j);
 		}
 	}

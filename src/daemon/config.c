@@ -405,6 +405,10 @@ check_clients(struct load *ld, cfg_t *section, const struct config_tenant *t)
 		    "option \"client-subject\": is not given together with client-ca in tenant \"%.64s\" "
 		    "above; give both or none",
 		    section_title(section));
+	if (!authorities && t->crl_files != NULL && t->crl_files[0] != NULL)
+		report(ld, section->line,
+		    "option \"crl-file\": is given without client-ca in tenant \"%.64s\" above, and would "
+		    "be of no effect", section_title(section));
 }
 
 static bool

@@ -318,7 +318,7 @@ session_has_expired(struct session *s)
 		return false;
 	s->ends = INT64_MAX;
 	metric_inc(METRIC_SESSIONS_EXPIRED_TOTAL);
-	log_session(LOG_NOTICE, s, "closing", "its client's certificate has expired");
+	log_session(LOG_NOTICE, s, "closing", "its client's certificate has expired, or what vouches for it");
 	if (s->state == SESSION_IDLE)
 		session_close(s, "expired");
 	else if (s->state == SESSION_READING)
@@ -394,6 +394,10 @@ refusal_label(enum tls_verdict v)
 		return LABEL_REFUSAL_BAD_CHAIN;
 	case TLS_WEAK:
 		return LABEL_REFUSAL_WEAK;
+	case TLS_REVOKED:
+		return LABEL_REFUSAL_REVOKED;
+	case TLS_NO_CRL:
+		return LABEL_REFUSAL_NO_CRL;
 	case TLS_KNOWN: /* claimed, without the key that belongs to it */
 	case TLS_UNKNOWN:
 		break;

@@ -336,8 +336,7 @@ judge_all(struct tenants *ts, const struct tls_shown *shown, struct judged *out)
 			v = TLS_AMBIGUOUS;
 		if (v == TLS_KNOWN)
 			*out = (struct judged){.tenant = ts->trusts[i].tenant, .term = term};
-		if (v == TLS_KNOWN || v == TLS_AMBIGUOUS ||
-		    ((v == TLS_BAD_CHAIN || v == TLS_WEAK) && verdict == TLS_UNKNOWN))
+		if (v == TLS_KNOWN || v == TLS_AMBIGUOUS || verdict == TLS_UNKNOWN)
 			verdict = v;
 	}
 	authority_case_fini(&shown_case);

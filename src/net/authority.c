@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
+#include "crl.h"
 #include "overlap.h"
 #include "subject.h"
 #include "why.h"
@@ -26,6 +27,7 @@ struct authority {
 	struct certificate_text *texts; /* of them, made once */
 	X509_STORE *store;
 	struct subject_rule *rule;
+	struct crls *crls; /* NULL: nobody is asked for revocations */
 };
 
 /* For those that ask for all authorities again and again. */
@@ -85,7 +87,8 @@ load(struct authority *a, const char *path, const char **why)
 }
 
 enum err
-authority_new(struct authority **out, const char *const *files, const char *rule, const char **why)
+authority_new(struct authority **out, const char *const *files, const char *const *crls,
+    const char *rule, const char **why)
 {
 	struct authority *a = alloc_zero(sizeof(*a));
 	enum err e;
@@ -100,6 +103,8 @@ authority_new(struct authority **out, const char *const *files, const char *rule
 	    : why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	for (size_t i = 0; e == ERR_OK && files[i] != NULL; i++)
 		e = load(a, files[i], why);
+	if (e == ERR_OK)
+		e = crls_load(&a->crls, crls, a->store, why);
 	if (e != ERR_OK) {
 		authority_unref(a);
 		return e;
@@ -126,6 +131,7 @@ authority_unref(struct authority *a)
 	X509_STORE_free(a->store);
 	sk_X509_pop_free(a->certificates, X509_free);
 	subject_rule_free(a->rule);
+	crls_free(a->crls);
 	alloc_free(a->texts);
 	alloc_free(a);
 }
@@ -191,6 +197,8 @@ verdict_on(int error)
 {
 	if (is_weak(error))
 		return TLS_WEAK;
+	if (crls_verdict(error) != TLS_UNKNOWN)
+		return crls_verdict(error);
 	return is_stranger(error) ? TLS_UNKNOWN : TLS_BAD_CHAIN;
 }
 
@@ -199,7 +207,7 @@ verdict_on(int error)
  * trusted as a whole.  No purpose is set: extended key usage is not asked for.
  */
 static enum tls_verdict
-walk(X509_STORE_CTX *ctx, struct authority_term *term)
+walk(const struct authority *a, X509_STORE_CTX *ctx, struct authority_term *term)
 {
 	X509_VERIFY_PARAM *p = X509_STORE_CTX_get0_param(ctx);
 	STACK_OF(X509) *chain;
@@ -208,11 +216,13 @@ walk(X509_STORE_CTX *ctx, struct authority_term *term)
 	X509_VERIFY_PARAM_set_time(p, (time_t)clock_wall());
 	X509_VERIFY_PARAM_set_depth(p, DEPTH_MAX);
 	X509_VERIFY_PARAM_set_auth_level(p, SECURITY_LEVEL);
+	crls_prepare(a->crls, ctx);
 	if (X509_verify_cert(ctx) != 1)
 		return verdict_on(X509_STORE_CTX_get_error(ctx));
 	chain = X509_STORE_CTX_get0_chain(ctx);
 	if (!is_client(sk_X509_value(chain, 0)) || !all_may_sign(chain) || !note_term(chain, term))
 		return TLS_BAD_CHAIN;
+	crls_narrow(a->crls, chain, term);
 	return TLS_KNOWN;
 }
 
@@ -241,7 +251,7 @@ authority_judge(const struct authority *a, const struct authority_case *c,
 		return TLS_UNKNOWN;
 	ctx = X509_STORE_CTX_new();
 	if (ctx != NULL && X509_STORE_CTX_init(ctx, a->store, shown->leaf, shown->chain) == 1)
-		v = walk(ctx, term);
+		v = walk(a, ctx, term);
 	X509_STORE_CTX_free(ctx);
 	ERR_clear_error();
 	return v;
@@ -346,6 +356,12 @@ const char *
 authority_rule(const struct authority *a)
 {
 	return subject_rule_text(a->rule);
+}
+
+int64_t
+authority_crl_until(const struct authority *a)
+{
+	return crls_until(a->crls);
 }
 
 const struct certificate_text *

@@ -17,7 +17,7 @@
 
 #include "why.h"
 
-enum { FILE_MAX = 1024 * 1024, CHUNK = 4096 };
+enum { FILE_MAX = 1024 * 1024, CHUNK = 4096, DER_SEQUENCE = 0x30 };
 
 const char *
 pem_openssl_reason(void)
@@ -191,6 +191,77 @@ pem_certificates(const char *path, STACK_OF(X509) **out, const char **why)
 	buf_fini(&b);
 	if (e != ERR_OK) {
 		sk_X509_pop_free(list, X509_free);
+		return e;
+	}
+	*out = list;
+	return ERR_OK;
+}
+
+static bool
+take_crl(STACK_OF(X509_CRL) *list, X509_CRL *crl)
+{
+	if (sk_X509_CRL_push(list, crl) != 0)
+		return true;
+	X509_CRL_free(crl);
+	return false;
+}
+
+static enum err
+parse_pem_crls(const struct buf *b, const char *path, STACK_OF(X509_CRL) *list, const char **why)
+{
+	BIO *bio = BIO_new_mem_buf(b->data, (int)b->len);
+	bool good = bio != NULL;
+	X509_CRL *crl;
+
+	while (good && (crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL)) != NULL)
+		good = take_crl(list, crl);
+	BIO_free(bio);
+	if (!good)
+		return why_say(why, ERR_NO_MEMORY, "%s: %s", path, err_text(ERR_NO_MEMORY));
+	if (!no_more_pem())
+		return why_say(why, ERR_CONFIG, "%s: revocation list %d is damaged: %s", path,
+		    sk_X509_CRL_num(list) + 1, pem_openssl_reason());
+	if (sk_X509_CRL_num(list) == 0)
+		return why_say(why, ERR_CONFIG,
+		    "%s holds no revocation list, in PEM form (\"-----BEGIN X509 CRL-----\") or in DER",
+		    path);
+	return ERR_OK;
+}
+
+static enum err
+parse_der_crl(const struct buf *b, const char *path, STACK_OF(X509_CRL) *list, const char **why)
+{
+	const uint8_t *p = b->data;
+	X509_CRL *crl = d2i_X509_CRL(NULL, &p, (long)b->len);
+
+	if (crl == NULL || p != b->data + b->len) {
+		X509_CRL_free(crl);
+		return why_say(why, ERR_CONFIG, "%s: the revocation list is damaged", path);
+	}
+	return take_crl(list, crl) ? ERR_OK
+				   : why_say(why, ERR_NO_MEMORY, "%s: %s", path,
+				       err_text(ERR_NO_MEMORY));
+}
+
+enum err
+pem_crls(const char *path, STACK_OF(X509_CRL) **out, const char **why)
+{
+	STACK_OF(X509_CRL) *list = sk_X509_CRL_new_null();
+	struct buf b;
+	enum err e;
+
+	if (list == NULL)
+		return why_say(why, ERR_NO_MEMORY, "%s: %s", path, err_text(ERR_NO_MEMORY));
+	buf_init(&b, FILE_MAX);
+	ERR_clear_error();
+	e = read_file(path, false, &b, why);
+	if (e == ERR_OK)
+		e = b.len > 0 && b.data[0] == DER_SEQUENCE ? parse_der_crl(&b, path, list, why)
+							   : parse_pem_crls(&b, path, list, why);
+	ERR_clear_error();
+	buf_fini(&b);
+	if (e != ERR_OK) {
+		sk_X509_CRL_pop_free(list, X509_CRL_free);
 		return e;
 	}
 	*out = list;

@@ -23,6 +23,9 @@ typedef bool pem_take_fn(void *arg, const uint8_t *der, size_t len);
 CHECKED enum err pem_each_certificate(const char *path, pem_take_fn *take, void *arg,
     const char **why);
 
+/* All revocation lists of a file, PEM or one in DER; one at least.  The caller frees them. */
+CHECKED enum err pem_crls(const char *path, STACK_OF(X509_CRL) **out, const char **why);
+
 /* The private key of a file that nobody but its owner may read.  Never asks for a passphrase. */
 CHECKED enum err pem_private_key(const char *path, EVP_PKEY **out, const char **why);
 

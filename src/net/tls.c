@@ -79,6 +79,10 @@ tls_verdict_text(enum tls_verdict v)
 		return "the certificate does not lead to the tenant's authority";
 	case TLS_WEAK:
 		return "a key or a signature on the way to the tenant's authority is too weak";
+	case TLS_REVOKED:
+		return "the certificate, or one on the way to the tenant's authority, was revoked";
+	case TLS_NO_CRL:
+		return "no valid revocation list covers the certificate";
 	}
 	return "unknown verdict";
 }
@@ -130,10 +134,13 @@ alert_for(enum tls_verdict v)
 		return SSL_AD_ACCESS_DENIED;
 	case TLS_WEAK:
 		return SSL_AD_BAD_CERTIFICATE;
+	case TLS_REVOKED:
+		return SSL_AD_CERTIFICATE_REVOKED;
 	case TLS_KNOWN:
 	case TLS_NONE:
 	case TLS_UNKNOWN:
 	case TLS_BAD_CHAIN:
+	case TLS_NO_CRL:
 		break;
 	}
 	return SSL_AD_UNKNOWN_CA;
@@ -148,6 +155,8 @@ error_for(enum tls_verdict v)
 		return X509_V_ERR_CERT_HAS_EXPIRED;
 	case SSL_AD_BAD_CERTIFICATE:
 		return X509_V_ERR_EE_KEY_TOO_SMALL;
+	case SSL_AD_CERTIFICATE_REVOKED:
+		return X509_V_ERR_CERT_REVOKED;
 	default:
 		return X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY;
 	}

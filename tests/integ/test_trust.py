@@ -321,7 +321,8 @@ class Ca:
                        "-out", self.pem)
         else:
             signer.sign(self.key, "/O=vsphere/CN=" + name, self.pem,
-                        "basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n")
+                        "basicConstraints=critical,CA:TRUE\n"
+                        "keyUsage=keyCertSign,cRLSign\n")
 
     def sign(self, key, subject, pem, extensions="keyUsage=digitalSignature\n", days=30,
              digest="sha256"):
@@ -342,6 +343,23 @@ class Ca:
             with open(beside.pem, encoding="ascii") as f, open(pem, "a", encoding="ascii") as to:
                 to.write(f.read())
         return kf.Certificate(pem, key)
+
+
+    def crl(self, name, *revoked, begins=-1, ends=30):
+        """A list of its own; days from now.  What it lists stays listed by later ones."""
+        path = os.path.join(self.dir, name)
+        conf, index = (os.path.join(self.dir, self.name + end) for end in (".cnf", ".index"))
+        day = lambda n: time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + n * 86400))
+        with open(conf, "w", encoding="ascii") as f:
+            f.write("[ca]\ndefault_ca = d\n[d]\ndatabase = %s\ndefault_md = sha256\n" % index)
+        with open(index, "a", encoding="ascii"):
+            pass
+        ca = ("ca", "-config", conf, "-cert", self.pem, "-keyfile", self.key)
+        for c in revoked:
+            kf.openssl(*ca, "-revoke", c.pem)
+        kf.openssl(*ca, "-gencrl", "-crl_lastupdate", day(begins), "-crl_nextupdate", day(ends),
+                   "-out", path)
+        return path
 
 
 class Authorities(Case):
@@ -465,6 +483,147 @@ class Authorities(Case):
         self.assertIn("more than one tenant", self.await_pending(gw, both)["why"])
         gw.ctl("trust", "accept", both.digest, "b")  # pinning says whose it is
         self.assertEqual(self.tenant_of(gw, both), "b")
+
+
+class Revocations(Case):
+    """Lists of the authorities, made by openssl."""
+
+    def setUp(self):
+        super().setUp()
+        self.dir = kf.tempfile.mkdtemp(prefix="keyferry-crl-")
+        self.addCleanup(kf.shutil.rmtree, self.dir, ignore_errors=True)
+        self.ca = Ca(self.dir, "CA")
+        self.good, self.bad = (self.ca.client(n, "/CN=vpxd-" + n) for n in ("good", "bad"))
+
+    def options(self, *crls):
+        return Authorities.options("CN=vpxd*", self.ca) + "\n  crl-file = %s" % files(*crls)
+
+    def reload(self, gw, *crls):
+        mark = gw.mark()
+        gw.tenants[0].options = self.options(*crls)
+        gw.configure()
+        gw.ctl("reload")
+        return gw.await_log("reloaded", mark)
+
+    def refused_as(self, gw, certificate, why, reason):
+        before = scrape.metrics(gw).of("clients_refused_total", "reason=" + reason)
+        self.assert_refused(gw, certificate)
+        self.assertRegex(self.await_pending(gw, certificate)["why"], why)
+        self.assertEqual(scrape.metrics(gw).of("clients_refused_total", "reason=" + reason),
+                         before + 2)
+
+    def test_revoking_ends_sessions(self):
+        gw = self.start(a=self.options(self.ca.crl("1.crl")), certificates=[])
+        one, two = gw.client(self.good), gw.client(self.bad)
+        for c in (one, two):
+            self.addCleanup(c.close)
+            c.ok(ttlv.item("DiscoverVersions"))
+        listed = [c for c in gw.control("trust list")[0] if c["rights"] == "authority"]
+        self.assertIn("crl-until", listed[0])
+        self.assertIn("sessions-closed=1", self.reload(gw, self.ca.crl("2.crl", self.bad)))
+        self.assertTrue(two.is_closed())
+        one.ok(ttlv.item("DiscoverVersions"))
+        self.refused_as(gw, self.bad, "was revoked", "revoked")
+        self.assert_trusted(gw, self.good)
+        # pinning says otherwise, and without lists nobody asks
+        gw.ctl("trust", "accept", self.bad.digest, "a")
+        self.assert_trusted(gw, self.bad)
+        gw.ctl("trust", "remove", self.bad.digest)
+        gw.tenants[0].options = Authorities.options("CN=vpxd*", self.ca)
+        gw.configure()
+        gw.ctl("reload")
+        self.assert_trusted(gw, self.bad)
+
+    def test_both_forms_and_several(self):
+        other = Ca(self.dir, "Other")
+        pem = self.ca.crl("list.crl", self.bad)
+        der = os.path.join(self.dir, "list.der")
+        kf.openssl("crl", "-in", pem, "-outform", "DER", "-out", der)
+        gw = self.start(a=self.options(der, other.crl("other.crl")), certificates=[])
+        self.assert_trusted(gw, self.good)
+        self.assert_refused(gw, self.bad)
+        both = os.path.join(self.dir, "both.crl")
+        with open(both, "w", encoding="ascii") as f:
+            f.write(self.read(os.path.join(self.dir, "other.crl")) + self.read(pem))
+        self.reload(gw, both)
+        self.assert_trusted(gw, self.good)
+        self.assert_refused(gw, self.bad)
+
+    def test_who_is_not_covered_is_refused(self):
+        """Expired, not valid yet, of another authority, and signed by somebody else."""
+        other, namesake = Ca(self.dir, "Other"), Ca(self.dir, "Fake")
+        os.rename(namesake.pem, namesake.pem + ".old")
+        kf.openssl("req", "-x509", "-new", "-key", namesake.key, "-subj", "/O=vsphere/CN=CA",
+                   "-out", namesake.pem)
+        gw = self.start(a=self.options(self.ca.crl("now.crl")), certificates=[])
+        self.assert_trusted(gw, self.good)
+        mark = gw.mark()
+        for crl in (self.ca.crl("old.crl", begins=-9, ends=-2),
+                    self.ca.crl("soon.crl", begins=2, ends=9),
+                    other.crl("other.crl"), namesake.crl("fake.crl")):
+            self.reload(gw, crl)
+            self.refused_as(gw, self.good, "no valid revocation list", "no revocation list")
+        gw.await_log("warn trust: a revocation list has expired.*tenant=a", mark)
+        self.reload(gw, os.path.join(self.dir, "old.crl"), self.ca.crl("new.crl"))
+        self.assert_trusted(gw, self.good)
+
+    def test_those_in_between_as_well(self):
+        middle = Ca(self.dir, "Middle", self.ca)
+        deep = middle.client("deep", "/CN=vpxd-deep", beside=middle)
+        of_root, of_middle = self.ca.crl("root.crl"), middle.crl("middle.crl")
+        gw = self.start(a=self.options(of_root), certificates=[])
+        self.refused_as(gw, deep, "no valid revocation list", "no revocation list")
+        self.reload(gw, of_root, of_middle)
+        self.assert_trusted(gw, deep)
+        self.reload(gw, self.ca.crl("root2.crl", middle), of_middle)
+        self.refused_as(gw, deep, "on the way to the tenant's authority, was revoked", "revoked")
+        # an authority that is trusted by itself needs nobody's word
+        gw.tenants[0].options = Authorities.options("CN=vpxd*", middle) + "\n  crl-file = %s" % (
+            files(of_middle))
+        gw.configure()
+        gw.ctl("reload")
+        self.assert_trusted(gw, deep)
+
+    def test_a_list_that_expires(self):
+        gw = self.start(a=self.options(self.ca.crl("short.crl", ends=1)), certificates=[self.known()],
+                        options="idle-timeout = 7d")
+        clock = virtual.Clock(gw)
+        session, stays = gw.client(self.good), gw.client(self.known())
+        for c in (session, stays):
+            self.addCleanup(c.close)
+            c.ok(ttlv.item("DiscoverVersions"))
+        mark = gw.mark()
+        clock.jump(wall=86400 + 1)
+        clock.advance(61)
+        self.assertTrue(session.is_closed())
+        gw.await_log("expired, or what vouches for it", mark)
+        self.refused_as(gw, self.good, "no valid revocation list", "no revocation list")
+        stays.ok(ttlv.item("DiscoverVersions"))
+
+    def test_broken_lists_change_nothing(self):
+        gw = self.start(a=self.options(self.ca.crl("good.crl")), certificates=[])
+        session = gw.client(self.good)
+        self.addCleanup(session.close)
+        good = self.read(os.path.join(self.dir, "good.crl"))
+        der = kf.openssl("crl", "-in", os.path.join(self.dir, "good.crl"), "-outform", "DER")
+        path = os.path.join(self.dir, "broken.crl")
+        kf.openssl("ca", "-config", os.path.join(self.dir, "CA.cnf"), "-cert", self.ca.pem,
+                   "-keyfile", self.ca.key, "-gencrl", "-md", "sha1", "-crldays", "9", "-out", path)
+        weak = self.read(path).encode()
+        for data, say in ((b"", "no revocation list"), (b"hello", "no revocation list"),
+                          (self.read(self.ca.pem).encode(), "no revocation list"),
+                          (good[:200].encode(), "damaged"), (der[:-1], "damaged"),
+                          (der + b"x", "damaged"), (weak, "SHA-1 or MD5"),
+                          (None, "cannot be opened")):
+            if data is None:
+                os.unlink(path)
+            else:
+                with open(path, "wb") as f:
+                    f.write(data)
+            gw.tenants[0].options = self.options(path)
+            gw.configure()
+            self.fails(gw, "reload", say="broken.crl.*" + say)
+            session.ok(ttlv.item("DiscoverVersions"))
 
 
 class Pending(Case):

@@ -157,6 +157,7 @@ START_TEST(every_value)
 	    "next-certificate = \"n.pem\" min-version = 1.3 legacy-cbc = on }\n"
 	    "tenant \"a b\" { id = \"A.b_c-9\" client-certificates = {\"a.pem\", \"clients.d\"}\n"
 	    "read-only-certificates = \"clients.d\" client-ca = ca.pem client-subject = \"CN=a\"\n"
+	    "crl-file = ca.crl "
 	    "accept-expired-until = \"2026-02-28\" born-active = true serve-compromised = no\n" VAULT
 	    " ledger sqlite { } }\n"
 	    "tenant two { id = two " VAULT "}\n");
@@ -197,6 +198,9 @@ START_TEST(every_value)
 	snprintf(path, sizeof(path), "%s/ca.pem", dir);
 	ck_assert_str_eq(t->client_ca[0], path);
 	ck_assert_str_eq(t->client_subject, "CN=a");
+	snprintf(path, sizeof(path), "%s/ca.crl", dir);
+	ck_assert_str_eq(t->crl_files[0], path);
+	ck_assert_ptr_null(t->crl_files[1]);
 	ck_assert_ptr_null(c->tenants[1].client_certificates[0]);
 	ck_assert_ptr_null(c->tenants[1].client_ca[0]);
 	ck_assert_ptr_null(c->tenants[1].client_subject);
@@ -300,6 +304,9 @@ static const struct {
     {TLS "tenant u { id = u client-ca = a.pem\n" VAULT "}\n",
 	":3: option \"client-subject\": is not given together with client-ca in tenant \"u\" "
 	"above; give both or none"},
+    {TLS "tenant u { id = u client-certificates = a.pem crl-file = a.crl\n" VAULT "}\n",
+	":3: option \"crl-file\": is given without client-ca in tenant \"u\" above, and would be of no "
+	"effect"},
     {TLS "tenant u { id = u client-subject = \"CN=a\"\n" VAULT "}\n",
 	":3: option \"client-subject\": is not given together with client-ca in tenant \"u\" "
 	"above; give both or none"},

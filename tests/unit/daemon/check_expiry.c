@@ -43,7 +43,7 @@ trust(struct identity *id)
 	ck_assert_int_gt(X509_sign(id->cert, id->key, EVP_sha256()), 0);
 	close(mkstemp(path));
 	identity_write_cert(id, path);
-	ck_assert_msg(authority_new(&a, files, "CN=x", &why) == ERR_OK, "%s", why);
+	ck_assert_msg(authority_new(&a, files, NULL, "CN=x", &why) == ERR_OK, "%s", why);
 	ck_assert_int_eq(tenants_trust(ts, tenant, a), ERR_OK);
 	authority_unref(a);
 	identity_free(id);

@@ -242,7 +242,7 @@ authority_of(const struct identity *ca, const char *rule)
 
 	close(mkstemp(path));
 	identity_write_cert(ca, path);
-	ck_assert_msg(authority_new(&au, files, rule, &why) == ERR_OK, "%s", why);
+	ck_assert_msg(authority_new(&au, files, NULL, rule, &why) == ERR_OK, "%s", why);
 	unlink(path);
 	return au;
 }

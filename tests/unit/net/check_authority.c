@@ -141,7 +141,7 @@ trusting(X509 *ca, const char *rule)
 	const char *files[] = {file_of("ca.pem", ca), NULL}, *why = "";
 	struct authority *a = NULL;
 
-	ck_assert_msg(authority_new(&a, files, rule, &why) == ERR_OK, "%s", why);
+	ck_assert_msg(authority_new(&a, files, NULL, rule, &why) == ERR_OK, "%s", why);
 	return a;
 }
 
@@ -405,7 +405,7 @@ START_TEST(takes_no_key_that_costs_much)
 	o.key = costly.key;
 	x = make(&o);
 	files[0] = file_of("costly.pem", x);
-	ck_assert_int_eq(authority_new(&none, files, "CN=x", &why), ERR_CONFIG);
+	ck_assert_int_eq(authority_new(&none, files, NULL, "CN=x", &why), ERR_CONFIG);
 	ck_assert_ptr_nonnull(strstr(why, "costly.pem: its RSA key has a public exponent"));
 	X509_free(x);
 	identity_free(&costly);
@@ -450,7 +450,7 @@ START_TEST(takes_no_weak_chain)
 	ca.key = weak;
 	x = make(&ca);
 	files[0] = file_of("weak.pem", x);
-	ck_assert_int_eq(authority_new(&none, files, "CN=x", &why), ERR_CONFIG);
+	ck_assert_int_eq(authority_new(&none, files, NULL, "CN=x", &why), ERR_CONFIG);
 	ck_assert_ptr_nonnull(strstr(why, "weak.pem: its key is too weak"));
 	X509_free(x);
 	EVP_PKEY_free(weak);
@@ -504,14 +504,14 @@ START_TEST(takes_authorities_only)
 	const char *files[] = {file_of("client.pem", client), NULL}, *why = "";
 	struct authority *a;
 
-	ck_assert_int_eq(authority_new(&a, files, "CN=x", &why), ERR_CONFIG);
+	ck_assert_int_eq(authority_new(&a, files, NULL, "CN=x", &why), ERR_CONFIG);
 	ck_assert_ptr_nonnull(strstr(why, "client-certificates"));
 	X509_free(client);
 	o.key = root_key;
 	o.usage = "digitalSignature"; /* CA:TRUE alone is not enough */
 	odd = make(&o);
 	files[0] = file_of("odd.pem", odd);
-	ck_assert_int_eq(authority_new(&a, files, "CN=x", &why), ERR_CONFIG);
+	ck_assert_int_eq(authority_new(&a, files, NULL, "CN=x", &why), ERR_CONFIG);
 	X509_free(odd);
 }
 END_TEST

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Revocation lists for chains of certificates. */
+#include "crl.h"
+
+#include <time.h>
+
+#include <openssl/objects.h>
+#include <openssl/x509v3.h>
+
+#include "base/alloc.h"
+
+#include "pem.h"
+#include "why.h"
+
+enum { LISTS_MAX = 64, DIGEST_BYTES_LEAST = 28 /* 112 bits against collisions */ };
+
+struct one {
+	X509_CRL *crl;
+	int64_t from, until;
+};
+
+struct crls {
+	struct one lists[LISTS_MAX];
+	size_t count;
+};
+
+static bool
+seconds_of(const ASN1_TIME *t, int64_t *out)
+{
+	struct tm tm;
+
+	if (t == NULL || ASN1_TIME_to_tm(t, &tm) != 1)
+		return false;
+	*out = (int64_t)timegm(&tm);
+	return true;
+}
+
+static bool
+is_weak(const X509_CRL *crl)
+{
+	int digest = NID_undef;
+
+	if (OBJ_find_sigid_algs(X509_CRL_get_signature_nid(crl), &digest, NULL) != 1 ||
+	    digest == NID_undef)
+		return false;
+	return EVP_MD_get_size(EVP_get_digestbynid(digest)) < DIGEST_BYTES_LEAST;
+}
+
+static enum err
+add(struct crls *c, X509_CRL *crl, const char *path, X509_STORE *store, const char **why)
+{
+	struct one *o = &c->lists[c->count];
+
+	if (c->count == LISTS_MAX)
+		return why_say(why, ERR_CONFIG, "%s: more than %d revocation lists for one tenant",
+		    path, LISTS_MAX);
+	if (is_weak(crl))
+		return why_say(why, ERR_CONFIG,
+		    "%s: a revocation list is signed with SHA-1 or MD5; have it signed with SHA-256",
+		    path);
+	if (!seconds_of(X509_CRL_get0_lastUpdate(crl), &o->from) ||
+	    !seconds_of(X509_CRL_get0_nextUpdate(crl), &o->until))
+		return why_say(why, ERR_CONFIG,
+		    "%s: a revocation list does not say from when to when it holds", path);
+	if (X509_STORE_add_crl(store, crl) != 1 || X509_CRL_up_ref(crl) != 1)
+		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	o->crl = crl;
+	c->count++;
+	return ERR_OK;
+}
+
+static enum err
+load(struct crls *c, const char *path, X509_STORE *store, const char **why)
+{
+	STACK_OF(X509_CRL) *list;
+	enum err e = pem_crls(path, &list, why);
+
+	if (e != ERR_OK)
+		return e;
+	for (int i = 0; e == ERR_OK && i < sk_X509_CRL_num(list); i++)
+		e = add(c, sk_X509_CRL_value(list, i), path, store, why);
+	sk_X509_CRL_pop_free(list, X509_CRL_free);
+	return e;
+}
+
+enum err
+crls_load(struct crls **out, const char *const *files, X509_STORE *store, const char **why)
+{
+	struct crls *c;
+	enum err e = ERR_OK;
+
+	*out = NULL;
+	if (files == NULL || files[0] == NULL)
+		return ERR_OK;
+	c = alloc_zero(sizeof(*c));
+	if (c == NULL)
+		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	for (size_t i = 0; e == ERR_OK && files[i] != NULL; i++)
+		e = load(c, files[i], store, why);
+	if (e != ERR_OK) {
+		crls_free(c);
+		return e;
+	}
+	*out = c;
+	return ERR_OK;
+}
+
+void
+crls_free(struct crls *c)
+{
+	for (size_t i = 0; c != NULL && i < c->count; i++)
+		X509_CRL_free(c->lists[i].crl);
+	alloc_free(c);
+}
+
+/* Of who is trusted by the configuration nobody else says that it is not. */
+static int
+forgive_the_trusted(int ok, X509_STORE_CTX *ctx)
+{
+	int last = sk_X509_num(X509_STORE_CTX_get0_chain(ctx)) - 1;
+
+	if (ok == 0 && last > 0 && X509_STORE_CTX_get_error_depth(ctx) == last &&
+	    crls_verdict(X509_STORE_CTX_get_error(ctx)) != TLS_UNKNOWN) {
+		X509_STORE_CTX_set_error(ctx, X509_V_OK);
+		return 1;
+	}
+	return ok;
+}
+
+void
+crls_prepare(const struct crls *c, X509_STORE_CTX *ctx)
+{
+	if (c == NULL)
+		return;
+	X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(ctx),
+	    X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+	X509_STORE_CTX_set_verify_cb(ctx, forgive_the_trusted);
+}
+
+enum tls_verdict
+crls_verdict(int error)
+{
+	switch (error) {
+	case X509_V_ERR_CERT_REVOKED:
+		return TLS_REVOKED;
+	case X509_V_ERR_UNABLE_TO_GET_CRL:
+	case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
+	case X509_V_ERR_UNABLE_TO_DECRYPT_CRL_SIGNATURE:
+	case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+	case X509_V_ERR_CRL_NOT_YET_VALID:
+	case X509_V_ERR_CRL_HAS_EXPIRED:
+	case X509_V_ERR_ERROR_IN_CRL_LAST_UPDATE_FIELD:
+	case X509_V_ERR_ERROR_IN_CRL_NEXT_UPDATE_FIELD:
+	case X509_V_ERR_KEYUSAGE_NO_CRL_SIGN:
+	case X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION:
+	case X509_V_ERR_DIFFERENT_CRL_SCOPE:
+	case X509_V_ERR_CRL_PATH_VALIDATION_ERROR:
+		return TLS_NO_CRL;
+	default:
+		return TLS_UNKNOWN;
+	}
+}
+
+/* Of several lists of one authority the one that holds for longest: OpenSSL passes the others by. */
+static const struct one *
+find(const struct crls *c, const X509_NAME *issuer)
+{
+	const struct one *best = NULL;
+
+	for (size_t i = 0; i < c->count; i++) {
+		const struct one *o = &c->lists[i];
+
+		if (X509_NAME_cmp(X509_CRL_get_issuer(o->crl), issuer) == 0 &&
+		    (best == NULL || o->until > best->until))
+			best = o;
+	}
+	return best;
+}
+
+void
+crls_narrow(const struct crls *c, STACK_OF(X509) *chain, struct authority_term *term)
+{
+	for (int i = 0; c != NULL && i < sk_X509_num(chain) - 1; i++) {
+		const struct one *o = find(c, X509_get_issuer_name(sk_X509_value(chain, i)));
+
+		if (o != NULL && o->until < term->until)
+			term->until = o->until;
+		if (o != NULL && o->from > term->from)
+			term->from = o->from;
+	}
+}
+
+int64_t
+crls_until(const struct crls *c)
+{
+	int64_t until = 0;
+
+	for (size_t i = 0; c != NULL && i < c->count; i++)
+		if (until == 0 || c->lists[i].until < until)
+			until = c->lists[i].until;
+	return until;
+}

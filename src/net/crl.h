@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Revocation lists: with them every certificate below one that is trusted has to be covered by a list
+ * that is valid now.  Who cannot be looked up is not let in.
+ */
+#ifndef NET_CRL_H
+#define NET_CRL_H
+
+#include <stdint.h>
+
+#include <openssl/x509.h>
+
+#include "net/authority.h"
+
+struct crls;
+
+/*
+ * All lists of the files (PEM or DER; ended by NULL), added to the store.  *out is NULL when there is
+ * no file.  One that has expired is taken.  ERR_CONFIG; *why is a sentence (static storage).
+ */
+CHECKED enum err crls_load(struct crls **out, const char *const *files, X509_STORE *store,
+    const char **why);
+void crls_free(struct crls *c); /* NULL is allowed */
+
+/* Makes X509_verify_cert() ask them. */
+void crls_prepare(const struct crls *c, X509_STORE_CTX *ctx);
+/* What its error means; TLS_UNKNOWN when it is not about revocation. */
+enum tls_verdict crls_verdict(int error);
+/* The judgement on a chain ends when one of the lists that it needs does. */
+void crls_narrow(const struct crls *c, STACK_OF(X509) *chain, struct authority_term *term);
+/* When the first one expires, in seconds since 1970; 0 without any. */
+int64_t crls_until(const struct crls *c);
+
+#endif
