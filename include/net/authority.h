@@ -19,8 +19,8 @@ struct authority;
 
 /*
  * files: PEM, ended by NULL; every certificate in them is trusted to vouch for clients.
- * crls: files of revocation lists, PEM or DER, ended by NULL; or NULL.  With them each certificate below
- * a trusted one has to be covered by a list that is valid.
+ * crls: files of revocation lists, PEM or DER, ended by NULL; or NULL.  With them each certificate
+ * below a trusted one has to be covered by a list that is valid.
  * rule: "subject=" and a whole subject as `openssl x509 -subject -nameopt RFC2253' prints it; or
  * "CN=pattern, O=pattern ...": each attribute has to be in the subject once, and to match; `*'
  * stands for any characters.  ERR_CONFIG; *why is a sentence (static storage).
@@ -48,9 +48,9 @@ struct authority_term {
 /*
  * TLS_UNKNOWN: the subject does not obey, or nobody here vouches for it.  TLS_BAD_CHAIN: it obeys,
  * but its chain is not good: a date, a signature, or a signer that may not sign.  TLS_WEAK: a key or
- * a signature of the chain has less than 112 bits of security.  TLS_REVOKED: a certificate of the chain
- * was; TLS_NO_CRL: of one that is not known.  TLS_KNOWN sets *term: no certificate of the chain, and no
- * list that covers it, is outside its validity before it ends.
+ * a signature of the chain has less than 112 bits of security.  TLS_REVOKED: a certificate of the
+ * chain was; TLS_NO_CRL: of one that is not known.  TLS_KNOWN sets *term: no certificate of the
+ * chain, and no list that covers it, is outside its validity before it ends.
  */
 enum tls_verdict authority_judge(const struct authority *a, const struct authority_case *c,
     struct authority_term *term);

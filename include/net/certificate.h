@@ -13,7 +13,7 @@
 
 enum { CERTIFICATE_NAME_MAX = 256, CERTIFICATE_DER_MAX = 8192 };
 
-/* Names are as their maker wrote them, as RFC 2253 has it: escaped; "..." ends those that are cut. */
+/* Names are as their maker wrote them, as RFC 2253 has it: escaped; "..." ends one that is cut. */
 struct certificate_text {
 	uint8_t digest[TLS_DIGEST_LEN];
 	char subject[CERTIFICATE_NAME_MAX], issuer[CERTIFICATE_NAME_MAX];

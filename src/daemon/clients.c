@@ -154,7 +154,8 @@ tell_of_old_lists(const struct adding *a, const struct authority *authority)
 	int64_t until = authority_crl_until(authority);
 
 	if (until != 0 && until <= clock_wall())
-		LOG(LOG_WARN, "trust", "a revocation list has expired: clients that it covers are refused",
+		LOG(LOG_WARN, "trust",
+		    "a revocation list has expired: clients that it covers are refused",
 		    kv_text("tenant", a->title));
 }
 

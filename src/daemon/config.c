@@ -407,8 +407,8 @@ check_clients(struct load *ld, cfg_t *section, const struct config_tenant *t)
 		    section_title(section));
 	if (!authorities && t->crl_files != NULL && t->crl_files[0] != NULL)
 		report(ld, section->line,
-		    "option \"crl-file\": is given without client-ca in tenant \"%.64s\" above, and would "
-		    "be of no effect", section_title(section));
+		    "option \"crl-file\": is given without client-ca in tenant \"%.64s\" above, and "
+		    "would be of no effect", section_title(section));
 }
 
 static bool

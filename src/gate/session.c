@@ -318,7 +318,8 @@ session_has_expired(struct session *s)
 		return false;
 	s->ends = INT64_MAX;
 	metric_inc(METRIC_SESSIONS_EXPIRED_TOTAL);
-	log_session(LOG_NOTICE, s, "closing", "its client's certificate has expired, or what vouches for it");
+	log_session(LOG_NOTICE, s, "closing",
+	    "its client's certificate has expired, or what vouches for it");
 	if (s->state == SESSION_IDLE)
 		session_close(s, "expired");
 	else if (s->state == SESSION_READING)

@@ -129,8 +129,8 @@ sync_copies(const struct db_backup *b)
 {
 	enum err e = disk_copy_tree(b->trust[0], b->trust[1], DISK_TRUST_DEPTH);
 
-	if (e == ERR_OK && (sync_file(b->copies[0].path) != 0 || sync_file(b->copies[1].path) != 0 ||
-	    disk_sync_dir(b->directory) != 0))
+	if (e == ERR_OK && (sync_file(b->copies[0].path) != 0 ||
+	    sync_file(b->copies[1].path) != 0 || disk_sync_dir(b->directory) != 0))
 		e = ERR_STORAGE;
 	return e;
 }

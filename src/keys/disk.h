@@ -35,9 +35,9 @@ CHECKED enum err disk_lock(const char *dir, int *fd, const char **why);
 /* A synced copy with mode 0600; never overwrites.  ERR_IO with errno: from cannot be opened. */
 CHECKED enum err disk_copy(const char *from, const char *to);
 /*
- * The files of a directory, and of directories in it down to the depth; synced, with modes 0600 and
- * 0700.  ERR_OK as well when there is no such directory; what vanishes meanwhile is left out, and so
- * are hidden files, links and whatever is no file.
+ * The files of a directory, and of directories in it down to the depth; synced, with modes 0600
+ * and 0700.  ERR_OK as well when there is no such directory; what vanishes meanwhile is left out,
+ * and so are hidden files, links and whatever is no file.
  */
 CHECKED enum err disk_copy_tree(const char *from, const char *to, unsigned depth);
 

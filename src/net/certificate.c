@@ -48,12 +48,13 @@ cut_name(const X509_NAME *name, char out[CERTIFICATE_NAME_MAX])
 	char *text = NULL;
 	size_t len = bio != NULL ? (size_t)BIO_get_mem_data(bio, &text) : 0;
 
+	bool cut = len >= CERTIFICATE_NAME_MAX;
+
+	if (cut)
+		len = CERTIFICATE_NAME_MAX - sizeof(more);
 	if (len > 0)
-		memcpy(out, text, len < CERTIFICATE_NAME_MAX ? len : CERTIFICATE_NAME_MAX - sizeof(more));
-	if (len < CERTIFICATE_NAME_MAX)
-		out[len] = '\0';
-	else
-		memcpy(out + CERTIFICATE_NAME_MAX - sizeof(more), more, sizeof(more));
+		memcpy(out, text, len);
+	memcpy(out + len, cut ? more : "", cut ? sizeof(more) : 1);
 	BIO_free(bio);
 }
 
@@ -267,8 +268,8 @@ certificate_key_unfit(const struct x509_st *x)
 
 	BN_free(e);
 	ERR_clear_error();
-	return unfit ? "its RSA key has a public exponent of more than 32 bits; make a new one with 65537"
-		     : NULL;
+	return unfit ? "its RSA key has a public exponent of more than 32 bits; make a new one with "
+		       "65537" : NULL;
 }
 
 const char *
@@ -278,8 +279,8 @@ certificate_key_weak(const struct x509_st *x)
 	bool weak = key == NULL || EVP_PKEY_get_security_bits(key) < SECURITY_BITS;
 
 	ERR_clear_error();
-	return weak ? "its key is too weak; make a new one, RSA with 2048 bits or more, or EC on P-256"
-		    : NULL;
+	return weak ? "its key is too weak; make a new one, RSA with 2048 bits or more, or EC on "
+		      "P-256" : NULL;
 }
 
 bool

@@ -56,8 +56,8 @@ add(struct crls *c, X509_CRL *crl, const char *path, X509_STORE *store, const ch
 		    path, LISTS_MAX);
 	if (is_weak(crl))
 		return why_say(why, ERR_CONFIG,
-		    "%s: a revocation list is signed with SHA-1 or MD5; have it signed with SHA-256",
-		    path);
+		    "%s: a revocation list is signed with SHA-1 or MD5; have it signed with "
+		    "SHA-256", path);
 	if (!seconds_of(X509_CRL_get0_lastUpdate(crl), &o->from) ||
 	    !seconds_of(X509_CRL_get0_nextUpdate(crl), &o->until))
 		return why_say(why, ERR_CONFIG,
@@ -161,7 +161,7 @@ crls_verdict(int error)
 	}
 }
 
-/* Of several lists of one authority the one that holds for longest: OpenSSL passes the others by. */
+/* Of several lists of one authority the one that holds for longest: OpenSSL takes no other. */
 static const struct one *
 find(const struct crls *c, const X509_NAME *issuer)
 {

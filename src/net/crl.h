@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Revocation lists: with them every certificate below one that is trusted has to be covered by a list
- * that is valid now.  Who cannot be looked up is not let in.
+ * Revocation lists: with them every certificate below one that is trusted has to be covered by a
+ * list that is valid now.  Who cannot be looked up is not let in.
  */
 #ifndef NET_CRL_H
 #define NET_CRL_H
@@ -15,8 +15,8 @@
 struct crls;
 
 /*
- * All lists of the files (PEM or DER; ended by NULL), added to the store.  *out is NULL when there is
- * no file.  One that has expired is taken.  ERR_CONFIG; *why is a sentence (static storage).
+ * All lists of the files (PEM or DER; ended by NULL), added to the store.  *out is NULL when there
+ * is no file.  One that has expired is taken.  ERR_CONFIG; *why is a sentence (static storage).
  */
 CHECKED enum err crls_load(struct crls **out, const char *const *files, X509_STORE *store,
     const char **why);

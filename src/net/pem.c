@@ -223,8 +223,8 @@ parse_pem_crls(const struct buf *b, const char *path, STACK_OF(X509_CRL) *list, 
 		    sk_X509_CRL_num(list) + 1, pem_openssl_reason());
 	if (sk_X509_CRL_num(list) == 0)
 		return why_say(why, ERR_CONFIG,
-		    "%s holds no revocation list, in PEM form (\"-----BEGIN X509 CRL-----\") or in DER",
-		    path);
+		    "%s holds no revocation list, in PEM form (\"-----BEGIN X509 CRL-----\") or in "
+		    "DER", path);
 	return ERR_OK;
 }
 

@@ -158,7 +158,8 @@ START_TEST(every_value)
 	    "tenant \"a b\" { id = \"A.b_c-9\" client-certificates = {\"a.pem\", \"clients.d\"}\n"
 	    "read-only-certificates = \"clients.d\" client-ca = ca.pem client-subject = \"CN=a\"\n"
 	    "crl-file = ca.crl "
-	    "accept-expired-until = \"2026-02-28\" born-active = true serve-compromised = no\n" VAULT
+	    "accept-expired-until = \"2026-02-28\" born-active = true\n"
+	    "serve-compromised = no\n" VAULT
 	    " ledger sqlite { } }\n"
 	    "tenant two { id = two " VAULT "}\n");
 	const struct config_tenant *t = &c->tenants[0];
@@ -305,8 +306,8 @@ static const struct {
 	":3: option \"client-subject\": is not given together with client-ca in tenant \"u\" "
 	"above; give both or none"},
     {TLS "tenant u { id = u client-certificates = a.pem crl-file = a.crl\n" VAULT "}\n",
-	":3: option \"crl-file\": is given without client-ca in tenant \"u\" above, and would be of no "
-	"effect"},
+	":3: option \"crl-file\": is given without client-ca in tenant \"u\" above, and would be of "
+	"no effect"},
     {TLS "tenant u { id = u client-subject = \"CN=a\"\n" VAULT "}\n",
 	":3: option \"client-subject\": is not given together with client-ca in tenant \"u\" "
 	"above; give both or none"},
