@@ -3,7 +3,6 @@
 #include "net/certificate.h"
 
 #include <string.h>
-#include <time.h>
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -86,17 +85,6 @@ put_serial(const X509 *x, char *out, size_t size)
 	BN_free(n);
 }
 
-static bool
-seconds_of(const ASN1_TIME *t, int64_t *out)
-{
-	struct tm tm;
-
-	if (ASN1_TIME_to_tm(t, &tm) != 1)
-		return false;
-	*out = (int64_t)timegm(&tm);
-	return true;
-}
-
 enum err
 certificate_describe(const struct x509_st *x, struct certificate_text *out)
 {
@@ -106,8 +94,8 @@ certificate_describe(const struct x509_st *x, struct certificate_text *out)
 	*out = (struct certificate_text){0};
 	good = put_digest(x, EVP_sha1(), sha1, out->sha1) &&
 	    put_digest(x, EVP_sha256(), out->digest, out->sha256) &&
-	    seconds_of(X509_get0_notBefore(x), &out->not_before) &&
-	    seconds_of(X509_get0_notAfter(x), &out->not_after);
+	    pem_seconds(X509_get0_notBefore(x), &out->not_before) &&
+	    pem_seconds(X509_get0_notAfter(x), &out->not_after);
 	cut_name(X509_get_subject_name(x), out->subject);
 	cut_name(X509_get_issuer_name(x), out->issuer);
 	put_serial(x, out->serial, sizeof(out->serial));

@@ -2,8 +2,6 @@
 /* Revocation lists for chains of certificates. */
 #include "crl.h"
 
-#include <time.h>
-
 #include <openssl/objects.h>
 #include <openssl/x509v3.h>
 
@@ -23,17 +21,6 @@ struct crls {
 	struct one lists[LISTS_MAX];
 	size_t count;
 };
-
-static bool
-seconds_of(const ASN1_TIME *t, int64_t *out)
-{
-	struct tm tm;
-
-	if (t == NULL || ASN1_TIME_to_tm(t, &tm) != 1)
-		return false;
-	*out = (int64_t)timegm(&tm);
-	return true;
-}
 
 static bool
 is_weak(const X509_CRL *crl)
@@ -58,8 +45,8 @@ add(struct crls *c, X509_CRL *crl, const char *path, X509_STORE *store, const ch
 		return why_say(why, ERR_CONFIG,
 		    "%s: a revocation list is signed with SHA-1 or MD5; have it signed with "
 		    "SHA-256", path);
-	if (!seconds_of(X509_CRL_get0_lastUpdate(crl), &o->from) ||
-	    !seconds_of(X509_CRL_get0_nextUpdate(crl), &o->until))
+	if (!pem_seconds(X509_CRL_get0_lastUpdate(crl), &o->from) ||
+	    !pem_seconds(X509_CRL_get0_nextUpdate(crl), &o->until))
 		return why_say(why, ERR_CONFIG,
 		    "%s: a revocation list does not say from when to when it holds", path);
 	if (X509_STORE_add_crl(store, crl) != 1 || X509_CRL_up_ref(crl) != 1)

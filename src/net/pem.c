@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -25,6 +26,17 @@ pem_openssl_reason(void)
 	const char *text = ERR_reason_error_string(ERR_peek_last_error());
 
 	return text != NULL ? text : "no reason given";
+}
+
+bool
+pem_seconds(const ASN1_TIME *t, int64_t *out)
+{
+	struct tm tm;
+
+	if (t == NULL || ASN1_TIME_to_tm(t, &tm) != 1)
+		return false;
+	*out = (int64_t)timegm(&tm);
+	return true;
 }
 
 static enum err

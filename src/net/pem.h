@@ -14,6 +14,9 @@
 /* The newest entry of OpenSSL's error queue in words; static storage of OpenSSL's. */
 const char *pem_openssl_reason(void);
 
+/* Of a date, since 1970; false when it cannot be read. */
+bool pem_seconds(const ASN1_TIME *t, int64_t *out);
+
 /* All certificates of a file, one at least.  The caller frees them. */
 CHECKED enum err pem_certificates(const char *path, STACK_OF(X509) **out, const char **why);
 

@@ -99,6 +99,21 @@ class Authorities(Case):
         self.assertTrue(c.is_closed())
         stays.ok(ttlv.item("DiscoverVersions"))
 
+    def test_pinning_moves_a_session(self):
+        gw = self.start(a=self.options("CN=vpxd*", self.ca), certificates=[])
+        moved, stays = (self.ca.client(n, "/CN=vpxd-" + n) for n in ("moved", "stays"))
+        other = kf.Client(gw, stays)
+        self.addCleanup(other.close)
+        other.ok(ttlv.item("DiscoverVersions"))
+        for command, tenant in (("add", "b"), ("remove", "a")):
+            with kf.Client(gw, moved) as c:
+                c.ok(ttlv.item("DiscoverVersions"))
+                gw.ctl("trust", command, *(["b", moved.pem] if command == "add" else
+                                           [moved.digest]))
+                self.assertTrue(c.is_closed())
+            self.assertEqual(self.tenant_of(gw, moved), tenant)
+            other.ok(ttlv.item("DiscoverVersions"))
+
     def test_overlaps_are_refused(self):
         gw = self.start(a=self.options("CN=vpxd*", self.ca), certificates=[])
         client = self.ca.client("one", "/CN=vpxd-1")

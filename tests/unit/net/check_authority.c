@@ -530,12 +530,12 @@ START_TEST(overlaps_where_an_authority_is_shared)
 	ck_assert_int_eq(authorities_overlap(apart, 3, &o), ERR_OK);
 	ck_assert_int_eq(authorities_overlap(two, 5, &o), ERR_CONFIG);
 	ck_assert(o.later == 2 && o.earlier == 1);
-	ck_assert_int_eq(authority_new(&both, twice, "CN=x", &why), ERR_OK);
+	ck_assert_int_eq(authority_new(&both, twice, NULL, "CN=x", &why), ERR_OK);
 	mixed[2] = both;
 	ck_assert_int_eq(authorities_overlap(mixed, 4, &o), ERR_OK);
 	authority_unref(both);
 	twice[1] = file_of("middle.pem", middle);
-	ck_assert_int_eq(authority_new(&both, twice, "CN=*b", &why), ERR_OK);
+	ck_assert_int_eq(authority_new(&both, twice, NULL, "CN=*b", &why), ERR_OK);
 	mixed[2] = both;
 	ck_assert_int_eq(authorities_overlap(mixed, 4, &o), ERR_CONFIG);
 	ck_assert(o.later == 2 && o.earlier == 0);
