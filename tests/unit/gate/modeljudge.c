@@ -141,9 +141,10 @@ judge_use(const struct use *u, unsigned key)
 }
 
 /*
- * A gateway that has not heard of a successor yet loses its key when it hears that the record is gone
- * that it knows: so it does with one that another gateway replaced, or the customer brought back and
- * a pass meets.
+ * That the record is gone which a gateway knows wipes the key at once, and only then a successor is
+ * looked for, of which the same round may tell.  So a key is not promised to stay while another gateway
+ * replaces its record, nor while it is open which one counts of those that the customer brought back.
+ * It is, whatever its own gateway replaces, and by the next Get after that.
  */
 static bool
 may_be_dropped(const struct model_key *k, unsigned gate, int64_t when)

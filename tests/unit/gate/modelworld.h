@@ -23,7 +23,7 @@ void world_risk(unsigned gate);	  /* what is asked now may fail, as the ledger m
 /* Something may drop the key from memory, up to then; or all of a gateway's. */
 void world_cool_key(struct model_key *k, unsigned gate, int64_t until);
 void world_cool(unsigned gate, int64_t until);
-/* Its record may be replaced, up to then. */
+/* The gateway may replace its record, up to then: the others may drop the key. */
 void world_move_key(struct model_key *k, unsigned gate, int64_t until);
 
 #endif
