@@ -229,11 +229,15 @@ custody_moved(struct custody *cu)
 	cache_abandon(cu);
 }
 
-/* After a jump of the clock the last outage is no news any more: ask first. */
+/*
+ * After a jump of the clock the last outage is no news any more, nor is it after an answer, even if
+ * that looks too old to prove anything: ask first.
+ */
 bool
 custody_is_out(const struct custody *cu)
 {
 	return cu->state == CUSTODY_RIDING_OUT && cu->denials == 0 &&
+	    cu->outage.order > cu->heard.order &&
 	    stamp_age(&cu->outage, cu->bound_ns) < cu->bound_ns;
 }
 

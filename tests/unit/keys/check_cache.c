@@ -495,6 +495,30 @@ START_TEST(test_forget)
 }
 END_TEST
 
+/* Whoever answered after it is asked again, also when the clock makes that look long ago. */
+START_TEST(test_outage_is_over)
+{
+	struct get t = {.done = false};
+
+	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+	cacherig_advance(&rig, BOUND);
+	ck_assert(get_rides(&rig, key1, ERR_VAULT_DOWN));
+	clock_test_jump(-100 * NS_PER_S, 0);
+	get_start(&t, &rig, key1);
+	cacherig_settle(&rig);
+	ck_assert(t.done && t.g.ridden_out); /* at once, and one load looks whether it is over */
+	get_end(&t);
+	clock_test_jump(100 * NS_PER_S, 0);
+	cacherig_answer(&rig, ERR_OK);
+	get_start(&t, &rig, key1);
+	cacherig_settle(&rig);
+	ck_assert(!t.done);
+	cacherig_answer(&rig, ERR_OK);
+	ck_assert(t.done && !t.g.ridden_out);
+	get_end(&t);
+}
+END_TEST
+
 static const char second[] = "00000000-0000-4000-8000-000000000002";
 
 static bool
@@ -662,6 +686,7 @@ main(void)
 	tcase_add_test(t, test_no_memory);
 	tcase_add_test(t, test_flush);
 	tcase_add_test(t, test_forget);
+	tcase_add_test(t, test_outage_is_over);
 	tcase_add_test(t, test_forget_record);
 	tcase_add_test(t, test_forget_record_while_loading);
 	tcase_add_test(t, test_moved);
