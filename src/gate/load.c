@@ -11,10 +11,11 @@
 
 static void ask_ledger(struct request *rq);
 
+/* What nobody knew may be known by now, by a newer record than lists show yet. */
 static void
 looked_up(struct request *rq, enum err e)
 {
-	if (e == ERR_OK)
+	if (e == ERR_OK || (e == ERR_NO_OBJECT && !rq->lookup.known))
 		ask_ledger(rq);
 	else
 		rq->load_next(rq, e);
