@@ -44,6 +44,7 @@ struct adopt {
 
 	/* out */
 	enum adopted adopted;
+	enum err found; /* with ERR_NO_OBJECT: ERR_OK if there was something, but older */
 
 	/* private */
 	struct arena *arena;
@@ -51,7 +52,6 @@ struct adopt {
 	struct cache *cache;
 	bool shares; /* attributes are taken over as well */
 	struct vault_find find;
-	enum err found;
 	struct ledger_load load;
 	struct change change;
 	struct ledger_changes changes;

@@ -545,6 +545,25 @@ START_TEST(test_shared)
 }
 END_TEST
 
+/* Who did not know it looked, and it became known meanwhile, by a newer record than lists show. */
+START_TEST(test_known_by_now)
+{
+	struct object *o = known(2, OBJECT_ACTIVE, NULL);
+	struct lookup l = of(o->uid, client);
+	struct outcome out;
+	unsigned finds;
+
+	shown(o, 1, OBJECT_ACTIVE);
+	ck_assert_int_eq(look_up(o->uid, client), ERR_OK);
+	finds = fake.finds;
+	l.known = true; /* and the next one is not told that there is none */
+	rig_begin(&l.wait, &out);
+	lookup_start(lookups, &l);
+	ck_assert_int_eq(rig_end(&rig, &out), ERR_NO_OBJECT);
+	ck_assert_uint_eq(fake.finds, finds + 1);
+}
+END_TEST
+
 /* A flight under way may have looked before the record was there that a list shows now. */
 START_TEST(test_one_record_is_looked_at)
 {
@@ -818,6 +837,7 @@ main(void)
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(l, setup_lookups, teardown_lookups);
 	tcase_add_test(l, test_shared);
+	tcase_add_test(l, test_known_by_now);
 	tcase_add_test(l, test_one_record_is_looked_at);
 	tcase_add_test(l, test_absent_is_remembered);
 	tcase_add_test(l, test_old_record_is_not_absence);
