@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The process allocator: every block is wiped when it is freed or moved, since any of them may
- * have held a secret in transit.  alloc_install() puts it under OpenSSL and libevent as well.
+ * have held a secret in transit.  alloc_install() puts it under OpenSSL and libevent as well; libcurl
+ * (net/http), yajl (net/json) and SQLite (keys/store_memory) are given it where they are used.
+ * libconfuse cannot be: what a configuration file says is no secret.
  */
 #ifndef BASE_ALLOC_H
 #define BASE_ALLOC_H

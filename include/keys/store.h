@@ -53,6 +53,11 @@ pid_t store_pid(const struct store *s);
 /* Calls sent and not answered. */
 size_t store_pending(const struct store *s);
 
+/*
+ * Puts the process allocator under SQLite.  The child's main() calls it before anything else;
+ * ERR_INTERNAL when SQLite was used already.
+ */
+CHECKED enum err store_memory_install(void);
 /* The child's main function: serves fd until it closes.  Its exit status. */
 int store_child_main(int fd, const char *state_dir);
 

@@ -579,6 +579,16 @@ load_config(const char *path)
 	return config;
 }
 
+static void
+take_faults(enum fault_process who)
+{
+#ifdef KF_TESTING
+	fault_test_env(who);
+#else
+	(void)who;
+#endif
+}
+
 int
 main(int argc, char **argv)
 {
@@ -591,13 +601,16 @@ main(int argc, char **argv)
 	priv_harden();
 	if (alloc_install() != ERR_OK)
 		return EXIT_FAILED;
-#ifdef KF_TESTING
-	fault_test_env();
-#endif
-	if (argc == 3 && strcmp(argv[1], STORAGE_CHILD) == 0)
-		return store_child_main(CHILD_FD, argv[2]);
-	if (argc == 2 && strcmp(argv[1], AUDIT_CHILD) == 0)
+	if (argc == 3 && strcmp(argv[1], STORAGE_CHILD) == 0) {
+		take_faults(FAULT_IN_STORE);
+		return store_memory_install() == ERR_OK ? store_child_main(CHILD_FD, argv[2])
+							: EXIT_FAILED;
+	}
+	if (argc == 2 && strcmp(argv[1], AUDIT_CHILD) == 0) {
+		take_faults(FAULT_IN_AUDIT);
 		return audit_child_main(CHILD_FD);
+	}
+	take_faults(FAULT_IN_DAEMON);
 	while ((c = getopt(argc, argv, "c:fhtV")) != -1) {
 		switch (c) {
 		case 'c':

@@ -10,6 +10,7 @@
 #include <check.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "db_ledger.h"
 #include "rig.h"
 
@@ -240,6 +241,32 @@ START_TEST(test_savepoints)
 }
 END_TEST
 
+/* What SQLite asks for comes from our allocator, and it takes a refusal without a crash. */
+START_TEST(test_memory)
+{
+	sqlite3 *h = NULL;
+
+	ck_assert_int_eq(sqlite3_shutdown(), SQLITE_OK);
+	ck_assert_int_eq(store_memory_install(), ERR_OK);
+	ck_assert_int_eq(sqlite3_initialize(), SQLITE_OK);
+	ck_assert_int_eq(store_memory_install(), ERR_INTERNAL);
+	fault_test_arm(FAULT_ALLOC, 0, 1000);
+	ck_assert_int_ne(sqlite3_open(":memory:", &h), SQLITE_OK);
+	sqlite3_close(h);
+	fault_test_clear();
+	ck_assert_int_eq(sqlite3_open(":memory:", &h), SQLITE_OK);
+	for (unsigned n = 0; n < 200; n++) {
+		fault_test_arm(FAULT_ALLOC, n, 1);
+		(void)sqlite3_exec(h, "CREATE TABLE IF NOT EXISTS t (a TEXT);"
+				      "INSERT INTO t VALUES (hex(randomblob(3000)))",
+		    NULL, NULL, NULL);
+	}
+	fault_test_clear();
+	ck_assert_int_eq(sqlite3_exec(h, "SELECT count(*) FROM t", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(h);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -258,6 +285,7 @@ main(void)
 	tcase_add_test(t, test_settings);
 	tcase_add_test(t, test_no_scans);
 	tcase_add_test(t, test_savepoints);
+	tcase_add_test(t, test_memory);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
