@@ -80,6 +80,8 @@ put_value(struct json *j, const char *key, const struct object_attr *oa)
 	buf_init(&hex, 2 * ATTR_VALUE_MAX + 1);
 	for (uint32_t i = 0; i < v.len; i++)
 		buf_printf(&hex, "%02x", v.value[i]);
+	if (buf_error(&hex) != ERR_OK)
+		j->out->error = buf_error(&hex); /* the command fails: half a value is none */
 	json_bytes(j, key, hex.data, hex.len);
 	buf_fini(&hex);
 }

@@ -15,7 +15,7 @@ answer_max(const struct request *rq)
 	return rq->in.max_response > 0 && rq->in.max_response < max ? rq->in.max_response : max;
 }
 
-bool
+enum err
 answer_build(struct request *rq)
 {
 	const struct ttlv none = {0};
@@ -36,8 +36,10 @@ answer_build(struct request *rq)
 		    oc->err == ERR_OK ? rq->payloads.data + oc->payload : NULL, oc->len);
 	}
 	kmip_response_end(&rs);
-	return rq->message_error != ERR_OK ||
-	    (buf_error(&rq->answer) == ERR_OK && rq->answer.len <= answer_max(rq));
+	if (buf_error(&rq->answer) == ERR_OK && rq->message_error == ERR_OK &&
+	    rq->answer.len > answer_max(rq))
+		return ERR_RESPONSE_TOO_LARGE;
+	return buf_error(&rq->answer);
 }
 
 static void

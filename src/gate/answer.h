@@ -3,15 +3,14 @@
 #ifndef GATE_ANSWER_H
 #define GATE_ANSWER_H
 
-#include <stdbool.h>
-
 #include "request.h"
 
 /*
- * Makes rq->answer of the outcomes so far, or of rq->message_error.  False when that is larger
- * than client or configuration allow; an answer that is only an error always fits.
+ * Makes rq->answer of the outcomes so far, or of rq->message_error.  ERR_RESPONSE_TOO_LARGE when
+ * that is more than client or configuration allow; an answer that is only an error always fits.
+ * ERR_NO_MEMORY.
  */
-bool answer_build(struct request *rq);
+CHECKED enum err answer_build(struct request *rq);
 
 /* One line for each item, one more when the message as a whole was refused. */
 void answer_audit(const struct request *rq);

@@ -364,9 +364,11 @@ store_kept(struct object *o, struct arena *a, const struct kmip_attr *at, uint32
 
 	buf_init(&b, ATTR_VALUE_MAX + 16);
 	kmip_attr_pack_value(&b, &at->value);
-	e = buf_error(&b) != ERR_OK
-	    ? ERR_ATTRIBUTE_VALUE
-	    : object_attr_set(o, a, at->name, at->name_len, index, b.data, b.len);
+	e = buf_error(&b);
+	if (e == ERR_OK)
+		e = object_attr_set(o, a, at->name, at->name_len, index, b.data, b.len);
+	else if (e == ERR_RESPONSE_TOO_LARGE)
+		e = ERR_ATTRIBUTE_VALUE;
 	buf_fini(&b);
 	return e;
 }

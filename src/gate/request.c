@@ -356,9 +356,11 @@ rq_step(struct defer *d)
 static void
 answer_send(struct request *rq)
 {
-	if (!answer_build(rq)) {
-		rq->message_error = ERR_RESPONSE_TOO_LARGE;
-		answer_build(rq);
+	enum err e = answer_build(rq);
+
+	if (e != ERR_OK) {
+		rq->message_error = e;
+		(void)!answer_build(rq); /* without memory for that either the session ends */
 	}
 	answer_audit(rq);
 	if (!rq->abandoned)
@@ -413,11 +415,14 @@ committed(struct request *rq, enum err e)
 static void
 items_ended(struct request *rq)
 {
+	enum err e;
+
 	if (stopped(rq) && rq->in.continuation == KMIP_CONTINUE_UNDO)
 		fail_all(rq, ERR_UNDONE);
-	if (!answer_build(rq)) {
-		fail_all(rq, ERR_RESPONSE_TOO_LARGE);
-		rq->message_error = ERR_RESPONSE_TOO_LARGE;
+	e = answer_build(rq);
+	if (e != ERR_OK) {
+		fail_all(rq, e);
+		rq->message_error = e;
 	}
 	if (rq->changes.count == 0) {
 		answer_send(rq);

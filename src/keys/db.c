@@ -46,7 +46,7 @@ db_error(struct db *db)
 
 	if ((rc & 0xff) == SQLITE_IOERR)
 		db->failed = true;
-	return e != ERR_OK ? e : ERR_STORAGE;
+	return db->last = e != ERR_OK ? e : ERR_STORAGE;
 }
 
 static enum err
@@ -363,8 +363,8 @@ db_message_end(struct db *db, bool keep)
 {
 	enum err e = ERR_OK;
 
-	if (sqlite3_get_autocommit(db->h))
-		return ERR_STORAGE_FULL; /* full disk or memory rolled the whole group back */
+	if (sqlite3_get_autocommit(db->h)) /* full disk or memory rolled the whole group back */
+		return db->last != ERR_OK ? db->last : ERR_STORAGE;
 	if (!keep)
 		e = db_run(db, db->rollback_to);
 	if (e == ERR_OK)

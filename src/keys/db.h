@@ -31,6 +31,7 @@ struct db {
 	const struct db_schema *schema;
 	bool in_group;
 	bool failed; /* input or output failed: nothing that is in memory can be relied on */
+	enum err last; /* of db_error(); what a group was lost for */
 	sqlite3_stmt *stmts[DB_STMTS_MAX];
 	sqlite3_stmt *begin, *commit, *rollback, *savepoint, *release, *rollback_to;
 };

@@ -130,22 +130,23 @@ encrypt(struct envelope_crypto *c, struct secret *root, struct secret *key, cons
 	return ok;
 }
 
-static bool
+/* Only a tag that does not fit is ERR_INTEGRITY, which raises an alarm. */
+static enum err
 decrypt(struct envelope_crypto *c, struct secret *root, const struct parts *p,
     const struct buf *aad, uint8_t *out)
 {
 	uint8_t tag[TAG_LEN];
 	int n, len = (int)p->wrapped_len;
-	bool ok;
+	enum err e = ERR_CRYPTO;
 
 	memcpy(tag, p->tag, sizeof(tag));
-	ok = EVP_DecryptInit_ex2(c->cipher, c->gcm, secret_bytes(root), p->iv, NULL) == 1 &&
+	if (EVP_DecryptInit_ex2(c->cipher, c->gcm, secret_bytes(root), p->iv, NULL) == 1 &&
 	    EVP_DecryptUpdate(c->cipher, NULL, &n, aad->data, (int)aad->len) == 1 &&
 	    EVP_DecryptUpdate(c->cipher, out, &n, p->wrapped, len) == 1 && n == len &&
-	    EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) == 1 &&
-	    EVP_DecryptFinal_ex(c->cipher, out + len, &n) == 1;
+	    EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) == 1)
+		e = EVP_DecryptFinal_ex(c->cipher, out + len, &n) == 1 ? ERR_OK : ERR_INTEGRITY;
 	EVP_CIPHER_CTX_reset(c->cipher);
-	return ok;
+	return e;
 }
 
 enum err
@@ -353,8 +354,8 @@ envelope_open(struct envelope_crypto *c, const struct rootkeys *roots, const str
 		return ERR_NO_SECURE_MEMORY;
 	buf_init(&aad, AAD_MAX);
 	e = pack_aad(c, &aad, o->tenant, o->uid, o->record, p.clear.len);
-	if (e == ERR_OK && !decrypt(c, root, &p, &aad, secret_bytes(out)))
-		e = ERR_INTEGRITY;
+	if (e == ERR_OK)
+		e = decrypt(c, root, &p, &aad, secret_bytes(out));
 	buf_fini(&aad);
 	if (e == ERR_OK)
 		*key = out;

@@ -342,9 +342,10 @@ kpcall_start(struct kplink *l, struct kpcall *c)
 	c->pause.fn = on_pause;
 	c->wait.cancel = cancel;
 	buf_init(&c->url, URL_MAX);
-	buf_printf(&c->url, "%s/api/v2%s", l->url, c->path);
+	if (c->path != NULL)
+		buf_printf(&c->url, "%s/api/v2%s", l->url, c->path);
 	buf_put(&c->url, "", 1);
-	if (buf_error(&c->url) != ERR_OK ||
+	if (c->path == NULL || buf_error(&c->url) != ERR_OK ||
 	    timer_set(l->loop, &c->deadline_timer, c->deadline) != ERR_OK) {
 		release(c, KPLIMIT_UNKNOWN);
 		wait_finish_soon(l->loop, &c->wait, ERR_NO_MEMORY);

@@ -228,7 +228,7 @@ look(struct kpfind *f)
 	put_path(f);
 	f->call.wait.done = looked;
 	f->call.method = "GET";
-	f->call.path = buf_error(&f->path) == ERR_OK ? (const char *)f->path.data : "";
+	f->call.path = buf_error(&f->path) == ERR_OK ? (const char *)f->path.data : NULL;
 	f->call.answer_wanted = true;
 	f->call.background = f->background;
 	f->call.answer_max = ANSWER_MAX;

@@ -200,30 +200,37 @@ run_first(struct store_exec *x, uint64_t id, const struct call_kind *k, struct u
 
 /* --- groups --- */
 
+/* A change whose answer cannot be written has failed, and is undone. */
+static enum err
+run_and_tell(struct store_exec *x, struct member *m)
+{
+	struct unpack body = m->body;
+	enum err e = m->kind->run(db_of(x, m->kind), &body, &x->answers);
+
+	return e == ERR_OK ? buf_error(&x->answers) : e;
+}
+
 /* Within the group's transaction, undone by itself when it fails. */
 static enum err
 run_member(struct store_exec *x, struct member *m)
 {
 	struct db *db = db_of(x, m->kind);
-	struct unpack body = m->body;
 	enum err e, end;
 
 	m->at = x->answers.len;
 	if (m->kind->reads) {
-		m->result = m->kind->run(db, &body, &x->answers);
+		m->result = run_and_tell(x, m);
 	} else {
 		e = db_group_begin(db);
 		if (e == ERR_OK)
 			e = db_message_begin(db);
 		if (e != ERR_OK)
 			return e;
-		m->result = m->kind->run(db, &body, &x->answers);
+		m->result = run_and_tell(x, m);
 		end = db_message_end(db, m->result == ERR_OK);
 		if (end != ERR_OK)
 			return end;
 	}
-	if (m->result == ERR_OK)
-		m->result = buf_error(&x->answers);
 	if (m->result != ERR_OK)
 		wire_undo(&x->answers, m->at);
 	m->len = x->answers.len - m->at;

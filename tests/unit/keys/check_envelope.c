@@ -8,6 +8,8 @@
 
 #include <check.h>
 
+#include "base/alloc.h"
+#include "base/fault.h"
 #include "envelope.h"
 #include "keys/store.h"
 #include "rig.h"
@@ -263,6 +265,30 @@ START_TEST(test_make_root_key)
 }
 END_TEST
 
+/* Whichever allocation fails: no alarm about a key that is whole. */
+START_TEST(test_no_memory)
+{
+	enum err e = ERR_NO_MEMORY;
+	unsigned n, failed = 0;
+
+	for (n = 0; n < 1000 && (e != ERR_OK || n < 100); n++) {
+		struct envelope_crypto *fresh = envelope_crypto_new();
+		struct secret *out = NULL;
+
+		fault_test_arm(FAULT_ALLOC, n, 1);
+		e = envelope_open(fresh, &roots, &object, &out);
+		fault_test_clear();
+		ck_assert_msg(e == ERR_OK || e == ERR_NO_MEMORY || e == ERR_NO_SECURE_MEMORY ||
+		    e == ERR_CRYPTO, "%u: %s", n, err_name(e));
+		failed += e != ERR_OK;
+		secret_unref(out);
+		envelope_crypto_free(fresh);
+	}
+	ck_assert_int_eq(e, ERR_OK);
+	ck_assert_uint_gt(failed, 2);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -271,6 +297,8 @@ main(void)
 	SRunner *r = srunner_create(s);
 	int failed;
 
+	if (alloc_install() != ERR_OK)
+		return 1;
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_round_trip);
 	tcase_add_test(t, test_key_not_in_record);
@@ -281,6 +309,7 @@ main(void)
 	tcase_add_test(t, test_root_file);
 	tcase_add_test(t, test_root_key_credential);
 	tcase_add_test(t, test_make_root_key);
+	tcase_add_test(t, test_no_memory);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
