@@ -140,6 +140,20 @@ control_flush(struct control_call *pub)
 	return call->client != NULL && !call->client->broken;
 }
 
+/* A document that a failed command has begun: each that is whole ends its line. */
+static void
+drop_half(struct buf *out)
+{
+	size_t len = out->len;
+
+	while (len > 0 && out->data[len - 1] != '\n')
+		len--;
+	if (out->len > len)
+		wipe(out->data + len, out->len - len);
+	out->error = ERR_OK;
+	out->len = len;
+}
+
 void
 control_done(struct control_call *pub, enum err e, const char *detail)
 {
@@ -148,10 +162,11 @@ control_done(struct control_call *pub, enum err e, const char *detail)
 	enum err full = buf_error(&pub->out);
 
 	if (full != ERR_OK) {
-		buf_reset(&pub->out); /* it ends in mid-document */
 		e = full;
 		detail = NULL;
 	}
+	if (e != ERR_OK)
+		drop_half(&pub->out);
 	if (call->ended != NULL)
 		call->ended(pub->user, pub, call->uid, call->pid, e);
 	if (cl != NULL) {

@@ -70,12 +70,21 @@ run_overflow(struct control_call *call)
 	control_done(call, ERR_OK, NULL);
 }
 
+/* A document that is whole, and one that it fails in. */
+static void
+run_half(struct control_call *call)
+{
+	buf_printf(&call->out, "{}\n[1,");
+	control_done(call, ERR_STORAGE, NULL);
+}
+
 static const struct control_command commands[] = {
     {"echo", "[name=TEXT] [max=N] [WORD]...", "answers with its arguments",
 	CONTROL_LOOKS, run_echo},
     {"hold on", "", "ends later", CONTROL_CHANGES, run_hold},
     {"fail", "", "fails", CONTROL_LOOKS, run_fail},
     {"overflow", "", "answers more than fits", CONTROL_LOOKS, run_overflow},
+    {"half", "", "fails in a document", CONTROL_LOOKS, run_half},
     {NULL, NULL, NULL, CONTROL_LOOKS, NULL},
 };
 
@@ -366,6 +375,16 @@ START_TEST(answer_over_the_ceiling)
 }
 END_TEST
 
+START_TEST(no_half_documents)
+{
+	int fd = dial();
+
+	say(fd, "half\n");
+	ck_assert_str_eq(heard(fd), "{}\n{\"status\":\"error\",\"error\":\"the storage failed\"}\n");
+	close(fd);
+}
+END_TEST
+
 /* One who does not read is dropped once the ceiling or the time limit is reached. */
 START_TEST(slow_readers)
 {
@@ -507,6 +526,7 @@ main(void)
 	tcase_add_test(tc, command_takes_too_long);
 	tcase_add_test(tc, silent_client_is_closed);
 	tcase_add_test(tc, answer_over_the_ceiling);
+	tcase_add_test(tc, no_half_documents);
 	tcase_add_test(tc, slow_readers);
 	tcase_add_test(tc, too_many_clients);
 	tcase_add_test(tc, help_lists_the_table);
