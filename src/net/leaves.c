@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
 static X509 *
 find(const struct leaves *ls, const uint8_t *sha256)
 {
@@ -39,6 +42,11 @@ leaves_keep(struct leaves *ls, X509 *x509, const uint8_t *sha256)
 
 	if (find(ls, sha256) != NULL)
 		return;
+	/* OpenSSL reads the extensions once, and what memory was missing for stays unread */
+	if (X509_check_purpose(x509, -1, 0) != 1) {
+		ERR_clear_error();
+		return;
+	}
 	ls->next = (ls->next + 1) % LEAVES_MAX;
 	X509_free(l->x509);
 	X509_up_ref(x509);

@@ -7,6 +7,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -278,7 +279,10 @@ use_pair(struct tls_server *t, const char *certificate, const char *key_path, co
 	leaf = sk_X509_shift(chain);
 	key = algorithms_own_key(key);
 	ERR_clear_error();
-	if (SSL_CTX_use_cert_and_key(t->ctx, leaf, key, chain, 0) != 1)
+	if (X509_check_purpose(leaf, -1, 0) != 1) /* OpenSSL would take it, and then not use it */
+		e = why_say(why, ERR_CONFIG, "%s: its extensions cannot be read: %s", certificate,
+		    pem_openssl_reason());
+	else if (SSL_CTX_use_cert_and_key(t->ctx, leaf, key, chain, 0) != 1)
 		e = refuse_pair(certificate, key_path, why);
 	else if (certificate_describe(leaf, &t->own[t->own_count]) != ERR_OK)
 		e = why_say(why, ERR_CONFIG, "%s: its date of expiry cannot be read", certificate);

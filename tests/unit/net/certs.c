@@ -123,6 +123,20 @@ identity_free(struct identity *id)
 }
 
 void
+identity_spoil(struct identity *id)
+{
+	ASN1_OCTET_STRING *junk = ASN1_OCTET_STRING_new();
+	X509_EXTENSION *e = NULL;
+
+	must(junk != NULL && ASN1_OCTET_STRING_set(junk, (const unsigned char *)"junk", 4) == 1 &&
+	    (e = X509_EXTENSION_create_by_NID(NULL, NID_key_usage, 0, junk)) != NULL &&
+	    X509_add_ext(id->cert, e, -1) == 1 &&
+	    X509_sign(id->cert, id->key, EVP_sha256()) > 0, "spoiling");
+	X509_EXTENSION_free(e);
+	ASN1_OCTET_STRING_free(junk);
+}
+
+void
 identity_digest(const struct identity *id, uint8_t *sha256)
 {
 	must(X509_digest(id->cert, EVP_sha256(), sha256, NULL) == 1, "digest");

@@ -24,6 +24,9 @@ void identity_free(struct identity *id);
 /* The same with an RSA key that has this public exponent. */
 struct identity identity_of_exponent(uint64_t e, const char *name, long from_s, long until_s);
 
+/* Gives it an extension that cannot be read. */
+void identity_spoil(struct identity *id);
+
 /* SHA-256 of the certificate's DER. */
 void identity_digest(const struct identity *id, uint8_t *sha256);
 

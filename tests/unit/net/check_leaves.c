@@ -92,6 +92,16 @@ START_TEST(keeps_only_so_many)
 }
 END_TEST
 
+/* OpenSSL remembers for good what it could not read, were it for want of memory. */
+START_TEST(keeps_none_that_is_not_whole)
+{
+	identity_spoil(&id);
+	leaves_keep(&leaves, id.cert, sha256);
+	ck_assert_uint_eq(leaves.next, 0);
+	ck_assert_ptr_null(leaves.all[0].x509);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -103,6 +113,7 @@ main(void)
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, shares_what_was_accepted);
 	tcase_add_test(t, keeps_only_so_many);
+	tcase_add_test(t, keeps_none_that_is_not_whole);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

@@ -91,6 +91,19 @@ START_TEST(refuses_bad_files)
 }
 END_TEST
 
+START_TEST(refuses_extensions_it_cannot_read)
+{
+	const char *cert = rig_path(&rig, "spoilt.pem"), *key = rig_path(&rig, "spoilt.key");
+	struct identity id = identity_new(CERT_EC, "spoilt", -60, 3600);
+
+	identity_spoil(&id);
+	identity_write_cert(&id, cert);
+	identity_write_key(&id, key, NULL);
+	expect_refusal(cert, key, ERR_CONFIG, cert, "extensions");
+	identity_free(&id);
+}
+END_TEST
+
 START_TEST(refuses_a_key_open_to_others)
 {
 	static const mode_t modes[] = {0640, 0604, 0620, 0602, 0610};
@@ -455,6 +468,7 @@ main(void)
 	tcase_set_timeout(both, 60);
 	tcase_set_timeout(own, 60);
 	tcase_add_test(both, refuses_bad_files);
+	tcase_add_test(both, refuses_extensions_it_cannot_read);
 	tcase_add_test(both, refuses_a_key_open_to_others);
 	tcase_add_test(both, takes_a_key_from_a_credential);
 	tcase_add_test(both, refuses_lists_that_do_not_match);
