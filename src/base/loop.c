@@ -290,7 +290,7 @@ wait_for_events(struct loop *l, bool may_block)
 	struct timeval tv;
 	int64_t left;
 
-	if (!may_block || !list_empty(&l->deferred) || !list_empty(&l->patient) || l->stop) {
+	if (!may_block || !list_empty(&l->deferred) || !list_empty(&l->patient)) {
 		event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		return;
 	}
@@ -304,7 +304,10 @@ wait_for_events(struct loop *l, bool may_block)
 		left += 999;
 		tv.tv_sec = left / NS_PER_S;
 		tv.tv_usec = left % NS_PER_S / 1000;
-		event_add(l->wake, &tv);
+		if (event_add(l->wake, &tv) != 0) { /* no memory: better a busy loop than a deaf one */
+			event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+			return;
+		}
 	} else {
 		event_del(l->wake);
 	}
