@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every system call fails once: strace makes the n-th of a kind fail, in the gateway and in its
+children, while it starts, serves, reloads, copies and stops.
+
+A start may be refused, with a reason.  After it nothing but the request that needed the call fails:
+the gateway stays, a storage child that died comes back, and what was acknowledged is there when it is
+started again without faults.  KEYFERRY_LONG=1: each call of each kind; else a sample, which
+KEYFERRY_SEED repeats.  KEYFERRY_SYSCALL="CALL ERROR N" does one.
+"""
+
+import collections
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+
+import kf
+import ttlv
+from ttlv import attribute, on
+
+FAULTS = collections.OrderedDict((
+    ("accept4", ("EMFILE", "ENFILE", "ECONNABORTED", "EINTR", "ENOBUFS")),
+    ("read", ("EIO", "EINTR", "ECONNRESET")),
+    ("recvfrom,recvmsg", ("ECONNRESET", "EINTR")),
+    ("write,writev", ("ENOSPC", "EIO", "EINTR", "EPIPE")),
+    ("sendto,sendmsg", ("ECONNRESET", "EINTR", "ENOBUFS", "EMSGSIZE")),
+    ("openat", ("EMFILE", "ENFILE", "EIO", "EACCES", "EINTR", "ENOSPC")),
+    ("fsync,fdatasync", ("EIO", "ENOSPC", "EINTR")),
+    ("pwrite64", ("ENOSPC", "EIO", "EINTR")),
+    ("pread64", ("EIO",)),
+    ("ftruncate", ("EIO", "ENOSPC")),
+    ("rename,renameat,renameat2", ("EIO", "ENOSPC")),
+    ("unlink,unlinkat", ("EIO", "EACCES")),
+    ("mkdir,mkdirat", ("ENOSPC", "EACCES")),
+    ("connect", ("ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "EINTR")),
+    ("socket,socketpair", ("EMFILE", "ENOBUFS")),
+    ("setsockopt", ("ENOMEM",)),
+    ("bind,listen", ("EADDRINUSE", "EACCES")),
+    ("epoll_ctl", ("ENOMEM", "ENOSPC")),
+    ("epoll_wait,epoll_pwait", ("EINTR",)),
+    ("poll,ppoll", ("EINTR", "ENOMEM")),
+    ("clone,clone3,vfork", ("EAGAIN", "ENOMEM")),
+    ("fcntl", ("ENOLCK",)),
+    ("flock", ("EIO",)),
+))
+SAMPLES = 10 ** 9 if kf.LONG else 1  # of each kind and error
+PAIRS = 10 ** 9 if kf.LONG else 16
+ONLY = os.environ.get("KEYFERRY_SYSCALL")
+TIMEOUT = 30.0
+FAILED = ("GeneralFailure",)
+
+
+def refused():
+    """Why strace cannot follow a process from its start; or None."""
+    if shutil.which("strace") is None:
+        return "there is no strace (Debian package strace)"
+    done = subprocess.run(["strace", "-f", "-e", "inject=getppid:error=EIO", "true"],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    return None if done.returncode == 0 else done.stderr.decode().strip()
+
+
+class Traced(kf.Gateway):
+    """A gateway that strace follows from its first instruction, with its children."""
+
+    inject = None
+
+    def command(self):
+        line = super().command()
+        self.trace = os.path.join(self.dir, "trace")
+        if self.inject is None:
+            return line
+        kinds = sorted({c for names in FAULTS for c in names.split(",")})
+        rule = "trace=" + ",".join(kinds)
+        if self.inject:
+            rule = "inject=%s:error=%s:when=%d" % self.inject
+        # -D: the gateway is our own child, and strace its grandchild.  There is no leak check
+        # beneath a tracer.
+        return ["env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-D", "-I2", "-f", "-qq", "-e", rule,
+                "-e", "signal=none", "-o", self.trace] + line
+
+    def calls(self):
+        with open(self.trace, encoding="utf-8", errors="replace") as f:
+            return re.findall(r"^(\d+) +(\w+)\(", f.read(), re.M)
+
+    def let_go(self):
+        """strace counts for each process anew: a child that is started again would fail again."""
+        with open("/proc/%d/status" % self.process.pid, encoding="ascii") as f:
+            tracer = int(re.search(r"^TracerPid:\s*(\d+)", f.read(), re.M).group(1))
+        if tracer:
+            os.kill(tracer, signal.SIGINT)
+            kf.eventually(lambda: not os.path.exists("/proc/%d" % tracer), "strace ends", 20)
+
+    def injected(self):
+        with open(self.trace, encoding="utf-8", errors="replace") as f:
+            return f.read().count("(INJECTED)")
+
+
+class Syscalls(kf.Case):
+    def setUp(self):
+        self.gw = Traced(options="drain-timeout = 5s")
+        self.addCleanup(self._end, self.gw)
+        self.keys, self.number = {}, 0
+
+    def attempt(self, work):
+        """True when it was done; a session that ends and a refusal are no failures here."""
+        try:
+            work()
+            return True
+        except socket.timeout as e:
+            raise AssertionError("it hangs") from e
+        except (OSError, ssl.SSLError, kf.Closed):
+            return False
+
+    def may(self, result):
+        if result.status != ttlv.SUCCESS and result.reason_name not in FAILED and \
+                "cryptographic" not in result.message:
+            raise AssertionError("unexpected: %r" % result)
+        return result.status == ttlv.SUCCESS
+
+    def session(self):
+        self.number += 1
+        with self.gw.client(timeout=TIMEOUT) as c:
+            for n in range(2):
+                name = ttlv.name_attribute("key %d.%d" % (self.number, n))
+                made = c.do(ttlv.create(name))
+                if not self.may(made):
+                    continue
+                self.keys[made.uid] = None
+                got = c.do(on("Get", made.uid))
+                if self.may(got):
+                    self.keys[made.uid] = got.key
+                self.may(c.do(on("AddAttribute", made.uid, attribute("x-Name", "vm"))))
+
+    def commands(self):
+        for line in (("reload",), ("status",), ("trust add", "tenant=a", "read-only=no"),
+                     ("backup", "=" + os.path.join(self.gw.dir, "copy"))):
+            try:
+                self.gw.control(*line, timeout=TIMEOUT)
+            except AssertionError as e:
+                self.assertNotIsInstance(e.__cause__, socket.timeout)
+
+    def life(self):
+        """Once through all that it does.  False: it did not start."""
+        shutil.rmtree(os.path.join(self.gw.dir, "copy"), ignore_errors=True)
+        os.mkdir(os.path.join(self.gw.dir, "copy"), 0o700)
+        at = self.gw.mark() if os.path.exists(self.gw.log_path) else 0
+        try:
+            self.gw.start(seconds=60)
+        except AssertionError:
+            status, log = self.gw.process.poll(), self.gw.log(at)[-5000:]
+            if status == 127:  # before main()
+                self.assertIn("error while loading shared libraries", log)
+            else:
+                self.assertIn(status, (1, 2), log)
+                self.assertRegex(log, "cannot start|keyferryd.conf")
+            self.gw.process = None
+            return False
+        for _ in range(2):
+            self.attempt(self.session)
+            self.attempt(self.commands)
+        self.gw.let_go()
+        kf.eventually(lambda: self.attempt(self.whole_session), "it serves again", 60)
+        self.assertIsNone(self.gw.process.poll(), "the gateway ended")
+        self.gw.stop()
+        return True
+
+    def whole_session(self):
+        before = len(self.keys)
+        self.session()
+        if len(self.keys) != before + 2:
+            raise OSError("not yet")
+
+    def check_keys(self):
+        self.gw.inject = None
+        self.gw.start()
+        with self.gw.client() as c:
+            for uid, key in self.keys.items():
+                found = c.key(uid)
+                self.assertEqual(len(found), 32)
+                self.assertIn(key, (None, found), uid)
+        self.assertEqual(self.gw.stop(), 0)
+
+    def count(self):
+        """How often the busiest process makes each kind of call."""
+        self.gw.inject = ()
+        self.assertTrue(self.life())
+        each = collections.Counter(self.gw.calls())
+        most = collections.Counter()
+        for (_, name), n in each.items():
+            most[name] = max(most[name], n)
+        return most
+
+    def chosen(self, rnd, most):
+        if ONLY:
+            call, error, n = ONLY.split()
+            return [(call, error, int(n))]
+        every = []
+        for names, errors in FAULTS.items():
+            count = max(most[n] for n in names.split(","))
+            if count == 0:
+                continue
+            for error in errors:
+                numbers = range(1, count + 1)
+                every += [(names, error, n) for n in (
+                    numbers if count <= SAMPLES else rnd.sample(numbers, SAMPLES))]
+        return every if len(every) <= PAIRS else rnd.sample(every, PAIRS)
+
+    def test_every_call(self):
+        most = self.count()
+        self.assertGreater(most["fdatasync"] + most["fsync"], 5, most)
+        met = refusals = 0
+        chosen = self.chosen(kf.random_for("syscalls"), most)
+        for inject in chosen:
+            with self.subTest(call=inject[0], error=inject[1], n=inject[2]):
+                self.gw.inject, self.keys = inject, {}
+                refusals += not self.life()
+                met += self.gw.injected()
+                self.check_keys()
+            if self.gw.process is not None:  # it failed: not the next ones
+                self.gw.kill()
+        print("%d tries, %d calls failed, %d starts refused" % (len(chosen), met, refusals),
+              flush=True)
+        self.assertGreater(met, 0)
+
+
+if __name__ == "__main__":
+    why = refused()
+    if why:
+        kf.skip_all(why)
+    kf.main()
