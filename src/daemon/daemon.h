@@ -62,6 +62,8 @@ struct keyferryd {
 	int64_t started, started_wall; /* clock_now(); seconds since 1970 */
 	struct event *signals[4];
 	struct timer drain_deadline;
+	struct timer watchdog; /* the service manager's */
+	int64_t watchdog_ns;   /* how often it hears of us */
 	struct recover recover;
 	struct timer recover_again;
 	int64_t recover_pause; /* before the next attempt; 0: the last one ended well */

@@ -19,6 +19,7 @@
 #include "base/metric.h"
 #include "base/secret.h"
 
+#include "manager.h"
 #include "notify.h"
 #include "priv.h"
 #include "stats.h"
@@ -189,8 +190,7 @@ daemon_stop(struct keyferryd *d, const char *why)
 	LOG(LOG_NOTICE, "daemon", "stopping", kv_text("why", why),
 	    kv_int("sessions", metric_get(METRIC_SESSIONS)));
 	notify("STOPPING=1");
-	for (size_t i = 0; i < d->listeners_count; i++)
-		listener_pause(d->listeners[i]);
+	manager_may_accept(d, false);
 	if (timer_set(d->loop, &d->drain_deadline, clock_now() + d->config->drain_timeout_ns) !=
 	    ERR_OK)
 		loop_stop(d->loop);
@@ -233,15 +233,7 @@ watch_signals(struct keyferryd *d)
 	return ERR_OK;
 }
 
-/* --- listening --- */
-
-static void
-on_accepted(void *user, int fd)
-{
-	struct keyferryd *d = user;
-
-	gate_accept(d->gate, fd);
-}
+/* --- commands --- */
 
 static enum err
 may_run(void *user, const struct control_command *command)
@@ -261,40 +253,6 @@ on_command_ended(void *user, const struct control_call *call, long uid, long pid
 	const struct audit_command line = {call->argv, call->argc, uid, pid, e};
 
 	audit_command(d->audit, &line);
-}
-
-static void
-may_accept(void *arg, bool may)
-{
-	struct keyferryd *d = arg;
-
-	for (size_t i = 0; i < d->listeners_count; i++) {
-		if (may)
-			listener_resume(d->listeners[i]);
-		else
-			listener_pause(d->listeners[i]);
-	}
-}
-
-static enum err
-start_listening(struct keyferryd *d, struct buf *why)
-{
-	static const struct listen_ops ops = {on_accepted};
-	const char *sentence = "";
-
-	for (size_t i = 0; d->config->listen[i] != NULL; i++) {
-		enum err e = ERR_CONFIG;
-
-		if (d->listeners_count < LISTENERS_MAX)
-			e = listener_new(&d->listeners[d->listeners_count], d->loop,
-			    d->config->listen[i], &ops, d, &sentence);
-		if (e != ERR_OK) {
-			buf_printf(why, "cannot listen on %s: %s", d->config->listen[i], sentence);
-			return e;
-		}
-		d->listeners_count++;
-	}
-	return ERR_OK;
 }
 
 /* --- starting --- */
@@ -367,7 +325,7 @@ start_gate(struct keyferryd *d, struct buf *why)
 {
 	const struct gate_params p = {
 	    .loop = d->loop,
-	    .may_accept = may_accept,
+	    .may_accept = manager_may_accept,
 	    .arg = d,
 	    .server_name = "keyferry " KEYFERRY_VERSION,
 	    .audit = d->audit,
@@ -416,12 +374,13 @@ start(struct keyferryd *d, struct buf *why)
 	if (e == ERR_OK)
 		e = watch_signals(d);
 	if (e == ERR_OK)
-		e = start_listening(d, why);
+		e = manager_listen(d, why);
 	if (e == ERR_OK)
 		e = loop_watch_lag(d->loop);
 	if (e == ERR_OK) {
 		recover_now(d);
 		warmup_start(d);
+		e = manager_ready(d);
 	}
 	return e;
 }
@@ -435,6 +394,7 @@ finish_audit(struct keyferryd *d)
 	timer_clear(d->loop, &d->drain_deadline);
 	timer_clear(d->loop, &d->recover_again);
 	timer_clear(d->loop, &d->expiry);
+	timer_clear(d->loop, &d->watchdog);
 	if (audit_drain(d->audit, leave, d) == ERR_OK)
 		loop_run(d->loop);
 	audit_free(d->audit);
@@ -518,10 +478,6 @@ run(const struct config *config, bool background)
 			buf_printf(&why, "%s", err_text(e));
 		LOG(LOG_ERROR, "daemon", "cannot start", kv_bytes("why", why.data, (int64_t)why.len));
 	} else {
-		for (size_t i = 0; i < d.listeners_count; i++)
-			LOG(LOG_NOTICE, "daemon", "listening",
-			    kv_text("address", listener_address(d.listeners[i])));
-		notify("READY=1");
 		priv_ready();
 		loop_run(d.loop);
 		LOG(LOG_NOTICE, "daemon", "stopped");

@@ -14,6 +14,7 @@
 #include "kmip/names.h"
 
 enum { FAILURES_PER_S = 20 }; /* lines in the log */
+#define DRAIN_GRACE (2 * NS_PER_S) /* for the first request of who has just come */
 
 static void session_next(struct session *s);
 static void start_request(struct session *s, size_t len, int64_t came);
@@ -67,7 +68,7 @@ session_set(struct session *s, enum session_state state)
 	s->state = state;
 	s->active = clock_now();
 	if (state == SESSION_IDLE)
-		when = s->active + s->gate->limits.idle_timeout_ns;
+		when = s->active + (s->gate->draining ? DRAIN_GRACE : s->gate->limits.idle_timeout_ns);
 	else if (state == SESSION_READING || state == SESSION_LIMITED)
 		when = s->active + s->gate->limits.request_timeout_ns;
 	timer_move(s->gate->p.loop, &s->deadline, when);
@@ -95,6 +96,10 @@ session_expired(struct timer *t)
 	if (s->state == SESSION_LIMITED) {
 		limit_give_up(s->tenant->limit, &s->turn);
 		start_request(s, s->held, s->active);
+	} else if (s->gate->draining && s->state == SESSION_HANDSHAKE) {
+		session_end(s, "draining");
+	} else if (s->gate->draining && s->state == SESSION_IDLE) {
+		session_close(s, "draining");
 	} else if (s->state == SESSION_IDLE) {
 		metric_inc(METRIC_IDLE_TIMEOUT_TOTAL);
 		session_close(s, "idle");
@@ -108,10 +113,16 @@ session_expired(struct timer *t)
 void
 session_drain(struct session *s)
 {
+	bool fresh = s->gate->draining && s->requests == 0;
+
 	s->last_answer = true;
-	if (s->state == SESSION_IDLE)
+	if (s->state != SESSION_IDLE && s->state != SESSION_HANDSHAKE)
+		return;
+	if (fresh)
+		timer_move(s->gate->p.loop, &s->deadline, clock_now() + DRAIN_GRACE);
+	else if (s->state == SESSION_IDLE)
 		session_close(s, "draining");
-	else if (s->state == SESSION_HANDSHAKE)
+	else
 		session_end(s, "draining");
 }
 

@@ -43,7 +43,10 @@ void session_end_silent(struct session *s);
 bool session_stays(struct session *s);
 /* Its client's certificate has expired: true when that was so, and was acted upon. */
 bool session_has_expired(struct session *s);
-/* Ends it when nothing is under way, else after the answer. */
+/*
+ * Ends it when nothing is under way, else after the answer.  While the gate drains, who has just come
+ * may ask once: it may have done so already.
+ */
 void session_drain(struct session *s);
 
 /* --- what sessions need of their gate (gate.c) --- */

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listening sockets, our own or the service manager's, and its watchdog. */
+#include "manager.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include "notify.h"
+
+static void
+on_accepted(void *user, int fd)
+{
+	struct keyferryd *d = user;
+
+	gate_accept(d->gate, fd);
+}
+
+static const struct listen_ops ops = {on_accepted};
+
+void
+manager_may_accept(void *daemon, bool may)
+{
+	struct keyferryd *d = daemon;
+
+	for (size_t i = 0; i < d->listeners_count; i++) {
+		if (may)
+			listener_resume(d->listeners[i]);
+		else
+			listener_pause(d->listeners[i]);
+	}
+}
+
+/* Each is taken or closed; who was refused one would wait at it forever. */
+static enum err
+take_sockets(struct keyferryd *d, int first, int count, struct buf *why)
+{
+	enum err e = ERR_OK;
+
+	for (int i = 0; i < count; i++) {
+		if (e == ERR_OK && d->listeners_count == LISTENERS_MAX)
+			e = ERR_CONFIG;
+		if (e == ERR_OK)
+			e = listener_from_fd(&d->listeners[d->listeners_count], d->loop, first + i,
+			    &ops, d);
+		if (e == ERR_OK)
+			d->listeners_count++;
+	}
+	if (e != ERR_OK)
+		buf_printf(why,
+		    "socket %d of the service manager is no listening stream socket, or one of more "
+		    "than %d", (int)d->listeners_count + 1, LISTENERS_MAX);
+	return e;
+}
+
+static enum err
+listen_on(struct keyferryd *d, const char *address, struct buf *why)
+{
+	const char *sentence = "there are too many";
+	enum err e = ERR_CONFIG;
+
+	if (d->listeners_count < LISTENERS_MAX)
+		e = listener_new(&d->listeners[d->listeners_count], d->loop, address, &ops, d,
+		    &sentence);
+	if (e == ERR_OK)
+		d->listeners_count++;
+	else
+		buf_printf(why, "cannot listen on %s: %s", address, sentence);
+	return e;
+}
+
+enum err
+manager_listen(struct keyferryd *d, struct buf *why)
+{
+	enum err e = ERR_OK;
+	int first = 0, count = notify_sockets(&first);
+
+	if (count > 0)
+		return take_sockets(d, first, count, why);
+	for (size_t i = 0; e == ERR_OK && d->config->listen[i] != NULL; i++)
+		e = listen_on(d, d->config->listen[i], why);
+	return e;
+}
+
+static void
+on_watchdog(struct timer *t)
+{
+	struct keyferryd *d = CONTAINER_OF(t, struct keyferryd, watchdog);
+
+	notify("WATCHDOG=1");
+	(void)!timer_set(d->loop, t, clock_now() + d->watchdog_ns); /* its place is free */
+}
+
+enum err
+manager_ready(struct keyferryd *d)
+{
+	for (size_t i = 0; i < d->listeners_count; i++)
+		LOG(LOG_NOTICE, "daemon", "listening",
+		    kv_text("address", listener_address(d->listeners[i])));
+	notify("READY=1");
+	d->watchdog_ns = notify_watchdog_ns() / 2;
+	d->watchdog.fn = on_watchdog;
+	return d->watchdog_ns > 0 ? timer_set(d->loop, &d->watchdog, clock_now() + d->watchdog_ns)
+				  : ERR_OK;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listening sockets, our own or the service manager's, and its watchdog. */
+#ifndef DAEMON_MANAGER_H
+#define DAEMON_MANAGER_H
+
+#include <stdbool.h>
+
+#include "daemon.h"
+
+/*
+ * Listens on what the service manager has opened, else on what the configuration says.  On failure
+ * why holds a sentence.
+ */
+CHECKED enum err manager_listen(struct keyferryd *d, struct buf *why);
+
+/* Whether listeners accept. */
+void manager_may_accept(void *daemon, bool may);
+
+/* Tells the service manager that we serve, and from here on that the loop turns. */
+CHECKED enum err manager_ready(struct keyferryd *d);
+
+#endif

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""keyferryd under a service manager: sockets that outlive it, readiness, watchdog.
+
+PID 1 of a test machine need not be systemd.  The Supervisor here speaks what systemd speaks to a
+service: LISTEN_FDS and LISTEN_PID, NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID, SIGTERM and
+SIGHUP; it restarts a service that ended or fell silent, and keeps the sockets."""
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import kf
+import ttlv
+from ttlv import on
+
+ROUNDS = 20 if kf.LONG else 3
+
+
+class Supervisor(kf.Gateway):
+    """A gateway as a service: its port is the supervisor's own."""
+
+    watchdog_us = 0
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.socket = socket.socket()
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.listen(4096)
+        self.socket.set_inheritable(True)
+        self.port = self.socket.getsockname()[1]
+        self.notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notices.bind(os.path.join(self.dir, "notify"))
+
+    def start(self, seconds=30.0, env=None):
+        self.launch(env)
+        self.heard("READY=1", seconds)
+        return self
+
+    def launch(self, env=None):
+        env = dict(os.environ, LISTEN_FDS="1", LISTEN_FDNAMES="kmip",
+                   NOTIFY_SOCKET=os.path.join(self.dir, "notify"), **(env or {}))
+        mine = "LISTEN_PID=$$; export LISTEN_PID; "
+        if self.watchdog_us:
+            env["WATCHDOG_USEC"] = str(self.watchdog_us)
+            mine += "WATCHDOG_PID=$$; export WATCHDOG_PID; "
+        fd = self.socket.fileno()
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                ["sh", "-c", mine + 'exec "$@" 3<&%d' % fd, "sh"] + self.command(), env=env,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(fd,))
+
+    def heard(self, word, seconds=30.0):
+        """Waits until the service says it; what it said before."""
+        before, end = [], time.monotonic() + seconds
+        while True:
+            self.notices.settimeout(max(0.01, end - time.monotonic()))
+            try:
+                said = self.notices.recv(4096).decode()
+            except socket.timeout:
+                raise AssertionError("not heard: %s, but %s\n%s" % (
+                    word, before, self.log()[-4000:])) from None
+            if word in said.split("\n"):
+                return before
+            before.append(said)
+
+    def restart(self):
+        self.process.send_signal(signal.SIGTERM)
+        status = self._gone(60)
+        self.launch()
+        return status
+
+    def clean(self):
+        super().clean()
+        self.socket.close()
+        self.notices.close()
+
+
+class Load:
+    """vCenter's kind of client: connects, asks once, leaves; until told to stop."""
+
+    def __init__(self, gw, uid, key, count=4):
+        self.gw, self.uid, self.key = gw, uid, key
+        self.answered, self.refused, self.broken, self.wrong = 0, [], [], []
+        self.over = threading.Event()
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self.run) for _ in range(count)]
+        for t in self.threads:
+            t.start()
+
+    def run(self):
+        while not self.over.is_set():
+            try:
+                with self.gw.client(timeout=60) as c:
+                    got = c.do(on("Get", self.uid))
+                if got.status != ttlv.SUCCESS or got.key != self.key:
+                    self.wrong.append(repr(got))
+                with self.lock:
+                    self.answered += 1
+            except ConnectionRefusedError as e:
+                self.refused.append(e)
+            except (OSError, ssl.SSLError, kf.Closed) as e:
+                self.broken.append(e)
+
+    def more(self, count):
+        """Waits until so many more are answered."""
+        goal = self.answered + count
+        kf.eventually(lambda: self.answered >= goal, "answers", 120)
+
+    def stop(self):
+        self.over.set()
+        for t in self.threads:
+            t.join()
+
+
+class Service(kf.Case):
+    def supervisor(self, watchdog_us=0, start=True):
+        gw = Supervisor(options="drain-timeout = 10s")
+        gw.watchdog_us = watchdog_us
+        self.addCleanup(self._end, gw)
+        return gw.start() if start else gw
+
+    def a_key(self, gw):
+        with gw.client() as c:
+            uid = c.create()
+            return uid, c.key(uid)
+
+    def test_takes_the_socket(self):
+        gw = self.supervisor()
+        line = gw.await_log("daemon: listening")
+        self.assertIn("address=127.0.0.1:%d" % gw.port, line)
+        self.assertEqual(gw.log().count("daemon: listening"), 1)  # not what the file says as well
+        self.assert_fine(gw)
+        # nobody but the gateway has it: a child that had could answer after its end
+        for pid in subprocess.run(["pgrep", "-P", str(gw.process.pid)], check=True,
+                                  stdout=subprocess.PIPE, text=True).stdout.split():
+            held = {os.readlink("/proc/%s/fd/%s" % (pid, fd))
+                    for fd in os.listdir("/proc/%s/fd" % pid)}
+            mine = os.readlink("/proc/self/fd/%d" % gw.socket.fileno())
+            self.assertNotIn(mine, held)
+
+    def test_says_how_it_is(self):
+        gw = self.supervisor(watchdog_us=400000)
+        for _ in range(3):
+            gw.heard("WATCHDOG=1")
+        gw.process.send_signal(signal.SIGHUP)
+        gw.heard("RELOADING=1")
+        gw.heard("READY=1")
+        gw.process.send_signal(signal.SIGTERM)
+        gw.heard("STOPPING=1")
+        self.assertEqual(gw.stop(), 0)
+
+    def test_no_watchdog_unasked(self):
+        gw = self.supervisor()
+        self.assert_fine(gw)
+        gw.process.send_signal(signal.SIGTERM)
+        self.assertNotIn("WATCHDOG=1", gw.heard("STOPPING=1"))
+
+    def test_hangs_and_is_restarted(self):
+        gw = self.supervisor(watchdog_us=400000)
+        uid, key = self.a_key(gw)
+        gw.heard("WATCHDOG=1")
+        gw.process.send_signal(signal.SIGSTOP)
+        gw.notices.settimeout(2)
+        with self.assertRaises(socket.timeout):
+            while True:  # what was said before
+                gw.notices.recv(4096)
+        gw.kill()
+        waiting = socket.create_connection(("127.0.0.1", gw.port))
+        self.addCleanup(waiting.close)
+        gw.start()
+        with gw.client() as c:
+            self.assertEqual(c.key(uid), key)
+
+    def test_restart_under_load(self):
+        gw = self.supervisor()
+        load = Load(gw, *self.a_key(gw))
+        try:
+            for _ in range(ROUNDS):
+                load.more(10)
+                self.assertEqual(gw.restart(), 0)
+                gw.heard("READY=1")
+            load.more(10)
+        finally:
+            load.stop()
+        self.assertEqual((load.wrong, load.refused, load.broken), ([], [], []))
+        print("%d answered over %d restarts" % (load.answered, ROUNDS), flush=True)
+
+    def test_crash_under_load(self):
+        """What is being served is lost; what waits is served by the next one."""
+        gw = self.supervisor()
+        load = Load(gw, *self.a_key(gw))
+        took = []
+        try:
+            for _ in range(ROUNDS):
+                load.more(10)
+                before = len(load.broken)
+                gw.kill()
+                began = time.monotonic()
+                gw.start()
+                load.more(1)
+                took.append(time.monotonic() - began)
+                self.assertLessEqual(len(load.broken) - before, len(load.threads))
+        finally:
+            load.stop()
+        self.assertEqual((load.wrong, load.refused), ([], []))
+        print("answers again after %s s" % ", ".join("%.2f" % t for t in took), flush=True)
+
+    def test_refuses_what_does_not_listen(self):
+        gw = self.supervisor(start=False)
+        gw.socket.close()
+        gw.socket = socket.socket()  # bound to nothing
+        gw.socket.set_inheritable(True)
+        gw.launch()
+        self.assertEqual(gw._gone(30), 1)
+        self.assertIn("socket 1 of the service manager is no listening", gw.log())
+
+
+if __name__ == "__main__":
+    kf.main()
