@@ -6,7 +6,7 @@ set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 packages=(meson ninja-build gcc libc6-dev clang libclang-rt-14-dev pkg-config check libsubunit-dev
-  libevent-dev libssl-dev libsqlite3-dev libconfuse-dev libyajl-dev libcurl4-openssl-dev
+  libevent-dev libssl-dev libsqlite3-dev libconfuse-dev libseccomp-dev libyajl-dev libcurl4-openssl-dev
   libsystemd-dev openssl python3 python3-pykmip python3-cryptography mandoc procps util-linux
   binutils strace prometheus systemd zsh)
 # whoever has another node keeps it

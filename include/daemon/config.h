@@ -90,6 +90,7 @@ struct config {
 	const char *state_dir;
 	size_t secure_heap_size; /* a power of two */
 	bool allow_unlocked_heap;
+	bool seccomp;
 	enum log_level log_level;
 	const char *audit_file; /* NULL: the log */
 	bool audit_required;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Control commands of a test build: they stop the daemon's clocks and move them, so that an hour
+ * Control commands of a test build.  Most stop the daemon's clocks and move them, so that an hour
  * passes in seconds.  Time runs on in small steps, each in a turn of its own, so that timers fire in
  * order and sockets are served between them.  What goes over sockets takes real time: while a call
  * to a key manager is under way virtual time goes only `pace' times as fast, and it never runs far
@@ -9,7 +9,9 @@
 #include "daemon.h"
 
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -180,7 +182,17 @@ stall_run(struct control_call *call)
 	put_times(call);
 }
 
+/* What no gateway has any business with: another process's memory. */
+static void
+forbidden_run(struct control_call *call)
+{
+	syscall(SYS_process_vm_writev, getpid(), NULL, 0, NULL, 0, 0);
+	control_done(call, ERR_OK, NULL);
+}
+
 const struct control_command daemon_test_commands[] = {
+    {"test forbidden", "", "makes a system call that the filter knows nothing of",
+	CONTROL_STEERS, forbidden_run},
     {"test freeze", "", "stops all clocks where they are", CONTROL_STEERS, freeze_run},
     {"test advance", "ms=N [step=MS] [pace=N]", "lets time pass in small steps",
 	CONTROL_STEERS, advance_run},

@@ -19,6 +19,7 @@
 #include "base/metric.h"
 #include "base/secret.h"
 
+#include "confine.h"
 #include "manager.h"
 #include "notify.h"
 #include "priv.h"
@@ -471,6 +472,8 @@ run(const struct config *config, bool background)
 	buf_init(&why, 8192);
 	list_init(&d.trust_changes);
 	log_set_level(config->log_level);
+	if (e == ERR_OK && config->seccomp)
+		e = confine(&why);
 	if (e == ERR_OK)
 		e = start(&d, &why);
 	if (e != ERR_OK) {

@@ -100,7 +100,8 @@ class Traced(kf.Gateway):
 
 class Syscalls(kf.Case):
     def setUp(self):
-        self.gw = Traced(options="drain-timeout = 5s")
+        # the call that fails is replaced by one of number -1, which the filter would kill
+        self.gw = Traced(options="drain-timeout = 5s\nseccomp = false")
         self.addCleanup(self._end, self.gw)
         self.keys, self.number = {}, 0
 

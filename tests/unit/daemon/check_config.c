@@ -128,6 +128,7 @@ START_TEST(defaults)
 	ck_assert_int_eq(c->request_timeout_ns, 15 * NS_PER_S);
 	ck_assert_int_eq(c->idle_timeout_ns, 600 * NS_PER_S);
 	ck_assert_int_eq(c->drain_timeout_ns, 30 * NS_PER_S);
+	ck_assert(c->seccomp);
 	ck_assert(!c->tls.min_version_13);
 	ck_assert(!c->tls.legacy_cbc);
 	snprintf(path, sizeof(path), "%s/s.pem", dir);
@@ -149,7 +150,7 @@ START_TEST(every_value)
 	    "listen = {\"127.0.0.1:0\", \"[::1]:5697\"}\ncontrol-socket = run/c.sock\n"
 	    "stats-socket = \"\"\nstats-socket-mode = 0600\nstats-listen = \"[::1]:9696\"\n"
 	    "control-socket-mode = 0660\nstate-dir = \"state\"\nsecure-heap-size = 64KiB\n"
-	    "allow-unlocked-heap = yes\nlog-level = debug\nrequest-size-max = 1KiB\n"
+	    "allow-unlocked-heap = yes\nseccomp = no\nlog-level = debug\nrequest-size-max = 1KiB\n"
 	    "response-size-max = 64MiB\nitems-max = 1\nsessions-max = 1000000\nhandshakes-max = 7\n"
 	    "handshake-timeout = 100ms\nrequest-timeout = 10min\nidle-timeout = 7d\n"
 	    "drain-timeout = 0\n"
@@ -182,6 +183,7 @@ START_TEST(every_value)
 	ck_assert_int_eq(c->handshake_timeout_ns, 100 * NS_PER_MS);
 	ck_assert_int_eq(c->idle_timeout_ns, 7 * 86400 * NS_PER_S);
 	ck_assert_int_eq(c->drain_timeout_ns, 0);
+	ck_assert(!c->seccomp);
 	ck_assert(c->tls.min_version_13 && c->tls.legacy_cbc);
 	ck_assert_ptr_null(c->tls.private_keys[2]);
 	ck_assert_uint_eq(c->tenants_count, 2);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # The units that are shipped: how exposed the service is (1.5 of 10 at most), and whether systemd
-# understands every line.  service.sh ROOT
+# understands every line.  units.sh ROOT
 set -eu
 command -v systemd-analyze >/dev/null || {
 	echo "SKIPPED: there is no systemd-analyze (Debian package systemd)"
