@@ -521,7 +521,8 @@ load_text(struct load *ld, struct buf *text)
 
 	if (top == NULL) {
 		if (!ld->failed)
-			report(ld, 0, "is too large; up to %d bytes", CONFIG_TEXT_MAX / 2);
+			report(ld, 0, "%s", buf_error(text) == ERR_RESPONSE_TOO_LARGE
+				? "is too large; up to 1 MiB" : "cannot be read: out of memory");
 		return;
 	}
 	tls = cfg_getsec(top, "tls");

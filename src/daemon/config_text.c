@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/trusted.h"
+
 enum { CHUNK = 4096 };
 
 static const char *
@@ -25,6 +27,13 @@ with_errno(const char *what, const char *remedy)
 }
 
 static const char *
+no_room(const struct buf *text)
+{
+	return buf_error(text) == ERR_NO_MEMORY ? "cannot be read: out of memory"
+						: "is too large; up to 1 MiB";
+}
+
+static const char *
 read_all(int fd, struct buf *text)
 {
 	struct stat st;
@@ -34,11 +43,13 @@ read_all(int fd, struct buf *text)
 		return with_errno("cannot be opened", "name a file that can be read");
 	if (!S_ISREG(st.st_mode))
 		return "is not a regular file; name the configuration file";
+	if (trusted_not(&st) != NULL)
+		return trusted_not(&st);
 	while (
 	    buf_reserve(text, CHUNK) == ERR_OK && (n = read(fd, text->data + text->len, CHUNK)) > 0)
 		text->len += (size_t)n;
 	if (buf_error(text) != ERR_OK)
-		return "is too large; up to 1 MiB";
+		return no_room(text);
 	if (n < 0)
 		return with_errno("cannot be read", "see to the disk");
 	if (text->len > 0 && memchr(text->data, '\0', text->len) != NULL)
@@ -138,7 +149,7 @@ config_text_read(const char *path, struct buf *text, int *line, const char **why
 	if (wrong == NULL) {
 		buf_put(text, "", 1);
 		wrong = buf_error(text) == ERR_OK ? blank_comments((char *)text->data, line)
-						  : "is too large; up to 1 MiB";
+						  : no_room(text);
 	}
 	if (wrong != NULL)
 		*why = wrong;

@@ -16,6 +16,7 @@
 #include "base/credential.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/trusted.h"
 #include "daemon/config.h"
 
 enum { ID_MAX = 64, VALUE_SHOWN_MAX = 120, PEM_FILES_MAX = 4096, TEXT_MAX = 1024 };
@@ -382,6 +383,10 @@ add_pem_files(struct config_converter *cv, const char *s, struct paths *list)
 	if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
 		return paths_add(cv, list, path);
 	dir = opendir(path);
+	if (dir != NULL && fstat(dirfd(dir), &st) == 0 && trusted_not(&st) != NULL) {
+		closedir(dir);
+		return wrong(cv, s, "%s", trusted_not(&st));
+	}
 	if (dir == NULL)
 		return wrong(cv, s,
 		    "cannot be read (%s); name a PEM file or a directory of *.pem files",

@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "base/credential.h"
+#include "base/trusted.h"
 
 #include "why.h"
 
@@ -80,6 +81,11 @@ read_file(const char *path, bool private, struct buf *b, const char **why)
 		return why_say(why, ERR_CONFIG,
 		    "%s holds a private key but others than its owner may use it (mode %04o): chmod "
 		    "0600 %s", path, (unsigned)(st.st_mode & 07777), path);
+	}
+	sentence = private ? NULL : trusted_not(&st); /* it says who is let in, or who vouches for them */
+	if (sentence != NULL) {
+		close(fd);
+		return why_say(why, ERR_CONFIG, "%s %s", path, sentence);
 	}
 	e = read_all(fd, b);
 	if (e == ERR_IO)

@@ -82,6 +82,26 @@ load_good(const char *text)
 	return c;
 }
 
+static void
+set_mode(const char *name, mode_t mode)
+{
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	ck_assert_int_eq(chmod(path, mode), 0);
+}
+
+static void
+expect_untrusted(const char *text)
+{
+	const struct config *c = NULL;
+
+	buf_reset(&errors);
+	ck_assert_int_eq(text != NULL ? load(text, &c) : config_load(file, &c, &errors), ERR_CONFIG);
+	buf_put(&errors, "", 1);
+	ck_assert_msg(strstr((char *)errors.data, "chmod go-w") != NULL, "%s", (char *)errors.data);
+}
+
 #define TLS "tls { certificate = {\"s.pem\"} private-key = {\"s.key\"} }\n"
 #define VAULT "vault local { root-key-file = \"/r\" }"
 #define TENANT "tenant \"t\" { id = \"t\" client-certificates = {\"a.pem\"} " VAULT " }\n"
@@ -530,6 +550,20 @@ START_TEST(reload_names_what_needs_a_restart)
 }
 END_TEST
 
+/* Who may write them could let anybody in. */
+START_TEST(refuses_what_others_may_change)
+{
+	config_unref(load_good(GOOD));
+	set_mode("k.conf", 0664);
+	expect_untrusted(NULL);
+	set_mode("k.conf", 0644);
+	config_unref(load_good(TLS "tenant t { id = t client-certificates = clients.d " VAULT " }\n"));
+	set_mode("clients.d", 0777);
+	expect_untrusted(TLS "tenant t { id = t client-certificates = clients.d " VAULT " }\n");
+	set_mode("clients.d", 0700);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -548,6 +582,7 @@ main(void)
 	tcase_add_test(tc, recovers_from_open_strings);
 	tcase_add_test(tc, files_that_are_none);
 	tcase_add_test(tc, reload_names_what_needs_a_restart);
+	tcase_add_test(tc, refuses_what_others_may_change);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

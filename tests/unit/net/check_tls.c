@@ -91,6 +91,16 @@ START_TEST(refuses_bad_files)
 }
 END_TEST
 
+START_TEST(refuses_a_certificate_open_to_others)
+{
+	const char *cert = rig_path(&rig, "open.pem"), *key = rig_path(&rig, "ec.key");
+
+	identity_write_cert(&rig.server_ec, cert);
+	chmod(cert, 0664);
+	expect_refusal(cert, key, ERR_CONFIG, cert, "chmod go-w");
+}
+END_TEST
+
 START_TEST(refuses_extensions_it_cannot_read)
 {
 	const char *cert = rig_path(&rig, "spoilt.pem"), *key = rig_path(&rig, "spoilt.key");
@@ -468,6 +478,7 @@ main(void)
 	tcase_set_timeout(both, 60);
 	tcase_set_timeout(own, 60);
 	tcase_add_test(both, refuses_bad_files);
+	tcase_add_test(both, refuses_a_certificate_open_to_others);
 	tcase_add_test(both, refuses_extensions_it_cannot_read);
 	tcase_add_test(both, refuses_a_key_open_to_others);
 	tcase_add_test(both, takes_a_key_from_a_credential);
