@@ -50,6 +50,7 @@ struct store {
 	size_t out_done; /* bytes of out that were written */
 	struct defer flush;
 	struct timer restart;
+	struct defer restart_again; /* while there is no memory for the timer */
 	int64_t started, backoff;
 	struct calls calls;
 	bool closing;
@@ -296,11 +297,18 @@ try_reap(struct store *s, int *status)
 	return s->reaped;
 }
 
+/* Without memory each turn tries again: without a child nothing is served. */
 static void
 restart_at(struct store *s, int64_t when)
 {
 	if (timer_set(s->loop, &s->restart, when) != ERR_OK)
-		store_event(s, "refused", ERR_NO_MEMORY);
+		loop_defer(s->loop, &s->restart_again);
+}
+
+static void
+on_restart_again(struct defer *d)
+{
+	restart_at(CONTAINER_OF(d, struct store, restart_again), clock_now());
 }
 
 static void
@@ -424,6 +432,7 @@ store_new(struct loop *l, const struct store_params *p)
 	s->reaped = true;
 	s->flush.fn = on_flush;
 	s->restart.fn = on_restart;
+	s->restart_again.fn = on_restart_again;
 	buf_init(&s->out, OUT_MAX);
 	buf_init(&s->in, WIRE_FRAME_MAX + READ_CHUNK + 4);
 	calls_init(&s->calls, l);
@@ -482,6 +491,7 @@ store_shut(struct store *s)
 	drop_socket(s);
 	s->state = STORE_DOWN;
 	timer_clear(s->loop, &s->restart);
+	loop_undefer(&s->restart_again);
 	loop_undefer(&s->flush);
 	calls_fail(&s->calls);
 	end_child(s);

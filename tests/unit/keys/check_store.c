@@ -705,6 +705,41 @@ START_TEST(test_restart_and_backoff)
 }
 END_TEST
 
+static void
+nothing(struct timer *t)
+{
+	(void)t;
+}
+
+/* There is no room for another timer, and no memory for more room: the child comes back after that. */
+START_TEST(test_restart_without_memory)
+{
+	static struct timer timers[1024];
+	struct object *o;
+	size_t n = 0;
+
+	rig_start(&rig);
+	o = rig_object(&rig, "a", NULL);
+	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
+	fault_test_arm(FAULT_ALLOC, 0, 1000000);
+	for (timers[0].fn = nothing; n < 1023 &&
+	    timer_set(rig.loop, &timers[n], INT64_MAX) == ERR_OK; n++)
+		timers[n + 1].fn = nothing;
+	ck_assert_uint_lt(n, 1023);
+	kill(store_pid(rig.store), SIGKILL);
+	while (rig.ended == 0)
+		loop_turn(rig.loop, true);
+	for (int i = 0; i < 3; i++)
+		loop_turn(rig.loop, false);
+	ck_assert_int_eq(rig.restarted, 0);
+	fault_test_clear();
+	await_restart(0);
+	load_ok(o);
+	for (size_t i = 0; i < n; i++)
+		timer_clear(rig.loop, &timers[i]);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -736,6 +771,7 @@ main(void)
 	tcase_add_test(t, test_second_daemon);
 	tcase_add_test(t, test_child_is_closed_in);
 	tcase_add_test(t, test_restart_and_backoff);
+	tcase_add_test(t, test_restart_without_memory);
 	tcase_add_test(t, test_deadline); /* last: its clock stands still from then on */
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
