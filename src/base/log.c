@@ -125,18 +125,38 @@ look_at_sink(void)
  * Never waits: a reader that has stalled must not stop the loop.  The descriptor may be shared, so
  * it stays as it is; a pipe that is ready takes a whole line (LINE_MAX_LEN is at most PIPE_BUF).
  */
-static bool
-write_now(const void *line, size_t len)
+static ssize_t
+write_some(const char *line, size_t len)
 {
 	struct pollfd p = {.fd = out_fd, .events = POLLOUT};
-	ssize_t n = -1;
+
+	if (sink == SINK_SOCKET)
+		return send(out_fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (sink == SINK_FILE || poll(&p, 1, 0) == 1)
+		return write(out_fd, line, len);
+	return 0;
+}
+
+/* False: not, or not to its end; the next one begins on a line of its own all the same. */
+static bool
+write_now(const char *line, size_t len)
+{
+	static bool cut;
+	size_t done = 0;
+	ssize_t n;
 
 	look_at_sink();
-	if (sink == SINK_SOCKET)
-		n = send(out_fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	else if (sink == SINK_FILE || poll(&p, 1, 0) == 1)
-		n = write(out_fd, line, len);
-	return n == (ssize_t)len;
+	if (cut && write_some("\n", 1) == 1)
+		cut = false;
+	while (!cut && done < len) {
+		n = write_some(line + done, len - done);
+		if (n > 0)
+			done += (size_t)n;
+		else if (n == 0 || errno != EINTR)
+			break;
+	}
+	cut = cut || (done > 0 && done < len);
+	return done == len;
 }
 
 void
@@ -167,7 +187,7 @@ log_line(enum log_level level, const char *subject, const char *text, const stru
 	if (b.len == b.max)
 		b.len--;
 	buf_put(&b, "\n", 1);
-	if (write_now(b.data, b.len)) {
+	if (write_now((const char *)b.data, b.len)) {
 		lost = 0;
 	} else {
 		lost++;

@@ -2,10 +2,12 @@
 /* The log writer. */
 #include <stdio.h>
 #include <poll.h>
+#include <signal.h>
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -151,6 +153,29 @@ START_TEST(keeps_a_long_text)
 }
 END_TEST
 
+/* A line that a full disk has cut is not glued to the next one. */
+START_TEST(begins_a_line_after_a_cut_one)
+{
+	static const char want[] = "info a: \ninfo a: next lines-lost-before=1\n";
+	struct rlimit limit;
+	char got[64] = "";
+	FILE *f = tmpfile();
+
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &limit);
+	log_set_output(fileno(f), false);
+	setrlimit(RLIMIT_FSIZE, &(struct rlimit){8, limit.rlim_max});
+	LOG(LOG_INFO, "a", "first");
+	setrlimit(RLIMIT_FSIZE, &limit);
+	LOG(LOG_INFO, "a", "next");
+	rewind(f);
+	ck_assert_uint_eq(fread(got, 1, sizeof(got), f), sizeof(want) - 1);
+	ck_assert_mem_eq(got, want, sizeof(want) - 1);
+	fclose(f);
+	log_set_output(STDERR_FILENO, false);
+}
+END_TEST
+
 /* Files and sockets are written to in other ways than pipes. */
 START_TEST(writes_to_files_and_sockets)
 {
@@ -192,6 +217,7 @@ main(void)
 	tcase_add_test(t, never_waits_for_a_reader);
 	tcase_add_test(t, keeps_a_long_text);
 	tcase_add_test(t, writes_to_files_and_sockets);
+	tcase_add_test(t, begins_a_line_after_a_cut_one);
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
