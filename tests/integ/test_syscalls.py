@@ -227,6 +227,40 @@ class Syscalls(kf.Case):
         self.assertGreater(met, 0)
 
 
+class Short(kf.Case):
+    """No read and no write of a file, or between the gateway and its children and administrators,
+    does more than a few bytes, and nobody notices."""
+
+    def start(self, most):
+        gw = self.gateway(start=False)
+        gw.start(seconds=60, env={
+            "LD_PRELOAD": os.environ["KEYFERRY_SHORT_SO"], "KEYFERRY_SHORT": str(most),
+            "ASAN_OPTIONS": "verify_asan_link_order=0"})
+        return gw
+
+    def test_short_reads_and_writes(self):
+        for most in (1, 7, 300):
+            with self.subTest(most=most):
+                gw = self.start(most)
+                keys = {}
+                for n in range(3):
+                    with gw.client(timeout=120) as c:
+                        uid = c.create(ttlv.name_attribute("key %d" % n))
+                        keys[uid] = c.key(uid)
+                        c.ok(on("AddAttribute", uid, attribute("x-Name", "vm" * 100)))
+                        c.ok(on("Activate", uid))
+                gw.control("reload", timeout=60)
+                listed = gw.ctl("keys", "list").stdout
+                self.assertTrue(all(uid in listed for uid in keys), listed)
+                for line in gw.log().splitlines():
+                    self.assertRegex(line, r"^\d{4}-\d\d-\d\dT[^ ]+Z \w+ ")
+                self.assertEqual(gw.stop(), 0)
+                gw.start()
+                with gw.client() as c:
+                    self.assertEqual({uid: c.key(uid) for uid in keys}, keys)
+                gw.stop()
+
+
 if __name__ == "__main__":
     why = refused()
     if why:
