@@ -149,14 +149,18 @@ class Syscalls(kf.Case):
         os.mkdir(os.path.join(self.gw.dir, "copy"), 0o700)
         at = self.gw.mark() if os.path.exists(self.gw.log_path) else 0
         try:
-            self.gw.start(seconds=60)
+            self.gw.start()
         except AssertionError:
             status, log = self.gw.process.poll(), self.gw.log(at)[-5000:]
+            mute = self.gw.inject and self.gw.inject[0].startswith("write")
+            if mute and status is None:
+                self.gw.kill()  # it serves: the line that says where is what was not written
+                return False
             if status == 127:  # before main()
                 self.assertIn("error while loading shared libraries", log)
             else:
                 self.assertIn(status, (1, 2), log)
-                self.assertRegex(log, "cannot start|keyferryd.conf")
+                self.assertRegex(log, "" if mute else "cannot start|keyferryd.conf")
             self.gw.process = None
             return False
         for _ in range(2):
