@@ -25,6 +25,7 @@ enum ttlv_type {
 	TTLV_BYTES = 8,
 	TTLV_DATE_TIME = 9,
 	TTLV_INTERVAL = 10,
+	TTLV_DATE_TIME_EXTENDED = 11, /* microseconds; since 2.0 */
 };
 
 enum { TTLV_HEADER = 8, TTLV_NESTING_MAX = 32 };
@@ -43,6 +44,10 @@ struct ttlv {
  * Everything below relies on that.  ERR_INVALID_MESSAGE otherwise.
  */
 CHECKED enum err ttlv_check(const uint8_t *data, size_t len, size_t elements_max, struct ttlv *root);
+
+/* The same where the types go up to `last': TTLV_INTERVAL in 1.x. */
+CHECKED enum err ttlv_check_types(const uint8_t *data, size_t len, size_t elements_max,
+    enum ttlv_type last, struct ttlv *root);
 
 /* The same for a value alone, whose type and length stand elsewhere. */
 CHECKED enum err ttlv_check_value(enum ttlv_type type, const uint8_t *value, size_t len,
@@ -80,7 +85,7 @@ CHECKED enum err ttlv_finish(struct ttlv_reader *r);
 /* Values.  The element must be of that type (it was checked when it was taken). */
 int32_t ttlv_int(const struct ttlv *t);	     /* Integer */
 uint32_t ttlv_uint(const struct ttlv *t);    /* Enumeration, Interval, or Integer as a mask */
-int64_t ttlv_long(const struct ttlv *t);     /* Long Integer, Date-Time */
+int64_t ttlv_long(const struct ttlv *t);     /* Long Integer, Date-Time, extended or not */
 bool ttlv_bool(const struct ttlv *t);
 bool ttlv_is_text(const struct ttlv *t, const char *s);
 
@@ -94,6 +99,7 @@ void ttlv_put_bool(struct buf *b, uint32_t tag, bool v);
 void ttlv_put_text(struct buf *b, uint32_t tag, const char *s, size_t len);
 void ttlv_put_bytes(struct buf *b, uint32_t tag, const void *data, size_t len);
 void ttlv_put_date_time(struct buf *b, uint32_t tag, int64_t v);
+void ttlv_put_extended(struct buf *b, uint32_t tag, int64_t v); /* Date-Time Extended */
 void ttlv_put_interval(struct buf *b, uint32_t tag, uint32_t v);
 /* Overwrites the value of an Integer; at: the buffer's length just before it was put. */
 void ttlv_patch_int(struct buf *b, size_t at, int32_t v);

@@ -68,6 +68,7 @@ number_of(const struct ttlv *t, int64_t *out)
 		return true;
 	case TTLV_LONG:
 	case TTLV_DATE_TIME:
+	case TTLV_DATE_TIME_EXTENDED:
 		*out = ttlv_long(t);
 		return true;
 	case TTLV_STRUCTURE:
@@ -93,6 +94,8 @@ put_number(struct buf *b, enum ttlv_type type, int64_t n)
 		ttlv_put_long(b, TAG_ATTRIBUTE_VALUE, n);
 	else if (type == TTLV_DATE_TIME && n >= 0)
 		ttlv_put_date_time(b, TAG_ATTRIBUTE_VALUE, n);
+	else if (type == TTLV_DATE_TIME_EXTENDED && n >= 0)
+		ttlv_put_extended(b, TAG_ATTRIBUTE_VALUE, n);
 	else
 		return ERR_NUMERIC_RANGE;
 	return buf_error(b);

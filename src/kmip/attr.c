@@ -146,23 +146,16 @@ kmip_attr_known(const struct kmip_attr_info *info, int version)
 	return info->since <= version && (version < KMIP_2_0 || (info->flags & ATTR_ONLY_1) == 0);
 }
 
-/* 1.x knows two vendors. */
-static bool
-is_custom(const char *name, size_t len, int version)
-{
-	if (version >= KMIP_2_0)
-		return kmip_vendor_len(name, len) > 0;
-	return begins(name, len, "x-") || begins(name, len, "y-");
-}
-
 enum kmip_attr_id
 kmip_attr_find(const char *name, size_t len, int version)
 {
+	if (begins(name, len, "x-") || begins(name, len, "y-"))
+		return ATTR_CUSTOM; /* no other begins so */
 	for (size_t i = 0; i < COUNT(infos); i++) {
 		if (strlen(infos[i].name) == len && memcmp(infos[i].name, name, len) == 0)
 			return kmip_attr_known(&infos[i], version) ? infos[i].id : ATTR_UNKNOWN;
 	}
-	return is_custom(name, len, version) ? ATTR_CUSTOM : ATTR_UNKNOWN;
+	return version >= KMIP_2_0 && kmip_vendor_len(name, len) > 0 ? ATTR_CUSTOM : ATTR_UNKNOWN;
 }
 
 enum kmip_attr_id
@@ -223,6 +216,7 @@ range_right(const struct ttlv *t)
 	case TTLV_TEXT:
 	case TTLV_BYTES:
 	case TTLV_INTERVAL:
+	case TTLV_DATE_TIME_EXTENDED:
 		break;
 	}
 	return true;

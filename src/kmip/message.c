@@ -266,6 +266,7 @@ read_item(const struct ttlv *structure, int version, bool ubid_needed, struct km
 enum err
 kmip_request_read(struct kmip_request *rq, const uint8_t *msg, size_t len)
 {
+	enum ttlv_type last;
 	struct ttlv_reader r;
 	struct ttlv t;
 	unsigned batch_count = 0;
@@ -276,7 +277,8 @@ kmip_request_read(struct kmip_request *rq, const uint8_t *msg, size_t len)
 	e = peek_version(msg, len, &rq->version);
 	if (e == ERR_OK && !kmip_version_known(rq->version))
 		return ERR_VERSION_UNSUPPORTED;
-	if (ttlv_check(msg, len, KMIP_ELEMENTS_MAX, &t) != ERR_OK)
+	last = rq->version < KMIP_2_0 ? TTLV_INTERVAL : TTLV_DATE_TIME_EXTENDED;
+	if (ttlv_check_types(msg, len, KMIP_ELEMENTS_MAX, last, &t) != ERR_OK)
 		return ERR_INVALID_MESSAGE;
 	if (e != ERR_OK)
 		return e;

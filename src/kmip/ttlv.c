@@ -73,6 +73,7 @@ value_right(enum ttlv_type type, const uint8_t *value, size_t len)
 		return len == 4;
 	case TTLV_LONG:
 	case TTLV_DATE_TIME:
+	case TTLV_DATE_TIME_EXTENDED:
 		return len == 8;
 	case TTLV_BIG_INTEGER:
 		return len > 0 && len % ALIGN == 0;
@@ -87,11 +88,11 @@ value_right(enum ttlv_type type, const uint8_t *value, size_t len)
 }
 
 static bool
-element_right(const struct ttlv *t)
+element_right(const struct ttlv *t, enum ttlv_type last)
 {
 	uint32_t block = t->tag >> 16;
 
-	return (block == TAG_BLOCK_KMIP || block == TAG_BLOCK_EXTENSION) &&
+	return t->type <= last && (block == TAG_BLOCK_KMIP || block == TAG_BLOCK_EXTENSION) &&
 	    value_right(t->type, t->value, t->len) &&
 	    bytes_are_zero(t->value + t->len, padding(t->len));
 }
@@ -101,7 +102,8 @@ element_right(const struct ttlv *t)
  * ends instead of recursion, so that no message decides how much stack we need.
  */
 static bool
-walk(const uint8_t *p, const uint8_t *end, unsigned depth, size_t elements_max)
+walk(const uint8_t *p, const uint8_t *end, unsigned depth, size_t elements_max,
+    enum ttlv_type last)
 {
 	const uint8_t *ends[TTLV_NESTING_MAX + 1];
 	unsigned bottom = depth;
@@ -114,7 +116,7 @@ walk(const uint8_t *p, const uint8_t *end, unsigned depth, size_t elements_max)
 				return true;
 			depth--;
 		}
-		if (count++ == elements_max || !take(&p, ends[depth], &t) || !element_right(&t))
+		if (count++ == elements_max || !take(&p, ends[depth], &t) || !element_right(&t, last))
 			return false;
 		if (t.type != TTLV_STRUCTURE)
 			continue;
@@ -126,15 +128,22 @@ walk(const uint8_t *p, const uint8_t *end, unsigned depth, size_t elements_max)
 }
 
 enum err
-ttlv_check(const uint8_t *data, size_t len, size_t elements_max, struct ttlv *root)
+ttlv_check_types(const uint8_t *data, size_t len, size_t elements_max, enum ttlv_type last,
+    struct ttlv *root)
 {
 	const uint8_t *p = data;
 	struct ttlv t;
 
-	if (!take(&p, data + len, &t) || p != data + len || !walk(data, p, 0, elements_max))
+	if (!take(&p, data + len, &t) || p != data + len || !walk(data, p, 0, elements_max, last))
 		return ERR_INVALID_MESSAGE;
 	*root = t;
 	return ERR_OK;
+}
+
+enum err
+ttlv_check(const uint8_t *data, size_t len, size_t elements_max, struct ttlv *root)
+{
+	return ttlv_check_types(data, len, elements_max, TTLV_DATE_TIME_EXTENDED, root);
 }
 
 enum err
@@ -142,7 +151,8 @@ ttlv_check_value(enum ttlv_type type, const uint8_t *value, size_t len, size_t e
 {
 	if (len > UINT32_MAX || !value_right(type, value, len))
 		return ERR_INVALID_MESSAGE;
-	if (type == TTLV_STRUCTURE && !walk(value, value + len, 1, elements_max))
+	if (type == TTLV_STRUCTURE &&
+	    !walk(value, value + len, 1, elements_max, TTLV_DATE_TIME_EXTENDED))
 		return ERR_INVALID_MESSAGE;
 	return ERR_OK;
 }
@@ -373,6 +383,12 @@ void
 ttlv_put_date_time(struct buf *b, uint32_t tag, int64_t v)
 {
 	put_u64(b, tag, TTLV_DATE_TIME, (uint64_t)v);
+}
+
+void
+ttlv_put_extended(struct buf *b, uint32_t tag, int64_t v)
+{
+	put_u64(b, tag, TTLV_DATE_TIME_EXTENDED, (uint64_t)v);
 }
 
 void

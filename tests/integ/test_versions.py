@@ -96,6 +96,23 @@ class Versions(kf.SharedCase):
             self.assertEqual(old.do(on("Get", uid)).key, c.do(on("Get", uid)).key)
         self.each(both)
 
+    def test_microseconds(self):
+        """Date-Time Extended is a type of 2.x alone; 1.x does not see what has it."""
+        def extended(c, _version):
+            old = self.client(version=(1, 4))
+            value = ttlv.Node("AttributeValue", ttlv.EXTENDED, 1800000000123456)
+            uid = self.create(c, vendor("When", value), vendor("Tag", "1"))
+            self.assertEqual(self.vendors(c, uid, "When"), [value.value])
+            c.ok(adjust(uid, "When", INCREMENT, by="x"))
+            self.assertEqual(self.vendors(c, uid, "When"), [value.value + 1])
+            listed = [n.value for n in old.ok(on("GetAttributeList", uid)).all("AttributeName")]
+            self.assertIn("x-Tag", listed)
+            self.assertNotIn("x-When", listed)
+            self.assertEqual(old.do(ttlv.get_attributes(uid, "x-When")).attributes(), {})
+            self.refused(old, on("AddAttribute", uid, ttlv.attribute("x-a", value)),
+                         "InvalidMessage")
+        self.each(extended)
+
     # Reading attributes
 
     def test_what_every_key_has(self):

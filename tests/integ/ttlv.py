@@ -7,9 +7,9 @@ every answer of the gateway is checked for lengths, padding and types on the way
 
 import struct
 
-STRUCT, INT, LONG, BIGINT, ENUM, BOOL, TEXT, BYTES, DATE, INTERVAL = range(1, 11)
+STRUCT, INT, LONG, BIGINT, ENUM, BOOL, TEXT, BYTES, DATE, INTERVAL, EXTENDED = range(1, 12)
 FIXED = {INT: (4, ">i"), LONG: (8, ">q"), ENUM: (4, ">I"), BOOL: (8, ">Q"), DATE: (8, ">q"),
-         INTERVAL: (4, ">I")}
+         INTERVAL: (4, ">I"), EXTENDED: (8, ">q")}
 
 TAGS = {
     "AsynchronousIndicator": 0x420007, "Attribute": 0x420008, "AttributeIndex": 0x420009,

@@ -73,7 +73,9 @@ static const struct {
 	{"tag in no block", "43000d02 00000004 00000001 00000000", false},
 	{"child's tag in no block", "42000d01 00000008 41000d01 00000000", false},
 	{"type 0", "42000d00 00000004 00000001 00000000", false},
-	{"type 11", "42000d0b 00000008 0000000000000001", false},
+	{"date-time extended", "42000d0b 00000008 0000000000000001", true},
+	{"date-time extended of 4 bytes", "42000d0b 00000004 0000000100000000", false},
+	{"type 12", "42000d0c 00000008 0000000000000001", false},
 	{"type 255", "42000dff 00000008 0000000000000001", false},
 	{"integer of 0 bytes", "42000d02 00000000", false},
 	{"integer of 3 bytes", "42000d02 00000003 00000100 00000000", false},
@@ -354,7 +356,7 @@ write_random(struct buf *b, unsigned depth)
 	uint8_t bytes[64];
 	size_t mark;
 
-	switch ((enum ttlv_type)(1 + draw(depth < 6 ? 10 : 9) + (depth < 6 ? 0 : 1))) {
+	switch ((enum ttlv_type)(1 + draw(depth < 6 ? 11 : 10) + (depth < 6 ? 0 : 1))) {
 	case TTLV_STRUCTURE:
 		mark = ttlv_begin(b, tag);
 		for (uint32_t n = draw(6); n > 0; n--)
@@ -386,6 +388,9 @@ write_random(struct buf *b, unsigned depth)
 		break;
 	case TTLV_DATE_TIME:
 		ttlv_put_date_time(b, tag, big);
+		break;
+	case TTLV_DATE_TIME_EXTENDED:
+		ttlv_put_extended(b, tag, big);
 		break;
 	case TTLV_INTERVAL:
 		ttlv_put_interval(b, tag, (uint32_t)big);
@@ -433,6 +438,9 @@ write_again(struct buf *b, const struct ttlv *t)
 		break;
 	case TTLV_DATE_TIME:
 		ttlv_put_date_time(b, t->tag, ttlv_long(t));
+		break;
+	case TTLV_DATE_TIME_EXTENDED:
+		ttlv_put_extended(b, t->tag, ttlv_long(t));
 		break;
 	case TTLV_INTERVAL:
 		ttlv_put_interval(b, t->tag, ttlv_uint(t));
