@@ -26,9 +26,9 @@ struct ledger_load {
 };
 
 /* How a stored attribute or field has to be for an object to be found. */
-enum ledger_match { MATCH_EQUAL, MATCH_AT_LEAST, MATCH_AT_MOST };
+enum ledger_match { MATCH_EQUAL, MATCH_AT_LEAST, MATCH_AT_MOST, MATCH_NOT };
 enum ledger_field {
-	FIELD_ATTR, /* name, and value in stored form: any instance */
+	FIELD_ATTR, /* name, and value in stored form: any instance; MATCH_NOT: none */
 	FIELD_UID,  /* text */
 	FIELD_USED, /* last use, or since when that is recorded if there was none */
 	FIELD_TYPE, FIELD_STATE, FIELD_ALGORITHM, FIELD_LENGTH, FIELD_USAGE_MASK, FIELD_REVOCATION,

@@ -520,6 +520,25 @@ kept_term(struct arena *a, const struct kmip_attr *at, struct ledger_term *out)
 	return e;
 }
 
+/* Who has no such attribute stored has it all the same, so look for those with the other value. */
+enum err
+objattr_flag_term(struct arena *a, enum kmip_attr_id id, bool value, struct ledger_term *out)
+{
+	const struct kmip_attr_info *info = kmip_attr_info(id);
+	struct kmip_attr at = {.id = id, .name = info->name, .name_len = strlen(info->name)};
+	bool stands = value == standing_of(id)->flag;
+	struct buf b;
+	enum err e = ERR_NO_MEMORY;
+
+	buf_init(&b, SCRATCH_MAX);
+	ttlv_put_bool(&b, TAG_ATTRIBUTE_VALUE, stands ? !value : value);
+	*out = (struct ledger_term){.match = stands ? MATCH_NOT : MATCH_EQUAL};
+	if (view(a, &b, &at.value))
+		e = kept_term(a, &at, out);
+	buf_fini(&b);
+	return e;
+}
+
 static enum err
 revocation_term(const struct kmip_attr *at, struct ledger_term *out)
 {
@@ -545,6 +564,8 @@ objattr_term(struct arena *a, const struct kmip_attr *at, int version, struct le
 	e = kmip_attr_check(at, version);
 	if (e != ERR_OK)
 		return e;
+	if (f == NULL && standing_of(at->id) != NULL && at->value.type == TTLV_BOOLEAN)
+		return objattr_flag_term(a, at->id, ttlv_bool(&at->value), out);
 	if (f == NULL)
 		return kept_term(a, at, out);
 	if (f->term == FIELD_ATTR)

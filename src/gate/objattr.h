@@ -51,6 +51,10 @@ CHECKED enum err objattr_set(struct object *o, struct arena *a, const struct kmi
 /* Removes an instance.  The rules of the table hold. */
 CHECKED enum err objattr_remove(struct object *o, const struct kmip_attr *at, int version);
 
+/* The term that finds objects of which a yes-or-no attribute has that value. */
+CHECKED enum err objattr_flag_term(struct arena *a, enum kmip_attr_id id, bool value,
+    struct ledger_term *out);
+
 /*
  * What Locate asks for: the term that finds objects with this attribute.  ERR_INVALID_FIELD for
  * one that nothing can be found by.

@@ -112,11 +112,26 @@ read_status(struct ttlv_reader *r, struct locate *lo)
 		lo->nothing = true;
 }
 
+/* Of a group, the fresh ones.  No group has a default one here: that chooses none and all. */
+static enum err
+read_member(struct request *rq, struct locate *lo)
+{
+	struct ttlv t;
+
+	if (rq->in.version < KMIP_1_1 ||
+	    !ttlv_opt(&rq->payload, TAG_OBJECT_GROUP_MEMBER, TTLV_ENUM, &t))
+		return rq->payload.error;
+	if (!kmip_value_known(SET_OBJECT_GROUP_MEMBER, ttlv_uint(&t), rq->in.version))
+		return ERR_INVALID_FIELD;
+	if (ttlv_uint(&t) != KMIP_OBJECT_GROUP_MEMBER_GROUP_MEMBER_FRESH)
+		return ERR_OK;
+	return objattr_flag_term(rq->arena, ATTR_FRESH, true, &lo->terms[lo->count++]);
+}
+
 static enum err
 read_locate(struct request *rq, struct locate *lo)
 {
 	struct ttlv_reader *r = &rq->payload;
-	struct ttlv t;
 	enum err e;
 
 	if (!read_count(r, TAG_MAXIMUM_ITEMS, &lo->find.max))
@@ -125,9 +140,9 @@ read_locate(struct request *rq, struct locate *lo)
 	if (lo->pages && !read_count(r, TAG_OFFSET_ITEMS, &lo->find.offset))
 		return ERR_INVALID_FIELD;
 	read_status(r, lo);
-	if (rq->in.version >= KMIP_1_1)
-		ttlv_opt(r, TAG_OBJECT_GROUP_MEMBER, TTLV_ENUM, &t);
-	e = rq->in.version < KMIP_2_0 ? add_terms(rq, lo, r) : read_attributes(rq, lo);
+	e = read_member(rq, lo);
+	if (e == ERR_OK)
+		e = rq->in.version < KMIP_2_0 ? add_terms(rq, lo, r) : read_attributes(rq, lo);
 	return e != ERR_OK ? e : ttlv_finish(r);
 }
 

@@ -67,7 +67,8 @@ unpack_term(struct unpack *u, struct arena *a, struct find *f, struct term *t)
 	t->number = (int64_t)unpack_u64(u);
 	name = unpack_bytes(u, &name_len);
 	value = unpack_bytes(u, &value_len);
-	if (u->bad || t->field >= FIELD_DATE + DATE_COUNT || match > MATCH_AT_MOST)
+	if (u->bad || t->field >= FIELD_DATE + DATE_COUNT || match > MATCH_NOT ||
+	    (match == MATCH_NOT && t->field != FIELD_ATTR))
 		return ERR_INTERNAL;
 	t->match = (enum ledger_match)match;
 	if (t->field == FIELD_UID) {
@@ -120,7 +121,7 @@ choose_lead(struct db *db, struct find *f)
 	if (st == NULL)
 		return db_error(db);
 	for (size_t i = 0; i < f->count && e == ERR_OK; i++) {
-		if (f->terms[i].field != FIELD_ATTR)
+		if (f->terms[i].field != FIELD_ATTR || f->terms[i].match == MATCH_NOT)
 			continue;
 		sqlite3_reset(st);
 		db_bind_text(st, 1, f->tenant);
@@ -169,8 +170,8 @@ put_term(struct buf *b, const struct find *f, size_t i)
 		return; /* it is what the objects come from */
 	if (t->field == FIELD_ATTR)
 		buf_printf(b,
-		    " AND EXISTS (SELECT 1 FROM attrs x WHERE x.tenant = ?1 AND x.key = ?%u"
-		    " AND x.object = o.id)", p);
+		    " AND %sEXISTS (SELECT 1 FROM attrs x WHERE x.tenant = ?1 AND x.key = ?%u"
+		    " AND x.object = o.id)", t->match == MATCH_NOT ? "NOT " : "", p);
 	else if (t->field == FIELD_UID)
 		buf_printf(b, " AND o.uid = ?%u", p);
 	else if (t->field == FIELD_STATE)

@@ -30,7 +30,7 @@ term_matches(const struct object *o, const struct ledger_term *t, int64_t now)
 {
 	switch (t->field) {
 	case FIELD_ATTR:
-		return attr_matches(o, t);
+		return attr_matches(o, t) == (t->match != MATCH_NOT);
 	case FIELD_UID:
 		return strcmp(o->uid, t->name) == 0;
 	case FIELD_USED: /* it is on its way into a ledger: recording begins with it */

@@ -529,6 +529,28 @@ class Operations(kf.SharedCase):
         self.assertEqual(self.locate(c, mine, when(born - 1), when(born + 1)), [uid])
         self.assertEqual(self.locate(c, mine, when(born + 1), when(born + 9)), [])
 
+    def test_locate_by_what_every_key_has(self):
+        """Fresh, Sensitive and their kin: also of keys on which nobody ever set them."""
+        c = self.client(version=(1, 4))
+        group = attribute("Object Group", "flags")
+        served, unused = c.create(group), c.create(group)
+        hidden = c.create(group, attribute("Sensitive", ttlv.boolean("AttributeValue", True)))
+        c.key(served)
+        flag = lambda name, value: self.locate(c, group, attribute(
+            name, ttlv.boolean("AttributeValue", value)))
+        self.assertEqual(flag("Fresh", True), [hidden, unused])
+        self.assertEqual(flag("Fresh", False), [served])
+        self.assertEqual(flag("Sensitive", False), [unused, served])
+        self.assertEqual(flag("Sensitive", True), [hidden])
+        self.assertEqual(flag("Always Sensitive", True), [hidden])
+        self.assertEqual(flag("Extractable", True), [hidden, unused, served])
+        self.assertEqual(flag("Never Extractable", True), [])
+        member = lambda which: self.locate(c, enum("ObjectGroupMember", which), group)
+        self.assertEqual(member(1), [hidden, unused])
+        self.assertEqual(member(2), [hidden, unused, served])
+        self.assert_reason(c.do(item("Locate", enum("ObjectGroupMember", 3), group)),
+                           "InvalidField")
+
     def test_locate_maximum_and_offset(self):
         c = self.client(version=(1, 4))
         mine = attribute("x-tag", "many")

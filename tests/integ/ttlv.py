@@ -53,7 +53,7 @@ TAGS = {
     # 2.x, and attributes that have their tag on the wire there
     "ActivationDate": 0x420001, "ApplicationData": 0x420002, "ApplicationNamespace": 0x420003,
     "ApplicationSpecificInformation": 0x420004, "DeactivationDate": 0x42002F,
-    "InitialDate": 0x420039, "ObjectGroup": 0x420056,
+    "InitialDate": 0x420039, "ObjectGroup": 0x420056, "ObjectGroupMember": 0x4200AC,
     "AlternativeName": 0x4200BF, "AlternativeNameValue": 0x4200C0,
     "AlternativeNameType": 0x4200C1, "CapabilityInformation": 0x4200F7, "Description": 0x4200FC,
     "Comment": 0x4200FD, "Sensitive": 0x420120, "Extractable": 0x420122, "Fresh": 0x4200A8,

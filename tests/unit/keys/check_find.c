@@ -104,6 +104,13 @@ START_TEST(test_attrs)
 	ck_assert_uint_eq(find(t, 1), 20); /* any instance, each object once */
 	ck_assert_uint_eq(find(&t[1], 1), 4);
 	ck_assert_uint_eq(find(t, 3), 4);
+	t[0].match = MATCH_NOT; /* all but the 20, alone and beside what leads */
+	ck_assert_uint_eq(find(t, 1), find(&t[2], 1) - 20);
+	ck_assert_uint_eq(find(t, 3), 0);
+	ck_assert_uint_eq(find(t, 2), 0);
+	t[0] = by_attr("x-even", "nobody has this");
+	t[0].match = MATCH_NOT;
+	ck_assert_uint_eq(find(t, 3), 4);
 	t[0] = by_attr("x-even", "ye");
 	ck_assert_uint_eq(find(t, 1), 0);
 	t[0] = by_attr("X-EVEN", "yes");
