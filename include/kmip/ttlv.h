@@ -53,6 +53,9 @@ CHECKED enum err ttlv_check_types(const uint8_t *data, size_t len, size_t elemen
 CHECKED enum err ttlv_check_value(enum ttlv_type type, const uint8_t *value, size_t len,
     size_t elements_max);
 
+/* True when a checked element has no type that 1.x does not have. */
+bool ttlv_is_of_1(const struct ttlv *t);
+
 /*
  * Total length (header, value, padding) that the 8 bytes at data announce, or 0 when they cannot
  * begin an element with the given tag and type.

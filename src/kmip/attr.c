@@ -290,6 +290,8 @@ kmip_attr_check(const struct kmip_attr *a, int version)
 		return ERR_ATTRIBUTE_VALUE;
 	if (ttlv_check_value(v->type, v->value, v->len, ELEMENTS_MAX) != ERR_OK)
 		return ERR_ATTRIBUTE_VALUE;
+	if (version < KMIP_2_0 && !ttlv_is_of_1(v))
+		return ERR_ATTRIBUTE_VALUE;
 	if (info == NULL)
 		return a->name_len <= ATTR_NAME_MAX ? ERR_OK : ERR_ATTRIBUTE_UNKNOWN;
 	return value_right(info, v, version) ? ERR_OK : ERR_ATTRIBUTE_VALUE;

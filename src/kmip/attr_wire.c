@@ -222,8 +222,8 @@ can_write(const struct kmip_attr *a, int version)
 
 	if (a->id == ATTR_UNKNOWN || (info != NULL && !kmip_attr_known(info, version)))
 		return false;
-	if (version < KMIP_2_0 && a->value.type == TTLV_DATE_TIME_EXTENDED)
-		return false; /* a type that 1.x does not have */
+	if (version < KMIP_2_0 && info == NULL && a->value.value != NULL && !ttlv_is_of_1(&a->value))
+		return false;
 	return info != NULL || version < KMIP_2_0 || kmip_vendor_len(a->name, a->name_len) > 0;
 }
 

@@ -157,6 +157,14 @@ ttlv_check_value(enum ttlv_type type, const uint8_t *value, size_t len, size_t e
 	return ERR_OK;
 }
 
+bool
+ttlv_is_of_1(const struct ttlv *t)
+{
+	return t->type != TTLV_STRUCTURE
+	    ? t->type <= TTLV_INTERVAL
+	    : walk(t->value, t->value + t->len, 1, SIZE_MAX, TTLV_INTERVAL);
+}
+
 size_t
 ttlv_total(const uint8_t *data, uint32_t tag, enum ttlv_type type)
 {
