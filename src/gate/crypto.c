@@ -342,10 +342,16 @@ crypto_end(struct crypto *c, struct buf *out)
 	return ok ? buf_error(out) : ERR_CRYPTO;
 }
 
+bool
+crypto_has_tag(const struct crypto *c)
+{
+	return c->gcm && c->encrypt;
+}
+
 enum err
 crypto_tag(struct crypto *c, uint8_t tag[CRYPTO_TAG_MAX], size_t *len)
 {
-	assert(c->gcm && c->encrypt);
+	assert(crypto_has_tag(c));
 	if (EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_AEAD_GET_TAG, (int)c->tag_len, tag) != 1)
 		return ERR_CRYPTO;
 	*len = c->tag_len;

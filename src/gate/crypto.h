@@ -50,7 +50,8 @@ CHECKED enum err crypto_expect_tag(struct crypto *c, const uint8_t *tag, size_t 
  * the data has to be whole blocks.  ERR_CRYPTO: the padding or tag is not right.
  */
 CHECKED enum err crypto_end(struct crypto *c, struct buf *out);
-/* GCM, encrypting: afterwards. */
+/* Whether it ends in a tag: GCM, encrypting.  The tag, afterwards. */
+bool crypto_has_tag(const struct crypto *c);
 CHECKED enum err crypto_tag(struct crypto *c, uint8_t tag[CRYPTO_TAG_MAX], size_t *len);
 
 /* The length of the IV that a mode wants; 0: none. */

@@ -43,7 +43,10 @@ gate_new(const struct gate_params *p)
 	g->ends.fn = look_for_ends;
 	g->drained.fn = run_drained;
 	g->pending = pending_new();
-	if (g->pending == NULL) {
+	g->parts = parts_new(p->loop);
+	if (g->pending == NULL || g->parts == NULL) {
+		pending_free(g->pending);
+		parts_free(g->parts);
 		alloc_free(g);
 		return NULL;
 	}
@@ -65,6 +68,7 @@ gate_free(struct gate *g)
 	tls_server_unref(g->tls);
 	tenants_unref(g->tenants);
 	pending_free(g->pending);
+	parts_free(g->parts);
 	alloc_free(g);
 }
 

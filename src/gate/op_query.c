@@ -56,7 +56,7 @@ put_capabilities(struct request *rq)
 {
 	size_t mark = ttlv_begin(&rq->out, TAG_CAPABILITY_INFORMATION);
 
-	ttlv_put_bool(&rq->out, TAG_STREAMING_CAPABILITY, false);
+	ttlv_put_bool(&rq->out, TAG_STREAMING_CAPABILITY, true);
 	ttlv_put_bool(&rq->out, TAG_ASYNCHRONOUS_CAPABILITY, false);
 	ttlv_put_bool(&rq->out, TAG_ATTESTATION_CAPABILITY, false);
 	if (rq->in.version >= KMIP_1_4) {

@@ -198,6 +198,12 @@ void
 rq_set_placeholder(struct request *rq, const char *uid)
 {
 	memcpy(rq->placeholder, uid, strlen(uid) + 1);
+	rq_about(rq, uid);
+}
+
+void
+rq_about(struct request *rq, const char *uid)
+{
 	memcpy(rq->outcomes[rq->item].uid, uid, strlen(uid) + 1);
 }
 

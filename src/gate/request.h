@@ -23,6 +23,7 @@
 
 #include "changes.h"
 #include "op.h"
+#include "parts.h"
 
 struct request_params {
 	struct loop *loop;
@@ -31,6 +32,7 @@ struct request_params {
 	bool local;	/* an administrator's, who shows no certificate */
 	const char *server_name;
 	struct audit *audit; /* NULL: the log */
+	struct parts *parts; /* NULL: nothing is done in parts */
 	size_t response_max;
 	unsigned items_max;
 	int64_t deadline; /* clock_now() time */
@@ -148,6 +150,9 @@ struct object *rq_object_copy(struct request *rq);
 CHECKED enum err rq_own_secret(struct request *rq, struct secret **slot);
 
 void rq_set_placeholder(struct request *rq, const char *uid);
+
+/* The object that the item is about, for its audit line, where rq_take_uid() did not say it. */
+void rq_about(struct request *rq, const char *uid);
 
 /* For the item's audit line; a literal. */
 void rq_note(struct request *rq, const char *text);

@@ -180,6 +180,7 @@ start_request(struct session *s, size_t len, int64_t came)
 	    .read_only = s->read_only,
 	    .server_name = g->p.server_name,
 	    .audit = g->p.audit,
+	    .parts = g->parts,
 	    .response_max = g->limits.response_max,
 	    .items_max = g->limits.items_max,
 	    .deadline = came + g->limits.request_timeout_ns,

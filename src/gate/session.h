@@ -56,6 +56,7 @@ struct gate {
 	struct tls_server *tls;
 	struct tenants *tenants;
 	struct pending *pending;
+	struct parts *parts;
 	struct list sessions;
 	struct list handshaking; /* those of them in SESSION_HANDSHAKE, oldest first */
 	struct timer relief;

@@ -589,7 +589,8 @@ class Operations(kf.SharedCase):
                                                               for f in functions]))
                 payload = ask(1, 2, 3)
                 operations = {n.value for n in payload.all("Operation")}
-                self.assertLessEqual(set(ttlv.OPS.values()) - {0x1E}, operations)
+                self.assertEqual(operations, {o for o in ttlv.OPS.values()
+                                              if ttlv.SINCE.get(o, (1, 0)) <= version})
                 self.assertEqual([n.value for n in payload.all("ObjectType")], [2, 7, 8])
                 self.assertTrue(payload.path("VendorIdentification"))
                 self.assertEqual(ask(3).tags(), ["VendorIdentification"])

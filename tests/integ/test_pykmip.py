@@ -2,6 +2,7 @@
 """PyKMIP's own client against the gateway, over every protocol version; and ttlv.py against
 PyKMIP's encoder, so that the other tests stand on something."""
 
+import hmac
 import logging
 import ssl
 import time
@@ -243,6 +244,30 @@ class PyKmip(kf.SharedCase):
             attribute=value(old)))
         self.assertEqual((got, gone, names()), (uid, None, []))
         c.set_attribute(uid, attribute_name="Name", attribute_value=old)
+
+    def test_encrypt_and_mac(self):
+        """Encrypt, Decrypt and MAC, which came with 1.2."""
+        u, modes = enums.CryptographicUsageMask, enums.BlockCipherMode
+        for version in VERSIONS[2:]:
+            with self.subTest(version=version):
+                c = self.pie(version)
+                uid = c.create(enums.CryptographicAlgorithm.AES, 256,
+                               cryptographic_usage_mask=[u.ENCRYPT, u.DECRYPT, u.MAC_GENERATE])
+                c.activate(uid)
+                how = {"block_cipher_mode": modes.CBC,
+                       "padding_method": enums.PaddingMethod.PKCS5}
+                secret, _ = c.encrypt(b"some data", uid, how, bytes(16))
+                self.assertEqual(len(secret), 16)
+                self.assertEqual(c.decrypt(secret, uid, how, bytes(16)), b"some data")
+                got, mac = c.mac(b"some data", uid, enums.CryptographicAlgorithm.HMAC_SHA256)
+                self.assertEqual(got, uid)
+                key = c.get(uid).value
+                self.assertEqual(mac, hmac.digest(key, b"some data", "sha256"))
+                c.revoke(enums.RevocationReasonCode.CESSATION_OF_OPERATION, uid)
+                with self.assertRaises(KmipOperationFailure) as caught:
+                    c.encrypt(b"some data", uid, how, bytes(16))
+                self.assertEqual(caught.exception.reason, enums.ResultReason.PERMISSION_DENIED)
+                self.assertEqual(c.decrypt(secret, uid, how, bytes(16)), b"some data")
 
     def test_query_and_versions(self):
         for version in VERSIONS:

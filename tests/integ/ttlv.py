@@ -73,8 +73,11 @@ OPS = {
     "Create": 1, "Register": 3, "Locate": 8, "Get": 0xA, "GetAttributes": 0xB,
     "GetAttributeList": 0xC, "AddAttribute": 0xD, "ModifyAttribute": 0xE, "DeleteAttribute": 0xF,
     "Activate": 0x12, "Revoke": 0x13, "Destroy": 0x14, "Query": 0x18, "DiscoverVersions": 0x1E,
+    "Encrypt": 0x1F, "Decrypt": 0x20, "MAC": 0x23, "MACVerify": 0x24, "RNGRetrieve": 0x25,
+    "RNGSeed": 0x26, "Hash": 0x27,
 }
 OPS_2 = {"Log": 0x2C, "AdjustAttribute": 0x30, "SetAttribute": 0x31, "Interop": 0x34, "Ping": 0x3B}
+SINCE = dict.fromkeys(range(0x1F, 0x28), (1, 2))  # the others: 1.0
 
 REASONS = {
     "ItemNotFound": 1, "ResponseTooLarge": 2, "AuthenticationNotSuccessful": 3,

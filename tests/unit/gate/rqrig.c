@@ -18,6 +18,8 @@ struct tenant *tenant;
 struct buf msg;
 struct buf answer;
 unsigned answers, version_minor;
+struct parts *parts;
+uint8_t client;
 size_t msg_mark;
 static unsigned items;
 static size_t heap_base; /* what OpenSSL's generator keeps */
@@ -33,10 +35,13 @@ setup(void)
 	log_set_level(LOG_ERROR);
 	ck_assert_int_eq(secret_heap_init(1 << 20, true, &locked), ERR_OK);
 	ck_assert_int_eq(RAND_bytes(seed, sizeof(seed)), 1);
+	ck_assert_int_eq(RAND_priv_bytes(seed, sizeof(seed)), 1);
 	heap_base = secret_heap_used();
 	loop = loop_new();
 	memkeys_init(&mem, loop);
 	tenant = memkeys_tenant(&mem, "t1");
+	parts = parts_new(loop);
+	client = 1;
 	buf_init(&msg, 1 << 20);
 	buf_init(&answer, 1 << 20);
 	answers = 0;
@@ -49,6 +54,7 @@ teardown(void)
 	ck_assert_int_eq(metric_get(METRIC_REQUESTS), 0);
 	ck_assert_uint_eq(secret_heap_used(), heap_base);
 	ck_assert_uint_eq(tenant->refs, 1);
+	parts_free(parts);
 	tenant_unref(tenant);
 	memkeys_fini(&mem);
 	buf_fini(&msg);
@@ -208,7 +214,7 @@ start(void)
 {
 	struct request_params p = {.loop = loop, .tenant = tenant, .server_name = "keyferry test",
 	    .response_max = 64 << 10, .items_max = 128, .deadline = clock_now() + 15 * NS_PER_S,
-	    .id = 1, .answered = answered};
+	    .id = 1, .answered = answered, .parts = parts, .sha256 = {client}};
 	struct request *rq = NULL;
 
 	ttlv_end(&msg, msg_mark);

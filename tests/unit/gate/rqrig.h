@@ -26,6 +26,8 @@ extern struct buf msg;	  /* the request being built */
 extern struct buf answer; /* the last answer */
 extern size_t msg_mark;
 extern unsigned answers, version_minor;
+extern struct parts *parts;
+extern uint8_t client; /* who asks: the first byte of its digest */
 
 /* A frozen clock, a tenant, version 1.1; afterwards nothing is left over. */
 void setup(void);
