@@ -22,7 +22,7 @@ struct changes {
 	size_t count, room;
 };
 
-/* Room for one change per item is made by the caller in the arena. */
+/* room: of as many objects as the message may change. */
 CHECKED enum err changes_init(struct changes *c, struct arena *a, size_t room);
 /* Forgets everything, keeps the room. */
 void changes_drop(struct changes *c);

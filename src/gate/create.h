@@ -11,5 +11,11 @@ CHECKED enum err create_begin(struct request *rq, struct object *o, uint32_t typ
 CHECKED enum err create_read_template(struct request *rq, struct object *o);
 /* Dates given by the client decide the state that the object is born in. */
 void create_set_birth(struct request *rq, struct object *o);
+/* Of one that comes into being here: since 1.3 it says when. */
+void create_set_origin(struct request *rq, struct object *o);
+/* What the object has to say to be a key of an algorithm and length that can be made here. */
+CHECKED enum err create_check_key(const struct object *o);
+/* A key that the vault would not make as it should be; *out stays as it is if it would. */
+CHECKED enum err create_choose_key(const struct object *o, struct secret **out);
 
 #endif

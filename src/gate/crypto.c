@@ -192,6 +192,15 @@ digest_of_hmac(uint32_t algorithm)
 	return NULL;
 }
 
+uint32_t
+crypto_hmac_of(uint32_t hash)
+{
+	for (size_t i = 0; i < DIGESTS; i++)
+		if (digests[i].hash == hash)
+			return digests[i].hmac;
+	return 0;
+}
+
 static bool
 init_mac(struct crypto *c, const char *param, const char *name, struct secret *key)
 {
@@ -340,6 +349,13 @@ crypto_end(struct crypto *c, struct buf *out)
 		buf_put(out, result, len);
 	OPENSSL_cleanse(result, sizeof(result));
 	return ok ? buf_error(out) : ERR_CRYPTO;
+}
+
+enum err
+crypto_again(struct crypto *c)
+{
+	assert(c->mac != NULL);
+	return EVP_MAC_init(c->mac, NULL, 0, NULL) == 1 ? ERR_OK : ERR_CRYPTO;
 }
 
 bool

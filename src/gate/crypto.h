@@ -37,6 +37,8 @@ CHECKED enum err crypto_cipher_new(struct crypto **out, const struct crypto_ciph
 /* algorithm: KMIP Cryptographic Algorithm, one of HMAC's or AES, which is CMAC. */
 CHECKED enum err crypto_mac_new(struct crypto **out, uint32_t algorithm, struct secret *key);
 CHECKED enum err crypto_hash_new(struct crypto **out, uint32_t hash);
+/* HMAC with that KMIP Hashing Algorithm as a Cryptographic Algorithm; 0: there is none. */
+uint32_t crypto_hmac_of(uint32_t hash);
 void crypto_free(struct crypto *c); /* NULL is allowed */
 
 /* GCM only, before the data. */
@@ -50,6 +52,8 @@ CHECKED enum err crypto_expect_tag(struct crypto *c, const uint8_t *tag, size_t 
  * the data has to be whole blocks.  ERR_CRYPTO: the padding or tag is not right.
  */
 CHECKED enum err crypto_end(struct crypto *c, struct buf *out);
+/* A MAC anew, with the same key. */
+CHECKED enum err crypto_again(struct crypto *c);
 /* Whether it ends in a tag: GCM, encrypting.  The tag, afterwards. */
 bool crypto_has_tag(const struct crypto *c);
 CHECKED enum err crypto_tag(struct crypto *c, uint8_t tag[CRYPTO_TAG_MAX], size_t *len);

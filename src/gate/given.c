@@ -100,7 +100,7 @@ rq_take_uid(struct request *rq, char uid[UID_TEXT_LEN + 1])
 		memcpy(uid, t.value, t.len);
 		uid[t.len] = '\0';
 	}
-	memcpy(rq->outcomes[rq->item].uid, uid, strlen(uid) + 1);
+	rq_about(rq, uid);
 	return ERR_OK;
 }
 

@@ -11,6 +11,7 @@
 #include "kmip/ttlv.h"
 
 #include "keyblock.h"
+#include "usagelimits.h"
 
 /* Which field of struct object an attribute is. */
 static const struct field {
@@ -168,7 +169,7 @@ put_field(struct buf *b, const struct object *o, const struct field *f, enum ttl
 		put_revocation(b, o);
 		return true;
 	case F_LEASE:
-		ttlv_put_interval(b, TAG_ATTRIBUTE_VALUE, 3600); /* keys are not leased for real */
+		ttlv_put_interval(b, TAG_ATTRIBUTE_VALUE, OBJATTR_LEASE_S);
 		return true;
 	case F_SHORT_UID:
 		put_short_uid(b, o);
@@ -454,6 +455,21 @@ set_kept(struct object *o, struct arena *a, const struct kmip_attr *at, enum obj
 	return store_kept(o, a, at, *index);
 }
 
+/* Usage limits start in full, and are the client's to change as long as nothing was taken of them. */
+static enum err
+set_limits(struct object *o, struct arena *a, const struct kmip_attr *at, enum objattr_by by,
+    uint32_t *index)
+{
+	struct kmip_attr full = *at;
+	struct usagelimits l;
+	enum err e;
+
+	if (by == BY_MODIFY && usagelimits_of(o, &l) && l.left != l.total)
+		return ERR_ATTRIBUTE_READ_ONLY;
+	e = usagelimits_begin(a, &at->value, &full.value);
+	return e == ERR_OK ? set_kept(o, a, &full, by, index) : e;
+}
+
 enum err
 objattr_set(struct object *o, struct arena *a, const struct kmip_attr *at, enum objattr_by by,
     int version, uint32_t *index)
@@ -467,6 +483,8 @@ objattr_set(struct object *o, struct arena *a, const struct kmip_attr *at, enum 
 		e = kmip_attr_check(at, version);
 	if (e != ERR_OK)
 		return e;
+	if (at->id == ATTR_USAGE_LIMITS)
+		return set_limits(o, a, at, by, index);
 	if (f == NULL) {
 		e = set_kept(o, a, at, by, index);
 		return e == ERR_OK ? remember_history(o, a, at, by) : e;
@@ -483,6 +501,7 @@ objattr_remove(struct object *o, const struct kmip_attr *at, int version)
 	const struct field *f = field_of(at->id);
 	enum err e = allowed(at, ATTR_DELETE);
 	char name[ATTR_NAME_MAX + 1];
+	struct usagelimits l;
 
 	(void)version;
 	if (e != ERR_OK)
@@ -493,6 +512,8 @@ objattr_remove(struct object *o, const struct kmip_attr *at, int version)
 		return ERR_NO_ATTRIBUTE;
 	memcpy(name, at->name, at->name_len);
 	name[at->name_len] = '\0';
+	if (at->id == ATTR_USAGE_LIMITS && usagelimits_of(o, &l) && l.left != l.total)
+		return ERR_ATTRIBUTE_READ_ONLY;
 	if (object_attr_remove(o, name, (uint32_t)at->index))
 		return ERR_OK;
 	return next_index(o, at->name, at->name_len) > 0 ? ERR_INDEX : ERR_NO_ATTRIBUTE;

@@ -38,6 +38,8 @@ CHECKED enum err objattr_set_no_rng(struct object *o, struct arena *a);
 /* The RNG Parameters of what we generate: OpenSSL's generator, a CTR_DRBG with AES-256. */
 void objattr_put_rng(struct buf *b, uint32_t tag);
 
+enum { OBJATTR_LEASE_S = 3600 }; /* keys are not leased for real */
+
 /* Who wants to set an attribute. */
 enum objattr_by { BY_CREATE, BY_ADD, BY_MODIFY };
 

@@ -53,9 +53,8 @@ create_read_template(struct request *rq, struct object *o)
 	return e != ERR_OK ? e : ttlv_finish(&r);
 }
 
-/* What the template had to say, and whether we can make such a key. */
-static enum err
-check_key(const struct object *o)
+enum err
+create_check_key(const struct object *o)
 {
 	if (o->algorithm == 0 || o->length == 0 || o->usage_mask == 0)
 		return ERR_MISSING_DATA;
@@ -93,6 +92,13 @@ create_set_birth(struct request *rq, struct object *o)
 		o->state = OBJECT_ACTIVE;
 }
 
+void
+create_set_origin(struct request *rq, struct object *o)
+{
+	if (rq->in.version >= KMIP_1_3)
+		o->date[DATE_ORIGINAL_CREATION] = o->date[DATE_INITIAL];
+}
+
 static enum err
 read_create(struct request *rq, struct object *o)
 {
@@ -110,16 +116,19 @@ read_create(struct request *rq, struct object *o)
 		e = rq_take_protection(rq);
 	if (e == ERR_OK)
 		e = ttlv_finish(&rq->payload);
-	return e == ERR_OK ? check_key(o) : e;
+	return e == ERR_OK ? create_check_key(o) : e;
 }
 
-/* Vaults make keys of so many random bits; these have parity bits beside them. */
-static enum err
-make_3des(const struct object *o, struct secret **out)
+/* Vaults make keys of so many random bits; those of 3DES have parity bits beside them. */
+enum err
+create_choose_key(const struct object *o, struct secret **out)
 {
-	struct secret *key = secret_new(object_material_len(o), SECRET_TRANSIENT);
+	struct secret *key;
 	uint8_t *b;
 
+	if (o->algorithm != KMIP_CRYPTOGRAPHIC_ALGORITHM_3DES)
+		return ERR_OK;
+	key = secret_new(object_material_len(o), SECRET_TRANSIENT);
 	if (key == NULL)
 		return ERR_NO_SECURE_MEMORY;
 	b = secret_bytes(key);
@@ -146,15 +155,14 @@ create_start(struct request *rq)
 		e = rq_own_secret(rq, &c->make.key);
 	if (e == ERR_OK)
 		e = read_create(rq, c->object);
-	if (e == ERR_OK && c->object->algorithm == KMIP_CRYPTOGRAPHIC_ALGORITHM_3DES)
-		e = make_3des(c->object, &c->make.key);
+	if (e == ERR_OK)
+		e = create_choose_key(c->object, &c->make.key);
 	if (e != ERR_OK) {
 		rq_done(rq, e);
 		return;
 	}
 	create_set_birth(rq, c->object);
-	if (rq->in.version >= KMIP_1_3)
-		c->object->date[DATE_ORIGINAL_CREATION] = c->object->date[DATE_INITIAL];
+	create_set_origin(rq, c->object);
 	c->make.arena = rq->arena;
 	c->make.object = c->object;
 	c->make.terms.deadline = rq->p.deadline;

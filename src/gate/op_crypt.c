@@ -17,6 +17,7 @@
 #include "kmip/names.h"
 
 #include "cryptparams.h"
+#include "usagelimits.h"
 #include "usage.h"
 
 struct crypt {
@@ -232,11 +233,28 @@ crypt_begin(struct request *rq, struct crypt *c)
 		rq_done(rq, e);
 }
 
+/*
+ * What is taken of the key's limits is committed, and a commit may run the message anew: parts do not
+ * go with that.
+ */
+static enum err
+charge(struct request *rq, const struct crypt *c)
+{
+	struct usagelimits l;
+
+	if (c->type->use != USAGE_PROTECT || !usagelimits_of(c->fetch.object, &l))
+		return ERR_OK;
+	return is_alone(c) ? usagelimits_charge(rq, c->fetch.object, c->data.len)
+			   : ERR_FEATURE_UNSUPPORTED;
+}
+
 static void
 crypt_fetched(struct request *rq, enum err e)
 {
 	struct crypt *c = rq->state;
 
+	if (e == ERR_OK)
+		e = charge(rq, c);
 	if (e == ERR_OK && !c->params.given)
 		e = cryptparams_of(c->fetch.object, rq->in.version, &c->params);
 	if (e == ERR_OK && c->fetch.object->state == OBJECT_COMPROMISED)

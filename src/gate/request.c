@@ -24,6 +24,7 @@ enum {
 	ARENA_MAX = 16 << 20,
 	RESTARTS_AT_ONCE = 3, /* then a pause that doubles, so that contenders spread */
 	PAUSE_DOUBLINGS = 7,  /* up to 128 ms */
+	CHANGES_PER_ITEM = 2, /* a new key, and the one that it replaces */
 };
 
 static void rq_step(struct defer *d);
@@ -85,7 +86,7 @@ rq_rewind(struct request *rq)
 	rq->outcomes = arena_array(rq->arena, room, sizeof(*rq->outcomes));
 	if (rq->outcomes == NULL)
 		return ERR_NO_MEMORY;
-	return changes_init(&rq->changes, rq->arena, room);
+	return changes_init(&rq->changes, rq->arena, CHANGES_PER_ITEM * room);
 }
 
 /* What is wrong with the message as a whole. */
@@ -202,6 +203,18 @@ rq_set_placeholder(struct request *rq, const char *uid)
 }
 
 void
+rq_drop_placeholder(struct request *rq)
+{
+	rq->placeholder[0] = '\0';
+}
+
+void
+rq_must_commit(struct request *rq)
+{
+	rq->outcomes[rq->item].must_commit = true;
+}
+
+void
 rq_about(struct request *rq, const char *uid)
 {
 	memcpy(rq->outcomes[rq->item].uid, uid, strlen(uid) + 1);
@@ -224,7 +237,8 @@ rq_put_uid(struct request *rq, const char *uid)
 static bool
 did_change(const struct outcome *oc)
 {
-	return oc->err == ERR_OK && oc->op != NULL && oc->op->right == RIGHT_CHANGE;
+	return oc->err == ERR_OK && oc->op != NULL &&
+	    (oc->op->right == RIGHT_CHANGE || oc->must_commit);
 }
 
 static bool
@@ -282,7 +296,7 @@ rq_done(struct request *rq, enum err e)
 		fail_all(rq, oc->err);
 	}
 	if (oc->err != ERR_OK)
-		rq->placeholder[0] = '\0'; /* never the object of an earlier item */
+		rq_drop_placeholder(rq); /* never the object of an earlier item */
 	rq->item++;
 	loop_defer(rq->p.loop, &rq->turn); /* round the loop, so that batches don't recurse */
 }

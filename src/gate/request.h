@@ -49,6 +49,7 @@ struct outcome {
 	enum err err;
 	const struct op *op;   /* NULL: an unknown operation */
 	int64_t began, ended;  /* its work; a change is durable only at the end of the message */
+	bool must_commit;      /* rq_must_commit() */
 	size_t payload, len;   /* the Response Payload in rq->payloads */
 	char uid[UID_TEXT_LEN + 1]; /* what it was about, for the audit line; may be empty */
 	const char *note;	    /* for the audit line, or NULL */
@@ -150,6 +151,10 @@ struct object *rq_object_copy(struct request *rq);
 CHECKED enum err rq_own_secret(struct request *rq, struct secret **slot);
 
 void rq_set_placeholder(struct request *rq, const char *uid);
+void rq_drop_placeholder(struct request *rq);
+
+/* What the item does has to be committed, though its operation as such only reads. */
+void rq_must_commit(struct request *rq);
 
 /* The object that the item is about, for its audit line, where rq_take_uid() did not say it. */
 void rq_about(struct request *rq, const char *uid);

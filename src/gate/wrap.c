@@ -10,6 +10,7 @@
 
 #include "cryptparams.h"
 #include "crypto.h"
+#include "usagelimits.h"
 #include "objattr.h"
 #include "usage.h"
 
@@ -190,6 +191,8 @@ wrap_do(struct request *rq, struct wrap *w, const struct object *o, struct keybl
 	}
 	if (e == ERR_OK)
 		e = buf_error(&plain);
+	if (e == ERR_OK)
+		e = usagelimits_charge(rq, w->key.object, plain.len);
 	if (e == ERR_OK)
 		e = crypto_wrap(w->mode, w->key.key, plain.data, plain.len, &w->value);
 	buf_fini(&plain);

@@ -2,6 +2,7 @@
 """PyKMIP's own client against the gateway, over every protocol version; and ttlv.py against
 PyKMIP's encoder, so that the other tests stand on something."""
 
+import hashlib
 import hmac
 import logging
 import ssl
@@ -268,6 +269,34 @@ class PyKmip(kf.SharedCase):
                     c.encrypt(b"some data", uid, how, bytes(16))
                 self.assertEqual(caught.exception.reason, enums.ResultReason.PERMISSION_DENIED)
                 self.assertEqual(c.decrypt(secret, uid, how, bytes(16)), b"some data")
+
+    def test_derive_rekey_and_check(self):
+        """Derive Key, Re-key and Check."""
+        def derive(c, version):
+            u, m = enums.CryptographicUsageMask, enums.DerivationMethod
+            base = c.register(pobjects.SymmetricKey(
+                enums.CryptographicAlgorithm.AES, 128, bytes(range(16)), masks=[u.DERIVE_KEY],
+                name="base-%s" % version))
+            c.activate(base)
+            sha256 = {"hashing_algorithm": enums.HashingAlgorithm.SHA_256}
+            for method, how, want in (
+                    (m.PBKDF2, {"cryptographic_parameters": sha256, "salt": b"salt",
+                                "iteration_count": 1000},
+                     hashlib.pbkdf2_hmac("sha256", bytes(range(16)), b"salt", 1000, 16)),
+                    (m.HMAC, {"cryptographic_parameters": sha256, "derivation_data": b"x"},
+                     hmac.digest(bytes(range(16)), b"x", "sha256")[:16]),
+                    (m.HASH, {"cryptographic_parameters": sha256},
+                     hashlib.sha256(bytes(range(16))).digest()[:16])):
+                uid = c.derive_key(
+                    enums.ObjectType.SYMMETRIC_KEY, [base], method, how,
+                    cryptographic_length=128,
+                    cryptographic_algorithm=enums.CryptographicAlgorithm.AES,
+                    cryptographic_usage_mask=[u.ENCRYPT])
+                self.assertEqual(c.get(uid).value, want)
+            new = c.rekey(base, offset=0)
+            self.assertNotEqual(c.get(new).value, bytes(range(16)))
+            self.assertEqual(c.check(new, cryptographic_usage_mask=[u.DERIVE_KEY]), new)
+        self.each_version(derive)
 
     def test_query_and_versions(self):
         for version in VERSIONS:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ciphers, MACs, digests and key wrap against the vectors that their specifications give: NIST
- * SP 800-38A, B and D (those of its authors' paper), FIPS 180, RFC 2202, 3394, 4231 and 5649.
+ * SP 800-38A, B and D (those of its authors' paper), FIPS 180, RFC 2202, 3394, 4231, 5649 and 6070.
  */
 #include <check.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "kmip/names.h"
 
-#include "../../../src/gate/crypto.h"
+#include "../../../src/gate/pbkdf2.h"
 
 enum { HEX_MAX = 128 };
 
@@ -408,11 +408,117 @@ START_TEST(wrap_lengths)
 }
 END_TEST
 
+/* --- PBKDF2 --- */
+
+static struct loop *loop;
+static unsigned ends;
+static enum err ended;
+
+static void
+setup_loop(void)
+{
+	setup();
+	loop = loop_new();
+	ends = 0;
+}
+
+static void
+teardown_loop(void)
+{
+	loop_free(loop);
+	teardown();
+}
+
+static void
+note_end(struct wait *w, enum err e)
+{
+	(void)w;
+	ends++;
+	ended = e;
+}
+
+static const struct {
+	const char *password, *salt;
+	uint32_t iterations;
+	const char *key;
+} stretched[] = {
+    {"password", "salt", 1, "0c60c80f961f0e71f3a9b524af6012062fe037a6"},
+    {"password", "salt", 2, "ea6c014dc72d6f8ccd1ed92ace1d41f0d8de8957"},
+    {"password", "salt", 4096, "4b007901b765489abead49d926f721d065a429c1"},
+    {"passwordPASSWORDpassword", "saltSALTsaltSALTsaltSALTsaltSALTsalt", 4096,
+	"3d2eec4fe41c849b80c8d83662c0e44a8b291a964cf2f07038"},
+};
+
+static struct pbkdf2
+stretch(const char *password, const char *salt, uint32_t iterations, size_t len)
+{
+	struct pbkdf2 p = {.loop = loop, .algorithm = KMIP_CRYPTOGRAPHIC_ALGORITHM_HMAC_SHA1,
+	    .password = secret_new(strlen(password), SECRET_TRANSIENT), .salt = (const uint8_t *)salt,
+	    .salt_len = strlen(salt), .iterations = iterations, .len = len, .wait.done = note_end};
+
+	memcpy(secret_bytes(p.password), password, strlen(password));
+	return p;
+}
+
+/* Many iterations take many turns, so that others get theirs. */
+START_TEST(pbkdf2_vectors)
+{
+	struct bytes want = hex(stretched[_i].key);
+	struct pbkdf2 p = stretch(
+	    stretched[_i].password, stretched[_i].salt, stretched[_i].iterations, want.len);
+	unsigned turns = 0;
+
+	pbkdf2_start(&p);
+	ck_assert_uint_eq(ends, 0);
+	for (; ends == 0 && turns < 1000; turns++)
+		loop_turn(loop, false);
+	ck_assert_int_eq(ended, ERR_OK);
+	ck_assert(stretched[_i].iterations < 4096 || turns >= 8);
+	ck_assert_uint_eq(secret_len(p.key), want.len);
+	ck_assert_mem_eq(secret_bytes(p.key), want.b, want.len);
+	secret_unref(p.key);
+	secret_unref(p.password);
+}
+END_TEST
+
+START_TEST(pbkdf2_cancelled)
+{
+	struct pbkdf2 p = stretch("password", "salt", PBKDF2_ITERATIONS_MAX, 20);
+
+	pbkdf2_start(&p);
+	for (int i = 0; i < 3; i++)
+		loop_turn(loop, false);
+	wait_cancel(&p.wait);
+	loop_turn(loop, false);
+	ck_assert_uint_eq(ends, 0);
+	ck_assert_ptr_null(p.key);
+	secret_unref(p.password);
+}
+END_TEST
+
+START_TEST(pbkdf2_has_a_ceiling)
+{
+	static const struct {
+		uint32_t iterations;
+		size_t len;
+	} wrong[] = {{0, 20}, {1, 0}, {PBKDF2_ITERATIONS_MAX + 1, 20},
+	    {PBKDF2_ITERATIONS_MAX / 2 + 1, 21}};
+	struct pbkdf2 p = stretch("password", "salt", wrong[_i].iterations, wrong[_i].len);
+
+	pbkdf2_start(&p);
+	ck_assert_uint_eq(ends, 0);
+	loop_turn(loop, false);
+	ck_assert_uint_eq(ends, 1);
+	ck_assert_int_eq(ended, ERR_INVALID_FIELD);
+	secret_unref(p.password);
+}
+END_TEST
+
 int
 main(void)
 {
 	Suite *s = suite_create("crypto");
-	TCase *tc = tcase_create("vectors");
+	TCase *tc = tcase_create("vectors"), *stretching = tcase_create("pbkdf2");
 	SRunner *sr;
 	int failed;
 
@@ -426,6 +532,11 @@ main(void)
 	tcase_add_loop_test(tc, wrap_vectors, 0, sizeof(wraps) / sizeof(wraps[0]));
 	tcase_add_test(tc, wrap_lengths);
 	suite_add_tcase(s, tc);
+	tcase_add_checked_fixture(stretching, setup_loop, teardown_loop);
+	tcase_add_loop_test(stretching, pbkdf2_vectors, 0, sizeof(stretched) / sizeof(stretched[0]));
+	tcase_add_test(stretching, pbkdf2_cancelled);
+	tcase_add_loop_test(stretching, pbkdf2_has_a_ceiling, 0, 4);
+	suite_add_tcase(s, stretching);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
 	failed = srunner_ntests_failed(sr);

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Re-key (specification 1.4 section 4.4): a new key in the place of another, whose attributes and names
+ * it takes over.
+ */
+#include "create.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "kmip/names.h"
+
+#include "keyblock.h"
+#include "link.h"
+#include "usagelimits.h"
+
+struct rekey {
+	struct object *made;
+	struct object *old; /* as it will be */
+	int64_t offset;	    /* seconds; -1: none was given */
+	struct vault_make make;
+};
+
+static void rekey_loaded(struct request *rq, enum err e);
+static void rekey_made(struct request *rq, enum err e);
+
+static enum err
+read_rekey(struct request *rq, struct rekey *rk, char uid[UID_TEXT_LEN + 1])
+{
+	struct ttlv t;
+	enum err e = rq_take_uid(rq, uid);
+
+	if (e != ERR_OK)
+		return e;
+	rk->offset = -1;
+	if (ttlv_opt(&rq->payload, TAG_OFFSET, TTLV_INTERVAL, &t))
+		rk->offset = ttlv_uint(&t);
+	e = create_begin(rq, rk->made, KMIP_OBJECT_TYPE_SYMMETRIC_KEY);
+	if (e == ERR_OK && ttlv_peek(&rq->payload) == TAG_TEMPLATE_ATTRIBUTE)
+		e = create_read_template(rq, rk->made);
+	if (e == ERR_OK)
+		e = ttlv_finish(&rq->payload);
+	if (e == ERR_OK && rk->offset >= 0)
+		for (int d = DATE_ACTIVATION; d <= DATE_DEACTIVATION; d++)
+			if (rk->made->date[d] != NO_DATE)
+				e = ERR_INVALID_FIELD; /* the offset says all of them */
+	return e;
+}
+
+void
+re_key_start(struct request *rq)
+{
+	struct rekey *rk = rq->state = arena_zalloc(rq->arena, sizeof(*rk));
+	char uid[UID_TEXT_LEN + 1];
+	enum err e = ERR_NO_MEMORY;
+
+	if (rk != NULL)
+		rk->made = arena_zalloc(rq->arena, sizeof(*rk->made));
+	if (rk != NULL && rk->made != NULL)
+		e = rq_own_secret(rq, &rk->make.key);
+	if (e == ERR_OK)
+		e = read_rekey(rq, rk, uid);
+	if (e == ERR_OK)
+		rq_load(rq, uid, rekey_loaded);
+	else
+		rq_done(rq, e);
+}
+
+static enum err
+may_rekey(const struct object *o)
+{
+	struct keyform f;
+
+	if (object_is_destroyed(o))
+		return ERR_NO_OBJECT;
+	if (o->type != KMIP_OBJECT_TYPE_SYMMETRIC_KEY)
+		return ERR_OBJECT_TYPE;
+	keyform_of(o, &f);
+	return f.wrapping.value == NULL ? ERR_OK : ERR_WRAPPED;
+}
+
+/*
+ * With an offset the new key's dates are as far from its activation as the old one's were.  Without,
+ * they are the old one's, except for an end that has come already.
+ */
+static void
+set_dates(struct object *made, const struct object *old, int64_t offset, int64_t now)
+{
+	int64_t shift = 0;
+
+	if (offset >= 0 && old->date[DATE_ACTIVATION] != NO_DATE)
+		shift = now + offset - old->date[DATE_ACTIVATION];
+	for (int d = DATE_ACTIVATION; d <= DATE_DEACTIVATION; d++) {
+		bool ends = d == DATE_PROTECT_STOP || d == DATE_DEACTIVATION;
+
+		if (made->date[d] == NO_DATE && old->date[d] != NO_DATE &&
+		    (offset >= 0 || !ends || old->date[d] > now))
+			made->date[d] = old->date[d] + shift;
+	}
+	if (offset >= 0)
+		made->date[DATE_ACTIVATION] = now + offset;
+}
+
+/* What is of the old key alone: how it came, what it was used for, whom it is linked with. */
+static bool
+stays(const char *name)
+{
+	static const enum kmip_attr_id staying[] = {
+	    ATTR_LINK, ATTR_FRESH, ATTR_RANDOM_NUMBER_GENERATOR, ATTR_USAGE_LIMITS};
+
+	for (size_t i = 0; i < sizeof(staying) / sizeof(staying[0]); i++)
+		if (strcmp(kmip_attr_info(staying[i])->name, name) == 0)
+			return true;
+	return strcmp(name, OBJECT_FORM) == 0;
+}
+
+static enum err
+take_limits(struct request *rq, struct object *made, const struct object *old)
+{
+	struct usagelimits l;
+
+	if (usagelimits_of(made, &l) || !usagelimits_of(old, &l))
+		return ERR_OK;
+	l.left = l.total;
+	return usagelimits_keep(made, rq->arena, &l);
+}
+
+/* What the template did not say; names go over to the new key. */
+static enum err
+take_attributes(struct request *rq, struct rekey *rk)
+{
+	const char *name = kmip_attr_info(ATTR_NAME)->name;
+	const struct object *from = rq_object(rq);
+	bool named = object_attr_get(rk->made, name, 0) != NULL;
+	const char *given = "";
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; e == ERR_OK && i < from->attrs_count; i++) {
+		const struct object_attr *at = &from->attrs[i];
+		bool first = i == 0 || strcmp(from->attrs[i - 1].name, at->name) != 0;
+
+		if (first && object_attr_get(rk->made, at->name, at->index) != NULL)
+			given = at->name; /* all instances are the template's */
+		if (stays(at->name) || strcmp(given, at->name) == 0)
+			continue;
+		e = object_attr_set(rk->made, rq->arena, at->name, strlen(at->name), at->index,
+		    at->value, at->value_len);
+		if (e == ERR_OK && !named && strcmp(at->name, name) == 0)
+			object_attr_remove(rk->old, name, at->index);
+	}
+	return e == ERR_OK ? take_limits(rq, rk->made, from) : e;
+}
+
+static enum err
+take_key(struct object *made, const struct object *old)
+{
+	if ((made->algorithm != 0 && made->algorithm != old->algorithm) ||
+	    (made->length != 0 && made->length != old->length))
+		return ERR_INVALID_FIELD;
+	made->algorithm = old->algorithm;
+	made->length = old->length;
+	if (made->usage_mask == 0)
+		made->usage_mask = old->usage_mask;
+	return ERR_OK;
+}
+
+static enum err
+replace(struct request *rq, struct rekey *rk)
+{
+	const struct object *old = rq_object(rq);
+	int64_t now = clock_wall();
+	enum err e = take_key(rk->made, old);
+
+	rk->old = rq_object_copy(rq);
+	if (rk->old == NULL)
+		return ERR_NO_MEMORY;
+	if (e == ERR_OK)
+		e = take_attributes(rq, rk);
+	if (e == ERR_OK)
+		e = link_add(rk->made, rq->arena, KMIP_LINK_TYPE_REPLACED_OBJECT_LINK, old->uid);
+	if (e == ERR_OK)
+		e = link_add(
+		    rk->old, rq->arena, KMIP_LINK_TYPE_REPLACEMENT_OBJECT_LINK, rk->made->uid);
+	rk->old->date[DATE_LAST_CHANGE] = now;
+	set_dates(rk->made, old, rk->offset, now);
+	create_set_birth(rq, rk->made);
+	create_set_origin(rq, rk->made);
+	return e == ERR_OK ? create_choose_key(rk->made, &rk->make.key) : e;
+}
+
+static void
+rekey_loaded(struct request *rq, enum err e)
+{
+	struct rekey *rk = rq->state;
+	struct vault *v = rq->p.tenant->vault;
+
+	if (e == ERR_OK)
+		e = may_rekey(rq_object(rq));
+	if (e == ERR_OK)
+		e = replace(rq, rk);
+	if (e != ERR_OK) {
+		rq_done(rq, e);
+		return;
+	}
+	rk->make.arena = rq->arena;
+	rk->make.object = rk->made;
+	rk->make.terms.deadline = rq->p.deadline;
+	rq_await(rq, &rk->make.wait, rekey_made);
+	v->ops->make(v, &rk->make);
+}
+
+static void
+rekey_made(struct request *rq, enum err e)
+{
+	struct rekey *rk = rq->state;
+
+	if (e == ERR_OK)
+		e = changes_put(&rq->changes, CHANGE_UPDATE, rk->old, NULL);
+	if (e == ERR_OK)
+		e = changes_put(
+		    &rq->changes, CHANGE_INSERT, rk->made, secret_ref(rk->make.key));
+	if (e == ERR_OK) {
+		rq_set_placeholder(rq, rk->made->uid);
+		rq_put_uid(rq, rk->made->uid);
+	}
+	rq_done(rq, e);
+}
