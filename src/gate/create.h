@@ -9,6 +9,8 @@
 CHECKED enum err create_begin(struct request *rq, struct object *o, uint32_t type);
 /* Takes the Template-Attribute of the payload, which has to be there, into the object. */
 CHECKED enum err create_read_template(struct request *rq, struct object *o);
+/* The Attribute structures that r has next. */
+CHECKED enum err create_take_attributes(struct request *rq, struct ttlv_reader *r, struct object *o);
 /* Dates given by the client decide the state that the object is born in. */
 void create_set_birth(struct request *rq, struct object *o);
 /* Of one that comes into being here: since 1.3 it says when. */
@@ -17,5 +19,14 @@ void create_set_origin(struct request *rq, struct object *o);
 CHECKED enum err create_check_key(const struct object *o);
 /* A key that the vault would not make as it should be; *out stays as it is if it would. */
 CHECKED enum err create_choose_key(const struct object *o, struct secret **out);
+
+/*
+ * Has the vault make the object's record, and its key unless m->key is one, then runs made.  *m is in
+ * the arena, m->key the request's (rq_own_secret()).  Last statement of a function.
+ */
+void create_make(struct request *rq, struct vault_make *m, struct object *o,
+    void (*made)(struct request *, enum err));
+/* Then: the object is among the changes, the item's answer names it, later items mean it. */
+CHECKED enum err create_insert(struct request *rq, const struct vault_make *m);
 
 #endif

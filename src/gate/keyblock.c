@@ -2,11 +2,10 @@
 /* Key Blocks, in and out. */
 #include "keyblock.h"
 
-#include <string.h>
-
 #include "kmip/attr.h"
-#include "kmip/message.h"
 #include "kmip/names.h"
+
+#include "objattr.h"
 
 /* --- the form that is kept --- */
 
@@ -38,15 +37,13 @@ data_type_tag(const struct object *o)
 enum err
 keyform_keep(struct object *o, struct arena *a, const struct keyform *f)
 {
-	struct ttlv value;
-	struct buf b, packed;
+	struct buf b;
 	size_t mark;
 	enum err e;
 
 	if (f->format == KMIP_KEY_FORMAT_TYPE_RAW && f->data_type == 0 && f->wrapping.value == NULL)
 		return ERR_OK;
 	buf_init(&b, ATTR_VALUE_MAX);
-	buf_init(&packed, ATTR_VALUE_MAX);
 	mark = ttlv_begin(&b, TAG_ATTRIBUTE_VALUE);
 	ttlv_put_enum(&b, TAG_KEY_FORMAT_TYPE, f->format);
 	if (f->data_type != 0)
@@ -55,17 +52,7 @@ keyform_keep(struct object *o, struct arena *a, const struct keyform *f)
 		ttlv_put_raw(&b, TAG_KEY_WRAPPING_DATA, TTLV_STRUCTURE, f->wrapping.value,
 		    f->wrapping.len);
 	ttlv_end(&b, mark);
-	e = buf_error(&b);
-	if (e == ERR_OK)
-		e = ttlv_check(b.data, b.len, KMIP_ELEMENTS_MAX, &value);
-	if (e == ERR_OK) {
-		kmip_attr_pack_value(&packed, &value);
-		e = buf_error(&packed);
-	}
-	if (e == ERR_OK)
-		e = object_attr_set(o, a, OBJECT_FORM, strlen(OBJECT_FORM), 0, packed.data,
-		    packed.len);
-	buf_fini(&packed);
+	e = objattr_keep(o, a, OBJECT_FORM, 0, &b);
 	buf_fini(&b);
 	return e == ERR_RESPONSE_TOO_LARGE ? ERR_INVALID_FIELD : e;
 }

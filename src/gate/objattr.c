@@ -374,14 +374,25 @@ store_kept(struct object *o, struct arena *a, const struct kmip_attr *at, uint32
 	return e;
 }
 
-/* Keeps what was just written into b. */
-static enum err
-store_written(struct object *o, struct arena *a, enum kmip_attr_id id, const struct buf *b)
+enum err
+objattr_keep(
+    struct object *o, struct arena *a, const char *name, uint32_t index, const struct buf *b)
 {
-	const struct kmip_attr_info *info = kmip_attr_info(id);
-	struct kmip_attr at = {.id = id, .name = info->name, .name_len = strlen(info->name)};
+	struct ttlv value;
+	struct buf packed;
+	enum err e = buf_error(b);
 
-	return view(a, b, &at.value) ? store_kept(o, a, &at, 0) : ERR_NO_MEMORY;
+	if (e == ERR_OK)
+		e = ttlv_check(b->data, b->len, KMIP_ELEMENTS_MAX, &value);
+	if (e != ERR_OK)
+		return e;
+	buf_init(&packed, b->len + 1);
+	kmip_attr_pack_value(&packed, &value);
+	e = buf_error(&packed);
+	if (e == ERR_OK)
+		e = object_attr_set(o, a, name, strlen(name), index, packed.data, packed.len);
+	buf_fini(&packed);
+	return e;
 }
 
 enum err
@@ -395,7 +406,7 @@ objattr_set_no_rng(struct object *o, struct arena *a)
 	mark = ttlv_begin(&b, TAG_ATTRIBUTE_VALUE);
 	ttlv_put_enum(&b, TAG_RNG_ALGORITHM, KMIP_RNG_ALGORITHM_UNSPECIFIED);
 	ttlv_end(&b, mark);
-	e = store_written(o, a, ATTR_RANDOM_NUMBER_GENERATOR, &b);
+	e = objattr_keep(o, a, kmip_attr_info(ATTR_RANDOM_NUMBER_GENERATOR)->name, 0, &b);
 	buf_fini(&b);
 	return e;
 }
@@ -408,7 +419,7 @@ objattr_set_flag(struct object *o, struct arena *a, enum kmip_attr_id id, bool v
 
 	buf_init(&b, SCRATCH_MAX);
 	ttlv_put_bool(&b, TAG_ATTRIBUTE_VALUE, value);
-	e = store_written(o, a, id, &b);
+	e = objattr_keep(o, a, kmip_attr_info(id)->name, 0, &b);
 	buf_fini(&b);
 	return e;
 }

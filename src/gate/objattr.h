@@ -30,6 +30,13 @@ bool objattr_flag(const struct object *o, enum kmip_attr_id id);
 CHECKED enum err objattr_set_flag(struct object *o, struct arena *a, enum kmip_attr_id id,
     bool value);
 
+/*
+ * Keeps the one element that was written into b as an instance of the attribute of that name, for the
+ * server: no rules are asked.  ERR_NO_MEMORY, ERR_TOO_MANY_ATTRIBUTES, and what went wrong with b.
+ */
+CHECKED enum err objattr_keep(struct object *o, struct arena *a, const char *name, uint32_t index,
+    const struct buf *b);
+
 /* Of an object that was not made here: its generator is not known. */
 CHECKED enum err objattr_set_no_rng(struct object *o, struct arena *a);
 /* How what we keep is protected: by software, whoever keeps the root key (2.x). */

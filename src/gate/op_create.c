@@ -31,26 +31,33 @@ create_begin(struct request *rq, struct object *o, uint32_t type)
 }
 
 enum err
+create_take_attributes(struct request *rq, struct ttlv_reader *r, struct object *o)
+{
+	struct kmip_attr at;
+	uint32_t index;
+	enum err e = ERR_OK;
+
+	while (e == ERR_OK && kmip_attr_follows(r, rq->in.version) &&
+	    kmip_attr_read(r, rq->arena, rq->in.version, true, &at)) {
+		index = 0;
+		e = objattr_set(o, rq->arena, &at, BY_CREATE, rq->in.version, &index);
+	}
+	return e != ERR_OK ? e : ttlv_finish(r);
+}
+
+enum err
 create_read_template(struct request *rq, struct object *o)
 {
 	uint32_t tag = rq->in.version < KMIP_2_0 ? TAG_TEMPLATE_ATTRIBUTE : TAG_ATTRIBUTES;
 	struct ttlv_reader r;
 	struct ttlv t;
-	struct kmip_attr at;
-	uint32_t index;
-	enum err e = ERR_OK;
 
 	if (!ttlv_need(&rq->payload, tag, TTLV_STRUCTURE, &t))
 		return rq->payload.error;
 	ttlv_enter(&r, &t);
 	if (tag == TAG_TEMPLATE_ATTRIBUTE && ttlv_peek(&r) == TAG_NAME)
 		return ERR_NO_OBJECT; /* names of templates, of which there are none */
-	while (e == ERR_OK && kmip_attr_follows(&r, rq->in.version) &&
-	    kmip_attr_read(&r, rq->arena, rq->in.version, true, &at)) {
-		index = 0;
-		e = objattr_set(o, rq->arena, &at, BY_CREATE, rq->in.version, &index);
-	}
-	return e != ERR_OK ? e : ttlv_finish(&r);
+	return create_take_attributes(rq, &r, o);
 }
 
 enum err
@@ -143,10 +150,34 @@ create_choose_key(const struct object *o, struct secret **out)
 }
 
 void
+create_make(struct request *rq, struct vault_make *m, struct object *o,
+    void (*made)(struct request *, enum err))
+{
+	struct vault *v = rq->p.tenant->vault;
+
+	m->arena = rq->arena;
+	m->object = o;
+	m->terms.deadline = rq->p.deadline;
+	rq_await(rq, &m->wait, made);
+	v->ops->make(v, m);
+}
+
+enum err
+create_insert(struct request *rq, const struct vault_make *m)
+{
+	enum err e = changes_put(&rq->changes, CHANGE_INSERT, m->object, secret_ref(m->key));
+
+	if (e != ERR_OK)
+		return e;
+	rq_set_placeholder(rq, m->object->uid);
+	rq_put_uid(rq, m->object->uid);
+	return ERR_OK;
+}
+
+void
 create_start(struct request *rq)
 {
 	struct create *c = rq->state = arena_zalloc(rq->arena, sizeof(*c));
-	struct vault *v = rq->p.tenant->vault;
 	enum err e = ERR_NO_MEMORY;
 
 	if (c != NULL)
@@ -163,11 +194,7 @@ create_start(struct request *rq)
 	}
 	create_set_birth(rq, c->object);
 	create_set_origin(rq, c->object);
-	c->make.arena = rq->arena;
-	c->make.object = c->object;
-	c->make.terms.deadline = rq->p.deadline;
-	rq_await(rq, &c->make.wait, create_made);
-	v->ops->make(v, &c->make);
+	create_make(rq, &c->make, c->object, create_made);
 }
 
 static void
@@ -175,12 +202,9 @@ create_made(struct request *rq, enum err e)
 {
 	struct create *c = rq->state;
 
-	if (e == ERR_OK)
-		e = changes_put(&rq->changes, CHANGE_INSERT, c->object, secret_ref(c->make.key));
 	if (e == ERR_OK) {
-		rq_set_placeholder(rq, c->object->uid);
 		ttlv_put_enum(&rq->out, TAG_OBJECT_TYPE, c->object->type);
-		rq_put_uid(rq, c->object->uid);
+		e = create_insert(rq, &c->make);
 	}
 	rq_done(rq, e);
 }

@@ -281,7 +281,6 @@ static void
 derived(struct request *rq, enum err e)
 {
 	struct derive *d = rq->state;
-	struct vault *v = rq->p.tenant->vault;
 
 	if (e == ERR_OK)
 		e = finish_object(rq, d);
@@ -293,11 +292,7 @@ derived(struct request *rq, enum err e)
 		d->make.key = d->pbkdf2.key;
 		d->pbkdf2.key = NULL;
 	}
-	d->make.arena = rq->arena;
-	d->make.object = d->made;
-	d->make.terms.deadline = rq->p.deadline;
-	rq_await(rq, &d->make.wait, derived_made);
-	v->ops->make(v, &d->make);
+	create_make(rq, &d->make, d->made, derived_made);
 }
 
 static void
@@ -307,11 +302,5 @@ derived_made(struct request *rq, enum err e)
 
 	if (e == ERR_OK)
 		e = changes_put(&rq->changes, CHANGE_UPDATE, d->old, NULL);
-	if (e == ERR_OK)
-		e = changes_put(&rq->changes, CHANGE_INSERT, d->made, secret_ref(d->make.key));
-	if (e == ERR_OK) {
-		rq_set_placeholder(rq, d->made->uid);
-		rq_put_uid(rq, d->made->uid);
-	}
-	rq_done(rq, e);
+	rq_done(rq, e == ERR_OK ? create_insert(rq, &d->make) : e);
 }

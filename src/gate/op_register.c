@@ -21,21 +21,13 @@ static enum err
 take_attributes(struct request *rq, struct object *o, const struct keyblock *k)
 {
 	struct ttlv_reader r;
-	struct kmip_attr at;
 	struct ttlv t;
-	uint32_t index;
-	enum err e = ERR_OK;
 
 	if (k->value.value == NULL)
 		return ERR_OK;
 	ttlv_enter(&r, &k->value);
 	ttlv_next(&r, &t); /* the material */
-	while (e == ERR_OK && kmip_attr_follows(&r, rq->in.version) &&
-	    kmip_attr_read(&r, rq->arena, rq->in.version, true, &at)) {
-		index = 0;
-		e = objattr_set(o, rq->arena, &at, BY_CREATE, rq->in.version, &index);
-	}
-	return e != ERR_OK ? e : ttlv_finish(&r);
+	return create_take_attributes(rq, &r, o);
 }
 
 static bool
@@ -158,7 +150,6 @@ void
 register_start(struct request *rq)
 {
 	struct registering *rg = rq->state = arena_zalloc(rq->arena, sizeof(*rg));
-	struct vault *v = rq->p.tenant->vault;
 	enum err e = ERR_NO_MEMORY;
 
 	if (rg != NULL)
@@ -172,11 +163,7 @@ register_start(struct request *rq)
 		return;
 	}
 	create_set_birth(rq, rg->object);
-	rg->make.arena = rq->arena;
-	rg->make.object = rg->object;
-	rg->make.terms.deadline = rq->p.deadline;
-	rq_await(rq, &rg->make.wait, registered);
-	v->ops->make(v, &rg->make);
+	create_make(rq, &rg->make, rg->object, registered);
 }
 
 static void
@@ -184,11 +171,5 @@ registered(struct request *rq, enum err e)
 {
 	struct registering *rg = rq->state;
 
-	if (e == ERR_OK)
-		e = changes_put(&rq->changes, CHANGE_INSERT, rg->object, secret_ref(rg->make.key));
-	if (e == ERR_OK) {
-		rq_set_placeholder(rq, rg->object->uid);
-		rq_put_uid(rq, rg->object->uid);
-	}
-	rq_done(rq, e);
+	rq_done(rq, e == ERR_OK ? create_insert(rq, &rg->make) : e);
 }

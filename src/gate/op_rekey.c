@@ -192,21 +192,15 @@ static void
 rekey_loaded(struct request *rq, enum err e)
 {
 	struct rekey *rk = rq->state;
-	struct vault *v = rq->p.tenant->vault;
 
 	if (e == ERR_OK)
 		e = may_rekey(rq_object(rq));
 	if (e == ERR_OK)
 		e = replace(rq, rk);
-	if (e != ERR_OK) {
+	if (e == ERR_OK)
+		create_make(rq, &rk->make, rk->made, rekey_made);
+	else
 		rq_done(rq, e);
-		return;
-	}
-	rk->make.arena = rq->arena;
-	rk->make.object = rk->made;
-	rk->make.terms.deadline = rq->p.deadline;
-	rq_await(rq, &rk->make.wait, rekey_made);
-	v->ops->make(v, &rk->make);
 }
 
 static void
@@ -216,12 +210,5 @@ rekey_made(struct request *rq, enum err e)
 
 	if (e == ERR_OK)
 		e = changes_put(&rq->changes, CHANGE_UPDATE, rk->old, NULL);
-	if (e == ERR_OK)
-		e = changes_put(
-		    &rq->changes, CHANGE_INSERT, rk->made, secret_ref(rk->make.key));
-	if (e == ERR_OK) {
-		rq_set_placeholder(rq, rk->made->uid);
-		rq_put_uid(rq, rk->made->uid);
-	}
-	rq_done(rq, e);
+	rq_done(rq, e == ERR_OK ? create_insert(rq, &rk->make) : e);
 }

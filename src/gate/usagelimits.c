@@ -2,11 +2,11 @@
 /* Usage Limits. */
 #include "usagelimits.h"
 
-#include <string.h>
-
 #include "base/clock.h"
 #include "kmip/message.h"
 #include "kmip/names.h"
+
+#include "objattr.h"
 
 enum { VALUE_MAX = 128 };
 
@@ -38,9 +38,8 @@ usagelimits_of(const struct object *o, struct usagelimits *out)
 	    read_value(&value, out);
 }
 
-/* The value as a view into b. */
-static enum err
-write_value(struct buf *b, const struct usagelimits *l, struct ttlv *out)
+static void
+write_value(struct buf *b, const struct usagelimits *l)
 {
 	size_t mark = ttlv_begin(b, TAG_ATTRIBUTE_VALUE);
 
@@ -48,29 +47,17 @@ write_value(struct buf *b, const struct usagelimits *l, struct ttlv *out)
 	ttlv_put_long(b, TAG_USAGE_LIMITS_COUNT, l->left);
 	ttlv_put_enum(b, TAG_USAGE_LIMITS_UNIT, l->unit);
 	ttlv_end(b, mark);
-	return buf_error(b) == ERR_OK ? ttlv_check(b->data, b->len, KMIP_ELEMENTS_MAX, out)
-				      : buf_error(b);
 }
 
 enum err
 usagelimits_keep(struct object *o, struct arena *a, const struct usagelimits *l)
 {
-	const struct kmip_attr_info *info = kmip_attr_info(ATTR_USAGE_LIMITS);
-	struct buf b, packed;
-	struct ttlv value;
+	struct buf b;
 	enum err e;
 
 	buf_init(&b, VALUE_MAX);
-	buf_init(&packed, VALUE_MAX);
-	e = write_value(&b, l, &value);
-	if (e == ERR_OK) {
-		kmip_attr_pack_value(&packed, &value);
-		e = buf_error(&packed);
-	}
-	if (e == ERR_OK)
-		e = object_attr_set(o, a, info->name, strlen(info->name), 0, packed.data,
-		    packed.len);
-	buf_fini(&packed);
+	write_value(&b, l);
+	e = objattr_keep(o, a, kmip_attr_info(ATTR_USAGE_LIMITS)->name, 0, &b);
 	buf_fini(&b);
 	return e;
 }
@@ -81,17 +68,16 @@ usagelimits_begin(struct arena *a, const struct ttlv *given, struct ttlv *out)
 	struct usagelimits l;
 	struct buf b;
 	uint8_t *copy;
-	enum err e;
+	enum err e = ERR_NO_MEMORY;
 
 	if (!read_value(given, &l))
 		return ERR_ATTRIBUTE_VALUE;
 	l.left = l.total;
 	buf_init(&b, VALUE_MAX);
-	e = write_value(&b, &l, out);
-	if (e == ERR_OK) {
-		copy = arena_copy(a, b.data, b.len);
-		e = copy != NULL ? ttlv_check(copy, b.len, KMIP_ELEMENTS_MAX, out) : ERR_NO_MEMORY;
-	}
+	write_value(&b, &l);
+	copy = buf_error(&b) == ERR_OK ? arena_copy(a, b.data, b.len) : NULL;
+	if (copy != NULL)
+		e = ttlv_check(copy, b.len, KMIP_ELEMENTS_MAX, out);
 	buf_fini(&b);
 	return e;
 }
