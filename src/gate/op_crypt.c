@@ -196,6 +196,16 @@ put_data(struct request *rq, const struct crypt *c, uint32_t tag)
 		ttlv_put_bytes(&rq->out, tag, c->result.data, c->result.len);
 }
 
+/* Only what goes well counts against the key's limits. */
+static bool
+is_limited(const struct crypt *c)
+{
+	struct usagelimits l;
+
+	return c->type->use == USAGE_PROTECT && c->fetch.object != NULL &&
+	    usagelimits_of(c->fetch.object, &l);
+}
+
 /* The data of this part, and the end or what is kept for the next one. */
 static void
 crypt_run(struct request *rq, struct crypt *c)
@@ -209,6 +219,8 @@ crypt_run(struct request *rq, struct crypt *c)
 		rq_put_uid(rq, c->fetch.uid);
 	if (e == ERR_OK && is_last(c))
 		e = c->type->end(rq, c);
+	if (e == ERR_OK && is_limited(c))
+		e = usagelimits_charge(rq, c->fetch.object, c->data.len);
 	if (e == ERR_OK && !is_last(c)) {
 		put_data(rq, c, TAG_DATA);
 		kept = c->crypto;
@@ -233,28 +245,13 @@ crypt_begin(struct request *rq, struct crypt *c)
 		rq_done(rq, e);
 }
 
-/*
- * What is taken of the key's limits is committed, and a commit may run the message anew: parts do not
- * go with that.
- */
-static enum err
-charge(struct request *rq, const struct crypt *c)
-{
-	struct usagelimits l;
-
-	if (c->type->use != USAGE_PROTECT || !usagelimits_of(c->fetch.object, &l))
-		return ERR_OK;
-	return is_alone(c) ? usagelimits_charge(rq, c->fetch.object, c->data.len)
-			   : ERR_FEATURE_UNSUPPORTED;
-}
-
 static void
 crypt_fetched(struct request *rq, enum err e)
 {
 	struct crypt *c = rq->state;
 
-	if (e == ERR_OK)
-		e = charge(rq, c);
+	if (e == ERR_OK && is_limited(c) && !is_alone(c))
+		e = ERR_FEATURE_UNSUPPORTED; /* limits are committed, and a commit may run anew */
 	if (e == ERR_OK && !c->params.given)
 		e = cryptparams_of(c->fetch.object, rq->in.version, &c->params);
 	if (e == ERR_OK && c->fetch.object->state == OBJECT_COMPROMISED)

@@ -146,6 +146,9 @@ lifecycle_loaded(struct request *rq, enum err e)
 
 	if (e == ERR_OK && next_state[rq_object(rq)->state][lc->act] == 0)
 		e = ERR_WRONG_STATE;
+	if (e == ERR_OK && lc->act == ACT_ACTIVATE &&
+	    rq_object(rq)->type == KMIP_OBJECT_TYPE_OPAQUE_OBJECT)
+		e = ERR_OBJECT_TYPE; /* it has no state that a client could see */
 	if (e != ERR_OK) {
 		rq_done(rq, e);
 		return;

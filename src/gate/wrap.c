@@ -192,9 +192,9 @@ wrap_do(struct request *rq, struct wrap *w, const struct object *o, struct keybl
 	if (e == ERR_OK)
 		e = buf_error(&plain);
 	if (e == ERR_OK)
-		e = usagelimits_charge(rq, w->key.object, plain.len);
-	if (e == ERR_OK)
 		e = crypto_wrap(w->mode, w->key.key, plain.data, plain.len, &w->value);
+	if (e == ERR_OK)
+		e = usagelimits_charge(rq, w->key.object, plain.len);
 	buf_fini(&plain);
 	put_wrapping(rq, w);
 	p->wrapped = &w->value;

@@ -575,6 +575,8 @@ class Limits(Case):
         self.assertEqual(self.left(c, by_byte), (64, 32))
         c.ok(on("Decrypt", by_byte, parameters(ECB), data(bytes(32))))
         self.assertEqual(self.left(c, by_byte), (64, 32), "processing is not limited")
+        self.assert_reason(c.do(block(by_byte, 15)), "InvalidField")
+        self.assertEqual(self.left(c, by_byte), (64, 32), "nothing was encrypted")
         c.ok(block(by_byte))
         self.assert_reason(c.do(block(by_byte)), "PermissionDenied")
         by_object = self.register(c, bytes(16), ENCRYPT, self.limits(2, 2))
@@ -582,6 +584,17 @@ class Limits(Case):
         self.assertEqual(self.left(c, by_object), (2, 0))
         self.assert_reason(c.do(on("Encrypt", by_object, parameters(ECB), data(bytes(16)),
                                    boolean("InitIndicator", True))), "FeatureNotSupported")
+
+    def test_wrapping_counts(self):
+        c = self.client(version=(1, 4))
+        kek = self.register(c, bytes(16), WRAP, self.limits(2, 2))
+        key, short = c.create(), c.ok(ttlv.register_secret(b"short")).path("UniqueIdentifier")
+        self.assert_reason(c.do(on("Get", short, specification(kek))), "InvalidField")
+        self.assertEqual(self.left(c, kek), (2, 2))
+        c.call(on("Get", key, specification(kek), ubid=b"1"),
+               on("Get", key, specification(kek), ubid=b"2"))
+        self.assertEqual(self.left(c, kek), (2, 0))
+        self.assert_reason(c.do(on("Get", key, specification(kek))), "PermissionDenied")
 
     def test_check(self):
         c = self.client(version=(1, 4))

@@ -241,6 +241,7 @@ class Operations(kf.SharedCase):
         found = self.values(c, uid)
         for name in ("State", "Cryptographic Usage Mask", "Cryptographic Algorithm"):
             self.assertNotIn(name, found)
+        self.assert_reason(c.do(on("Activate", uid)), "InvalidField")
         c.ok(on("Destroy", uid))
 
     def test_what_the_vault_cannot_keep(self):
