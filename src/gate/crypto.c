@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 
 #include "base/alloc.h"
@@ -19,6 +20,16 @@ struct crypto {
 	EVP_MAC_CTX *mac;
 	EVP_MD_CTX *hash;
 };
+
+/* Nobody asks OpenSSL why: what it queued would be taken for another's. */
+static enum err
+judge(bool ok)
+{
+	if (ok)
+		return ERR_OK;
+	ERR_clear_error();
+	return ERR_CRYPTO;
+}
 
 /* --- what is fetched --- */
 
@@ -177,7 +188,7 @@ crypto_cipher_new(struct crypto **out, const struct crypto_cipher *p)
 	c->tag_len = p->tag_len;
 	if (!init_cipher(c, p, aes)) {
 		crypto_free(c);
-		return ERR_CRYPTO;
+		return judge(false);
 	}
 	*out = c;
 	return ERR_OK;
@@ -231,7 +242,7 @@ crypto_mac_new(struct crypto **out, uint32_t algorithm, struct secret *key)
 		       : init_mac(c, OSSL_MAC_PARAM_CIPHER, EVP_CIPHER_get0_name(aes), key);
 	if (!ok) {
 		crypto_free(c);
-		return ERR_CRYPTO;
+		return judge(false);
 	}
 	*out = c;
 	return ERR_OK;
@@ -253,7 +264,7 @@ crypto_hash_new(struct crypto **out, uint32_t hash)
 	c->hash = EVP_MD_CTX_new();
 	if (c->hash == NULL || EVP_DigestInit_ex2(c->hash, fetch_digest(&digests[i]), NULL) != 1) {
 		crypto_free(c);
-		return ERR_CRYPTO;
+		return judge(false);
 	}
 	*out = c;
 	return ERR_OK;
@@ -268,7 +279,7 @@ crypto_add_aad(struct crypto *c, const uint8_t *data, size_t len)
 
 	if (!c->gcm)
 		return ERR_INVALID_FIELD;
-	return EVP_CipherUpdate(c->cipher, NULL, &n, data, (int)len) == 1 ? ERR_OK : ERR_CRYPTO;
+	return judge(EVP_CipherUpdate(c->cipher, NULL, &n, data, (int)len) == 1);
 }
 
 static enum err
@@ -280,7 +291,7 @@ cipher_add(struct crypto *c, const uint8_t *data, size_t len, struct buf *out)
 	if (at == NULL)
 		return buf_error(out);
 	if (EVP_CipherUpdate(c->cipher, at, &n, data, (int)len) != 1)
-		return ERR_CRYPTO;
+		return judge(false);
 	out->len -= len + CRYPTO_BLOCK - (size_t)n;
 	c->total += len;
 	return ERR_OK;
@@ -296,8 +307,8 @@ crypto_add(struct crypto *c, const uint8_t *data, size_t len, struct buf *out)
 	if (c->cipher != NULL)
 		return cipher_add(c, data, len, out);
 	if (c->mac != NULL)
-		return EVP_MAC_update(c->mac, data, len) == 1 ? ERR_OK : ERR_CRYPTO;
-	return EVP_DigestUpdate(c->hash, data, len) == 1 ? ERR_OK : ERR_CRYPTO;
+		return judge(EVP_MAC_update(c->mac, data, len) == 1);
+	return judge(EVP_DigestUpdate(c->hash, data, len) == 1);
 }
 
 enum err
@@ -309,9 +320,8 @@ crypto_expect_tag(struct crypto *c, const uint8_t *tag, size_t len)
 		return ERR_INVALID_FIELD;
 	for (size_t i = 0; i < len; i++)
 		copy[i] = tag[i];
-	return EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_AEAD_SET_TAG, (int)len, copy) == 1
-	    ? ERR_OK
-	    : ERR_CRYPTO;
+	return judge(
+	    EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_AEAD_SET_TAG, (int)len, copy) == 1);
 }
 
 static enum err
@@ -323,7 +333,7 @@ cipher_end(struct crypto *c, struct buf *out)
 	if (!c->padded && EVP_CIPHER_CTX_get_block_size(c->cipher) > 1 && c->total % CRYPTO_BLOCK != 0)
 		return ERR_INVALID_FIELD;
 	if (EVP_CipherFinal_ex(c->cipher, last, &n) != 1)
-		return ERR_CRYPTO;
+		return judge(false);
 	buf_put(out, last, (size_t)n);
 	OPENSSL_cleanse(last, sizeof(last));
 	return buf_error(out);
@@ -348,14 +358,14 @@ crypto_end(struct crypto *c, struct buf *out)
 	if (ok)
 		buf_put(out, result, len);
 	OPENSSL_cleanse(result, sizeof(result));
-	return ok ? buf_error(out) : ERR_CRYPTO;
+	return ok ? buf_error(out) : judge(false);
 }
 
 enum err
 crypto_again(struct crypto *c)
 {
 	assert(c->mac != NULL);
-	return EVP_MAC_init(c->mac, NULL, 0, NULL) == 1 ? ERR_OK : ERR_CRYPTO;
+	return judge(EVP_MAC_init(c->mac, NULL, 0, NULL) == 1);
 }
 
 bool
@@ -369,7 +379,7 @@ crypto_tag(struct crypto *c, uint8_t tag[CRYPTO_TAG_MAX], size_t *len)
 {
 	assert(crypto_has_tag(c));
 	if (EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_AEAD_GET_TAG, (int)c->tag_len, tag) != 1)
-		return ERR_CRYPTO;
+		return judge(false);
 	*len = c->tag_len;
 	return ERR_OK;
 }
@@ -397,7 +407,7 @@ run_wrap(uint32_t mode, struct secret *key, bool wrap, const uint8_t *data, size
 	    EVP_CipherFinal_ex(ctx, out + *n, &last) == 1;
 	*n += last;
 	EVP_CIPHER_CTX_free(ctx);
-	return ok ? ERR_OK : ERR_CRYPTO;
+	return judge(ok);
 }
 
 static bool

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/err.h>
+
 #include "base/text.h"
 #include "kmip/names.h"
 
@@ -55,6 +57,7 @@ teardown(void)
 {
 	buf_fini(&out);
 	ck_assert_uint_eq(secret_heap_used(), 0);
+	ck_assert_uint_eq(ERR_peek_error(), 0); /* TLS looks at the same queue */
 }
 
 static void
