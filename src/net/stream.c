@@ -353,7 +353,12 @@ handshake(struct stream *s)
 	}
 	timer_clear(s->loop, &s->deadline);
 	s->state = OPEN;
-	loop_defer(s->loop, &s->turn); /* a request may have come with the last flight */
+	/*
+	 * A request may have come with the last flight; or a reset, which is no EV_CLOSED and would
+	 * not be told again: the kernel is asked once more, though the last read was a short one.
+	 */
+	sock_edge(&s->sock, false);
+	loop_defer(s->loop, &s->turn);
 	s->p.ops->ready(s, s->p.user);
 }
 

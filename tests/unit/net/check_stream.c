@@ -444,6 +444,29 @@ START_TEST(notices_that_the_client_left_while_paused)
 }
 END_TEST
 
+/* With TLS 1.3 the server has nothing to say after it, so that no write would fail. */
+START_TEST(notices_a_reset_behind_the_last_flight)
+{
+	static const struct client_options o = {.who = WHO_RIGHT, .version = TLS1_3_VERSION};
+	struct linger now = {1, 0};
+	int fd[2];
+
+	rig_pair(fd, true);
+	served_start(&served, &rig, fd[0]);
+	client_start(&client, &rig, fd[1], &o);
+	while (!client.connected) {
+		client_step(&client);
+		if (!client.connected)
+			loop_turn(rig.loop, false);
+	}
+	setsockopt(client.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	client_leave(&client);
+	for (int i = 0; i < 4; i++)
+		loop_turn(rig.loop, false);
+	expect_end(STREAM_RESET);
+}
+END_TEST
+
 START_TEST(notices_a_reset_while_paused)
 {
 	struct linger now = {1, 0};
@@ -833,6 +856,7 @@ stream_suite(void)
 	tcase_add_test(t, stops_reading_at_the_ceiling);
 	tcase_add_test(t, leaves_turns_to_others);
 	tcase_add_loop_test(t, notices_that_the_client_left_while_paused, 0, 3);
+	tcase_add_test(t, notices_a_reset_behind_the_last_flight);
 	tcase_add_loop_test(t, notices_a_reset_while_paused, 0, 2);
 	tcase_add_test(t, does_not_spin_while_paused);
 	tcase_add_test(t, answers_close_notify);
