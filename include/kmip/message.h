@@ -23,7 +23,7 @@ struct kmip_item {
 	bool ephemeral;	     /* 2.x: its answer is not to be sent */
 };
 
-/* A request's header and items.  Views into the message. */
+/* A request's header and items.  Views into the message; the array of items is its own. */
 struct kmip_request {
 	int version;	       /* as the request has it; 0 when it could not be read */
 	uint32_t max_response; /* 0 when not given */
@@ -36,7 +36,7 @@ struct kmip_request {
 	int64_t time_stamp;
 	bool has_time_stamp;
 	unsigned count; /* items */
-	struct kmip_item items[KMIP_ITEMS_MAX];
+	struct kmip_item *items;
 };
 
 /*
@@ -47,9 +47,12 @@ struct kmip_request {
  *                          Item ID when there is more than one item
  *   ERR_INVALID_FIELD      a value that the field cannot have
  *   ERR_VERSION_UNSUPPORTED  not 1.0 to 1.4, 2.0 or 2.1
+ *   ERR_NO_MEMORY
  * An Authentication of any type is accepted; password bytes are never looked at.
  */
 CHECKED enum err kmip_request_read(struct kmip_request *rq, const uint8_t *msg, size_t len);
+/* After every read, whatever came of it; a zeroed one is fine. */
+void kmip_request_fini(struct kmip_request *rq);
 
 /* Versions, best first.  kmip_version_known(0x11) is true. */
 extern const int kmip_versions[];

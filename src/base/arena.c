@@ -6,9 +6,20 @@
 #include <stdint.h>
 #include <string.h>
 
+#if __has_include(<sanitizer/asan_interface.h>)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, len) ((void)(at), (void)(len))
+#define ASAN_UNPOISON_MEMORY_REGION(at, len) ((void)(at), (void)(len))
+#endif
+
 #include "base/alloc.h"
 
-enum { BLOCK = 4096, ALIGN = alignof(max_align_t) };
+enum {
+	BLOCK = 4096, /* with its header */
+	ALIGN = alignof(max_align_t),
+	SPARE_MAX = 64,
+};
 
 struct block {
 	struct block *next;
@@ -27,6 +38,46 @@ struct arena {
 	struct hook *hooks;
 	size_t total, max;
 };
+
+/*
+ * Blocks of the common size that were wiped and wait for the next request: to take one from the
+ * allocator and to give it back costs more than what most requests do with it.
+ */
+static struct block *spare;
+static unsigned spare_count;
+
+static struct block *
+new_block(size_t size)
+{
+	struct block *b = spare;
+
+	if (size != BLOCK - sizeof(*b) || b == NULL) {
+		b = alloc_zero(sizeof(*b) + size);
+		if (b != NULL)
+			b->size = size;
+		return b;
+	}
+	ASAN_UNPOISON_MEMORY_REGION(b->bytes, b->size);
+	spare = b->next;
+	spare_count--;
+	b->next = NULL;
+	return b;
+}
+
+static void
+drop_block(struct block *b)
+{
+	if (b->size != BLOCK - sizeof(*b) || spare_count == SPARE_MAX) {
+		alloc_free(b);
+		return;
+	}
+	wipe(b->bytes, b->used);
+	b->used = 0;
+	b->next = spare;
+	spare = b;
+	spare_count++;
+	ASAN_POISON_MEMORY_REGION(b->bytes, b->size);
+}
 
 struct arena *
 arena_new(size_t max)
@@ -49,7 +100,7 @@ arena_free(struct arena *a)
 		h->fn(h->arg);
 	for (struct block *b = a->blocks; b != NULL; b = next) {
 		next = b->next;
-		alloc_free(b);
+		drop_block(b);
 	}
 	alloc_free(a);
 }
@@ -65,10 +116,9 @@ add_block(struct arena *a, size_t len)
 		if (size > a->max - a->total)
 			return NULL;
 	}
-	b = alloc_zero(sizeof(*b) + size);
+	b = new_block(size);
 	if (b == NULL)
 		return NULL;
-	b->size = size;
 	a->total += size;
 	if (a->blocks != NULL && size - len < a->blocks->size - a->blocks->used) {
 		b->next = a->blocks->next; /* the block with more room stays in front */

@@ -9,7 +9,7 @@
 
 #include "base/alloc.h"
 
-enum { BUF_FIRST = 256 };
+enum { BUF_FIRST = 512 };
 
 void
 buf_init(struct buf *b, size_t max)

@@ -2,33 +2,27 @@
 /* The binary form between processes of ours. */
 #include "base/pack.h"
 
+#include <endian.h>
 #include <string.h>
-
-static void
-put_be(struct buf *b, uint64_t v, size_t len)
-{
-	uint8_t *at = buf_extend(b, len);
-
-	for (size_t i = 0; at != NULL && i < len; i++)
-		at[i] = (uint8_t)(v >> (8 * (len - 1 - i)));
-}
 
 void
 pack_u8(struct buf *b, uint8_t v)
 {
-	put_be(b, v, 1);
+	buf_put(b, &v, sizeof(v));
 }
 
 void
 pack_u32(struct buf *b, uint32_t v)
 {
-	put_be(b, v, 4);
+	v = htobe32(v);
+	buf_put(b, &v, sizeof(v));
 }
 
 void
 pack_u64(struct buf *b, uint64_t v)
 {
-	put_be(b, v, 8);
+	v = htobe64(v);
+	buf_put(b, &v, sizeof(v));
 }
 
 void
@@ -70,33 +64,34 @@ take(struct unpack *u, size_t len)
 	return at;
 }
 
-static uint64_t
-get_be(struct unpack *u, size_t len)
-{
-	const uint8_t *at = take(u, len);
-	uint64_t v = 0;
-
-	for (size_t i = 0; at != NULL && i < len; i++)
-		v = v << 8 | at[i];
-	return v;
-}
-
 uint8_t
 unpack_u8(struct unpack *u)
 {
-	return (uint8_t)get_be(u, 1);
+	const uint8_t *at = take(u, 1);
+
+	return at != NULL ? *at : 0;
 }
 
 uint32_t
 unpack_u32(struct unpack *u)
 {
-	return (uint32_t)get_be(u, 4);
+	const uint8_t *at = take(u, 4);
+	uint32_t v = 0;
+
+	if (at != NULL)
+		memcpy(&v, at, sizeof(v));
+	return be32toh(v);
 }
 
 uint64_t
 unpack_u64(struct unpack *u)
 {
-	return get_be(u, 8);
+	const uint8_t *at = take(u, 8);
+	uint64_t v = 0;
+
+	if (at != NULL)
+		memcpy(&v, at, sizeof(v));
+	return be64toh(v);
 }
 
 const uint8_t *

@@ -43,6 +43,7 @@ rq_end(struct request *rq)
 	loop_undefer(&rq->turn);
 	changes_drop(&rq->changes);
 	arena_free(rq->arena);
+	kmip_request_fini(&rq->in);
 	buf_fini(&rq->msg);
 	buf_fini(&rq->out);
 	buf_fini(&rq->payloads);
@@ -374,6 +375,15 @@ rq_step(struct defer *d)
 /* --- answering --- */
 
 static void
+answer_leave(struct request *rq)
+{
+	answer_audit(rq);
+	if (!rq->abandoned)
+		rq->p.answered(rq->p.user, &rq->answer);
+	rq_end(rq);
+}
+
+static void
 answer_send(struct request *rq)
 {
 	enum err e = answer_build(rq);
@@ -382,10 +392,7 @@ answer_send(struct request *rq)
 		rq->message_error = e;
 		(void)!answer_build(rq); /* without memory for that either the session ends */
 	}
-	answer_audit(rq);
-	if (!rq->abandoned)
-		rq->p.answered(rq->p.user, &rq->answer);
-	rq_end(rq);
+	answer_leave(rq);
 }
 
 static void
@@ -443,9 +450,11 @@ items_ended(struct request *rq)
 	if (e != ERR_OK) {
 		fail_all(rq, e);
 		rq->message_error = e;
+		answer_send(rq);
+		return;
 	}
 	if (rq->changes.count == 0) {
-		answer_send(rq);
+		answer_leave(rq);
 		return;
 	}
 	rq->committing = true;

@@ -198,8 +198,6 @@ start_request(struct session *s, size_t len, int64_t came)
 		return;
 	}
 	buf_consume(in, len);
-	if (in->len == 0)
-		buf_fini(in); /* whoever waits for the next message owns no buffer */
 }
 
 static void

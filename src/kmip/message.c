@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "kmip/names.h"
 #include "kmip/reason.h"
 
@@ -287,6 +288,11 @@ kmip_request_read(struct kmip_request *rq, const uint8_t *msg, size_t len)
 	if (!ttlv_need(&r, TAG_REQUEST_HEADER, TTLV_STRUCTURE, &t))
 		return r.error;
 	e = read_header(&t, rq, &batch_count);
+	if (e == ERR_OK) {
+		rq->items = alloc_array(batch_count, sizeof(*rq->items));
+		if (rq->items == NULL)
+			return ERR_NO_MEMORY;
+	}
 	while (e == ERR_OK && rq->count < batch_count) {
 		if (!ttlv_opt(&r, TAG_BATCH_ITEM, TTLV_STRUCTURE, &t))
 			return ERR_INVALID_MESSAGE;
@@ -295,6 +301,14 @@ kmip_request_read(struct kmip_request *rq, const uint8_t *msg, size_t len)
 			rq->count++;
 	}
 	return e != ERR_OK ? e : ttlv_finish(&r);
+}
+
+void
+kmip_request_fini(struct kmip_request *rq)
+{
+	alloc_free(rq->items);
+	rq->items = NULL;
+	rq->count = 0;
 }
 
 void

@@ -121,6 +121,8 @@ grow_cold(struct stream *s)
 	list_remove(&s->warm);
 	warm_count--;
 	(void)SSL_free_buffers(s->ssl); /* those with something in them stay as long as that does */
+	if (s->in.len == 0)
+		buf_fini(&s->in);
 }
 
 static void
@@ -224,6 +226,15 @@ enum outcome {
 	ENDS,
 	ENDS_GENTLY, /* an alert is on its way */
 };
+
+/* Before a call: what stands in the queue afterwards is its own.  To look costs less than to clear. */
+static void
+forget_errors(void)
+{
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
+	errno = 0;
+}
 
 static enum outcome
 judge_errno(struct stream *s, int error)
@@ -336,8 +347,7 @@ handshake(struct stream *s)
 		return;
 	}
 	keep_warm(s);
-	ERR_clear_error();
-	errno = 0;
+	forget_errors();
 	ret = SSL_do_handshake(s->ssl);
 	say_last_words(s, ret == 1);
 	if (SSL_get_pending_cipher(s->ssl) != NULL) /* the hellos have been said */
@@ -427,8 +437,7 @@ flush(struct stream *s)
 			return true;
 		}
 		left = s->out.len - s->sent;
-		ERR_clear_error();
-		errno = 0;
+		forget_errors();
 		/* after "would block" the same bytes again: out does not move until all is sent */
 		ret = SSL_write(s->ssl, s->out.data + s->sent, left < INT_MAX ? (int)left : INT_MAX);
 		if (ret <= 0)
@@ -450,8 +459,7 @@ say_goodbye(struct stream *s)
 		finish_gently(s, STREAM_EOF);
 		return;
 	}
-	ERR_clear_error();
-	errno = 0;
+	forget_errors();
 	ret = SSL_shutdown(s->ssl);
 	if (ret >= 0)
 		finish_gently(s, STREAM_EOF);
@@ -468,6 +476,13 @@ is_held(const struct stream *s)
 	return s->paused || s->in.len >= s->p.input_max;
 }
 
+/* Whether the edges so far have brought nothing that was not read. */
+static bool
+is_drained(const struct stream *s)
+{
+	return s->sock.empty && SSL_has_pending(s->ssl) == 0;
+}
+
 static enum outcome
 fill(struct stream *s)
 {
@@ -479,6 +494,10 @@ fill(struct stream *s)
 			loop_defer(s->loop, &s->turn);
 			return WAITS;
 		}
+		if (is_drained(s)) {
+			s->edge = false;
+			return WAITS;
+		}
 		room = s->p.input_max - s->in.len;
 		if (room > CHUNK)
 			room = CHUNK;
@@ -486,8 +505,7 @@ fill(struct stream *s)
 			s->end = STREAM_NO_MEMORY;
 			return ENDS;
 		}
-		ERR_clear_error();
-		errno = 0;
+		forget_errors();
 		ret = SSL_read(s->ssl, s->in.data + s->in.len, (int)room);
 		if (ret <= 0 && errno != EAGAIN && SSL_get_error(s->ssl, ret) == SSL_ERROR_WANT_READ) {
 			/* a buffer full of records without bytes for us, such as KeyUpdates */
@@ -535,8 +553,6 @@ receive(struct stream *s)
 		if (full && !is_held(s))
 			loop_defer(s->loop, &s->turn);
 	}
-	if (s->in.len == 0)
-		buf_fini(&s->in);
 	if (o == WAITS && is_held(s) && s->edge)
 		o = look_for_end(s);
 	(void)survives(s, o);

@@ -104,6 +104,7 @@ fuzz_request(const uint8_t *data, size_t size)
 	require(buf_error(&b) == ERR_OK);
 	require(ttlv_check(b.data, b.len, KMIP_ELEMENTS_MAX, &root) == ERR_OK);
 	buf_fini(&b);
+	kmip_request_fini(&rq);
 }
 
 int

@@ -95,14 +95,34 @@ START_TEST(runs_hooks_last_first)
 }
 END_TEST
 
+/* What was in it is gone, though no allocator has seen it in between. */
+START_TEST(a_block_that_comes_again_is_empty)
+{
+	struct arena *a = arena_new(MAX), *b = arena_new(MAX);
+	uint8_t *p = arena_zalloc(a, 3000);
+
+	memset(p, 0xee, 3000);
+	arena_free(a);
+	fault_test_arm(FAULT_ALLOC, 0, 1);
+	p = arena_zalloc(b, 4000);
+	fault_test_clear();
+	ck_assert_ptr_nonnull(p);
+	for (size_t i = 0; i < 4000; i++)
+		ck_assert_uint_eq(p[i], 0);
+	arena_free(b);
+}
+END_TEST
+
 START_TEST(survives_without_memory)
 {
 	struct arena *a = arena_new(MAX);
 
-	fault_test_arm(FAULT_ALLOC, 0, 2);
-	ck_assert_ptr_null(arena_zalloc(a, 1));
-	ck_assert_int_eq(arena_on_free(a, note, order), -1);
-	ck_assert_ptr_nonnull(arena_zalloc(a, 1));
+	fault_test_arm(FAULT_ALLOC, 0, 1); /* not one of those that may be left over */
+	ck_assert_ptr_null(arena_zalloc(a, 5000));
+	ck_assert_ptr_nonnull(arena_zalloc(a, 5000));
+	arena_free(a);
+	a = arena_new(16);
+	ck_assert_int_eq(arena_on_free(a, note, order), -1); /* at its ceiling */
 	fault_test_arm(FAULT_ALLOC, 0, 1);
 	ck_assert_ptr_null(arena_new(MAX));
 	arena_free(a);
@@ -122,6 +142,7 @@ main(void)
 	tcase_add_test(t, large_blocks_strand_nothing);
 	tcase_add_test(t, copies);
 	tcase_add_test(t, runs_hooks_last_first);
+	tcase_add_test(t, a_block_that_comes_again_is_empty);
 	tcase_add_test(t, survives_without_memory);
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);

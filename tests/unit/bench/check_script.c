@@ -94,6 +94,7 @@ START_TEST(every_step_is_a_request_that_the_gateway_reads)
 		script_ask(&a, (enum step)step, "key");
 		ck_assert_int_eq(buf_error(&a.b), ERR_OK);
 		ck_assert_int_eq(kmip_request_read(&rq, a.b.data, a.b.len), ERR_OK);
+		kmip_request_fini(&rq);
 		ask_fini(&a);
 	}
 }

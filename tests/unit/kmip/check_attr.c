@@ -350,6 +350,7 @@ START_TEST(real_attributes_come_back)
 	ck_assert_mem_eq(b.data, t.value, t.len);
 
 	len = hex_read(msg, sizeof(msg), msg_add_attributes);
+	kmip_request_fini(&rq);
 	ck_assert_int_eq(kmip_request_read(&rq, msg, len), ERR_OK);
 	ttlv_enter(&r, &rq.items[1].payload);
 	ck_assert(ttlv_next(&r, &t));
@@ -358,6 +359,7 @@ START_TEST(real_attributes_come_back)
 	ck_assert(ttlv_is_text(&a.value, "VMware, Inc."));
 	ck_assert_int_eq(kmip_attr_check(&a, rq.version), ERR_OK);
 	buf_fini(&b);
+	kmip_request_fini(&rq);
 }
 END_TEST
 

@@ -22,6 +22,7 @@ read_hex(const char *hex)
 	uint8_t data[MESSAGE_MAX];
 	size_t len = hex_read(data, sizeof(data), hex);
 
+	kmip_request_fini(&rq);
 	free(copy);
 	copy = malloc(len > 0 ? len : 1);
 	ck_assert_ptr_nonnull(copy);
@@ -368,6 +369,7 @@ START_TEST(as_many_items_as_allowed)
 		buf_put(&b, item, item_len);
 	ttlv_end(&b, mark);
 	ck_assert_int_eq(buf_error(&b), ERR_OK);
+	kmip_request_fini(&rq);
 	ck_assert_int_eq(kmip_request_read(&rq, b.data, b.len), ERR_OK);
 	ck_assert_uint_eq(rq.count, KMIP_ITEMS_MAX);
 	buf_fini(&b);

@@ -359,13 +359,31 @@ START_TEST(offers_what_is_buffered_on_resuming)
 }
 END_TEST
 
+/* Those that were busy last keep theirs; each handshake of another counts as well. */
 START_TEST(an_idle_stream_owns_no_buffer)
 {
+	enum { OTHERS = 70 };
+	static struct served d[OTHERS];
+	static struct client c[OTHERS];
+
 	establish(&right);
 	client_send(&client, "one", 3);
 	pump(2);
 	ck_assert_uint_eq(served.got.len, 3);
+	ck_assert_ptr_nonnull(stream_input(served.s)->data);
+	for (int i = 0; i < OTHERS; i++) {
+		rig_connect(&rig, &d[i], &c[i], &right);
+		rig_pump(&rig, &c[i], TURNS);
+		ck_assert_uint_eq(d[i].ready, 1);
+	}
 	ck_assert_ptr_null(stream_input(served.s)->data);
+	client_send(&client, "two", 3);
+	pump(2);
+	ck_assert_uint_eq(served.got.len, 6);
+	for (int i = 0; i < OTHERS; i++) {
+		client_fini(&c[i]);
+		served_fini(&d[i]);
+	}
 }
 END_TEST
 
