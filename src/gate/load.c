@@ -59,7 +59,7 @@ ask_ledger(struct request *rq)
 	struct ledger *ledger = rq->p.tenant->ledger;
 
 	rq->load = (struct ledger_load){
-	    .arena = rq->arena, .tenant = rq->p.tenant->id, .uid = rq->load.uid};
+	    .arena = rq->arena, .tenant = rq->p.tenant->id, .uid = rq->load.uid, .again = true};
 	rq_await(rq, &rq->load.wait, rq_loaded);
 	ledger->ops->load(ledger, &rq->load);
 }

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "keys/ledger.h"
+#include "recent.h"
 #include "store_call.h"
 
 /* A message that has intents. */
@@ -20,6 +21,7 @@ struct live {
 struct ledger_sqlite {
 	struct ledger ledger;
 	struct store *store;
+	struct recent *recent;
 	struct list live;
 };
 
@@ -68,15 +70,13 @@ pack_load(struct buf *b, const struct wait *w)
 }
 
 static enum err
-answer_load(void *ctx, struct wait *w, struct unpack *u)
+read_row(struct ledger_load *c, struct unpack *u)
 {
-	struct ledger_load *c = CONTAINER_OF(w, struct ledger_load, wait);
 	struct unpack body;
 	struct object *o;
 	const uint8_t *at;
 	size_t len;
 
-	(void)ctx;
 	at = unpack_bytes(u, &len);
 	unpack_init(&body, at, len);
 	o = object_unpack(&body, c->arena);
@@ -91,13 +91,38 @@ answer_load(void *ctx, struct wait *w, struct unpack *u)
 	return ERR_OK;
 }
 
+static enum err
+answer_load(void *ctx, struct wait *w, struct unpack *u)
+{
+	struct ledger_load *c = CONTAINER_OF(w, struct ledger_load, wait);
+	struct ledger_sqlite *s = ctx;
+	const uint8_t *row = u->p;
+	enum err e = read_row(c, u);
+
+	if (e == ERR_OK && c->again)
+		recent_keep(s->recent, c->mark, c->tenant, c->uid, row, (size_t)(u->p - row));
+	return e;
+}
+
 static void
 ledger_load(struct ledger *l, struct ledger_load *c)
 {
 	static const struct store_call_type type = {
 	    .kind = WIRE_LOAD, .pack = pack_load, .answer = answer_load};
+	struct ledger_sqlite *s = CONTAINER_OF(l, struct ledger_sqlite, ledger);
+	const uint8_t *row = NULL;
+	struct unpack u;
+	size_t len = 0;
 
-	store_call(CONTAINER_OF(l, struct ledger_sqlite, ledger)->store, &type, &c->wait, NULL, 0);
+	if (c->again)
+		row = recent_find(s->recent, c->tenant, c->uid, &len);
+	if (row != NULL) {
+		unpack_init(&u, row, len);
+		wait_finish_soon(store_loop(s->store), &c->wait, read_row(c, &u));
+		return;
+	}
+	c->mark = recent_mark(s->recent);
+	store_call(s->store, &type, &c->wait, s, 0);
 }
 
 static enum err
@@ -144,6 +169,24 @@ ledger_find(struct ledger *l, struct ledger_find *c)
 
 /* --- changing --- */
 
+static void
+changes_begin(struct ledger_sqlite *s, const struct ledger_changes *c)
+{
+	recent_change_begin(s->recent);
+	for (size_t i = 0; i < c->count; i++)
+		recent_forget(s->recent, c->changes[i].object->tenant, c->changes[i].object->uid);
+}
+
+/* Of calls that have no more to do when they are over. */
+static void
+change_over(void *ctx, uint64_t token, enum err e, bool waited)
+{
+	struct ledger_sqlite *s = ctx;
+
+	(void)token, (void)e, (void)waited;
+	recent_change_end(s->recent);
+}
+
 static enum err
 pack_changes(struct buf *b, const struct wait *w)
 {
@@ -172,6 +215,7 @@ prepare_over(void *ctx, uint64_t owner, enum err e, bool waited)
 {
 	struct ledger_sqlite *s = ctx;
 
+	recent_change_end(s->recent);
 	if (e == ERR_OK && waited)
 		return;
 	live_end(s, owner);
@@ -197,6 +241,7 @@ ledger_prepare(struct ledger *l, struct ledger_changes *c)
 	live->owner = (live->owner & INT64_MAX) | 1; /* a positive integer of SQLite's, not 0 */
 	list_append(&s->live, &live->link);
 	c->owner = live->owner;
+	changes_begin(s, c);
 	store_call(s->store, &type, &c->wait, s, c->owner);
 }
 
@@ -206,6 +251,7 @@ commit_over(void *ctx, uint64_t owner, enum err e, bool waited)
 {
 	struct ledger_sqlite *s = ctx;
 
+	recent_change_end(s->recent);
 	if (e == ERR_OK || !waited || e == ERR_STORAGE_DOWN)
 		live_end(s, owner);
 	if (e != ERR_OK && !waited && e != ERR_STORAGE_DOWN && owner != 0)
@@ -219,6 +265,7 @@ ledger_commit(struct ledger *l, struct ledger_changes *c)
 	    .kind = WIRE_COMMIT, .pack = pack_changes, .over = commit_over};
 	struct ledger_sqlite *s = CONTAINER_OF(l, struct ledger_sqlite, ledger);
 
+	changes_begin(s, c);
 	store_call(s->store, &type, &c->wait, s, c->owner);
 }
 
@@ -308,9 +355,14 @@ pack_uses(struct buf *b, const struct wait *w)
 static void
 ledger_note_uses(struct ledger *l, struct ledger_uses *c)
 {
-	static const struct store_call_type type = {.kind = WIRE_USES, .pack = pack_uses};
+	static const struct store_call_type type = {
+	    .kind = WIRE_USES, .pack = pack_uses, .over = change_over};
+	struct ledger_sqlite *s = CONTAINER_OF(l, struct ledger_sqlite, ledger);
 
-	store_call(CONTAINER_OF(l, struct ledger_sqlite, ledger)->store, &type, &c->wait, NULL, 0);
+	recent_change_begin(s->recent);
+	for (size_t i = 0; i < c->count; i++)
+		recent_forget(s->recent, c->uses[i].tenant, c->uses[i].uid);
+	store_call(s->store, &type, &c->wait, s, 0);
 }
 
 /* --- recovery --- */
@@ -379,9 +431,13 @@ pack_settle(struct buf *b, const struct wait *w)
 static void
 ledger_settle(struct ledger *l, struct ledger_settle *c)
 {
-	static const struct store_call_type type = {.kind = WIRE_SETTLE, .pack = pack_settle};
+	static const struct store_call_type type = {
+	    .kind = WIRE_SETTLE, .pack = pack_settle, .over = change_over};
+	struct ledger_sqlite *s = CONTAINER_OF(l, struct ledger_sqlite, ledger);
 
-	store_call(CONTAINER_OF(l, struct ledger_sqlite, ledger)->store, &type, &c->wait, NULL, 0);
+	recent_change_begin(s->recent);
+	recent_forget(s->recent, c->tenant, c->uid);
+	store_call(s->store, &type, &c->wait, s, 0);
 }
 
 static void
@@ -392,6 +448,7 @@ ledger_free(struct ledger *l)
 
 	while ((p = list_pop(&s->live)) != NULL)
 		alloc_free(CONTAINER_OF(p, struct live, link));
+	recent_free(s->recent);
 	alloc_free(s);
 }
 
@@ -415,6 +472,11 @@ ledger_sqlite_new(struct store *store)
 
 	if (s == NULL)
 		return NULL;
+	s->recent = recent_new();
+	if (s->recent == NULL) {
+		alloc_free(s);
+		return NULL;
+	}
 	s->ledger.ops = &ops;
 	s->store = store;
 	list_init(&s->live);

@@ -205,6 +205,53 @@ START_TEST(test_revisions)
 }
 END_TEST
 
+static int64_t
+calls(void)
+{
+	return metric_get(METRIC_STORE_CALLS_TOTAL);
+}
+
+/* What a client asked for is not read again, until something changes it. */
+START_TEST(test_rows_are_remembered)
+{
+	struct object *o, *other;
+	struct ledger_load meanwhile;
+	struct outcome out;
+	struct job j;
+	int64_t n;
+
+	rig_start(&rig);
+	o = rig_object(&rig, "a", NULL);
+	other = rig_object(&rig, "a", NULL);
+	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
+	ck_assert_int_eq(rig_create(&rig, other), ERR_OK);
+	load_ok(o);
+	load_ok(other);
+	n = calls();
+	ck_assert_mem_eq(load_ok(o)->record, o->record, o->record_len);
+	ck_assert_int_eq(calls(), n);
+	o = load_ok(o);
+	o->usage_mask = 77;
+	job_start(&j, &rig, CHANGE_UPDATE, o, NULL);
+	n = calls();
+	meanwhile = (struct ledger_load){
+	    .arena = rig.arena, .tenant = o->tenant, .uid = o->uid, .again = true};
+	rig_begin(&meanwhile.wait, &out);
+	rig.ledger->ops->load(rig.ledger, &meanwhile);
+	ck_assert_int_eq(calls(), n + 1); /* it is not here any more */
+	job_wait_all(&rig, &j, 1);
+	ck_assert_int_eq(j.e, ERR_OK);
+	ck_assert_int_eq(rig_end(&rig, &out), ERR_OK);
+	ck_assert_uint_eq(load_ok(o)->usage_mask, 77);
+	n = calls();
+	load_ok(o);
+	load_ok(other); /* which was not changed */
+	ck_assert_int_eq(calls(), n);
+	ck_assert_int_eq(rig_destroy(&rig, load_ok(o)), ERR_OK);
+	ck_assert_int_eq(load_ok(o)->state, OBJECT_DESTROYED);
+}
+END_TEST
+
 START_TEST(test_intents_lock)
 {
 	struct object *o, *other;
@@ -755,6 +802,7 @@ main(void)
 	tcase_add_test(t, test_tenants_are_apart);
 	tcase_add_test(t, test_erased_from_the_disk);
 	tcase_add_test(t, test_revisions);
+	tcase_add_test(t, test_rows_are_remembered);
 	tcase_add_test(t, test_intents_lock);
 	tcase_add_test(t, test_updates_lock);
 	tcase_add_test(t, test_all_or_nothing);

@@ -256,7 +256,7 @@ rig_destroy(struct rig *r, struct object *o)
 struct object *
 rig_load(struct rig *r, const char *tenant, const char *uid, enum err *e)
 {
-	struct ledger_load load = {.arena = r->arena, .tenant = tenant, .uid = uid};
+	struct ledger_load load = {.arena = r->arena, .tenant = tenant, .uid = uid, .again = true};
 	struct outcome out;
 
 	rig_begin(&load.wait, &out);
