@@ -24,6 +24,8 @@ struct config_tls {
 	const char *const *next_certificates;
 	bool min_version_13;
 	bool legacy_cbc;
+	bool resumption, resumption_12;
+	const char *ticket_key_file; /* NULL: none */
 };
 
 struct config_local {

@@ -54,6 +54,9 @@ struct tls_params {
 	const char *const *private_keys; /* in the same order; ended by NULL */
 	bool min_version_13;
 	bool legacy_cbc; /* also offer RSA key exchange with AES-CBC, for old vCenters */
+	bool resumption;	     /* sessions are resumed, with tickets; and those of TLS 1.2: */
+	bool resumption_12;
+	const char *ticket_key_file; /* shared with other gateways; NULL: none */
 	tls_check_fn *check;
 	void *check_arg;
 };
@@ -75,6 +78,8 @@ const struct certificate_text *tls_server_certificate(const struct tls_server *t
 
 /* A new server-side SSL object, or NULL.  SSL_free() it. */
 struct ssl_st *tls_server_ssl(struct tls_server *t);
+/* SSL_do_handshake() of such an object. */
+int tls_server_handshake(struct tls_server *t, struct ssl_st *ssl);
 
 /*
  * What is known about the peer after (or in the middle of) a handshake.  Until the handshake is
@@ -85,10 +90,12 @@ struct tls_peer {
 	bool have_digest;
 	uint8_t sha256[TLS_DIGEST_LEN];
 	char subject[256]; /* as the client says: escape it */
+	bool resumed;
 	struct x509_st *proven; /* refused, but theirs: they have its private key.  Else NULL */
 };
 void tls_peer(struct ssl_st *ssl, struct tls_peer *out);
-/* What the peer showed; false when that was nothing.  Lives as long as the SSL. */
+/* What the peer showed, of a resumed session the leaf alone; false when that was nothing.  Lives as
+ * long as the SSL. */
 bool tls_shown(struct ssl_st *ssl, struct tls_shown *out);
 void tls_peer_fini(struct tls_peer *p); /* safe twice */
 

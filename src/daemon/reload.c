@@ -182,6 +182,9 @@ prepare(struct keyferryd *d, const struct config *c, struct prepared *p, struct 
 	    .private_keys = c->tls.private_keys,
 	    .min_version_13 = c->tls.min_version_13,
 	    .legacy_cbc = c->tls.legacy_cbc,
+	    .resumption = c->tls.resumption,
+	    .resumption_12 = c->tls.resumption_12,
+	    .ticket_key_file = c->tls.ticket_key_file,
 	    .check = gate_check_certificate,
 	    .check_arg = d->gate,
 	};

@@ -353,6 +353,8 @@ on_ready(struct stream *st, void *user)
 		return;
 	}
 	count_handshake(s, METRIC_HANDSHAKES_OK_TOTAL, LABEL_HANDSHAKE_OK);
+	if (peer->resumed)
+		metric_inc(METRIC_HANDSHAKES_RESUMED_TOTAL);
 	tenants_seen(s->gate->tenants, peer->sha256);
 	pending_forget(s->gate->pending, peer->sha256);
 	take_up(s, &known);

@@ -57,9 +57,12 @@ read_all(int fd, struct buf *b)
 	return ERR_OK;
 }
 
-/* Fills b, which is wiped when freed; stdio would leave a private key behind in its buffer. */
+/*
+ * Fills b, which is wiped when freed; stdio would leave a private key behind in its buffer.  private:
+ * what it holds that nobody else may see, or NULL.
+ */
 static enum err
-read_file(const char *path, bool private, struct buf *b, const char **why)
+read_file(const char *path, const char *private, struct buf *b, const char **why)
 {
 	char where[CREDENTIAL_PATH_MAX];
 	const char *sentence;
@@ -76,11 +79,11 @@ read_file(const char *path, bool private, struct buf *b, const char **why)
 		close(fd);
 		return why_say(why, ERR_IO, "%s is not a regular file", path);
 	}
-	if (private && (st.st_mode & credential_refused_mode(where)) != 0) {
+	if (private != NULL && (st.st_mode & credential_refused_mode(where)) != 0) {
 		close(fd);
 		return why_say(why, ERR_CONFIG,
-		    "%s holds a private key but others than its owner may use it (mode %04o): chmod "
-		    "0600 %s", path, (unsigned)(st.st_mode & 07777), path);
+		    "%s holds %s but others than its owner may use it (mode %04o): chmod 0600 %s", path,
+		    private, (unsigned)(st.st_mode & 07777), path);
 	}
 	sentence = private ? NULL : trusted_not(&st); /* it says who is let in, or who vouches for them */
 	if (sentence != NULL) {
@@ -170,7 +173,7 @@ pem_each_certificate(const char *path, pem_take_fn *take, void *arg, const char 
 	bool taken;
 
 	buf_init(&b, FILE_MAX);
-	e = read_file(path, false, &b, why);
+	e = read_file(path, NULL, &b, why);
 	if (e != ERR_OK) {
 		buf_fini(&b);
 		return e;
@@ -203,7 +206,7 @@ pem_certificates(const char *path, STACK_OF(X509) **out, const char **why)
 	if (list == NULL)
 		return why_say(why, ERR_NO_MEMORY, "%s: %s", path, err_text(ERR_NO_MEMORY));
 	buf_init(&b, FILE_MAX);
-	e = read_file(path, false, &b, why);
+	e = read_file(path, NULL, &b, why);
 	if (e == ERR_OK)
 		e = parse_certificates(&b, path, list, why);
 	buf_fini(&b);
@@ -305,7 +308,7 @@ pem_private_key(const char *path, EVP_PKEY **out, const char **why)
 	enum err e;
 
 	buf_init(&b, FILE_MAX);
-	e = read_file(path, true, &b, why);
+	e = read_file(path, "a private key", &b, why);
 	if (e != ERR_OK) {
 		buf_fini(&b);
 		return e;
@@ -330,4 +333,11 @@ pem_private_key(const char *path, EVP_PKEY **out, const char **why)
 	}
 	*out = key;
 	return ERR_OK;
+}
+
+enum err
+pem_secret_file(const char *path, const char *what, struct buf *b, const char **why)
+{
+	buf_init(b, FILE_MAX);
+	return read_file(path, what, b, why);
 }

@@ -348,7 +348,7 @@ handshake(struct stream *s)
 	}
 	keep_warm(s);
 	forget_errors();
-	ret = SSL_do_handshake(s->ssl);
+	ret = tls_server_handshake(s->p.tls, s->ssl);
 	say_last_words(s, ret == 1);
 	if (SSL_get_pending_cipher(s->ssl) != NULL) /* the hellos have been said */
 		s->version = SSL_get_version(s->ssl);

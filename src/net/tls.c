@@ -17,6 +17,7 @@
 #include "leaves.h"
 #include "pem.h"
 #include "refusal.h"
+#include "ticket.h"
 #include "why.h"
 
 enum {
@@ -46,6 +47,7 @@ struct tls_server {
 	void *check_arg;
 	EVP_MD *sha256; /* fetched once: a fetch by name costs more than the digest */
 	struct leaves leaves;
+	struct tickets *tickets; /* NULL: nothing is resumed */
 	struct certificate_text own[CERTIFICATES_MAX];
 	size_t own_count;
 };
@@ -176,6 +178,18 @@ answer(X509_STORE_CTX *x, struct note *n, SSL *ssl)
 	return 0;
 }
 
+/* In the place of what a ticket said that was not taken after all. */
+static bool
+set_note(SSL *ssl, struct note *n)
+{
+	struct note *old = SSL_get_ex_data(ssl, note_index);
+
+	if (SSL_set_ex_data(ssl, note_index, n) != 1)
+		return false;
+	note_free(NULL, old, NULL, 0, 0, NULL);
+	return true;
+}
+
 /* Takes the place of chain building: whose the leaf is, the check knows. */
 static int
 verify_client(X509_STORE_CTX *x, void *arg)
@@ -189,7 +203,7 @@ verify_client(X509_STORE_CTX *x, void *arg)
 	if (n == NULL)
 		return 0;
 	if (X509_digest(leaf, t->sha256, n->sha256, NULL) != 1 ||
-	    SSL_set_ex_data(ssl, note_index, n) != 1) {
+	    !set_note(ssl, n)) {
 		alloc_free(n);
 		return 0;
 	}
@@ -203,6 +217,40 @@ verify_client(X509_STORE_CTX *x, void *arg)
 	return answer(x, n, ssl);
 }
 
+/* Whether the ticket's client would be let in now; its proof is that it has the session's secret. */
+static bool
+resumes(struct tls_server *t, SSL *ssl, SSL_SESSION *session)
+{
+	X509 *leaf = SSL_SESSION_get0_peer(session);
+	struct note *n = leaf != NULL ? alloc_zero(sizeof(*n)) : NULL;
+
+	if (n == NULL)
+		return false;
+	X509_up_ref(leaf);
+	n->leaf = leaf;
+	if (X509_digest(leaf, t->sha256, n->sha256, NULL) == 1)
+		n->verdict = judge(t, n, NULL);
+	if (n->verdict == TLS_KNOWN && set_note(ssl, n))
+		return true;
+	note_free(NULL, n, NULL, 0, 0, NULL);
+	return false;
+}
+
+/* Whoever is not let in by a ticket has a full handshake, and is refused there. */
+static SSL_TICKET_RETURN
+take_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_len,
+    SSL_TICKET_STATUS status, void *arg)
+{
+	(void)name, (void)name_len;
+	if ((status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) ||
+	    !resumes(arg, ssl, session))
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	/* one of TLS 1.3 is for one connection, so that nobody sees who comes again */
+	return status == SSL_TICKET_SUCCESS && SSL_version(ssl) != TLS1_3_VERSION
+		? SSL_TICKET_RETURN_USE
+		: SSL_TICKET_RETURN_USE_RENEW;
+}
+
 void
 tls_peer(struct ssl_st *ssl, struct tls_peer *out)
 {
@@ -213,6 +261,7 @@ tls_peer(struct ssl_st *ssl, struct tls_peer *out)
 		return;
 	out->verdict = n->verdict;
 	out->have_digest = true;
+	out->resumed = SSL_session_reused(ssl) == 1;
 	memcpy(out->sha256, n->sha256, sizeof(out->sha256));
 	certificate_subject_cut(n->leaf, out->subject);
 	if (n->refusal.proven && X509_up_ref(n->leaf) == 1)
@@ -319,7 +368,7 @@ load_pairs(struct tls_server *t, const struct tls_params *p, const char **why)
 	return ERR_OK;
 }
 
-/* Nothing of a session outlives it: no tickets, no cache, no early data, no renegotiation. */
+/* Nothing of a session outlives it, but for tickets: no cache, no early data, no renegotiation. */
 static bool
 set_options(struct tls_server *t, const struct tls_params *p)
 {
@@ -346,6 +395,20 @@ set_options(struct tls_server *t, const struct tls_params *p)
 	    SSL_CTX_set_cipher_list(c, p->legacy_cbc ? MODERN ":" LEGACY : MODERN) == 1;
 }
 
+static enum err
+allow_resumption(struct tls_server *t, const struct tls_params *p, const char **why)
+{
+	enum err e = tickets_new(&t->tickets, p->ticket_key_file, p->resumption_12, why);
+
+	if (e != ERR_OK)
+		return e;
+	if (!tickets_use(t->tickets, t->ctx) ||
+	    SSL_CTX_set_session_ticket_cb(t->ctx, NULL, take_ticket, t) != 1)
+		return why_say(why, ERR_CRYPTO, "OpenSSL refused session tickets: %s",
+		    pem_openssl_reason());
+	return ERR_OK;
+}
+
 enum err
 tls_server_new(struct tls_server **out, const struct tls_params *p, const char **why)
 {
@@ -368,6 +431,8 @@ tls_server_new(struct tls_server **out, const struct tls_params *p, const char *
 		    pem_openssl_reason());
 	else
 		e = load_pairs(t, p, why);
+	if (e == ERR_OK && p->resumption)
+		e = allow_resumption(t, p, why);
 	ERR_clear_error();
 	if (e != ERR_OK) {
 		tls_server_unref(t);
@@ -393,6 +458,7 @@ tls_server_unref(struct tls_server *t)
 	if (--t->refs > 0)
 		return;
 	SSL_CTX_free(t->ctx);
+	tickets_free(t->tickets);
 	leaves_fini(&t->leaves);
 	EVP_MD_free(t->sha256);
 	alloc_free(t);
@@ -425,4 +491,22 @@ tls_server_ssl(struct tls_server *t)
 	else
 		ERR_clear_error();
 	return ssl;
+}
+
+/*
+ * A ticket's certificate is read with the algorithms of the default library context, whatever the
+ * server's is: so ours is that for the moment, with ten times fewer decoders to try.
+ */
+int
+tls_server_handshake(struct tls_server *t, struct ssl_st *ssl)
+{
+	OSSL_LIB_CTX *ours = t->tickets != NULL ? algorithms_for_tls() : NULL, *before;
+	int ret;
+
+	if (ours == NULL)
+		return SSL_do_handshake(ssl);
+	before = OSSL_LIB_CTX_set0_default(ours);
+	ret = SSL_do_handshake(ssl);
+	OSSL_LIB_CTX_set0_default(before);
+	return ret;
 }

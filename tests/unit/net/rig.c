@@ -37,7 +37,7 @@ check_digest(void *arg, const struct tls_shown *shown, bool *ignore_dates)
 	ck_assert_ptr_nonnull(shown->leaf);
 	r->checks++;
 	*ignore_dates = r->ignore_dates;
-	for (int i = 0; i < WHO_COUNT; i++) {
+	for (int i = 0; i < WHO_COUNT && !r->closed; i++) {
 		if (i != WHO_UNKNOWN && i != WHO_FORGER &&
 		    memcmp(r->digests[i], shown->sha256, TLS_DIGEST_LEN) == 0)
 			return TLS_KNOWN;
@@ -51,7 +51,8 @@ make_server(struct rig *r, const struct rig_options *o)
 	const char *certs[3] = {NULL}, *keys[3] = {NULL}, *why = "";
 	struct tls_params p = {.certificates = certs, .private_keys = keys,
 	    .min_version_13 = o->min_version_13, .legacy_cbc = o->legacy_cbc,
-	    .check = check_digest, .check_arg = r};
+	    .resumption = o->resumption, .resumption_12 = o->resumption_12,
+	    .ticket_key_file = o->ticket_key_file, .check = check_digest, .check_arg = r};
 	int n = 0;
 
 	if ((o->keys & KEYS_EC) != 0) {
@@ -89,6 +90,13 @@ rig_init(struct rig *r, const struct rig_options *o)
 	identity_write_key(&r->server_ec, rig_path(r, "ec.key"), NULL);
 	identity_write_cert(&r->server_rsa, rig_path(r, "rsa.pem"));
 	identity_write_key(&r->server_rsa, rig_path(r, "rsa.key"), NULL);
+	make_server(r, o);
+}
+
+void
+rig_serve_anew(struct rig *r, const struct rig_options *o)
+{
+	tls_server_unref(r->tls);
 	make_server(r, o);
 }
 

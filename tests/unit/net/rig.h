@@ -33,14 +33,18 @@ struct rig {
 	uint8_t digests[WHO_COUNT][TLS_DIGEST_LEN]; /* of ids */
 	char dir[64];
 	bool ignore_dates;
+	bool closed; /* nobody is known any more */
 	unsigned checks; /* how often the certificate check was asked */
 };
 
 struct rig_options {
 	enum server_keys keys;
-	bool min_version_13, legacy_cbc;
+	bool min_version_13, legacy_cbc, resumption, resumption_12;
+	const char *ticket_key_file;
 };
 void rig_init(struct rig *r, const struct rig_options *o);
+/* Another server, with the same certificates. */
+void rig_serve_anew(struct rig *r, const struct rig_options *o);
 void rig_fini(struct rig *r);
 /* dir/name, in one of a few static buffers. */
 const char *rig_path(const struct rig *r, const char *name);

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions that are resumed: which, for how long, and whose not. */
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <linux/magic.h>
+
+#include "base/clock.h"
+#include "base/secret.h"
+
+#include "rig.h"
+
+enum { TURNS = 12 };
+#define HOUR_NS (3600 * NS_PER_S)
+static const char digits[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+static struct rig rig;
+static char key_path[64];
+
+static void
+start(const struct rig_options *o)
+{
+	rig_init(&rig, o);
+}
+
+static void
+set_up(void)
+{
+	snprintf(key_path, sizeof(key_path), "/dev/shm/keyferry-ticket-%d", (int)getpid());
+}
+
+static void
+tear_down(void)
+{
+	unlink(key_path);
+	if (rig.loop != NULL)
+		rig_fini(&rig);
+	rig = (struct rig){0};
+}
+
+static void
+write_key(const char *path, const char *text, mode_t mode)
+{
+	FILE *f = fopen(path, "w");
+
+	ck_assert_ptr_nonnull(f);
+	fputs(text, f);
+	fclose(f);
+	chmod(path, mode);
+}
+
+/* One connection.  Its session (to be freed), for the next. */
+static SSL_SESSION *
+visit(int version, SSL_SESSION *from, bool *reused, struct served *d)
+{
+	const struct client_options o = {.version = version, .who = WHO_RIGHT};
+	SSL_SESSION *session;
+	struct client c;
+	int fd[2];
+
+	*d = (struct served){0};
+	rig_pair(fd, false);
+	served_start(d, &rig, fd[0]);
+	client_start(&c, &rig, fd[1], &o);
+	if (from != NULL)
+		ck_assert_int_eq(SSL_set_session(c.ssl, from), 1);
+	rig_pump(&rig, &c, TURNS);
+	*reused = d->ready == 1 && SSL_session_reused(c.ssl) == 1;
+	if (d->ready == 1) {
+		ck_assert(stream_peer(d->s)->resumed == *reused);
+		ck_assert_int_eq(stream_peer(d->s)->verdict, TLS_KNOWN);
+		ck_assert_mem_eq(stream_peer(d->s)->sha256, rig.digests[WHO_RIGHT], TLS_DIGEST_LEN);
+	}
+	session = SSL_get1_session(c.ssl);
+	if (d->ready == 0) { /* the server waits until it has gone */
+		client_leave(&c);
+		rig_pump(&rig, &c, 2);
+	}
+	SSL_set_shutdown(c.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	client_fini(&c);
+	served_fini(d);
+	SSL_SESSION_free(from);
+	return session;
+}
+
+static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+START_TEST(resumes)
+{
+	struct served d;
+	SSL_SESSION *s;
+	bool reused;
+
+	start(&(struct rig_options){.keys = KEYS_BOTH, .resumption = true, .resumption_12 = true});
+	s = visit(versions[_i], NULL, &reused, &d);
+	ck_assert(!reused);
+	for (int i = 0; i < 3; i++) {
+		rig.checks = 0;
+		s = visit(versions[_i], s, &reused, &d);
+		ck_assert_uint_eq(d.ready, 1);
+		ck_assert(reused);
+		ck_assert_uint_eq(rig.checks, 1); /* each is asked about */
+	}
+	SSL_SESSION_free(s);
+}
+END_TEST
+
+START_TEST(resumes_tls12_only_when_told_to)
+{
+	struct served d;
+	SSL_SESSION *s;
+	bool reused;
+
+	start(&(struct rig_options){.keys = KEYS_EC, .resumption = true});
+	s = visit(TLS1_2_VERSION, NULL, &reused, &d);
+	s = visit(TLS1_2_VERSION, s, &reused, &d);
+	ck_assert_uint_eq(d.ready, 1);
+	ck_assert(!reused);
+	SSL_SESSION_free(s);
+}
+END_TEST
+
+/* A ticket is worth what its certificate is worth now. */
+START_TEST(a_removed_certificate_cannot_resume)
+{
+	struct served d;
+	SSL_SESSION *s;
+	bool reused;
+
+	start(&(struct rig_options){.keys = KEYS_EC, .resumption = true, .resumption_12 = true});
+	s = visit(versions[_i], NULL, &reused, &d);
+	s = visit(versions[_i], s, &reused, &d);
+	ck_assert(reused);
+	rig.closed = true;
+	s = visit(versions[_i], s, &reused, &d);
+	ck_assert_uint_eq(d.ready, 0);
+	ck_assert_int_eq(d.end, STREAM_REFUSED);
+	ck_assert(d.proven); /* a full handshake told whose it was */
+	SSL_SESSION_free(s);
+}
+END_TEST
+
+START_TEST(an_expired_certificate_cannot_resume)
+{
+	struct served d;
+	SSL_SESSION *s;
+	bool reused;
+
+	clock_test_freeze(1760000000);
+	write_key(key_path, digits, 0600);
+	start(&(struct rig_options){.keys = KEYS_EC, .resumption = true, .resumption_12 = true,
+	    .ticket_key_file = key_path});
+	clock_test_advance(24 * HOUR_NS - 60 * NS_PER_S); /* a minute before its end */
+	s = visit(versions[_i], NULL, &reused, &d);
+	s = visit(versions[_i], s, &reused, &d);
+	ck_assert(reused);
+	clock_test_advance(120 * NS_PER_S);
+	s = visit(versions[_i], s, &reused, &d);
+	ck_assert_uint_eq(d.ready, 0);
+	ck_assert_int_eq(d.peer.verdict, TLS_EXPIRED);
+	SSL_SESSION_free(s);
+}
+END_TEST
+
+/* This hour's key and the one before. */
+START_TEST(keys_are_for_an_hour)
+{
+	bool file = _i / 2 == 1;
+	struct served d;
+	SSL_SESSION *s;
+	bool reused;
+
+	write_key(key_path, digits, 0600);
+	start(&(struct rig_options){.keys = KEYS_EC, .resumption = true, .resumption_12 = true,
+	    .ticket_key_file = file ? key_path : NULL});
+	s = visit(versions[_i % 2], NULL, &reused, &d);
+	clock_test_advance(HOUR_NS);
+	s = visit(versions[_i % 2], s, &reused, &d);
+	ck_assert(reused);
+	clock_test_advance(HOUR_NS); /* it was given a new one then */
+	s = visit(versions[_i % 2], s, &reused, &d);
+	ck_assert(reused);
+	clock_test_advance(2 * HOUR_NS);
+	s = visit(versions[_i % 2], s, &reused, &d);
+	ck_assert_uint_eq(d.ready, 1);
+	ck_assert(!reused);
+	SSL_SESSION_free(s);
+}
+END_TEST
+
+/* Of another gateway, or of this one before it was started anew. */
+START_TEST(a_file_is_shared)
+{
+	struct rig_options o = {.keys = KEYS_EC, .resumption = true, .resumption_12 = true};
+	struct served d;
+	SSL_SESSION *s;
+	bool reused, file = _i == 1;
+
+	write_key(key_path, digits, 0600);
+	o.ticket_key_file = file ? key_path : NULL;
+	start(&o);
+	s = visit(TLS1_3_VERSION, NULL, &reused, &d);
+	rig_serve_anew(&rig, &o);
+	s = visit(TLS1_3_VERSION, s, &reused, &d);
+	ck_assert_uint_eq(d.ready, 1);
+	ck_assert(reused == file);
+	if (file) {
+		write_key(key_path, "ff23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n",
+		    0600);
+		rig_serve_anew(&rig, &o);
+		s = visit(TLS1_3_VERSION, s, &reused, &d);
+		ck_assert(!reused);
+	}
+	SSL_SESSION_free(s);
+}
+END_TEST
+
+/* --- the file --- */
+
+static void
+expect_refused(const char *path, enum err want, const char *remedy)
+{
+	const char *certs[] = {rig_path(&rig, "ec.pem"), NULL}, *keys[] = {rig_path(&rig, "ec.key"), NULL};
+	const struct tls_params p = {.certificates = certs, .private_keys = keys, .resumption = true,
+	    .ticket_key_file = path};
+	struct tls_server *t = NULL;
+	const char *why = "";
+
+	ck_assert_int_eq(tls_server_new(&t, &p, &why), want);
+	ck_assert_msg(strstr(why, path) != NULL && strstr(why, remedy) != NULL, "%s", why);
+}
+
+START_TEST(refuses_bad_files)
+{
+	const char *on_disk;
+	struct statfs fs;
+
+	start(&(struct rig_options){.keys = KEYS_EC});
+	expect_refused(key_path, ERR_IO, "cannot be opened");
+	write_key(key_path, digits, 0640);
+	expect_refused(key_path, ERR_CONFIG, "chmod 0600");
+	write_key(key_path, "0123", 0600);
+	expect_refused(key_path, ERR_CONFIG, "64 hexadecimal digits");
+	write_key(key_path, "", 0600);
+	expect_refused(key_path, ERR_CONFIG, "64 hexadecimal digits");
+	on_disk = rig_path(&rig, "ticket.key");
+	write_key(on_disk, digits, 0600);
+	ck_assert_int_eq(statfs(on_disk, &fs), 0);
+	if (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC) /* where /tmp is a disk */
+		expect_refused(on_disk, ERR_CONFIG, "lies on a disk");
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("ticket");
+	TCase *t = tcase_create("ticket");
+	SRunner *runner = srunner_create(suite);
+	bool locked;
+	int failed;
+
+	if (secret_heap_init(1 << 20, true, &locked) != ERR_OK)
+		return 1;
+	tcase_set_timeout(t, 120);
+	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_add_loop_test(t, resumes, 0, 2);
+	tcase_add_test(t, resumes_tls12_only_when_told_to);
+	tcase_add_loop_test(t, a_removed_certificate_cannot_resume, 0, 2);
+	tcase_add_loop_test(t, an_expired_certificate_cannot_resume, 0, 2);
+	tcase_add_loop_test(t, keys_are_for_an_hour, 0, 4);
+	tcase_add_loop_test(t, a_file_is_shared, 0, 2);
+	tcase_add_test(t, refuses_bad_files);
+	suite_add_tcase(suite, t);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
