@@ -83,6 +83,7 @@ struct config_tenant {
 struct config {
 	const char *path; /* of the file itself */
 	const char *const *listen;
+	bool listen_shared; /* other gateways of this machine listen there, too */
 	struct config_tls tls;
 	const char *control_socket;
 	unsigned control_socket_mode;

@@ -3,6 +3,8 @@
 #ifndef NET_LISTEN_H
 #define NET_LISTEN_H
 
+#include <stdbool.h>
+
 #include "base/loop.h"
 
 struct listener;
@@ -13,10 +15,11 @@ struct listen_ops {
 };
 
 /*
- * address: "host:port", "[::]:5696" (dual stack), "127.0.0.1:0".  On failure *why is a sentence in
- * static storage.  ERR_IO, ERR_NO_MEMORY, ERR_INVALID_FIELD for an address that is none.
+ * address: "host:port", "[::]:5696" (dual stack), "127.0.0.1:0".  shared: other processes of this
+ * user, that say so as well, may listen there, and the kernel splits connections.  On failure *why
+ * is a sentence in static storage.  ERR_IO, ERR_NO_MEMORY, ERR_INVALID_FIELD for an address that is none.
  */
-CHECKED enum err listener_new(struct listener **out, struct loop *l, const char *address,
+CHECKED enum err listener_new(struct listener **out, struct loop *l, const char *address, bool shared,
     const struct listen_ops *ops, void *user, const char **why);
 /*
  * The same over a descriptor that somebody else bound and listens on (any stream socket); takes

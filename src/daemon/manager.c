@@ -59,8 +59,8 @@ listen_on(struct keyferryd *d, const char *address, struct buf *why)
 	enum err e = ERR_CONFIG;
 
 	if (d->listeners_count < LISTENERS_MAX)
-		e = listener_new(&d->listeners[d->listeners_count], d->loop, address, &ops, d,
-		    &sentence);
+		e = listener_new(&d->listeners[d->listeners_count], d->loop, address,
+		    d->config->listen_shared, &ops, d, &sentence);
 	if (e == ERR_OK)
 		d->listeners_count++;
 	else

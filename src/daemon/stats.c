@@ -156,7 +156,7 @@ open_tcp(struct stats *s, const struct config *c, struct buf *why)
 	enum err e = open_web(s, &s->tcp);
 
 	if (e == ERR_OK)
-		e = listener_new(&s->tcp.listener, s->d->loop, c->stats_listen, &listen_ops, &s->tcp,
+		e = listener_new(&s->tcp.listener, s->d->loop, c->stats_listen, false, &listen_ops, &s->tcp,
 		    &sentence);
 	if (e != ERR_OK)
 		buf_printf(why, "stats-listen: %s", sentence);

@@ -227,7 +227,7 @@ split(const char *address, char *host, size_t host_size, const char **port)
 
 /* The descriptor, or -1 with errno. */
 static int
-bind_one(const struct addrinfo *ai)
+bind_one(const struct addrinfo *ai, bool shared)
 {
 	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int one = 1, zero = 0, saved;
@@ -235,6 +235,8 @@ bind_one(const struct addrinfo *ai)
 	if (fd < 0)
 		return -1;
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (shared)
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 	if (ai->ai_family == AF_INET6) /* whatever net.ipv6.bindv6only says */
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
 	if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
@@ -263,7 +265,7 @@ remedy(int error)
 }
 
 enum err
-listener_new(struct listener **out, struct loop *l, const char *address,
+listener_new(struct listener **out, struct loop *l, const char *address, bool shared,
     const struct listen_ops *ops, void *user, const char **why)
 {
 	struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
@@ -282,7 +284,7 @@ listener_new(struct listener **out, struct loop *l, const char *address,
 	if (rc != 0)
 		return why_say(why, ERR_INVALID_FIELD, "cannot listen on %s: %s", address,
 		    rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
-	fd = bind_one(found);
+	fd = bind_one(found, shared);
 	rc = errno;
 	freeaddrinfo(found);
 	if (fd < 0)

@@ -52,7 +52,7 @@ set_up(void)
 	taken_count = pause_after = free_after = 0;
 	ck_assert_int_eq(pipe2(log_pipe, O_NONBLOCK), 0);
 	log_set_output(log_pipe[1], false);
-	ck_assert_msg(listener_new(&ls, loop, "127.0.0.1:0", &ops, &taken, &why) == ERR_OK, "%s",
+	ck_assert_msg(listener_new(&ls, loop, "127.0.0.1:0", false, &ops, &taken, &why) == ERR_OK, "%s",
 	    why);
 	pauses_before = metric_get(METRIC_LISTENER_PAUSES_TOTAL);
 }
@@ -246,7 +246,7 @@ try(const char *address, const char *want)
 {
 	struct listener *l = NULL;
 	const char *why = "";
-	enum err e = listener_new(&l, loop, address, &ops, &taken, &why);
+	enum err e = listener_new(&l, loop, address, false, &ops, &taken, &why);
 
 	ck_assert((e == ERR_OK) == (l != NULL));
 	if (e != ERR_OK)
@@ -274,6 +274,37 @@ START_TEST(tells_why_it_cannot_listen)
 }
 END_TEST
 
+/* All have to say so, and each gets some of what comes. */
+START_TEST(shares_its_address)
+{
+	struct listener *first = NULL, *second = NULL, *third = NULL;
+	const char *why = "";
+	int clients[40];
+	unsigned all;
+
+	ck_assert_int_eq(listener_new(&first, loop, "127.0.0.1:0", true, &ops, &taken, &why), ERR_OK);
+	ck_assert_int_eq(listener_new(&second, loop, listener_address(first), true, &ops, &taken, &why),
+	    ERR_OK);
+	ck_assert_int_eq(listener_new(&third, loop, listener_address(first), false, &ops, &taken, &why),
+	    ERR_IO);
+	for (size_t i = 0; i < 40; i++)
+		clients[i] = dial(first);
+	listener_pause(second);
+	turn();
+	ck_assert_uint_gt(taken_count, 0);
+	ck_assert_uint_lt(taken_count, 40);
+	all = taken_count;
+	listener_resume(second);
+	turn();
+	ck_assert_uint_gt(taken_count, all);
+	ck_assert_uint_eq(taken_count, 40);
+	for (size_t i = 0; i < 40; i++)
+		close(clients[i]);
+	listener_free(first);
+	listener_free(second);
+}
+END_TEST
+
 /* One socket for both families; the IPv4 client is shown as one. */
 START_TEST(listens_on_both_families)
 {
@@ -281,7 +312,7 @@ START_TEST(listens_on_both_families)
 	const char *why = "";
 	int client;
 
-	if (listener_new(&both, loop, "[::]:0", &ops, &taken, &why) != ERR_OK)
+	if (listener_new(&both, loop, "[::]:0", false, &ops, &taken, &why) != ERR_OK)
 		return; /* a machine without IPv6 */
 	ck_assert_int_eq(strncmp(listener_address(both), "[::]:", 5), 0);
 	client = dial(both);
@@ -340,6 +371,7 @@ main(void)
 	tcase_add_test(t, may_be_freed_inside_accepted);
 	tcase_add_test(t, refuses_what_is_no_address);
 	tcase_add_test(t, tells_why_it_cannot_listen);
+	tcase_add_test(t, shares_its_address);
 	tcase_add_test(t, listens_on_both_families);
 	tcase_add_test(t, takes_a_descriptor);
 	tcase_add_test(t, refuses_a_descriptor_that_does_not_listen);
