@@ -2,12 +2,59 @@
 /* The order of handshakes.  There is one loop in a process, so there is one queue. */
 #include "admit.h"
 
+#include <netinet/in.h>
 #include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <openssl/rand.h>
 
 #include "base/metric.h"
 
 static struct list begun_ones = {&begun_ones, &begun_ones};
 static struct list new_ones = {&new_ones, &new_ones};
+static struct list crowded_ones = {&crowded_ones, &crowded_ones};
+static bool crowds_turn;
+static uint32_t waiting[ADMIT_CROWDS]; /* of each, new ones */
+
+unsigned
+admit_crowd(const struct sockaddr_storage *ss)
+{
+	static uint64_t seed; /* nobody shall choose with whom to stand in a crowd */
+	uint64_t h;
+	char bytes[17] = "";
+	struct sockaddr_in6 six;
+	struct sockaddr_in four;
+
+	if (seed == 0 && RAND_bytes((uint8_t *)&seed, sizeof(seed)) != 1)
+		seed = 1;
+	memcpy(&six, ss, sizeof(six));
+	memcpy(&four, ss, sizeof(four));
+	h = seed ^ ss->ss_family;
+	if (ss->ss_family == AF_INET)
+		memcpy(bytes, &four.sin_addr, sizeof(four.sin_addr));
+	else if (ss->ss_family == AF_INET6)
+		memcpy(bytes, &six.sin6_addr, IN6_IS_ADDR_V4MAPPED(&six.sin6_addr) ? 16 : 8);
+	for (size_t i = 0; i < 16; i++)
+		h = (h ^ (uint8_t)bytes[i]) * UINT64_C(0x100000001b3);
+	return (unsigned)((h ^ h >> 32) % ADMIT_CROWDS);
+}
+
+/* True while its crowd has no more than its share. */
+static bool
+join_crowd(struct place *p)
+{
+	p->counted = true;
+	return ++waiting[p->crowd] <= ADMIT_SHARE;
+}
+
+static void
+leave_crowd(struct place *p)
+{
+	if (p->counted)
+		waiting[p->crowd]--;
+	p->counted = false;
+}
 
 void
 admit_wait(struct place *p, bool begun)
@@ -15,34 +62,66 @@ admit_wait(struct place *p, bool begun)
 	if (list_linked(&p->link))
 		return;
 	p->since = clock_now();
-	list_append(begun ? &begun_ones : &new_ones, &p->link);
+	if (begun) {
+		list_append(&begun_ones, &p->link);
+	} else if (join_crowd(p)) {
+		list_append(&new_ones, &p->link);
+	} else {
+		list_append(&crowded_ones, &p->link);
+		metric_inc(METRIC_HANDSHAKES_CROWDED_TOTAL);
+	}
 }
 
 void
 admit_leave(struct place *p)
 {
 	list_remove(&p->link);
+	leave_crowd(p);
+}
+
+/* Of those that have not begun, who is to be asked. */
+static struct list *
+next_queue(void)
+{
+	if (list_empty(&crowded_ones))
+		return &new_ones;
+	crowds_turn = !crowds_turn;
+	return crowds_turn || list_empty(&new_ones) ? &crowded_ones : &new_ones;
+}
+
+static struct list *
+take(struct list *queue)
+{
+	struct list *l = queue->next;
+
+	if (list_empty(queue))
+		return NULL;
+	if (clock_now() - CONTAINER_OF(l, struct place, link)->since > ADMIT_WAIT_MAX &&
+	    queue->prev != l) {
+		l = queue->prev;
+		metric_inc(METRIC_HANDSHAKES_LATEST_FIRST_TOTAL);
+	}
+	list_remove(l);
+	return l;
 }
 
 struct place *
 admit_next(void)
 {
 	struct list *l = list_pop(&begun_ones);
+	struct place *p;
 
-	if (l == NULL && !list_empty(&new_ones)) {
-		l = new_ones.next;
-		if (clock_now() - CONTAINER_OF(l, struct place, link)->since > ADMIT_WAIT_MAX &&
-		    new_ones.prev != l) {
-			l = new_ones.prev;
-			metric_inc(METRIC_HANDSHAKES_LATEST_FIRST_TOTAL);
-		}
-		list_remove(l);
-	}
-	return l != NULL ? CONTAINER_OF(l, struct place, link) : NULL;
+	if (l == NULL)
+		l = take(next_queue());
+	if (l == NULL)
+		return NULL;
+	p = CONTAINER_OF(l, struct place, link);
+	leave_crowd(p);
+	return p;
 }
 
 bool
 admit_anybody(void)
 {
-	return !list_empty(&begun_ones) || !list_empty(&new_ones);
+	return !list_empty(&begun_ones) || !list_empty(&new_ones) || !list_empty(&crowded_ones);
 }

@@ -644,6 +644,7 @@ note_address(struct stream *s)
 
 	(void)getpeername(s->fd, (struct sockaddr *)&ss, &len); /* failing leaves "local" */
 	address_text(s->address, &ss, len);
+	s->place.crowd = admit_crowd(&ss);
 }
 
 static bool

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whose handshake is next. */
+#include <arpa/inet.h>
 #include <check.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/metric.h"
 
@@ -12,6 +16,8 @@ static struct place a, b, c;
 static void
 wait_in_order(void)
 {
+	while (admit_next() != NULL) /* of the test before */
+		;
 	memset(&a, 0, sizeof(a));
 	memset(&b, 0, sizeof(b));
 	memset(&c, 0, sizeof(c));
@@ -82,6 +88,89 @@ START_TEST(a_place_is_kept)
 }
 END_TEST
 
+/* --- crowds --- */
+
+enum { FLOOD = 200 };
+static struct place flood[FLOOD];
+
+static unsigned
+crowd_of(const char *address)
+{
+	struct sockaddr_storage ss = {0};
+	struct sockaddr_in four = {.sin_family = AF_INET};
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+
+	if (inet_pton(AF_INET, address, &four.sin_addr) == 1) {
+		memcpy(&ss, &four, sizeof(four));
+	} else {
+		ck_assert_int_eq(inet_pton(AF_INET6, address, &six.sin6_addr), 1);
+		memcpy(&ss, &six, sizeof(six));
+	}
+	return admit_crowd(&ss);
+}
+
+START_TEST(tells_addresses_apart)
+{
+	unsigned same = 0;
+	char text[32];
+
+	ck_assert_uint_eq(crowd_of("192.0.2.1"), crowd_of("192.0.2.1"));
+	ck_assert_uint_eq(crowd_of("2001:db8::1"), crowd_of("2001:db8::ffff:1")); /* of one network */
+	for (int i = 0; i < 200; i++) {
+		snprintf(text, sizeof(text), "192.0.2.%d", i);
+		same += crowd_of(text) == crowd_of("198.51.100.1");
+		snprintf(text, sizeof(text), "::ffff:192.0.2.%d", i);
+		same += crowd_of(text) == crowd_of("::ffff:198.51.100.1");
+		snprintf(text, sizeof(text), "2001:db8:%d::1", i);
+		same += crowd_of(text) == crowd_of("2001:db8:5555::1");
+	}
+	ck_assert_uint_lt(same, 12);
+}
+END_TEST
+
+/* An address that floods does not keep out the others, nor do these keep it out. */
+START_TEST(a_crowd_gets_half_of_the_turns)
+{
+	int64_t crowded = metric_get(METRIC_HANDSHAKES_CROWDED_TOTAL);
+	struct place others[20] = {0}, *p;
+	unsigned served = 0, turns = 0;
+
+	while (admit_next() != NULL)
+		;
+	memset(flood, 0, sizeof(flood));
+	for (int i = 0; i < FLOOD; i++) {
+		flood[i].crowd = 7;
+		admit_wait(&flood[i], false);
+	}
+	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES_CROWDED_TOTAL) - crowded, FLOOD - ADMIT_SHARE);
+	for (unsigned i = 0; i < 20; i++) {
+		others[i].crowd = 100 + i;
+		admit_wait(&others[i], false);
+	}
+	for (; served < 20; turns++) {
+		p = admit_next();
+		ck_assert_ptr_nonnull(p);
+		served += p->crowd != 7;
+	}
+	/* the share came first; then both in turn */
+	ck_assert_uint_le(turns, 2 * (ADMIT_SHARE + 20));
+	ck_assert_uint_ge(turns, 2 * 20);
+	while ((p = admit_next()) != NULL)
+		turns++;
+	ck_assert_uint_eq(turns, FLOOD + 20);
+	/* all have left: it has its share again */
+	crowded = metric_get(METRIC_HANDSHAKES_CROWDED_TOTAL);
+	for (int i = 0; i < ADMIT_SHARE; i++)
+		admit_wait(&flood[i], false);
+	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES_CROWDED_TOTAL), crowded);
+	admit_leave(&flood[0]);
+	admit_wait(&flood[0], false);
+	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES_CROWDED_TOTAL), crowded);
+	while (admit_next() != NULL)
+		;
+}
+END_TEST
+
 int
 main(void)
 {
@@ -96,6 +185,8 @@ main(void)
 	tcase_add_test(t, begun_ones_come_before_all);
 	tcase_add_test(t, the_latest_first_while_the_oldest_waits_too_long);
 	tcase_add_test(t, a_place_is_kept);
+	tcase_add_test(t, tells_addresses_apart);
+	tcase_add_test(t, a_crowd_gets_half_of_the_turns);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
 	srunner_free(r);
