@@ -7,9 +7,13 @@
 
 /* A new object of that type: its uid, its tenant, and no dates. */
 CHECKED enum err create_begin(struct request *rq, struct object *o, uint32_t type);
-/* Takes the Template-Attribute of the payload, which has to be there, into the object. */
+/*
+ * Takes the Template-Attribute of the payload, in 2.x its Attributes, into the object.  It has to
+ * be there; create_has_template() tells whether it is.
+ */
+bool create_has_template(const struct request *rq);
 CHECKED enum err create_read_template(struct request *rq, struct object *o);
-/* The Attribute structures that r has next. */
+/* Takes the attributes that stand in r, up to its end. */
 CHECKED enum err create_take_attributes(struct request *rq, struct ttlv_reader *r, struct object *o);
 /* Dates given by the client decide the state that the object is born in. */
 void create_set_birth(struct request *rq, struct object *o);

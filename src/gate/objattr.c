@@ -129,6 +129,15 @@ put_revocation(struct buf *b, const struct object *o)
 	ttlv_end(b, mark);
 }
 
+static void
+put_format(struct buf *b, const struct object *o)
+{
+	struct keyform form;
+
+	keyform_of(o, &form);
+	ttlv_put_enum(b, TAG_ATTRIBUTE_VALUE, form.format);
+}
+
 /* As the specification would have it (2.1, 4.56). */
 static void
 put_short_uid(struct buf *b, const struct object *o)
@@ -175,7 +184,7 @@ put_field(struct buf *b, const struct object *o, const struct field *f, enum ttl
 		put_short_uid(b, o);
 		return true;
 	case F_FORMAT:
-		ttlv_put_enum(b, TAG_ATTRIBUTE_VALUE, KMIP_KEY_FORMAT_TYPE_RAW);
+		put_format(b, o);
 		return true;
 	case F_PROTECTION:
 		ttlv_put_int(b, TAG_ATTRIBUTE_VALUE, (int32_t)OBJATTR_PROTECTION);
@@ -218,7 +227,8 @@ applies(const struct object *o, enum kmip_attr_id id)
 	if (id == ATTR_CRYPTOGRAPHIC_ALGORITHM || id == ATTR_CRYPTOGRAPHIC_LENGTH)
 		return false;
 	return o->type != KMIP_OBJECT_TYPE_OPAQUE_OBJECT ||
-	    (id != ATTR_CRYPTOGRAPHIC_USAGE_MASK && id != ATTR_STATE);
+	    (id != ATTR_CRYPTOGRAPHIC_USAGE_MASK && id != ATTR_STATE &&
+		id != ATTR_KEY_FORMAT_TYPE);
 }
 
 static enum err

@@ -30,6 +30,9 @@ bool objattr_flag(const struct object *o, enum kmip_attr_id id);
 CHECKED enum err objattr_set_flag(struct object *o, struct arena *a, enum kmip_attr_id id,
     bool value);
 
+/* How what we keep is protected: by software, whoever keeps the root key (2.x). */
+#define OBJATTR_PROTECTION ((uint32_t)KMIP_PROTECTION_STORAGE_MASK_SOFTWARE)
+
 /*
  * Keeps the one element that was written into b as an instance of the attribute of that name, for the
  * server: no rules are asked.  ERR_NO_MEMORY, ERR_TOO_MANY_ATTRIBUTES, and what went wrong with b.
@@ -39,8 +42,6 @@ CHECKED enum err objattr_keep(struct object *o, struct arena *a, const char *nam
 
 /* Of an object that was not made here: its generator is not known. */
 CHECKED enum err objattr_set_no_rng(struct object *o, struct arena *a);
-/* How what we keep is protected: by software, whoever keeps the root key (2.x). */
-#define OBJATTR_PROTECTION ((uint32_t)KMIP_PROTECTION_STORAGE_MASK_SOFTWARE)
 
 /* The RNG Parameters of what we generate: OpenSSL's generator, a CTR_DRBG with AES-256. */
 void objattr_put_rng(struct buf *b, uint32_t tag);

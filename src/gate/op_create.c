@@ -30,6 +30,18 @@ create_begin(struct request *rq, struct object *o, uint32_t type)
 	return text_uuid7(o->uid);
 }
 
+static uint32_t
+template_tag(const struct request *rq)
+{
+	return rq->in.version < KMIP_2_0 ? TAG_TEMPLATE_ATTRIBUTE : TAG_ATTRIBUTES;
+}
+
+bool
+create_has_template(const struct request *rq)
+{
+	return ttlv_peek(&rq->payload) == template_tag(rq);
+}
+
 enum err
 create_take_attributes(struct request *rq, struct ttlv_reader *r, struct object *o)
 {
@@ -48,14 +60,13 @@ create_take_attributes(struct request *rq, struct ttlv_reader *r, struct object 
 enum err
 create_read_template(struct request *rq, struct object *o)
 {
-	uint32_t tag = rq->in.version < KMIP_2_0 ? TAG_TEMPLATE_ATTRIBUTE : TAG_ATTRIBUTES;
 	struct ttlv_reader r;
 	struct ttlv t;
 
-	if (!ttlv_need(&rq->payload, tag, TTLV_STRUCTURE, &t))
+	if (!ttlv_need(&rq->payload, template_tag(rq), TTLV_STRUCTURE, &t))
 		return rq->payload.error;
 	ttlv_enter(&r, &t);
-	if (tag == TAG_TEMPLATE_ATTRIBUTE && ttlv_peek(&r) == TAG_NAME)
+	if (rq->in.version < KMIP_2_0 && ttlv_peek(&r) == TAG_NAME)
 		return ERR_NO_OBJECT; /* names of templates, of which there are none */
 	return create_take_attributes(rq, &r, o);
 }

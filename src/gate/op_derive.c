@@ -96,6 +96,8 @@ read_derive(struct request *rq, struct derive *d)
 	if (e == ERR_OK)
 		e = create_read_template(rq, d->made);
 	if (e == ERR_OK)
+		e = rq_take_protection(rq);
+	if (e == ERR_OK)
 		e = ttlv_finish(&rq->payload);
 	return e == ERR_OK ? check_made(d->made) : e;
 }

@@ -22,12 +22,23 @@ take_attributes(struct request *rq, struct object *o, const struct keyblock *k)
 {
 	struct ttlv_reader r;
 	struct ttlv t;
+	enum err e;
 
 	if (k->value.value == NULL)
 		return ERR_OK;
 	ttlv_enter(&r, &k->value);
 	ttlv_next(&r, &t); /* the material */
-	return create_take_attributes(rq, &r, o);
+	if (rq->in.version < KMIP_2_0)
+		return create_take_attributes(rq, &r, o);
+	if (ttlv_opt(&r, TAG_ATTRIBUTES, TTLV_STRUCTURE, &t)) {
+		struct ttlv_reader in;
+
+		ttlv_enter(&in, &t);
+		e = create_take_attributes(rq, &in, o);
+		if (e != ERR_OK)
+			return e;
+	}
+	return ttlv_finish(&r);
 }
 
 static bool
@@ -132,6 +143,8 @@ read_register(struct request *rq, struct registering *rg)
 		e = create_read_template(rq, o);
 	if (e == ERR_OK)
 		e = keyblock_read(&rq->payload, o->type, rq->in.version, &k);
+	if (e == ERR_OK)
+		e = rq_take_protection(rq);
 	if (e == ERR_OK)
 		e = ttlv_finish(&rq->payload);
 	if (e == ERR_OK)

@@ -36,8 +36,10 @@ read_rekey(struct request *rq, struct rekey *rk, char uid[UID_TEXT_LEN + 1])
 	if (ttlv_opt(&rq->payload, TAG_OFFSET, TTLV_INTERVAL, &t))
 		rk->offset = ttlv_uint(&t);
 	e = create_begin(rq, rk->made, KMIP_OBJECT_TYPE_SYMMETRIC_KEY);
-	if (e == ERR_OK && ttlv_peek(&rq->payload) == TAG_TEMPLATE_ATTRIBUTE)
+	if (e == ERR_OK && create_has_template(rq))
 		e = create_read_template(rq, rk->made);
+	if (e == ERR_OK)
+		e = rq_take_protection(rq);
 	if (e == ERR_OK)
 		e = ttlv_finish(&rq->payload);
 	if (e == ERR_OK && rk->offset >= 0)

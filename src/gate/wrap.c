@@ -126,14 +126,19 @@ put_attributes(struct request *rq, struct wrap *w, const struct object *o, struc
 	struct ttlv_reader names = w->names;
 	struct kmip_attr *list;
 	struct ttlv name;
-	size_t count;
+	size_t count, mark = 0;
+	bool structured = rq->in.version >= KMIP_2_0 && names.p != names.end;
 	enum err e = objattr_list(rq->arena, o, rq->in.version, &list, &count);
 
+	if (structured)
+		mark = ttlv_begin(b, TAG_ATTRIBUTES);
 	while (e == ERR_OK && ttlv_peek(&names) == TAG_ATTRIBUTE_NAME && ttlv_next(&names, &name))
 		for (size_t i = 0; i < count; i++)
 			if (list[i].name_len == name.len &&
 			    memcmp(list[i].name, name.value, name.len) == 0)
 				kmip_attr_write(b, rq->in.version, &list[i]);
+	if (structured)
+		ttlv_end(b, mark);
 	return e;
 }
 

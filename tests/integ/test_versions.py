@@ -224,7 +224,7 @@ class Versions(kf.SharedCase):
                 c.ok(on("SetAttribute", uid, new(date("ActivationDate", when))))
                 self.assertEqual(self.value(c, uid, "ActivationDate"), when)
             c.ok(on("SetAttribute", uid, new(boolean("Sensitive", True))))
-            self.refused(c, on("Get", uid), "PermissionDenied")
+            self.refused(c, on("Get", uid), "Sensitive")
             self.refused(c, on("SetAttribute", uid, new(enum("State", ACTIVE))),
                          "ReadOnlyAttribute")
             self.refused(c, on("SetAttribute", uid, new(text(0x42005D, "default"))),
@@ -315,6 +315,51 @@ class Versions(kf.SharedCase):
             self.refused(c, item("Create", enum("ObjectType", 2), ttlv.template(
                 *ttlv.aes_attributes())), "MissingData")
         self.each(create)
+
+    def test_register_derive_rekey(self):
+        """What takes attributes beside Create takes them in the same form."""
+        def objects(c, version):
+            name = "reg-%d%d" % version
+            given = (enum("CryptographicAlgorithm", 3), integer("CryptographicLength", 128),
+                     integer("CryptographicUsageMask", 0x200))
+            inside = seq("Attributes", vendor("Inside", "1"), text("Comment", "beside the key"))
+            block = lambda *more: seq("SymmetricKey", seq(
+                "KeyBlock", enum("KeyFormatType", 1),
+                seq("KeyValue", ttlv.octets("KeyMaterial", bytes(range(16))), *more)))
+            masks = lambda m: seq("ProtectionStorageMasks", integer("ProtectionStorageMask", m))
+            register = lambda *rest: item("Register", enum("ObjectType", 2), seq(
+                "Attributes", *given, name2(name)), *rest)
+            self.refused(c, register(block(), masks(2)), "ProtectionStorageUnavailable")
+            uid = c.ok(register(block(inside), masks(1))).path("UniqueIdentifier")
+            self.assertEqual(self.vendors(c, uid, "Inside"), ["1"])
+            self.assertEqual(self.value(c, uid, "Comment"), "beside the key")
+            self.assertEqual(c.do(on("Get", uid)).key, bytes(range(16)))
+            c.ok(on("Activate", uid))
+            self.refused(c, on("Encrypt", uid, seq("CryptographicParameters",
+                                                   enum("BlockCipherMode", 2)),
+                               ttlv.octets("Data", bytes(16))),
+                         "IncompatibleCryptographicUsageMask")
+            derived = c.ok(item(
+                "DeriveKey", enum("ObjectType", 2), text("UniqueIdentifier", uid),
+                enum("DerivationMethod", 2), seq("DerivationParameters", seq(
+                    "CryptographicParameters", enum("HashingAlgorithm", 6))),
+                seq("Attributes", *given[:2], integer("CryptographicUsageMask", 4),
+                    vendor("Derived", "yes")), masks(1))).path("UniqueIdentifier")
+            self.assertEqual(c.do(on("Get", derived)).key,
+                             hashlib.sha256(bytes(range(16))).digest()[:16])
+            self.assertEqual(self.vendors(c, derived, "Derived"), ["yes"])
+            new_uid = c.ok(on("ReKey", uid, seq("Attributes", vendor("Second", "2")))).path(
+                "UniqueIdentifier")
+            self.assertEqual(self.vendors(c, new_uid, "Second"), ["2"])
+            self.assertEqual(self.locate(c, name2(name)), [new_uid])
+            answer = c.call(item("Register", enum("ObjectType", 8), seq("Attributes"), seq(
+                "OpaqueObject", enum("OpaqueDataType", 0x80000001),
+                ttlv.octets("OpaqueDataValue", b"o")), ubid=b"1"),
+                            item("GetAttributeList", enum("UniqueIdentifier", 0xC), ubid=b"2"))
+            self.assertEqual(answer.items[1].uid, answer.items[0].uid)
+            self.assertNotIn(ttlv.TAGS["KeyFormatType"], [
+                n.value for n in answer.items[1].payload.all("AttributeReference")])
+        self.each(objects)
 
     # Which object is meant
 

@@ -78,8 +78,8 @@ OPS = {
     "Encrypt": 0x1F, "Decrypt": 0x20, "MAC": 0x23, "MACVerify": 0x24, "RNGRetrieve": 0x25,
     "RNGSeed": 0x26, "Hash": 0x27,
 }
-OPS_2 = {"Log": 0x2C, "AdjustAttribute": 0x30, "SetAttribute": 0x31, "Interop": 0x34, "Ping": 0x3B}
 SINCE = dict.fromkeys(range(0x1F, 0x28), (1, 2))  # the others: 1.0
+OPS_2 = {"Log": 0x2C, "AdjustAttribute": 0x30, "SetAttribute": 0x31, "Interop": 0x34, "Ping": 0x3B}
 
 REASONS = {
     "ItemNotFound": 1, "ResponseTooLarge": 2, "AuthenticationNotSuccessful": 3,
@@ -88,13 +88,15 @@ REASONS = {
     "IllegalOperation": 0xB, "PermissionDenied": 0xC, "ObjectArchived": 0xD,
     "IndexOutOfBounds": 0xE, "ApplicationNamespaceNotSupported": 0xF,
     "KeyFormatTypeNotSupported": 0x10, "KeyCompressionTypeNotSupported": 0x11,
-    "EncodingOptionError": 0x12, "KeyValueNotPresent": 0x13, "GeneralFailure": 0x100,
+    "EncodingOptionError": 0x12, "KeyValueNotPresent": 0x13, "Sensitive": 0x16,
+    "NotExtractable": 0x17, "GeneralFailure": 0x100,
     # 2.x
     "NumericRange": 0x1B, "InvalidDataType": 0x1C, "ReadOnlyAttribute": 0x1D,
     "MultiValuedAttribute": 0x1E, "UnsupportedAttribute": 0x1F,
     "AttributeInstanceNotFound": 0x20, "AttributeNotFound": 0x21, "AttributeReadOnly": 0x22,
     "AttributeSingleValued": 0x23, "InvalidAttribute": 0x2C, "InvalidAttributeValue": 0x2D,
-    "InvalidObjectType": 0x30, "NonUniqueNameAttribute": 0x35, "ObjectNotFound": 0x37,
+    "IncompatibleCryptographicUsageMask": 0x29, "InvalidObjectType": 0x30,
+    "NonUniqueNameAttribute": 0x35, "ObjectNotFound": 0x37,
     "UnknownMessageExtension": 0x3C, "UnsupportedProtocolVersion": 0x3F,
     "WrongKeyLifecycleState": 0x43, "ProtectionStorageUnavailable": 0x44,
 }
@@ -347,9 +349,8 @@ def register_opaque(data, *more):
     return item("Register", enum("ObjectType", 8), template(*more),
                 seq("OpaqueObject", enum("OpaqueDataType", 0x80000001),
                     octets("OpaqueDataValue", data)))
-
-
 # The same in 2.x, where attributes are elements of their own.
+
 def vendor(name, value, by="x"):
     """A vendor's attribute; value is a Node of any tag, a str (Text) or None (a reference)."""
     if isinstance(value, str):
@@ -357,11 +358,17 @@ def vendor(name, value, by="x"):
     return seq("Attribute" if value is not None else "AttributeReference",
                text("VendorIdentification", by), text("AttributeName", name),
                Node("AttributeValue", value.kind, value.value) if value is not None else None)
+
+
 def reference(name, by=None):
     """What names an attribute: by its tag, or a vendor's by its name."""
     return vendor(name, None, by) if by else enum("AttributeReference", TAGS[name])
+
+
 def name2(value):
     return seq("Name", text("NameValue", value), enum("NameType", 1))
+
+
 def create2(*more, length=256, mask=0xC, after=(), ubid=None):
     """after: what stands behind the attributes."""
     return item("Create", enum("ObjectType", 2), seq(
