@@ -5,10 +5,10 @@
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-packages=(meson ninja-build gcc libc6-dev clang libclang-rt-14-dev pkg-config check libsubunit-dev
-  libevent-dev libssl-dev libsqlite3-dev libconfuse-dev libseccomp-dev libyajl-dev libcurl4-openssl-dev
-  libsystemd-dev openssl python3 python3-pykmip python3-cryptography mandoc procps util-linux
-  binutils strace prometheus systemd zsh)
+packages=(meson ninja-build gcc libc6-dev clang libclang-rt-14-dev clang-tidy cppcheck pkg-config check
+  libsubunit-dev libevent-dev libssl-dev libsqlite3-dev libconfuse-dev libseccomp-dev libyajl-dev
+  libcurl4-openssl-dev libsystemd-dev openssl python3 python3-pykmip python3-cryptography mandoc
+  procps util-linux binutils strace prometheus systemd zsh)
 # whoever has another node keeps it
 command -v npm >/dev/null || packages+=(nodejs npm)
 sanitized=(-Dtesting=true -Dwerror=true "-Db_sanitize=address,undefined" -Db_lundef=false)
@@ -20,7 +20,7 @@ usage() {
 usage: tests/run.sh [--long]
 Installs what the tests need (Debian packages; root or sudo), then builds and runs them: everything
 with gcc, AddressSanitizer and UndefinedBehaviorSanitizer; unit tests and fuzzer corpora with clang;
-a release build that must hold no test machinery.
+a release build that must hold no test machinery; static analysis (gcc, clang-tidy, cppcheck).
   --long   every test at full length, one after the other, then each fuzzer.  What has passed is not
            run again after an interruption, as long as what it is made of is the same (build/long).
 KEYFERRY_FUZZ_SECONDS=N is the time for each fuzzer (default: 1800).
@@ -167,6 +167,7 @@ if build test-clang clang "${sanitized[@]}"; then
 fi
 note "release build without test machinery" check_release
 note "vCenter's conversation with the release build" try_release
+note "static analysis" tests/lint/analysis.py "$top" "$top/build/release"
 sum_up build/test-gcc/meson-logs/testlog.json build/test-clang/meson-logs/testlog.json \
   build/own-checks.json || failed=1
 exit "$failed"

@@ -41,11 +41,11 @@ put_members(char *line, yajl_val v)
 	size_t len = 0;
 
 	line[0] = '\0';
-	for (size_t i = 1; i < YAJL_GET_OBJECT(v)->len && len < LINE_LEN_MAX; i++)
-		if (strcmp(YAJL_GET_OBJECT(v)->keys[i], "percent") != 0)
+	for (size_t i = 1; i < v->u.object.len && len < LINE_LEN_MAX; i++)
+		if (strcmp(v->u.object.keys[i], "percent") != 0)
 			len += (size_t)snprintf(line + len, LINE_LEN_MAX - len, "%s%s %s",
-			    len > 0 ? ", " : "", YAJL_GET_OBJECT(v)->keys[i],
-			    ctl_cell(YAJL_GET_OBJECT(v)->values[i]));
+			    len > 0 ? ", " : "", v->u.object.keys[i],
+			    ctl_cell(v->u.object.values[i]));
 }
 
 /* The last column stays free, so that no terminal begins another line. */
@@ -95,11 +95,11 @@ ctl_progress(const char *document)
 	char about[LINE_LEN_MAX], members[LINE_LEN_MAX];
 	yajl_val tree = yajl_tree_parse(document, NULL, 0), percent;
 
-	if (!YAJL_IS_OBJECT(tree) || YAJL_GET_OBJECT(tree)->len == 0) {
+	if (!YAJL_IS_OBJECT(tree) || tree->u.object.len == 0) {
 		yajl_tree_free(tree);
 		return false;
 	}
-	snprintf(about, sizeof(about), "%s", ctl_cell(YAJL_GET_OBJECT(tree)->values[0]));
+	snprintf(about, sizeof(about), "%s", ctl_cell(tree->u.object.values[0]));
 	put_members(members, tree);
 	percent = yajl_tree_get(tree, path, yajl_t_number);
 	if (YAJL_IS_INTEGER(percent) && YAJL_GET_INTEGER(percent) >= 0 &&

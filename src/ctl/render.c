@@ -33,16 +33,16 @@ put_object_cell(struct buf *b, yajl_val v, unsigned depth)
 	yajl_val value = yajl_tree_get(v, value_path, yajl_t_any);
 
 	if (name != NULL && value != NULL) {
-		put_text(b, YAJL_GET_STRING(name));
+		put_text(b, name->u.string);
 		buf_put(b, "=", 1);
 		put_cell(b, value, depth + 1);
 		return;
 	}
-	for (size_t i = 0; i < YAJL_GET_OBJECT(v)->len; i++) {
+	for (size_t i = 0; i < v->u.object.len; i++) {
 		buf_put(b, " ", i > 0);
-		put_text(b, YAJL_GET_OBJECT(v)->keys[i]);
+		put_text(b, v->u.object.keys[i]);
 		buf_put(b, "=", 1);
-		put_cell(b, YAJL_GET_OBJECT(v)->values[i], depth + 1);
+		put_cell(b, v->u.object.values[i], depth + 1);
 	}
 }
 
@@ -53,7 +53,7 @@ put_cell(struct buf *b, yajl_val v, unsigned depth)
 	if (v == NULL || YAJL_IS_NULL(v) || depth > DEPTH_MAX) {
 		buf_put(b, "-", 1);
 	} else if (YAJL_IS_STRING(v)) {
-		put_text(b, YAJL_GET_STRING(v));
+		put_text(b, v->u.string);
 	} else if (YAJL_IS_NUMBER(v)) {
 		put_text(b, YAJL_GET_NUMBER(v));
 	} else if (YAJL_IS_TRUE(v) || YAJL_IS_FALSE(v)) {
@@ -61,9 +61,9 @@ put_cell(struct buf *b, yajl_val v, unsigned depth)
 	} else if (YAJL_IS_OBJECT(v)) {
 		put_object_cell(b, v, depth);
 	} else {
-		for (size_t i = 0; i < YAJL_GET_ARRAY(v)->len; i++) {
+		for (size_t i = 0; i < v->u.array.len; i++) {
 			buf_put(b, ", ", i > 0 ? 2 : 0);
-			put_cell(b, YAJL_GET_ARRAY(v)->values[i], depth + 1);
+			put_cell(b, v->u.array.values[i], depth + 1);
 		}
 	}
 }
@@ -114,11 +114,11 @@ find_columns(yajl_val rows, const char **keys)
 {
 	size_t count = 0, k;
 
-	for (size_t i = 0; i < YAJL_GET_ARRAY(rows)->len; i++) {
-		yajl_val row = YAJL_GET_ARRAY(rows)->values[i];
+	for (size_t i = 0; i < rows->u.array.len; i++) {
+		yajl_val row = rows->u.array.values[i];
 
-		for (size_t n = 0; YAJL_IS_OBJECT(row) && n < YAJL_GET_OBJECT(row)->len; n++) {
-			const char *key = YAJL_GET_OBJECT(row)->keys[n];
+		for (size_t n = 0; YAJL_IS_OBJECT(row) && n < row->u.object.len; n++) {
+			const char *key = row->u.object.keys[n];
 
 			for (k = 0; k < count && strcmp(keys[k], key) != 0; k++)
 				;
@@ -134,13 +134,13 @@ render_table(yajl_val rows, unsigned depth)
 {
 	const char *keys[COLUMNS_MAX];
 	size_t widths[COLUMNS_MAX], count = find_columns(rows, keys),
-				    len = YAJL_GET_ARRAY(rows)->len;
+				    len = rows->u.array.len;
 
 	for (size_t k = 0; k < count; k++) {
 		widths[k] = width_of(keys[k]);
 		for (size_t i = 0; i < len; i++) {
 			size_t w = width_of(
-			    ctl_cell(column_value(YAJL_GET_ARRAY(rows)->values[i], keys[k])));
+			    ctl_cell(column_value(rows->u.array.values[i], keys[k])));
 
 			if (w > widths[k])
 				widths[k] = w;
@@ -152,7 +152,7 @@ render_table(yajl_val rows, unsigned depth)
 			const char *text = i == 0
 					       ? keys[k]
 					       : ctl_cell(column_value(
-						     YAJL_GET_ARRAY(rows)->values[i - 1], keys[k]));
+						     rows->u.array.values[i - 1], keys[k]));
 
 			printf("%s%s", k > 0 ? "  " : "", text);
 			if (k + 1 < count)
@@ -165,8 +165,8 @@ render_table(yajl_val rows, unsigned depth)
 static bool
 is_table(yajl_val v)
 {
-	return YAJL_IS_ARRAY(v) && YAJL_GET_ARRAY(v)->len > 0 &&
-	       YAJL_IS_OBJECT(YAJL_GET_ARRAY(v)->values[0]);
+	return YAJL_IS_ARRAY(v) && v->u.array.len > 0 &&
+	       YAJL_IS_OBJECT(v->u.array.values[0]);
 }
 
 static void
@@ -174,15 +174,15 @@ render_object(yajl_val v, unsigned depth)
 {
 	size_t width = 0;
 
-	for (size_t i = 0; i < YAJL_GET_OBJECT(v)->len; i++) {
-		size_t w = width_of(YAJL_GET_OBJECT(v)->keys[i]);
+	for (size_t i = 0; i < v->u.object.len; i++) {
+		size_t w = width_of(v->u.object.keys[i]);
 
 		if (w > width)
 			width = w;
 	}
-	for (size_t i = 0; i < YAJL_GET_OBJECT(v)->len; i++) {
-		const char *key = YAJL_GET_OBJECT(v)->keys[i];
-		yajl_val value = YAJL_GET_OBJECT(v)->values[i];
+	for (size_t i = 0; i < v->u.object.len; i++) {
+		const char *key = v->u.object.keys[i];
+		yajl_val value = v->u.object.values[i];
 
 		pad(0, 2 * depth);
 		printf("%s:", key);
@@ -203,7 +203,7 @@ render_value(yajl_val v, unsigned depth)
 		render_object(v, depth);
 	else if (is_table(v))
 		render_table(v, depth);
-	else if (!YAJL_IS_ARRAY(v) || YAJL_GET_ARRAY(v)->len > 0)
+	else if (!YAJL_IS_ARRAY(v) || v->u.array.len > 0)
 		printf("%s\n", ctl_cell(v));
 	else
 		printf("none\n");

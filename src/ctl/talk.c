@@ -83,13 +83,13 @@ ctl_status(const char *line)
 	int status = -1;
 
 	v = tree != NULL ? yajl_tree_get(tree, status_path, yajl_t_string) : NULL;
-	text = v != NULL ? YAJL_GET_STRING(v) : "";
+	text = v != NULL ? v->u.string : "";
 	if (strcmp(text, "ok") == 0)
 		status = CTL_OK;
 	if (strcmp(text, "error") == 0) {
 		ctl_progress_end();
 		v = yajl_tree_get(tree, error_path, yajl_t_string);
-		fprintf(stderr, "keyferryctl: %s\n", v != NULL ? YAJL_GET_STRING(v) : "refused");
+		fprintf(stderr, "keyferryctl: %s\n", v != NULL ? v->u.string : "refused");
 		status = CTL_REFUSED;
 	}
 	yajl_tree_free(tree);

@@ -100,12 +100,12 @@ put_key_managers(struct top *t)
 	char key[KEY_LEN_MAX];
 
 	buf_printf(&t->frame, "key managers  ");
-	for (size_t i = 0; v != NULL && i < YAJL_GET_OBJECT(v)->len; i++) {
-		snprintf(key, sizeof(key), "%s", YAJL_GET_OBJECT(v)->keys[i]);
+	for (size_t i = 0; v != NULL && i < v->u.object.len; i++) {
+		snprintf(key, sizeof(key), "%s", v->u.object.keys[i]);
 		buf_printf(&t->frame, " %s %lld  ", key, number(v, key));
 	}
 	buf_printf(&t->frame, "%s\n",
-	    v == NULL || YAJL_GET_OBJECT(v)->len == 0 ? " none" : "");
+	    v == NULL || v->u.object.len == 0 ? " none" : "");
 }
 
 static yajl_val
@@ -114,9 +114,9 @@ operation_at(yajl_val document, const char *name)
 	static const char *path[] = {"operations", NULL};
 	yajl_val all = document != NULL ? yajl_tree_get(document, path, yajl_t_array) : NULL;
 
-	for (size_t i = 0; all != NULL && i < YAJL_GET_ARRAY(all)->len; i++)
-		if (strcmp(name_of(YAJL_GET_ARRAY(all)->values[i]), name) == 0)
-			return YAJL_GET_ARRAY(all)->values[i];
+	for (size_t i = 0; all != NULL && i < all->u.array.len; i++)
+		if (strcmp(name_of(all->u.array.values[i]), name) == 0)
+			return all->u.array.values[i];
 	return NULL;
 }
 
@@ -129,8 +129,8 @@ put_operations(struct top *t)
 
 	buf_printf(&t->frame, "\n%-*s %10s %10s %12s %12s\n", NAME_WIDTH, "operation", "ok/s",
 	    "failed/s", "ok", "failed");
-	for (size_t i = 0; all != NULL && i < YAJL_GET_ARRAY(all)->len; i++) {
-		v = YAJL_GET_ARRAY(all)->values[i];
+	for (size_t i = 0; all != NULL && i < all->u.array.len; i++) {
+		v = all->u.array.values[i];
 		was = operation_at(t->before, name_of(v));
 		buf_printf(&t->frame, "%-*.*s %10s %10s %12lld %12lld\n", NAME_WIDTH, NAME_WIDTH,
 		    name_of(v),

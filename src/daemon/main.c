@@ -35,8 +35,6 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2, CHILD_FD = 3, LAST_TURNS = 1000 };
 #define RECOVER_AGAIN_LEAST NS_PER_S /* doubled each time: objects in doubt are locked */
 #define RECOVER_AGAIN_MOST (60 * NS_PER_S)
 
-extern char **environ;
-
 /* --- children: this program again, so that each starts with a memory of its own --- */
 
 static pid_t
