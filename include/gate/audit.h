@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The audit log: a line of JSON for each item of a request, for each client or message that was
- * refused, and for each command on the control socket.  Lines go to a file, appended by a child process so that no disk
- * is waited for, or to the log.  Text of clients is escaped; no key, no token, no body has a way here.
+ * refused, and for each command on the control socket.  Lines go to a file, appended by a child
+ * process so that no disk is waited for, or to the log.  Text of clients is escaped; no key, no token, no body has a way here.
  *
  * What cannot be written yet waits, up to a ceiling.  `required' decides what happens meanwhile:
  * either requests about objects are refused, so that nothing is done without its line; or they are

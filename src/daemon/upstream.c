@@ -160,7 +160,8 @@ static void
 tell_token_event(void *arg, const struct iam *i, const char *what, const char *detail)
 {
 	(void)arg;
-	LOG(iam_state(i) == IAM_GOOD ? LOG_INFO : LOG_WARN, "iam", what, kv_text("credential", iam_name(i)), kv_text("detail", detail));
+	LOG(iam_state(i) == IAM_GOOD ? LOG_INFO : LOG_WARN, "iam", what,
+	    kv_text("credential", iam_name(i)), kv_text("detail", detail));
 }
 
 /* A file that cannot be used is told before anybody needs it, and by its name. */

@@ -38,7 +38,8 @@ record_id(char id[UID_TEXT_LEN + 1], const struct object *o)
 void
 cacherig_init(struct cacherig *r, size_t bytes_max)
 {
-	static const struct vault_ops ops = {.name = "scripted", .unwrap = vault_unwrap_later, .record_id = record_id};
+	static const struct vault_ops ops = {
+	    .name = "scripted", .unwrap = vault_unwrap_later, .record_id = record_id};
 	struct custody_params p = {.name = "rig", .bound_ns = BOUND, .ride_out_ns = RIDE_OUT};
 	static int quiet = -1;
 	bool locked;
