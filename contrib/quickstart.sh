@@ -10,7 +10,7 @@ build=$top/quickstart/build
 key_protect=no
 instance=6ee0f1f6-1c36-4d4e-9d6b-4f0f6b1f7c52 # of the simulator
 packages=(meson ninja-build gcc libc6-dev pkg-config libevent-dev libssl-dev libsqlite3-dev
-  libconfuse-dev libyajl-dev libcurl4-openssl-dev libsystemd-dev openssl)
+  libconfuse-dev libseccomp-dev libyajl-dev libcurl4-openssl-dev libsystemd-dev openssl)
 
 usage() {
   cat <<TXT
@@ -339,7 +339,7 @@ digest() {
 how_to_go_on() {
   say "It is yours now"
   cat <<TXT
-connect    host 127.0.0.1 (or localhost), port $(port), KMIP 1.0 to 1.4 over TLS 1.2 or 1.3
+connect    host 127.0.0.1 (or localhost), port $(port), KMIP 1.0 to 2.1 over TLS 1.2 or 1.3
            the client shows   $dir/vcenter.pem
            with its key       $dir/vcenter.key
            (in vCenter: 'Upload certificate and private key')
