@@ -9,6 +9,7 @@
 #define BASE_ALLOC_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -19,6 +20,8 @@ void *alloc_array(size_t count, size_t size);	/* zeroed; checks the product */
 void *alloc_resize(void *p, size_t len);	/* p stays valid on failure */
 char *alloc_text(const char *s);		/* a copy */
 void alloc_free(void *p);			/* NULL is allowed */
+/* How many of them did, ever: for work of libraries that go on without what they could not have. */
+uint64_t alloc_failures(void);
 
 /*
  * Installs the allocator under OpenSSL and libevent.  Call first in main(), before any of both

@@ -19,12 +19,21 @@ wipe(void *p, size_t len)
 		explicit_bzero(p, len);
 }
 
+static uint64_t failures;
+
+uint64_t
+alloc_failures(void)
+{
+	return failures;
+}
+
 void *
 alloc_bytes(size_t len)
 {
-	if (fault_hit(FAULT_ALLOC))
-		return NULL;
-	return malloc(len > 0 ? len : 1);
+	void *p = fault_hit(FAULT_ALLOC) ? NULL : malloc(len > 0 ? len : 1);
+
+	failures += p == NULL;
+	return p;
 }
 
 void *
@@ -36,9 +45,11 @@ alloc_zero(size_t len)
 void *
 alloc_array(size_t count, size_t size)
 {
-	if (fault_hit(FAULT_ALLOC))
-		return NULL;
-	return calloc(count > 0 ? count : 1, size > 0 ? size : 1);
+	void *p = fault_hit(FAULT_ALLOC)
+	    ? NULL : calloc(count > 0 ? count : 1, size > 0 ? size : 1);
+
+	failures += p == NULL;
+	return p;
 }
 
 /* realloc() would leave the old block behind unwiped, so this moves by hand. */

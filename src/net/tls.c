@@ -413,6 +413,7 @@ enum err
 tls_server_new(struct tls_server **out, const struct tls_params *p, const char **why)
 {
 	struct tls_server *t = alloc_zero(sizeof(*t));
+	uint64_t failures = alloc_failures();
 	enum err e;
 
 	if (note_index < 0)
@@ -433,6 +434,9 @@ tls_server_new(struct tls_server **out, const struct tls_params *p, const char *
 		e = load_pairs(t, p, why);
 	if (e == ERR_OK && p->resumption)
 		e = allow_resumption(t, p, why);
+	/* without memory OpenSSL leaves out ciphers and kinds of signatures, and calls that success */
+	if (e == ERR_OK && alloc_failures() != failures)
+		e = why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	ERR_clear_error();
 	if (e != ERR_OK) {
 		tls_server_unref(t);

@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "net/certificate.h"
 
 #include "rig.h"
@@ -88,6 +90,31 @@ START_TEST(refuses_bad_files)
 	expect_refusal(junk, key, ERR_CONFIG, junk, "damaged");
 	identity_write_key(&rig.server_ec, locked, "secret");
 	expect_refusal(cert, locked, ERR_CONFIG, locked, "openssl pkey");
+}
+END_TEST
+
+/* OpenSSL goes on without what it had no memory for: then a kind of client would be refused. */
+START_TEST(refuses_to_be_made_by_halves)
+{
+	const char *cert = rig_path(&rig, "ec.pem"), *key = rig_path(&rig, "ec.key"), *why;
+	uint64_t failures = 0, before;
+
+	ck_assert_int_eq(load(cert, key, &why), ERR_OK);
+	for (unsigned skip = 0;; skip += 7) {
+		enum err e;
+
+		before = alloc_failures();
+		fault_test_arm(FAULT_ALLOC, skip, 1);
+		e = load(cert, key, &why);
+		fault_test_clear();
+		if (alloc_failures() == before) {
+			ck_assert_int_eq(e, ERR_OK);
+			break;
+		}
+		failures++;
+		ck_assert_msg(e != ERR_OK, "allocation %u", skip);
+	}
+	ck_assert_uint_gt(failures, 100);
 }
 END_TEST
 
@@ -474,10 +501,13 @@ main(void)
 	int failed;
 
 	signal(SIGPIPE, SIG_IGN);
+	if (alloc_install() != ERR_OK)
+		abort();
 	tcase_add_checked_fixture(both, with_both, done);
 	tcase_set_timeout(both, 60);
 	tcase_set_timeout(own, 60);
 	tcase_add_test(both, refuses_bad_files);
+	tcase_add_test(both, refuses_to_be_made_by_halves);
 	tcase_add_test(both, refuses_a_certificate_open_to_others);
 	tcase_add_test(both, refuses_extensions_it_cannot_read);
 	tcase_add_test(both, refuses_a_key_open_to_others);
