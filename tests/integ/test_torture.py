@@ -402,9 +402,11 @@ class Torture(kf.Case):
             for n in numbers:
                 with self.subTest(step="start", process=process, n=n):
                     if self.launch(w, process, n):
-                        self.settled(w)
-                        self.check_keys(w)
-                        self.stops(w)
+                        try:
+                            self.settled(w)
+                            self.check_keys(w)
+                        finally:
+                            self.stops(w)
                     else:
                         refused += 1
             print("start      %s %d of %d, %d refused" % (process, len(numbers), count, refused),
