@@ -68,6 +68,17 @@ ask_cache(struct request *rq, struct fetch *f)
 	cache_get(t->cache, &f->cached);
 }
 
+/* The tenant does not want it to be served or used, whoever has it meanwhile. */
+static bool
+is_refused(struct request *rq, const struct object *o)
+{
+	bool refused = o->state == OBJECT_COMPROMISED && rq->p.tenant->refuse_compromised;
+
+	if (refused)
+		rq_note(rq, "compromised key refused");
+	return refused;
+}
+
 static void
 fetch_loaded(struct request *rq, enum err e)
 {
@@ -78,6 +89,8 @@ fetch_loaded(struct request *rq, enum err e)
 	f->object = rq_object(rq);
 	if (e == ERR_OK && object_is_destroyed(f->object))
 		e = ERR_NO_OBJECT; /* it does not exist any more for those who want it */
+	if (e == ERR_OK && is_refused(rq, f->object))
+		e = ERR_DENIED;
 	if (e == ERR_OK && f->allowed != NULL)
 		e = f->allowed(rq, f->object);
 	if (e != ERR_OK) {

