@@ -18,6 +18,9 @@
 #include "base/err.h"
 #include "kmip/ttlv.h"
 
+/* The last second of the year 9999, the last that RFC 3339 can write. */
+#define KMIP_DATE_MAX INT64_C(253402300799)
+
 enum kmip_attr_id {
 #define ATTR(id, text, tag, type, since, flags) ATTR_##id,
 #include "kmip/attr.def"

@@ -83,9 +83,9 @@ may_rekey(const struct object *o)
 
 /*
  * With an offset the new key's dates are as far from its activation as the old one's were.  Without,
- * they are the old one's, except for an end that has come already.
+ * they are the old one's, except for an end that has come already.  False: one could not be written.
  */
-static void
+static bool
 set_dates(struct object *made, const struct object *old, int64_t offset, int64_t now)
 {
 	int64_t shift = 0;
@@ -98,9 +98,13 @@ set_dates(struct object *made, const struct object *old, int64_t offset, int64_t
 		if (made->date[d] == NO_DATE && old->date[d] != NO_DATE &&
 		    (offset >= 0 || !ends || old->date[d] > now))
 			made->date[d] = old->date[d] + shift;
+		if (made->date[d] != NO_DATE &&
+		    (made->date[d] < 0 || made->date[d] > KMIP_DATE_MAX))
+			return false;
 	}
 	if (offset >= 0)
 		made->date[DATE_ACTIVATION] = now + offset;
+	return true;
 }
 
 /* What is of the old key alone: how it came, what it was used for, whom it is linked with. */
@@ -184,7 +188,8 @@ replace(struct request *rq, struct rekey *rk)
 		e = link_add(
 		    rk->old, rq->arena, KMIP_LINK_TYPE_REPLACEMENT_OBJECT_LINK, rk->made->uid);
 	rk->old->date[DATE_LAST_CHANGE] = now;
-	set_dates(rk->made, old, rk->offset, now);
+	if (e == ERR_OK && !set_dates(rk->made, old, rk->offset, now))
+		e = ERR_INVALID_FIELD;
 	create_set_birth(rq, rk->made);
 	create_set_origin(rq, rk->made);
 	return e == ERR_OK ? create_choose_key(rk->made, &rk->make.key) : e;

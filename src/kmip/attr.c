@@ -14,9 +14,6 @@
 /* No attribute of the specification comes near; a custom structure is flat anyhow. */
 enum { ELEMENTS_MAX = 256 };
 
-/* The last second of the year 9999, the last that RFC 3339 can write. */
-#define DATE_MAX INT64_C(253402300799)
-
 static const struct kmip_attr_info infos[] = {
 #define ATTR(id, text, tag, type, since, flags) {ATTR_##id, text, tag, type, since, flags},
 #include "kmip/attr.def"
@@ -208,7 +205,7 @@ range_right(const struct ttlv *t)
 	case TTLV_LONG:
 		return ttlv_long(t) >= 0;
 	case TTLV_DATE_TIME:
-		return ttlv_long(t) >= 0 && ttlv_long(t) <= DATE_MAX;
+		return ttlv_long(t) >= 0 && ttlv_long(t) <= KMIP_DATE_MAX;
 	case TTLV_STRUCTURE:
 	case TTLV_BIG_INTEGER:
 	case TTLV_ENUM:
