@@ -18,6 +18,8 @@
 #include "pbkdf2.h"
 #include "usage.h"
 
+enum { DERIVED_BITS_MAX = 8192 }; /* of secret data: it is in locked memory while it is made */
+
 struct derive {
 	struct fetch base;
 	struct object *made, *old; /* old: the base, as it will be */
@@ -68,7 +70,8 @@ check_made(const struct object *o)
 		return ERR_MISSING_DATA;
 	if (o->type == KMIP_OBJECT_TYPE_SYMMETRIC_KEY)
 		return create_check_key(o);
-	return o->length % 8 == 0 && o->algorithm == 0 ? ERR_OK : ERR_INVALID_FIELD;
+	return o->length % 8 == 0 && o->length <= DERIVED_BITS_MAX && o->algorithm == 0
+	    ? ERR_OK : ERR_INVALID_FIELD;
 }
 
 static enum err

@@ -101,11 +101,15 @@ find(const struct parts *p, const struct parts_key *key)
 static bool
 is_full(const struct parts *p, const struct parts_key *key)
 {
-	size_t own = 0;
+	size_t own = 0, tenants = 0;
 
-	LIST_FOREACH(l, &p->all)
-		own += is_same_client(&CONTAINER_OF(l, struct part, link)->key, key);
-	return p->count >= PARTS_MAX || own >= PARTS_CLIENT_MAX;
+	LIST_FOREACH(l, &p->all) {
+		const struct parts_key *other = &CONTAINER_OF(l, struct part, link)->key;
+
+		own += is_same_client(other, key);
+		tenants += strcmp(other->tenant, key->tenant) == 0;
+	}
+	return p->count >= PARTS_MAX || tenants >= PARTS_TENANT_MAX || own >= PARTS_CLIENT_MAX;
 }
 
 enum err

@@ -14,7 +14,13 @@
 
 #include "crypto.h"
 
-enum { PARTS_MAX = 256, PARTS_CLIENT_MAX = 16, PARTS_VALUE_LEN = 16, PARTS_TIMEOUT_S = 60 };
+enum {
+	PARTS_MAX = 256,
+	PARTS_TENANT_MAX = 64,
+	PARTS_CLIENT_MAX = 16,
+	PARTS_VALUE_LEN = 16,
+	PARTS_TIMEOUT_S = 60
+};
 
 struct parts;
 

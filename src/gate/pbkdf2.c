@@ -6,10 +6,13 @@
 
 enum { SLICE = 512 }; /* iterations of a turn: well under a millisecond */
 
+static unsigned running; /* each has its slice in each turn */
+
 static void
 end(struct pbkdf2 *p)
 {
 	loop_undefer(&p->turn);
+	running -= p->mac != NULL;
 	crypto_free(p->mac);
 	p->mac = NULL;
 	secret_unref(p->block);
@@ -113,12 +116,15 @@ begin(struct pbkdf2 *p)
 {
 	enum err e;
 
-	if (p->iterations == 0 || p->len == 0 ||
+	if (p->iterations == 0 || p->len == 0 || p->salt_len > PBKDF2_SALT_MAX ||
 	    p->iterations > PBKDF2_ITERATIONS_MAX / ((p->len + 19) / 20))
 		return ERR_INVALID_FIELD; /* as if the digest was the shortest, SHA-1 */
+	if (running == PBKDF2_RUNNING_MAX)
+		return ERR_BUSY;
 	e = crypto_mac_new(&p->mac, p->algorithm, p->password);
 	if (e != ERR_OK)
 		return e;
+	running++; /* as long as there is a mac */
 	p->block = secret_new(2 * CRYPTO_MAC_MAX, SECRET_TRANSIENT);
 	p->key = secret_new(p->len, SECRET_TRANSIENT);
 	return p->block != NULL && p->key != NULL ? ERR_OK : ERR_NO_SECURE_MEMORY;

@@ -10,7 +10,7 @@
 
 #include "crypto.h"
 
-enum { PBKDF2_ITERATIONS_MAX = 10000000 };
+enum { PBKDF2_ITERATIONS_MAX = 10000000, PBKDF2_SALT_MAX = 1024, PBKDF2_RUNNING_MAX = 8 };
 
 struct pbkdf2 {
 	struct wait wait;
@@ -31,7 +31,10 @@ struct pbkdf2 {
 	struct buf out;
 };
 
-/* Ends in wait.  ERR_INVALID_FIELD: too many iterations, or none.  Cancelling is fine at any time. */
+/*
+ * Ends in wait.  ERR_INVALID_FIELD: too many iterations, or none, or too long a salt; ERR_BUSY: as
+ * many run as may.  Cancelling is fine at any time.
+ */
 void pbkdf2_start(struct pbkdf2 *p);
 
 #endif
