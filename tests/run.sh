@@ -3,6 +3,7 @@
 # Builds and tests everything as continuous integration does, and ends with one line:
 #   N passed, N failed, N skipped
 set -euo pipefail
+umask 022 # what others may write is refused
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 packages=(meson ninja-build gcc libc6-dev clang libclang-rt-14-dev clang-tidy cppcheck pkg-config check
