@@ -136,6 +136,8 @@ class Service(kf.Case):
         self.assertIn("address=127.0.0.1:%d" % gw.port, line)
         self.assertEqual(gw.log().count("daemon: listening"), 1)  # not what the file says as well
         self.assert_fine(gw)
+        if os.getuid() != 0:
+            return  # who cannot be traced does not show what it holds
         # nobody but the gateway has it: a child that had could answer after its end
         for pid in subprocess.run(["pgrep", "-P", str(gw.process.pid)], check=True,
                                   stdout=subprocess.PIPE, text=True).stdout.split():
