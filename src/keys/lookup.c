@@ -257,7 +257,10 @@ leave(struct wait *w)
 	list_remove(&w->link);
 }
 
-/* One that looks for the same, and as long: none that may have begun before a record was there. */
+/*
+ * One that looks for the same, in the same vault (that of a queued one may be gone since), and as
+ * long: none that may have begun before a record was there.
+ */
 static struct flight *
 flight_of(struct lookups *ls, const struct lookup *w)
 {
@@ -267,7 +270,8 @@ flight_of(struct lookups *ls, const struct lookup *w)
 		struct flight *f = CONTAINER_OF(it, struct flight, link);
 
 		if (strcmp(f->uid, w->uid) == 0 && strcmp(f->tenant, w->tenant) == 0 &&
-		    strcmp(f->record_id, record_id) == 0 && f->adopt.gone == w->gone)
+		    strcmp(f->record_id, record_id) == 0 && f->adopt.gone == w->gone &&
+		    f->adopt.vault == w->vault)
 			return f;
 	}
 	return NULL;

@@ -697,6 +697,36 @@ START_TEST(test_many_strangers)
 }
 END_TEST
 
+/* A reload takes a vault away while one of its look-ups is queued: nobody has it begin after that. */
+START_TEST(test_vault_goes)
+{
+	struct vault gone = {.ops = &fake_ops}; /* fake_find() refuses it */
+	struct lookup ahead[OF_ONE], before = of(OLD_UID, client), after = of(OLD_UID, client);
+	struct outcome outs[OF_ONE], out_before, out_after;
+	char uids[OF_ONE][UID_TEXT_LEN + 1];
+
+	fake.e = ERR_VAULT_DOWN;
+	fake.holds = true;
+	for (size_t i = 0; i < OF_ONE; i++) {
+		ck_assert_int_eq(text_uuid7(uids[i]), ERR_OK);
+		ahead[i] = of(uids[i], client);
+		rig_begin(&ahead[i].wait, &outs[i]);
+		lookup_start(lookups, &ahead[i]);
+	}
+	before.vault = &gone;
+	rig_begin(&before.wait, &out_before);
+	lookup_start(lookups, &before);
+	wait_cancel(&before.wait);
+	rig_begin(&after.wait, &out_after);
+	lookup_start(lookups, &after);
+	fake.holds = false;
+	release();
+	ck_assert_int_eq(rig_end(&rig, &out_after), ERR_VAULT_DOWN);
+	ck_assert(!out_before.done);
+	ck_assert_uint_eq(fake.finds, OF_ONE + 1);
+}
+END_TEST
+
 /* Each is looked for during seconds: one client's leave room for those of others, first come. */
 START_TEST(test_one_leaves_room)
 {
@@ -843,6 +873,7 @@ main(void)
 	tcase_add_test(l, test_old_record_is_not_absence);
 	tcase_add_test(l, test_rations);
 	tcase_add_test(l, test_many_strangers);
+	tcase_add_test(l, test_vault_goes);
 	tcase_add_test(l, test_one_leaves_room);
 	tcase_add_test(l, test_many_that_are_not);
 	tcase_add_test(l, test_priority);
