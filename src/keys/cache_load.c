@@ -25,6 +25,7 @@ struct flight {
 	struct arena *arena;
 	const struct object *object;
 	char record_id[UID_TEXT_LEN + 1]; /* empty: not known */
+	bool moved; /* that is a successor's: what it loads is not what counts any more */
 	struct vault_unwrap load;
 	struct stamp began;
 	struct cache_terms terms; /* its first waiter's */
@@ -111,8 +112,10 @@ entry_place_loads(struct entry *en, const uint8_t digest[32], const char *record
 	LIST_FOREACH (link, &en->flights) {
 		struct flight *f = CONTAINER_OF(link, struct flight, peer);
 
-		if (memcmp(f->object->digest, digest, sizeof(f->object->digest)) == 0)
-			memcpy(f->record_id, record_id, sizeof(f->record_id));
+		if (memcmp(f->object->digest, digest, sizeof(f->object->digest)) != 0)
+			continue;
+		f->moved |= strcmp(f->record_id, record_id) != 0;
+		memcpy(f->record_id, record_id, sizeof(f->record_id));
 	}
 }
 
@@ -313,7 +316,8 @@ settle_entry(struct flight *f, struct secret *key, enum err e)
 	if (e == ERR_OK)
 		return entry_keep(en, &(struct proof){f->custody, f->object->digest, f->record_id,
 					  key, &f->terms, &f->began});
-	if (e == ERR_NO_OBJECT || e == ERR_INTEGRITY || e == ERR_NO_ROOT_KEY) {
+	/* that a predecessor is gone says nothing of the record that took its place */
+	if ((e == ERR_NO_OBJECT && !f->moved) || e == ERR_INTEGRITY || e == ERR_NO_ROOT_KEY) {
 		f->entry = NULL;
 		list_remove(&f->peer);
 		entry_drop(en);

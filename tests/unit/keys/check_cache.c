@@ -624,6 +624,26 @@ START_TEST(test_moved_while_loading)
 }
 END_TEST
 
+/* The record of before was deleted by whoever replaced it: the key of its successor stays warm. */
+START_TEST(test_moved_and_gone)
+{
+	struct object *next = successor_of(key1);
+	struct get t = {.done = false};
+
+	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+	cacherig_advance(&rig, BOUND);
+	get_start(&t, &rig, key1);
+	cacherig_settle(&rig);
+	if (_i == 0)
+		cache_moved(rig.cache, rig.vault.ops, next);
+	else
+		cache_moved(rig.cache, rig.vault.ops, key1); /* to where it was: it is gone */
+	cacherig_answer(&rig, ERR_NO_OBJECT);
+	ck_assert_int_eq(t.e, ERR_NO_OBJECT);
+	ck_assert_uint_eq(cacherig_kept(&rig), _i == 0 ? 32 : 0);
+}
+END_TEST
+
 START_TEST(test_put)
 {
 	struct secret *key = secret_new(32, SECRET_TRANSIENT);
@@ -691,6 +711,7 @@ main(void)
 	tcase_add_test(t, test_forget_record_while_loading);
 	tcase_add_test(t, test_moved);
 	tcase_add_loop_test(t, test_moved_while_loading, 0, 2);
+	tcase_add_loop_test(t, test_moved_and_gone, 0, 2);
 	tcase_add_test(t, test_put);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
