@@ -51,12 +51,28 @@ soon(const struct watch *w)
 	return w->p.bound_ns * 2 / 3 + (int64_t)((double)(w->p.bound_ns / 3) * chance());
 }
 
+/* Without memory each turn tries again, and then it is time: what has no timer is watched no more. */
 static void
 set_timer(struct watch *w, struct timer *t, int64_t in_ns)
 {
 	if (timer_set(w->p.loop, t, clock_now() + in_ns) != ERR_OK)
-		LOG(LOG_ERROR, "watch", "no memory for the timer",
-		    kv_text("name", custody_name(w->p.custody)));
+		loop_defer(w->p.loop, t == &w->timer ? &w->again : &w->full_again);
+}
+
+static void
+on_again(struct defer *d)
+{
+	struct watch *w = CONTAINER_OF(d, struct watch, again);
+
+	set_timer(w, &w->timer, 0);
+}
+
+static void
+on_full_again(struct defer *d)
+{
+	struct watch *w = CONTAINER_OF(d, struct watch, full_again);
+
+	set_timer(w, &w->full_timer, 0);
 }
 
 /* While a pass runs its timer is not armed; its end sees to what is wanted. */
@@ -300,6 +316,8 @@ watch_new(const struct watch_params *p)
 	w->p = *p;
 	w->timer.fn = on_time;
 	w->full_timer.fn = on_full_time;
+	w->again.fn = on_again;
+	w->full_again.fn = on_full_again;
 	list_init(&w->tenants);
 	pass_init(&w->round, w, false);
 	pass_init(&w->full, w, true);
@@ -327,6 +345,8 @@ watch_free(struct watch *w)
 		return;
 	timer_clear(w->p.loop, &w->timer);
 	timer_clear(w->p.loop, &w->full_timer);
+	loop_undefer(&w->again);
+	loop_undefer(&w->full_again);
 	pass_stop(&w->round);
 	pass_stop(&w->full);
 	alloc_free(w);

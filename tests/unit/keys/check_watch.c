@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The watch on virtual time: when it asks, and what answers and failures mean. */
+#include "base/fault.h"
 #include "base/metric.h"
 #include "watchrig.h"
 
@@ -359,6 +360,46 @@ START_TEST(test_crowded)
 }
 END_TEST
 
+static void
+no_time(struct timer *t)
+{
+	(void)t;
+	ck_abort();
+}
+
+/* A pass ends while there is no memory for its timer: it goes on once there is. */
+START_TEST(test_no_memory_for_timer)
+{
+	static struct timer others[256];
+	struct timer *t = _i == 0 ? &watch->timer : &watch->full_timer;
+	unsigned n = 0, calls;
+
+	fake.news.holds = true;
+	timer_move(fake.loop, t, clock_now());
+	fake_settle(&fake);
+	ck_assert(!timer_armed(t));
+	fault_test_arm(FAULT_ALLOC, 0, 1000);
+	do {
+		ck_assert_uint_lt(n, 256);
+		others[n] = (struct timer){.fn = no_time};
+	} while (timer_set(fake.loop, &others[n++], clock_now() + 100 * HOUR) == ERR_OK);
+	fault_test_clear();
+	fake.news.holds = false;
+	fake_release(&fake);
+	fault_test_arm(FAULT_ALLOC, 0, 1000);
+	fake_settle(&fake);
+	ck_assert(!timer_armed(t));
+	fault_test_clear();
+	calls = fake.news.calls;
+	fake_settle(&fake);
+	fake_settle(&fake);
+	ck_assert_uint_gt(fake.news.calls, calls);
+	ck_assert(timer_armed(t));
+	while (n > 0)
+		timer_clear(fake.loop, &others[--n]);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -385,6 +426,7 @@ main(void)
 	tcase_add_test(t, test_root_key_comes_back);
 	tcase_add_test(t, test_slow);
 	tcase_add_test(t, test_crowded);
+	tcase_add_loop_test(t, test_no_memory_for_timer, 0, 2);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
