@@ -175,7 +175,9 @@ sweep_within(struct cache *c, int64_t ns)
 	int64_t when = clock_now() + ns;
 
 	if (!timer_armed(&c->sweep)) {
-		c->sweep_at = when;
+		/* an earlier time may be due yet, if there was no memory for the timer */
+		if (c->sweep_at == 0 || when < c->sweep_at)
+			c->sweep_at = when;
 		look_later(c);
 	} else if (when < c->sweep_at) {
 		c->sweep_at = when;
@@ -209,6 +211,7 @@ sweep(struct cache *c)
 			next = left;
 	}
 	timer_clear(c->loop, &c->sweep);
+	c->sweep_at = 0;
 	if (next != INT64_MAX)
 		sweep_within(c, next);
 }

@@ -53,7 +53,7 @@ struct cache {
 	struct list arrived, batch; /* gets that nobody looked at yet; those of this turn */
 	struct defer turn;
 	struct timer sweep;  /* for keys that nothing can serve any more; armed while there are any */
-	int64_t sweep_at;    /* clock_now() time when the first of them may expire */
+	int64_t sweep_at;    /* clock_now() time when the first of them may expire; 0: there are none */
 	struct stamp looked; /* when it looked last */
 	int64_t looked_at;   /* the same as clock_now() time */
 	uint64_t seed;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/metric.h"
+#include "cache_parts.h"
 #include "cacherig.h"
 
 static struct cacherig rig;
@@ -410,6 +411,19 @@ START_TEST(test_expired_load)
 	cacherig_answer(&rig, ERR_OK);
 	ck_assert_uint_eq(cacherig_kept(&rig), 0);
 	wait_cancel(&t.g.wait);
+}
+END_TEST
+
+/* There was no memory for the timer: a key that lives longer does not make this one live as long. */
+START_TEST(test_expired_without_timer)
+{
+	rig.terms.ride_out_ns = 0;
+	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+	timer_clear(rig.loop, &rig.cache->sweep);
+	rig.terms.ride_out_ns = RIDE_OUT;
+	ck_assert_int_eq(get_now(&rig, key2, ERR_OK), ERR_OK);
+	cacherig_advance(&rig, BOUND);
+	ck_assert_uint_eq(cacherig_kept(&rig), 32);
 }
 END_TEST
 
@@ -854,6 +868,7 @@ main(void)
 	tcase_add_test(t, test_strict);
 	tcase_add_loop_test(t, test_expired_asleep, 0, 2);
 	tcase_add_test(t, test_expired_load);
+	tcase_add_test(t, test_expired_without_timer);
 	tcase_add_test(t, test_terms_change);
 	tcase_add_test(t, test_cold_outage);
 	tcase_add_test(t, test_patience);
