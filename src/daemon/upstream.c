@@ -49,6 +49,7 @@ struct shared_vault {
 	struct connection *connection;
 	struct watch_tenant *watched; /* NULL when there is no watch */
 	struct cache_terms terms;
+	bool terms_told;     /* to the cache, which may have keys of the tenant's from before */
 	struct share *share; /* NULL when attributes stay here */
 };
 
@@ -480,9 +481,11 @@ upstream_set(struct upstream *u, const struct vault *v, const struct cache_terms
 {
 	struct shared_vault *s = find_shared(u, v);
 
-	if (s == NULL)
-		return;
+	if (s == NULL || (s->terms_told && s->terms.bound_ns == terms->bound_ns &&
+			     s->terms.ride_out_ns == terms->ride_out_ns))
+		return; /* most tenants in most reloads: no walk through all keys for each */
 	s->terms = *terms;
+	s->terms_told = true;
 	set_terms(s->connection);
 	if (u->p.cache != NULL)
 		cache_set_terms(u->p.cache, s->tenant, terms);

@@ -227,16 +227,27 @@ look(struct timer *t)
 		look_later(c);
 }
 
+static bool
+has_terms(const struct entry *en, const struct cache_terms *terms)
+{
+	return en->terms.bound_ns == terms->bound_ns && en->terms.ride_out_ns == terms->ride_out_ns;
+}
+
 void
 cache_set_terms(struct cache *c, const char *tenant, const struct cache_terms *terms)
 {
+	bool changed = false;
+
 	LIST_FOREACH (link, &c->lru) {
 		struct entry *en = CONTAINER_OF(link, struct entry, lru);
 
-		if (strcmp(en->tenant, tenant) == 0)
-			en->terms = *terms;
+		if (has_terms(en, terms) || strcmp(en->tenant, tenant) != 0)
+			continue;
+		en->terms = *terms;
+		changed = true;
 	}
-	sweep(c);
+	if (changed)
+		sweep(c);
 }
 
 void
@@ -245,7 +256,7 @@ entry_touch(struct entry *en, const struct cache_terms *terms)
 	list_remove(&en->lru);
 	list_append(&en->cache->lru, &en->lru);
 	en->used = clock_now();
-	if (en->terms.bound_ns == terms->bound_ns && en->terms.ride_out_ns == terms->ride_out_ns)
+	if (has_terms(en, terms))
 		return;
 	en->terms = *terms;
 	sweep_within(en->cache, time_left(en));
