@@ -17,6 +17,7 @@ enum {
 	EVICT_MAX = 8,	/* for one key, when others than the cache fill the heap */
 };
 #define LOOK_EVERY_NS (1 * NS_PER_S)
+#define SOON_NS (100 * NS_PER_MS) /* what expires within it goes together: one walk for many keys */
 
 static const uint8_t no_digest[32];
 
@@ -205,7 +206,7 @@ sweep(struct cache *c)
 		struct entry *en = CONTAINER_OF(link, struct entry, lru);
 		int64_t left = time_left(en);
 
-		if (left == 0)
+		if (left <= SOON_NS)
 			entry_drop(en);
 		else if (left < next)
 			next = left;

@@ -350,7 +350,7 @@ START_TEST(test_ride_out_since_check)
 	cacherig_advance(&rig, NS_PER_S);
 	began = stamp_now();
 	custody_confirmed(rig.custody, &began);
-	cacherig_advance(&rig, RIDE_OUT - 1);
+	cacherig_advance(&rig, RIDE_OUT - 100 * NS_PER_MS - 1); /* the sweep may come a bit early */
 	ck_assert(get_rides(&rig, key1, ERR_VAULT_DOWN));
 	cacherig_advance(&rig, NS_PER_S);
 	ck_assert_uint_eq(cacherig_kept(&rig), 0);
@@ -424,6 +424,23 @@ START_TEST(test_expired_without_timer)
 	ck_assert_int_eq(get_now(&rig, key2, ERR_OK), ERR_OK);
 	cacherig_advance(&rig, BOUND);
 	ck_assert_uint_eq(cacherig_kept(&rig), 32);
+}
+END_TEST
+
+/* Keys whose times are hardly apart cost one walk through the cache, and none lives longer for it. */
+START_TEST(test_expire_together)
+{
+	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+	cacherig_advance(&rig, 100 * NS_PER_MS);
+	ck_assert_int_eq(get_now(&rig, key2, ERR_OK), ERR_OK);
+	cacherig_advance(&rig, 1);
+	ck_assert_int_eq(get_now(&rig, cacherig_object(&rig, "east", 3), ERR_OK), ERR_OK);
+	cacherig_advance(&rig, RIDE_OUT - 100 * NS_PER_MS - 2);
+	ck_assert_uint_eq(cacherig_kept(&rig), 96);
+	cacherig_advance(&rig, 1);
+	ck_assert_uint_eq(cacherig_kept(&rig), 32);
+	cacherig_advance(&rig, 100 * NS_PER_MS + 1);
+	ck_assert_uint_eq(cacherig_kept(&rig), 0);
 }
 END_TEST
 
@@ -869,6 +886,7 @@ main(void)
 	tcase_add_loop_test(t, test_expired_asleep, 0, 2);
 	tcase_add_test(t, test_expired_load);
 	tcase_add_test(t, test_expired_without_timer);
+	tcase_add_test(t, test_expire_together);
 	tcase_add_test(t, test_terms_change);
 	tcase_add_test(t, test_cold_outage);
 	tcase_add_test(t, test_patience);
