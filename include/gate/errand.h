@@ -21,6 +21,7 @@ struct errand {
 	struct tenant *tenant; /* a reference is taken */
 	const char *uid;       /* borrowed until the errand has started */
 	bool revoke;
+	bool missing_is_gone; /* a key that the vault knows nothing of is destroyed in the ledger alone */
 	struct request *request; /* private */
 };
 void errand_destroy(struct gate *g, struct errand *e);

@@ -67,13 +67,15 @@ struct vault_unwrap {
  * counts before it or says more of a revocation; without a successor it deletes the record at once.
  * Cancelling leaves the change to run to its end.  ERR_DENIED: the gateway lacks the right, and the
  * object's record is still there.  ERR_NO_OBJECT, of destroy: neither the object's record nor another
- * of it is there, or is known to have been; it may be where the gateway does not look any more.
+ * of it is there, or is known to have been; it may be where the gateway does not look any more, unless
+ * the caller knows better (missing_is_gone).
  * ERR_BUSY: enough is being retired.
  */
 struct vault_change {
 	struct wait wait;
 	const struct object *object; /* in */
 	const struct object *successor; /* in, to retire: the object with its new record, or NULL */
+	bool missing_is_gone; /* in, to destroy: where nothing is known of, nothing is left to destroy */
 	struct vault_terms terms;    /* in */
 	void *op;		     /* the provider's */
 };

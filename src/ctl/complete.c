@@ -59,7 +59,7 @@ offer_value(const char *option)
 	static const char *const files[] = {"-s", "-c", "--root-key", "--passphrase-file",
 	    "--certificate", "--private-key", NULL};
 	static const char *const flags[] = {"--allow-unverified", "--read-only", "--ec", "--really",
-	    "--force", "--json", "--help", NULL};
+	    "--force", "--missing", "--json", "--help", NULL};
 
 	if (option[0] != '-' || is_one_of(option, flags))
 		return false;

@@ -20,7 +20,7 @@ struct ctl_call {
 	const char *words[CTL_WORDS_MAX + 1];
 	const char *root_key, *passphrase_file, *certificate, *private_key; /* options' values */
 	const char *days;
-	bool allow_unverified, ec, read_only, really, force;
+	bool allow_unverified, ec, read_only, really, force, missing;
 	char request[CTL_REQUEST_MAX]; /* for the daemon: one line */
 };
 

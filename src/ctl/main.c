@@ -101,6 +101,8 @@ flag_option(struct ctl_call *call, const char *name)
 		return &call->really;
 	if (strcmp(name, "force") == 0)
 		return &call->force;
+	if (strcmp(name, "missing") == 0)
+		return &call->missing;
 	return strcmp(name, "ec") == 0 ? &call->ec : NULL;
 }
 

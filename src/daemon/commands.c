@@ -171,7 +171,7 @@ const struct control_command daemon_commands[] = {
 	CONTROL_CHANGES, keys_rebuild_run},
     {"keys rewrap", "[tenant=ID]", "wraps all keys under the newest version of the root key",
 	CONTROL_CHANGES, keys_rewrap_run},
-    {"keys purge", "[tenant=ID]" KEY_CRITERIA " [max=N] [really=yes] [force=yes]",
+    {"keys purge", "[tenant=ID]" KEY_CRITERIA " [max=N] [really=yes] [force=yes] [missing=yes]",
 	"shows which keys would be destroyed, or destroys them", CONTROL_CHANGES, keys_purge_run},
     {"backup", "DIRECTORY", "copies ledger and vault into an empty directory",
 	CONTROL_CHANGES, backup_run},

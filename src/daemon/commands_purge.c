@@ -41,7 +41,7 @@ struct purge {
 	struct selection selection;
 	uint32_t states[STATES_MAX]; /* that are looked through */
 	size_t states_count, next_state;
-	bool really;
+	bool really, missing;
 	struct wait flushed;
 	struct ledger_find find;
 	struct batch *batches, **last, *batch; /* the one that is gone through */
@@ -248,7 +248,8 @@ loaded(struct wait *w, enum err e)
 		p->errand = (struct errand){.wait.done = destroyed,
 		    .tenant = (struct tenant *)p->batch->tenant,
 		    .uid = p->batch->uids[p->at],
-		    .revoke = p->batch->state == OBJECT_ACTIVE};
+		    .revoke = p->batch->state == OBJECT_ACTIVE,
+		    .missing_is_gone = p->missing};
 		errand_destroy(p->d->gate, &p->errand);
 	}
 }
@@ -373,6 +374,7 @@ read_arguments(struct purge *p)
 	uint64_t max;
 
 	p->really = control_arg(call, "really") != NULL;
+	p->missing = control_arg(call, "missing") != NULL;
 	wrong = select_tenant(p->tenants, control_arg(call, "tenant"), &p->next_tenant,
 	    &p->end_tenant);
 	if (wrong == NULL)

@@ -54,6 +54,7 @@ struct commit {
 	struct wait wait;
 	struct stamp began; /* in: before anything of the message was done */
 	int64_t deadline;   /* in: clock_now() time, for calls to the vault; 0: none */
+	bool missing_is_gone; /* in: see struct vault_change */
 	/* private */
 	struct tenant *tenant;
 	struct changes *changes;

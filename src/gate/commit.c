@@ -295,6 +295,7 @@ commit_start(struct commit *c, struct loop *l, struct tenant *t, struct changes 
 	c->ledger.owner = 0; /* of an earlier run of the message */
 	c->destroyed_any = false;
 	c->vault.terms.deadline = c->deadline;
+	c->vault.missing_is_gone = c->missing_is_gone;
 	if (touches_vault(changes)) {
 		c->ledger.wait.done = prepared;
 		ledger->ops->prepare(ledger, &c->ledger);

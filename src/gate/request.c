@@ -115,6 +115,7 @@ rq_start(struct request **out, const struct request_params *p, const uint8_t *ms
 	rq->expired = p->deadline <= rq->started;
 	rq->commit.began = stamp_now();
 	rq->commit.deadline = p->deadline;
+	rq->commit.missing_is_gone = p->missing_is_gone;
 	rq->turn.fn = rq_step;
 	rq->deadline.fn = rq_expired;
 	rq->again.fn = rq_again;

@@ -30,6 +30,7 @@ struct request_params {
 	struct tenant *tenant;
 	bool read_only; /* whatever changes something is denied */
 	bool local;	/* an administrator's, who shows no certificate */
+	bool missing_is_gone; /* of what is destroyed: see struct vault_change */
 	const char *server_name;
 	struct audit *audit; /* NULL: the log */
 	struct parts *parts; /* NULL: nothing is done in parts */

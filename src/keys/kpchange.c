@@ -35,6 +35,7 @@ struct change_op {
 	char successor[UID_TEXT_LEN + 1];
 	bool retires;
 	bool met; /* something that bears the name was there, or was deleted before */
+	bool missing_is_gone;
 	struct buf envelope; /* to be stored */
 	char stored[UID_TEXT_LEN + 1]; /* where it was found, or empty */
 	int64_t look_until;
@@ -303,10 +304,19 @@ destroy_error(struct kpop *o, enum err e)
 	return ERR_DENIED;
 }
 
-/* The configuration may name another key ring or instance than when it was stored. */
+/*
+ * The configuration may name another key ring or instance than when it was stored; or the key manager
+ * has forgotten it, as it does in time with what was deleted, which only an administrator can tell.
+ */
 static enum err
-tell_missing(const struct change_op *c)
+judge_missing(const struct change_op *c)
 {
+	if (c->missing_is_gone) {
+		LOG(LOG_WARN, "keyprotect",
+		    "the record of a key to be destroyed is not found here: taken for gone",
+		    kv_text("record", c->op.name), kv_text("id", c->known));
+		return ERR_OK;
+	}
 	LOG(LOG_WARN, "keyprotect",
 	    "the record of a key to be destroyed is not found here: nothing was destroyed",
 	    kv_text("record", c->op.name), kv_text("id", c->known));
@@ -334,7 +344,7 @@ destroy_deleted(struct wait *w, enum err e)
 	if (e == ERR_OK && ++c->at < c->op.find.count)
 		destroy_next(c);
 	else
-		kpop_end(&c->op, e == ERR_OK && !c->met ? tell_missing(c) : e);
+		kpop_end(&c->op, e == ERR_OK && !c->met ? judge_missing(c) : e);
 }
 
 /*
@@ -379,8 +389,10 @@ kpchange_destroy(struct vault *vault, struct vault_change *change)
 {
 	struct change_op *c = change_new(vault, change, LABEL_VAULT_CALL_DESTROY);
 
-	if (c != NULL)
-		kpop_find(&c->op, c->known[0] == '\0' ? kpop_lag_until(&c->op) : 0, destroy_looked);
+	if (c == NULL)
+		return;
+	c->missing_is_gone = change->missing_is_gone;
+	kpop_find(&c->op, c->known[0] == '\0' ? kpop_lag_until(&c->op) : 0, destroy_looked);
 }
 
 /* That nobody may delete it is no news: who has the successor knows that this one is old. */

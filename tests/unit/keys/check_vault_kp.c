@@ -632,6 +632,23 @@ START_TEST(test_destroy_elsewhere)
 }
 END_TEST
 
+/* Unless an administrator says that nothing is left. */
+START_TEST(test_destroy_missing)
+{
+	struct kpjob j = {false};
+	struct vault_change c = {.wait = {.done = kpjob_done, .owner = &j}, .missing_is_gone = true};
+
+	c.object = stored_key();
+	clock_test_advance(100 * NS_PER_S);
+	if (_i == 0)
+		rig->keys_count = 0;
+	rig->vault->ops->destroy(rig->vault, &c);
+	kprig_run(rig, &j);
+	ck_assert_int_eq(j.e, ERR_OK);
+	ck_assert_uint_eq(live_keys(), 0); /* what is there is destroyed all the same */
+}
+END_TEST
+
 /* A list that is slow leaves the deletion its own time, within the request's. */
 START_TEST(test_destroy_slow_list)
 {
@@ -1202,6 +1219,7 @@ main(void)
 	tcase_add_test(t, test_destroy_writer);
 	tcase_add_loop_test(t, test_faults_destroy, 0, 10);
 	tcase_add_test(t, test_destroy_elsewhere);
+	tcase_add_loop_test(t, test_destroy_missing, 0, 2);
 	tcase_add_loop_test(t, test_destroy_slow_list, 0, 2);
 	tcase_add_loop_test(t, test_destroy_by_name, 0, 2);
 	tcase_add_loop_test(t, test_find_newest_of_many, 0, 2);
