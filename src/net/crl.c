@@ -45,6 +45,11 @@ add(struct crls *c, X509_CRL *crl, const char *path, X509_STORE *store, const ch
 		return why_say(why, ERR_CONFIG,
 		    "%s: a revocation list is signed with SHA-1 or MD5; have it signed with "
 		    "SHA-256", path);
+	/* OpenSSL would take it for a complete one, and let in whom the one before it revoked */
+	if (X509_CRL_get_ext_by_NID(crl, NID_delta_crl, -1) != -1)
+		return why_say(why, ERR_CONFIG,
+		    "%s: a revocation list is a delta list, which says nothing of those who were "
+		    "revoked before; give the complete one", path);
 	if (!pem_seconds(X509_CRL_get0_lastUpdate(crl), &o->from) ||
 	    !pem_seconds(X509_CRL_get0_nextUpdate(crl), &o->until))
 		return why_say(why, ERR_CONFIG,

@@ -275,7 +275,7 @@ pem_crls(const char *path, STACK_OF(X509_CRL) **out, const char **why)
 		return why_say(why, ERR_NO_MEMORY, "%s: %s", path, err_text(ERR_NO_MEMORY));
 	buf_init(&b, FILE_MAX);
 	ERR_clear_error();
-	e = read_file(path, false, &b, why);
+	e = read_file(path, NULL, &b, why);
 	if (e == ERR_OK)
 		e = b.len > 0 && b.data[0] == DER_SEQUENCE ? parse_der_crl(&b, path, list, why)
 							   : parse_pem_crls(&b, path, list, why);

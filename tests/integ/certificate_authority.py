@@ -45,18 +45,19 @@ class Ca:
         return kf.Certificate(pem, key)
 
 
-    def crl(self, name, *revoked, begins=-1, ends=30):
+    def crl(self, name, *revoked, begins=-1, ends=30, extensions=""):
         """A list of its own; days from now.  What it lists stays listed by later ones."""
         path = os.path.join(self.dir, name)
         conf, index = (os.path.join(self.dir, self.name + end) for end in (".cnf", ".index"))
         day = lambda n: time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + n * 86400))
         with open(conf, "w", encoding="ascii") as f:
-            f.write("[ca]\ndefault_ca = d\n[d]\ndatabase = %s\ndefault_md = sha256\n" % index)
+            f.write("[ca]\ndefault_ca = d\n[d]\ndatabase = %s\ndefault_md = sha256\n[e]\n%s\n"
+                    % (index, extensions))
         with open(index, "a", encoding="ascii"):
             pass
         ca = ("ca", "-config", conf, "-cert", self.pem, "-keyfile", self.key)
         for c in revoked:
             kf.openssl(*ca, "-revoke", c.pem)
-        kf.openssl(*ca, "-gencrl", "-crl_lastupdate", day(begins), "-crl_nextupdate", day(ends),
-                   "-out", path)
+        kf.openssl(*ca, "-gencrl", *(("-crlexts", "e") if extensions else ()), "-crl_lastupdate", day(begins),
+                   "-crl_nextupdate", day(ends), "-out", path)
         return path

@@ -263,10 +263,12 @@ class Revocations(Case):
         kf.openssl("ca", "-config", os.path.join(self.dir, "CA.cnf"), "-cert", self.ca.pem,
                    "-keyfile", self.ca.key, "-gencrl", "-md", "sha1", "-crldays", "9", "-out", path)
         weak = self.read(path).encode()
+        delta = self.read(self.ca.crl("delta.crl", extensions="deltaCRL = critical,ASN1:INTEGER:1"))
         for data, say in ((b"", "no revocation list"), (b"hello", "no revocation list"),
                           (self.read(self.ca.pem).encode(), "no revocation list"),
                           (good[:200].encode(), "damaged"), (der[:-1], "damaged"),
                           (der + b"x", "damaged"), (weak, "SHA-1 or MD5"),
+                          (delta.encode(), "delta list"),
                           (None, "cannot be opened")):
             if data is None:
                 os.unlink(path)
