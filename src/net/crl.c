@@ -6,6 +6,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 #include "pem.h"
 #include "why.h"
@@ -34,7 +35,7 @@ is_weak(const X509_CRL *crl)
 }
 
 static enum err
-add(struct crls *c, X509_CRL *crl, const char *path, X509_STORE *store, const char **why)
+add(struct crls *c, X509_CRL *crl, const char *path, const char **why)
 {
 	struct one *o = &c->lists[c->count];
 
@@ -54,7 +55,7 @@ add(struct crls *c, X509_CRL *crl, const char *path, X509_STORE *store, const ch
 	    !pem_seconds(X509_CRL_get0_nextUpdate(crl), &o->until))
 		return why_say(why, ERR_CONFIG,
 		    "%s: a revocation list does not say from when to when it holds", path);
-	if (X509_STORE_add_crl(store, crl) != 1 || X509_CRL_up_ref(crl) != 1)
+	if (X509_CRL_up_ref(crl) != 1)
 		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	o->crl = crl;
 	c->count++;
@@ -62,7 +63,7 @@ add(struct crls *c, X509_CRL *crl, const char *path, X509_STORE *store, const ch
 }
 
 static enum err
-load(struct crls *c, const char *path, X509_STORE *store, const char **why)
+load(struct crls *c, const char *path, const char **why)
 {
 	STACK_OF(X509_CRL) *list;
 	enum err e = pem_crls(path, &list, why);
@@ -70,9 +71,53 @@ load(struct crls *c, const char *path, X509_STORE *store, const char **why)
 	if (e != ERR_OK)
 		return e;
 	for (int i = 0; e == ERR_OK && i < sk_X509_CRL_num(list); i++)
-		e = add(c, sk_X509_CRL_value(list, i), path, store, why);
+		e = add(c, sk_X509_CRL_value(list, i), path, why);
 	sk_X509_CRL_pop_free(list, X509_CRL_free);
 	return e;
+}
+
+/* Both have the extension with the same bytes, or neither has it. */
+static bool
+agree_in(const X509_CRL *a, const X509_CRL *b, int nid)
+{
+	int at_a = X509_CRL_get_ext_by_NID(a, nid, -1), at_b = X509_CRL_get_ext_by_NID(b, nid, -1);
+
+	if (at_a == -1 || at_b == -1)
+		return at_a == at_b;
+	return ASN1_STRING_cmp(X509_EXTENSION_get_data(X509_CRL_get_ext(a, at_a)),
+		   X509_EXTENSION_get_data(X509_CRL_get_ext(b, at_b))) == 0;
+}
+
+static bool
+is_superseded(const struct crls *c, const struct one *o)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		const struct one *other = &c->lists[i];
+
+		if (other->from > o->from &&
+		    X509_NAME_cmp(X509_CRL_get_issuer(other->crl), X509_CRL_get_issuer(o->crl)) == 0 &&
+		    agree_in(other->crl, o->crl, NID_authority_key_identifier) &&
+		    agree_in(other->crl, o->crl, NID_issuing_distribution_point))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * OpenSSL takes any list that is valid: one that holds for longer would take over when a newer one
+ * expires, and let in whom only that one revoked.
+ */
+static void
+drop_superseded(struct crls *c)
+{
+	for (size_t i = 0; i < c->count;) {
+		if (is_superseded(c, &c->lists[i])) {
+			X509_CRL_free(c->lists[i].crl);
+			c->lists[i] = c->lists[--c->count];
+		} else {
+			i++;
+		}
+	}
 }
 
 enum err
@@ -88,7 +133,11 @@ crls_load(struct crls **out, const char *const *files, X509_STORE *store, const 
 	if (c == NULL)
 		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	for (size_t i = 0; e == ERR_OK && files[i] != NULL; i++)
-		e = load(c, files[i], store, why);
+		e = load(c, files[i], why);
+	drop_superseded(c);
+	for (size_t i = 0; e == ERR_OK && i < c->count; i++)
+		if (X509_STORE_add_crl(store, c->lists[i].crl) != 1)
+			e = why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	if (e != ERR_OK) {
 		crls_free(c);
 		return e;
@@ -153,7 +202,7 @@ crls_verdict(int error)
 	}
 }
 
-/* Of several lists of one authority the one that holds for longest: OpenSSL takes no other. */
+/* Of several lists of one authority, such as for parts of it, the one that ends first. */
 static const struct one *
 find(const struct crls *c, const X509_NAME *issuer)
 {
@@ -163,7 +212,7 @@ find(const struct crls *c, const X509_NAME *issuer)
 		const struct one *o = &c->lists[i];
 
 		if (X509_NAME_cmp(X509_CRL_get_issuer(o->crl), issuer) == 0 &&
-		    (best == NULL || o->until > best->until))
+		    o->until > clock_wall() && (best == NULL || o->until < best->until))
 			best = o;
 	}
 	return best;

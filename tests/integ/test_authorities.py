@@ -253,6 +253,21 @@ class Revocations(Case):
         self.refused_as(gw, self.good, "no valid revocation list", "no revocation list")
         stays.ok(ttlv.item("DiscoverVersions"))
 
+    def test_an_older_list_does_not_take_over(self):
+        """One that holds for longer says nothing of those who were revoked since."""
+        old, new = self.ca.crl("old.crl", begins=-9, ends=60), self.ca.crl("new.crl", self.bad, ends=1)
+        gw = self.start(a=self.options(old, new), certificates=[])
+        clock = virtual.Clock(gw)
+        self.refused_as(gw, self.bad, "was revoked", "revoked")
+        session = gw.client(self.good)
+        self.addCleanup(session.close)
+        session.ok(ttlv.item("DiscoverVersions"))
+        clock.jump(wall=86400 + 1)
+        clock.advance(61)
+        self.assertTrue(session.is_closed())
+        for certificate in (self.bad, self.good):
+            self.refused_as(gw, certificate, "no valid revocation list", "no revocation list")
+
     def test_broken_lists_change_nothing(self):
         gw = self.start(a=self.options(self.ca.crl("good.crl")), certificates=[])
         session = gw.client(self.good)
