@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/trusted.h"
 #include "ctl.h"
 #include "version.h"
 
@@ -204,6 +205,7 @@ main(int argc, char **argv)
 	static struct ctl_call call;
 	int c;
 
+	trusted_to_look(); /* root asks about a configuration that the daemon's user owns */
 	/* "+": what follows the command is the command's */
 	while ((c = getopt_long(argc, argv, "+s:c:hV", longs, NULL)) != -1) {
 		switch (c) {

@@ -28,7 +28,7 @@ ctl_config_path(const struct ctl_call *call)
 
 /*
  * Where the daemon listens.  The default configuration need not be readable, or be there: then
- * it is the default socket; one that was named must be good.
+ * it is the default socket, as it is, and said, when it is not good; one that was named must be good.
  */
 static bool
 find_socket(const struct ctl_call *call, struct sockaddr_un *sun)
@@ -41,8 +41,9 @@ find_socket(const struct ctl_call *call, struct sockaddr_un *sun)
 	buf_init(&errors, 65536);
 	if (path == NULL && config_load(ctl_config_path(call), &config, &errors) == ERR_OK)
 		path = config->control_socket;
-	if (path == NULL && call->config != NULL) {
+	if (path == NULL && (call->config != NULL || access(DEFAULT_CONFIG, R_OK) == 0))
 		fwrite(errors.data, 1, errors.len, stderr);
+	if (path == NULL && call->config != NULL) {
 		buf_fini(&errors);
 		return false;
 	}

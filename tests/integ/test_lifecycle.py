@@ -5,11 +5,13 @@ client that the quickstart shows."""
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import time
+import unittest
 
 import kf
 import ttlv
@@ -295,6 +297,33 @@ class CommandLine(kf.Case):
             os.chmod(path, 0o600)
             self.assertEqual(done.returncode, 2, path)
             self.assertIn(path, done.stderr)
+
+    @unittest.skipIf(os.geteuid() != 0, "gives files to other users, which root may")
+    def test_root_asks_about_files_of_the_daemons_user(self):
+        gw, daemon, other = self.gateway(start=False), 65533, 65532
+        clients = os.path.join(gw.dir, "clients")
+        os.mkdir(clients, 0o755)
+        pem = shutil.copy(kf.AUTHORITY.make("vcenter").pem, os.path.join(clients, "1.pem"))
+        os.chmod(pem, 0o644)
+        gw.tenants[0].options = 'read-only-certificates = "%s"' % clients
+        gw.tenants[0].certificates = []
+        gw.configure()
+        os.makedirs(gw.state_dir, exist_ok=True)
+        owned = (gw.conf, gw.state_dir, clients, pem)
+        for path in owned:
+            os.chown(path, daemon, daemon)
+        done = self.daemon("-t", "-c", gw.conf)
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn("no daemon answers", gw.ctl("status", check=False).stderr)
+        refused = self.daemon("-f", "-c", gw.conf)
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("belongs to another user", refused.stderr)
+        for path in (gw.conf, clients, pem):
+            os.chown(path, other, other)
+            done = self.daemon("-t", "-c", gw.conf)
+            os.chown(path, daemon, daemon)
+            self.assertEqual(done.returncode, 2, path)
+            self.assertRegex(done.stderr, os.path.basename(path) + ".*belongs to another")
 
     def test_memory_that_cannot_be_locked(self):
         gw = self.gateway(start=False)

@@ -40,6 +40,21 @@ START_TEST(refuses_what_others_may_change)
 }
 END_TEST
 
+START_TEST(who_only_looks_asks_for_another)
+{
+	struct stat st = file(0600, geteuid() + 1), third = file(0600, geteuid() + 2);
+	struct stat open = file(0660, geteuid());
+
+	trusted_to_look();
+	ck_assert_ptr_null(trusted_not(&st));
+	ck_assert_ptr_nonnull(trusted_not(&open));
+	trusted_to(geteuid() + 1);
+	ck_assert_ptr_null(trusted_not(&st));
+	ck_assert_ptr_nonnull(strstr(trusted_not(&third), "another user"));
+	ck_assert_ptr_nonnull(trusted_not(&open));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -50,6 +65,7 @@ main(void)
 
 	tcase_add_test(t, takes_what_only_we_or_root_may_change);
 	tcase_add_test(t, refuses_what_others_may_change);
+	tcase_add_test(t, who_only_looks_asks_for_another);
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
