@@ -49,6 +49,8 @@ struct keyferryd {
 	struct expiry_summary expiries[EXPIRY_KINDS];
 	struct listener *listeners[LISTENERS_MAX];
 	size_t listeners_count;
+	bool listeners_shared; /* as they were opened: a reload does not change it */
+	int sockets_count, sockets_first; /* descriptors that the service manager has opened */
 	struct control *control;
 	struct warmup *warmup; /* NULL: over, or not wanted */
 	struct stats *stats;

@@ -191,7 +191,7 @@ daemon_stop(struct keyferryd *d, const char *why)
 	LOG(LOG_NOTICE, "daemon", "stopping", kv_text("why", why),
 	    kv_int("sessions", metric_get(METRIC_SESSIONS)));
 	notify("STOPPING=1");
-	manager_may_accept(d, false);
+	manager_stop(d);
 	if (timer_set(d->loop, &d->drain_deadline, clock_now() + d->config->drain_timeout_ns) !=
 	    ERR_OK)
 		loop_stop(d->loop);
@@ -472,6 +472,7 @@ run(const struct config *config, bool background)
 	buf_init(&why, 8192);
 	list_init(&d.trust_changes);
 	log_set_level(config->log_level);
+	manager_take(&d);
 	if (e == ERR_OK && config->seccomp)
 		e = confine(&why);
 	if (e == ERR_OK)

@@ -30,18 +30,32 @@ manager_may_accept(void *daemon, bool may)
 	}
 }
 
+void
+manager_stop(struct keyferryd *d)
+{
+	manager_may_accept(d, false);
+	while (d->listeners_shared && d->listeners_count > 0)
+		listener_free(d->listeners[--d->listeners_count]);
+}
+
+void
+manager_take(struct keyferryd *d)
+{
+	d->sockets_count = notify_sockets(&d->sockets_first);
+}
+
 /* Each is taken or closed; who was refused one would wait at it forever. */
 static enum err
-take_sockets(struct keyferryd *d, int first, int count, struct buf *why)
+take_sockets(struct keyferryd *d, struct buf *why)
 {
 	enum err e = ERR_OK;
 
-	for (int i = 0; i < count; i++) {
+	for (int i = 0; i < d->sockets_count; i++) {
 		if (e == ERR_OK && d->listeners_count == LISTENERS_MAX)
 			e = ERR_CONFIG;
 		if (e == ERR_OK)
-			e = listener_from_fd(&d->listeners[d->listeners_count], d->loop, first + i,
-			    &ops, d);
+			e = listener_from_fd(&d->listeners[d->listeners_count], d->loop,
+			    d->sockets_first + i, &ops, d);
 		if (e == ERR_OK)
 			d->listeners_count++;
 	}
@@ -60,7 +74,7 @@ listen_on(struct keyferryd *d, const char *address, struct buf *why)
 
 	if (d->listeners_count < LISTENERS_MAX)
 		e = listener_new(&d->listeners[d->listeners_count], d->loop, address,
-		    d->config->listen_shared, &ops, d, &sentence);
+		    d->listeners_shared, &ops, d, &sentence);
 	if (e == ERR_OK)
 		d->listeners_count++;
 	else
@@ -72,10 +86,10 @@ enum err
 manager_listen(struct keyferryd *d, struct buf *why)
 {
 	enum err e = ERR_OK;
-	int first = 0, count = notify_sockets(&first);
 
-	if (count > 0)
-		return take_sockets(d, first, count, why);
+	if (d->sockets_count > 0)
+		return take_sockets(d, why);
+	d->listeners_shared = d->config->listen_shared;
 	for (size_t i = 0; e == ERR_OK && d->config->listen[i] != NULL; i++)
 		e = listen_on(d, d->config->listen[i], why);
 	return e;

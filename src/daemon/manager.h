@@ -8,6 +8,12 @@
 #include "daemon.h"
 
 /*
+ * Takes what the service manager has opened: before system calls are filtered, which this is free in,
+ * and before there is a child, which would inherit it.
+ */
+void manager_take(struct keyferryd *d);
+
+/*
  * Listens on what the service manager has opened, else on what the configuration says.  On failure
  * why holds a sentence.
  */
@@ -15,6 +21,12 @@ CHECKED enum err manager_listen(struct keyferryd *d, struct buf *why);
 
 /* Whether listeners accept. */
 void manager_may_accept(void *daemon, bool may);
+
+/*
+ * For good.  Sockets that are shared are closed: while they are open, the kernel gives them their share
+ * of the connections, which others could serve.
+ */
+void manager_stop(struct keyferryd *d);
 
 /* Tells the service manager that we serve, and from here on that the loop turns. */
 CHECKED enum err manager_ready(struct keyferryd *d);

@@ -21,7 +21,7 @@ class Instances(kf.Case):
         self.cloud = cloud.Cloud(directory)
         self.addCleanup(self.cloud.stop)
 
-    def instance(self, port, options="listen-shared = true"):
+    def instance(self, port, options="listen-shared = true\ndrain-timeout = 2min"):
         gw = self.gateway(start=False, options=options, tenants=[
             kf.Tenant("a", kf.AUTHORITY.make("vcenter"), vault=self.cloud.vault("Manager"))])
         gw.listen = "127.0.0.1:%d" % port
@@ -71,6 +71,22 @@ class Instances(kf.Case):
         for _ in range(CLIENTS):
             with first.client() as c:
                 c.ok(ttlv.item("DiscoverVersions"))
+
+    def test_one_that_drains_takes_no_share(self):
+        first, second = self.two()
+        data = ttlv.request((1, 1), ttlv.create()).encode()
+        while first.metrics()["sessions"] == 0:
+            c = first.client()
+            self.addCleanup(c.close)
+            c.ok(ttlv.item("DiscoverVersions"))
+            c.send(data[:100])  # its end is waited for
+        first.ctl("drain")
+        before = second.metrics()["handshakes_ok_total"]
+        for _ in range(CLIENTS):
+            with second.client() as c:
+                c.ok(ttlv.item("DiscoverVersions"))
+        self.assertEqual(second.metrics()["handshakes_ok_total"], before + CLIENTS)
+        self.assertTrue(first.metrics()["sessions"] > 0 and first.process.poll() is None)
 
     def test_both_have_to_say_so(self):
         """Whoever does not want company has none."""

@@ -26,6 +26,7 @@ class Supervisor(kf.Gateway):
     """A gateway as a service: its port is the supervisor's own."""
 
     watchdog_us = 0
+    sockets = 1  # how many descriptors it hands over, all of the one socket
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -43,16 +44,17 @@ class Supervisor(kf.Gateway):
         return self
 
     def launch(self, env=None):
-        env = dict(os.environ, LISTEN_FDS="1", LISTEN_FDNAMES="kmip",
+        env = dict(os.environ, LISTEN_FDS=str(self.sockets), LISTEN_FDNAMES="kmip",
                    NOTIFY_SOCKET=os.path.join(self.dir, "notify"), **(env or {}))
         mine = "LISTEN_PID=$$; export LISTEN_PID; "
         if self.watchdog_us:
             env["WATCHDOG_USEC"] = str(self.watchdog_us)
             mine += "WATCHDOG_PID=$$; export WATCHDOG_PID; "
         fd = self.socket.fileno()
+        given = " ".join("%d<&%d" % (3 + n, fd) for n in range(self.sockets))
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                ["sh", "-c", mine + 'exec "$@" 3<&%d' % fd, "sh"] + self.command(), env=env,
+                ["sh", "-c", mine + 'exec "$@" ' + given, "sh"] + self.command(), env=env,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(fd,))
 
     def heard(self, word, seconds=30.0):
@@ -136,6 +138,17 @@ class Service(kf.Case):
         self.assertIn("address=127.0.0.1:%d" % gw.port, line)
         self.assertEqual(gw.log().count("daemon: listening"), 1)  # not what the file says as well
         self.assert_fine(gw)
+        self.assert_is_gateways_alone(gw)
+
+    def test_takes_several(self):
+        gw = self.supervisor(start=False)
+        gw.sockets = 3
+        gw.start()
+        self.assertEqual(gw.log().count("daemon: listening"), 3)
+        self.assert_fine(gw)
+        self.assert_is_gateways_alone(gw)
+
+    def assert_is_gateways_alone(self, gw):
         if os.getuid() != 0:
             return  # who cannot be traced does not show what it holds
         # nobody but the gateway has it: a child that had could answer after its end
