@@ -104,11 +104,13 @@ relieve(struct timer *t)
 void
 gate_expect_end(struct gate *g, int64_t ends)
 {
-	int64_t left = (ends - clock_wall()) * NS_PER_S - clock_wall_ms() % 1000 * NS_PER_MS, when;
+	int64_t seconds = ends - clock_wall(), left = ENDS_PERIOD, when;
 
-	if (ends - clock_wall() > ENDS_PERIOD / NS_PER_S)
-		left = ENDS_PERIOD;
-	when = clock_now() + (left > 0 ? left : 0);
+	if (seconds <= 0)
+		left = 0;
+	else if (seconds <= ENDS_PERIOD / NS_PER_S) /* thousands of years are too many ns */
+		left = seconds * NS_PER_S - clock_wall_ms() % 1000 * NS_PER_MS;
+	when = clock_now() + left;
 	if (timer_armed(&g->ends) && g->ends.when <= when)
 		return;
 	if (timer_set(g->p.loop, &g->ends, when) != ERR_OK)

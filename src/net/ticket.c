@@ -140,10 +140,10 @@ drop_slot(struct slot *s)
 }
 
 static void
-drop_old(struct tickets *t, int64_t hour)
+drop_others(struct tickets *t, int64_t hour)
 {
-	for (int i = 0; i < SLOTS; i++)
-		if (t->slots[i].hour < hour - 1)
+	for (int i = 0; i < SLOTS; i++) /* a clock that was set back must not keep a key alive */
+		if (t->slots[i].hour < hour - 1 || t->slots[i].hour > hour + 1)
 			drop_slot(&t->slots[i]);
 }
 
@@ -205,7 +205,7 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ciph
 
 	if (SSL_version(ssl) != TLS1_3_VERSION && !t->tls12)
 		return 0;
-	drop_old(t, hour);
+	drop_others(t, hour);
 	key = encrypt != 0 ? key_of(t, hour) : key_named(t, hour, name);
 	if (key == NULL)
 		return 0;

@@ -2,6 +2,7 @@
 """Clients that are known by an authority and a rule: chains, revocation lists; and sessions whose
 certificates end while they are open."""
 
+import datetime
 import os
 import signal
 import ssl
@@ -335,6 +336,13 @@ class Ends(Case):
         self.clock.advance(0.02)
         self.assert_expired(gw, self.session, mark)
         self.assert_refused(gw, self.soon)
+
+    def test_no_end(self):
+        """99991231, as certificates have it that do not end (RFC 5280, 4.1.2.5)."""
+        end = (datetime.date(9999, 12, 31) - datetime.date.today()).days - 1
+        gw = self.start(certificates=[kf.AUTHORITY.make("far", start=-1, end=end)])
+        with gw.client() as c:
+            c.create()
 
     def test_what_came_before_is_answered(self):
         gw = self.open()

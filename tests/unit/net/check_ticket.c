@@ -192,6 +192,23 @@ START_TEST(keys_are_for_an_hour)
 }
 END_TEST
 
+START_TEST(a_clock_set_back_keeps_no_key)
+{
+	struct served d;
+	SSL_SESSION *s;
+	bool reused;
+
+	start(&(struct rig_options){.keys = KEYS_EC, .resumption = true, .resumption_12 = true});
+	clock_test_advance(3 * HOUR_NS);
+	s = visit(versions[_i], NULL, &reused, &d);
+	clock_test_jump(-3 * HOUR_NS, 0);
+	s = visit(versions[_i], s, &reused, &d);
+	ck_assert_uint_eq(d.ready, 1);
+	ck_assert(!reused);
+	SSL_SESSION_free(s);
+}
+END_TEST
+
 /* Of another gateway, or of this one before it was started anew. */
 START_TEST(a_file_is_shared)
 {
@@ -273,6 +290,7 @@ main(void)
 	tcase_add_loop_test(t, a_removed_certificate_cannot_resume, 0, 2);
 	tcase_add_loop_test(t, an_expired_certificate_cannot_resume, 0, 2);
 	tcase_add_loop_test(t, keys_are_for_an_hour, 0, 4);
+	tcase_add_loop_test(t, a_clock_set_back_keeps_no_key, 0, 2);
 	tcase_add_loop_test(t, a_file_is_shared, 0, 2);
 	tcase_add_test(t, refuses_bad_files);
 	suite_add_tcase(suite, t);
