@@ -355,7 +355,10 @@ value_in_text(const char *whole, int nid, char out[TEXT_MAX + 1])
 static bool
 is_understood(const char *whole)
 {
-	return strpbrk(whole, "+\\#") == NULL;
+	size_t len = strlen(whole);
+	bool empty = strstr(whole, "=,") != NULL || (len > 0 && whole[len - 1] == '=');
+
+	return !empty && strpbrk(whole, "+\\#") == NULL;
 }
 
 static bool

@@ -314,6 +314,8 @@ static const struct {
     {"subject=CN=abc,O=x", "CN=b*", false},
     {"subject=CN=abc,O=x", "OU=*x", false},
     {"subject=CN=a\\,b", "CN=z", true}, /* not decided, so it may be */
+    {"subject=CN=,O=a", "CN=z", true},
+    {"subject=O=a,CN=", "CN=z", true},
 };
 
 START_TEST(rules_overlap)
