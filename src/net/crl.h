@@ -15,8 +15,9 @@
 struct crls;
 
 /*
- * All lists of the files (PEM or DER; ended by NULL), added to the store; of several of one authority
- * and scope only the latest.  *out is NULL when there is no file.  One that has expired is taken.  ERR_CONFIG; *why is a sentence (static storage).
+ * All lists of the files (PEM or DER; ended by NULL), added to the store; of several of one
+ * authority and scope only the latest.  *out is NULL when there is no file.  One that has expired
+ * is taken.  ERR_CONFIG; *why is a sentence (static storage).
  */
 CHECKED enum err crls_load(struct crls **out, const char *const *files, X509_STORE *store,
     const char **why);
