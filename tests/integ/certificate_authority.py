@@ -58,6 +58,7 @@ class Ca:
         ca = ("ca", "-config", conf, "-cert", self.pem, "-keyfile", self.key)
         for c in revoked:
             kf.openssl(*ca, "-revoke", c.pem)
-        kf.openssl(*ca, "-gencrl", *(("-crlexts", "e") if extensions else ()), "-crl_lastupdate", day(begins),
-                   "-crl_nextupdate", day(ends), "-out", path)
+        more = ("-crlexts", "e") if extensions else ()
+        kf.openssl(*ca, "-gencrl", *more, "-crl_lastupdate", day(begins), "-crl_nextupdate",
+                   day(ends), "-out", path)
         return path
