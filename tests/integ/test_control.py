@@ -256,6 +256,25 @@ class Purge(Case):
         self.really("--name", "record")
         self.assertFalse(kf.the_cloud().records(uid, prefix=prefix))
 
+    @unittest.skipUnless(kf.VAULT == "keyprotect", "records are in the key manager")
+    def test_missing(self):
+        cloud, uid = kf.the_cloud(), ended(self.client(), attribute("x-Name", "missing"))
+        name = "%s-a_%s" % (os.path.basename(self.gw.dir), uid)
+        listed = cloud.call("GET", "/keys?limit=5000&extractable=true").json["resources"]
+        records = [k["id"] for k in listed if k["name"] == name]
+        self.assertTrue(records)
+        for record in records:
+            cloud.customer(record, "delete")
+        cloud.advance(5 * 3600)
+        for record in records:
+            cloud.customer(record, "purge")
+        told, done = self.really("--name", "missing")
+        self.assertEqual((done.returncode, told["failed"], self.state(uid)), (1, 1, "Deactivated"))
+        mark = self.gw.mark()
+        told, done = self.really("--name", "missing", "--missing")
+        self.assertEqual((done.returncode, told["purged"], self.state(uid)), (0, 1, "Destroyed"))
+        self.gw.await_log(r'taken for gone .*record="?%s' % name, mark)
+
     def test_active(self):
         c = self.client()
         uid = c.create(attribute("x-Name", "in use"))
