@@ -189,16 +189,15 @@ class Audit(kf.Case):
             rotator.join()
 
     def written(self, gw, moved):
-        """All lines of all files, once everything is written; each file in order."""
+        """All lines of all files, once everything is written; each session's in order."""
         kf.eventually(lambda: gw.metrics()["audit_queue_bytes"] == 0, "all is written", 30)
-        found = []
-        for p in moved + [self.path]:  # a request is numbered when it comes and told when it ends
-            lines = self.lines(path=p)
-            numbers = [l["request"] for l in lines]
-            self.assertTrue(all(b - a > -2 * THREADS for a, b in zip(numbers, numbers[1:])), p)
-            found += lines
+        found = [l for p in moved + [self.path] for l in self.lines(path=p)]
         numbers = [l["request"] for l in found]
         self.assertEqual(len(set(numbers)), len(numbers))
+        # numbered when it comes and told when it ends, which may be late for who waits for a disk
+        for address in {l["address"] for l in found}:
+            numbers = [l["request"] for l in found if l["address"] == address]
+            self.assertEqual(numbers, sorted(numbers), address)
         return found
 
     def test_rotation_under_load(self):

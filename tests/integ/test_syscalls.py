@@ -160,7 +160,8 @@ class Syscalls(kf.Case):
                 self.assertIn("error while loading shared libraries", log)
             else:
                 self.assertIn(status, (1, 2), log)
-                self.assertRegex(log, "" if mute else "cannot start|keyferryd.conf")
+                if not mute:
+                    self.assertRegex(log, "cannot start|keyferryd.conf")
             self.gw.process = None
             return False
         for _ in range(2):
