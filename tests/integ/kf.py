@@ -250,7 +250,7 @@ class Gateway:
                                             stderr=log, env=dict(os.environ, **(env or {})))
         end = time.monotonic() + seconds
         while True:
-            found = re.search(r"notice daemon: listening address=127\.0\.0\.1:(\d+)",
+            found = re.search(r"notice daemon: listening address=127\.0\.0\.1:(\d+)\s",
                               self.log(at))
             if found:
                 self.port = int(found.group(1))
