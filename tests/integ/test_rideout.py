@@ -107,7 +107,7 @@ class Outages(VirtualCase):
         outages = self.gw.metrics()["custody_riding_out_total"]
         began = self.clock.now
         begin()
-        self.clock.advance(RIDE - BOUND / 2, pace, step=250)
+        self.clock.advance(RIDE - BOUND / 2 - (self.clock.now - began), pace, step=250)
         self.load.settle()
         self.assertRegex(self.state(), r"^riding out since \S+ until \S+;")
         warm = self.load.mark()
