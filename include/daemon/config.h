@@ -113,6 +113,8 @@ struct config {
  * Reads no certificate and no key.  Not reentrant.
  */
 CHECKED enum err config_load(const char *path, const struct config **out, struct buf *errors);
+/* Prints why it failed on standard error; when there was no memory for the text either, that. */
+void config_tell(const char *path, const struct buf *errors);
 const struct config *config_ref(const struct config *c);
 void config_unref(const struct config *c); /* NULL is allowed */
 

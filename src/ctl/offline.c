@@ -59,7 +59,7 @@ ctl_load_config(const struct ctl_call *call)
 
 	buf_init(&errors, ERRORS_MAX);
 	if (config_load(ctl_config_path(call), &config, &errors) != ERR_OK)
-		fwrite(errors.data, 1, errors.len, stderr);
+		config_tell(ctl_config_path(call), &errors);
 	buf_fini(&errors);
 	return config;
 }

@@ -41,8 +41,8 @@ find_socket(const struct ctl_call *call, struct sockaddr_un *sun)
 	buf_init(&errors, 65536);
 	if (path == NULL && config_load(ctl_config_path(call), &config, &errors) == ERR_OK)
 		path = config->control_socket;
-	if (path == NULL && (call->config != NULL || access(DEFAULT_CONFIG, R_OK) == 0))
-		fwrite(errors.data, 1, errors.len, stderr);
+	if (path == NULL && config == NULL && (call->config != NULL || access(DEFAULT_CONFIG, R_OK) == 0))
+		config_tell(ctl_config_path(call), &errors);
 	if (path == NULL && call->config != NULL) {
 		buf_fini(&errors);
 		return false;

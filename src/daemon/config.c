@@ -535,6 +535,8 @@ load_text(struct load *ld, struct buf *text)
 	cfg_free(top);
 }
 
+static const char no_memory_text[] = ": cannot be read: out of memory\n";
+
 static struct config_file *
 file_new(const char *path)
 {
@@ -552,6 +554,23 @@ file_new(const char *path)
 	return file;
 }
 
+static enum err
+no_memory(const char *path, struct buf *errors)
+{
+	buf_put(errors, path, strlen(path));
+	buf_put(errors, no_memory_text, sizeof(no_memory_text) - 1);
+	return ERR_NO_MEMORY;
+}
+
+void
+config_tell(const char *path, const struct buf *errors)
+{
+	if (errors->len > 0)
+		fprintf(stderr, "%.*s", (int)errors->len, (const char *)errors->data);
+	else
+		fprintf(stderr, "%s%s", path, no_memory_text);
+}
+
 enum err
 config_load(const char *path, const struct config **out, struct buf *errors)
 {
@@ -562,12 +581,12 @@ config_load(const char *path, const struct config **out, struct buf *errors)
 	int line;
 
 	if (ld.file == NULL)
-		return ERR_NO_MEMORY;
+		return no_memory(path, errors);
 	ld.cv.arena = ld.file->arena;
 	ld.cv.dir = slash == NULL ? "." : arena_text(ld.file->arena, path, (size_t)(slash - path));
 	if (ld.cv.dir == NULL) {
 		arena_free(ld.file->arena);
-		return ERR_NO_MEMORY;
+		return no_memory(path, errors);
 	}
 	buf_init(&ld.cv.problem, PROBLEM_MAX / 2);
 	buf_init(&text, CONFIG_TEXT_MAX);

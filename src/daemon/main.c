@@ -532,7 +532,7 @@ load_config(const char *path)
 
 	buf_init(&errors, 64 * 1024);
 	if (config_load(path, &config, &errors) != ERR_OK) {
-		fprintf(stderr, "%.*s", (int)errors.len, (const char *)errors.data);
+		config_tell(path, &errors);
 		config = NULL;
 	}
 	buf_fini(&errors);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 
 static char dir[64];
 static char file[96];
@@ -528,6 +529,31 @@ START_TEST(files_that_are_none)
 }
 END_TEST
 
+/* Whichever allocation fails, somebody learns why nothing starts. */
+START_TEST(tells_when_memory_lacks)
+{
+	const struct config *c = NULL;
+	enum err e = ERR_NO_MEMORY;
+	unsigned failed = 0;
+
+	config_unref(load_good(GOOD));
+	for (unsigned skip = 0; e != ERR_OK; skip++) {
+		buf_reset(&errors);
+		fault_test_arm(FAULT_ALLOC, skip, 1);
+		e = config_load(file, &c, &errors);
+		fault_test_clear();
+		buf_put(&errors, "", 1);
+		if (e == ERR_OK)
+			break;
+		failed++;
+		ck_assert_msg(strstr((char *)errors.data, "out of memory\n") != NULL,
+		    "allocation %u: \"%s\"", skip, (char *)errors.data);
+	}
+	ck_assert_uint_gt(failed, 1);
+	config_unref(c);
+}
+END_TEST
+
 START_TEST(reload_names_what_needs_a_restart)
 {
 	const struct config *a = load_good(GOOD), *b;
@@ -581,6 +607,7 @@ main(void)
 	tcase_add_test(tc, many_complaints_at_once);
 	tcase_add_test(tc, recovers_from_open_strings);
 	tcase_add_test(tc, files_that_are_none);
+	tcase_add_test(tc, tells_when_memory_lacks);
 	tcase_add_test(tc, reload_names_what_needs_a_restart);
 	tcase_add_test(tc, refuses_what_others_may_change);
 	suite_add_tcase(s, tc);
