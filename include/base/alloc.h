@@ -28,6 +28,12 @@ uint64_t alloc_failures(void);
  * was used.  ERR_INTERNAL when a library refused.
  */
 CHECKED enum err alloc_install(void);
+/*
+ * Brings libcrypto up.  It tries that once in a process, and what memory lacked for then is missing
+ * for good: later calls crash on it.  So a process that is to use it calls this first, and ends when
+ * the answer is ERR_NO_MEMORY.
+ */
+CHECKED enum err alloc_libcrypto(void);
 
 /* Overwrites memory in a way that the compiler may not remove. */
 void wipe(void *p, size_t len);

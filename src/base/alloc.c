@@ -9,6 +9,7 @@
 
 #include <event2/event.h>
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 
 #include "base/fault.h"
 
@@ -120,5 +121,17 @@ alloc_install(void)
 	if (CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free) != 1)
 		return ERR_INTERNAL;
 	event_set_mem_functions(alloc_bytes, alloc_resize, alloc_free);
+	return ERR_OK;
+}
+
+/* The order counts: without a library context not even the question for randomness is safe. */
+enum err
+alloc_libcrypto(void)
+{
+	uint64_t before = failures;
+
+	if (OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) != 1 || failures != before ||
+	    RAND_status() != 1 || failures != before)
+		return ERR_NO_MEMORY;
 	return ERR_OK;
 }

@@ -473,6 +473,8 @@ run(const struct config *config, bool background)
 	list_init(&d.trust_changes);
 	log_set_level(config->log_level);
 	manager_take(&d);
+	if (e == ERR_OK)
+		e = alloc_libcrypto();
 	if (e == ERR_OK && config->seccomp)
 		e = confine(&why);
 	if (e == ERR_OK)
