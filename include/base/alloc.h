@@ -31,7 +31,7 @@ CHECKED enum err alloc_install(void);
 /*
  * Brings libcrypto up.  It tries that once in a process, and what memory lacked for then is missing
  * for good: later calls crash on it.  So a process that is to use it calls this first, and ends when
- * the answer is ERR_NO_MEMORY.
+ * this fails: ERR_NO_MEMORY, or ERR_CRYPTO when its own configuration keeps it from working.
  */
 CHECKED enum err alloc_libcrypto(void);
 

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,8 +131,10 @@ alloc_libcrypto(void)
 {
 	uint64_t before = failures;
 
-	if (OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) != 1 || failures != before ||
-	    RAND_status() != 1 || failures != before)
+	bool up = OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) == 1 && failures == before &&
+	    RAND_status() == 1;
+
+	if (failures != before)
 		return ERR_NO_MEMORY;
-	return ERR_OK;
+	return up ? ERR_OK : ERR_CRYPTO;
 }
