@@ -74,7 +74,8 @@ class Certificate:
     def der(self):
         with open(self.pem, encoding="ascii") as f:
             text = f.read()
-        return ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN"):])
+        end = "-----END CERTIFICATE-----"  # others may follow
+        return ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN"):text.index(end) + len(end)])
 
     @property
     def digest(self):

@@ -128,6 +128,15 @@ class Authorities(Case):
             gw.configure()
             self.fails(gw, "reload", say=say)
 
+    def test_leaf_of_any_length(self):
+        """Base64 pads two of three lengths, and ends there; a certificate that follows is no part
+        of the leaf."""
+        for n in (17, 18, 19):
+            with open(os.path.join(self.dir, "CA.srl"), "w", encoding="ascii") as f:
+                f.write("7F" * n + "\n")
+            client = self.ca.client("long%d" % n, "/CN=vpxd-1", beside=self.ca)
+            self.assertEqual(client.der, kf.openssl("x509", "-in", client.pem, "-outform", "DER"))
+
     def test_fits_two(self):
         middle = Ca(self.dir, "Middle", self.ca)
         gw = self.start(a=self.options("CN=vpxd*", self.ca), b=self.options("CN=*-1", middle),
