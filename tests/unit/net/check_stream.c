@@ -530,6 +530,44 @@ START_TEST(does_not_spin_while_paused)
 }
 END_TEST
 
+/*
+ * A refused client may be gone before it is told: its proof came, in whatever way it left, and
+ * though the alert went nowhere.
+ */
+START_TEST(a_proof_counts_though_its_client_left)
+{
+	static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+	struct linger now = {1, 0};
+	int fd[2];
+
+	rig_pair(fd, true);
+	served_start(&served, &rig, fd[0]);
+	client_start(&client, &rig, fd[1], &(struct client_options){.who = WHO_UNKNOWN,
+	    .version = versions[_i % 2]});
+	client_step(&client);
+	pump(1);
+	client_step(&client); /* its certificate, proof and Finished */
+	ck_assert(!client.ended);
+	switch (_i / 2) {
+	case 0:
+		ck_assert_int_eq(shutdown(client.fd, SHUT_WR), 0);
+		break;
+	case 1:
+		setsockopt(client.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		client_leave(&client);
+		break;
+	case 2: /* its kernel answers our alert with a reset */
+		ck_assert_int_eq(shutdown(client.fd, SHUT_RD), 0);
+		client_leave(&client);
+		break;
+	}
+	for (int i = 0; i < 4; i++)
+		loop_turn(rig.loop, false);
+	expect_end(STREAM_REFUSED);
+	ck_assert(served.proven);
+}
+END_TEST
+
 START_TEST(answers_close_notify)
 {
 	establish(&(struct client_options){.who = WHO_RIGHT, .version = TLS1_2_VERSION});
@@ -877,6 +915,7 @@ stream_suite(void)
 	tcase_add_test(t, notices_a_reset_behind_the_last_flight);
 	tcase_add_loop_test(t, notices_a_reset_while_paused, 0, 2);
 	tcase_add_test(t, does_not_spin_while_paused);
+	tcase_add_loop_test(t, a_proof_counts_though_its_client_left, 0, 6);
 	tcase_add_test(t, answers_close_notify);
 	tcase_add_test(t, takes_an_end_without_close_notify);
 	tcase_add_test(t, tells_a_reset);
