@@ -26,6 +26,8 @@ struct gate_params {
 	struct loop *loop;
 	/* Called when accepting should stop, and when it may go on. */
 	void (*may_accept)(void *arg, bool may);
+	/* How many connections wait to be accepted.  NULL: that is not known. */
+	size_t (*waiting)(void *arg);
 	void *arg;
 	const char *server_name; /* vendor identification; borrowed */
 	struct audit *audit;	 /* borrowed; NULL: the log */

@@ -36,6 +36,8 @@ void listener_free(struct listener *ls);
  */
 void listener_pause(struct listener *ls);
 void listener_resume(struct listener *ls);
+/* How many connections wait to be accepted. */
+unsigned listener_waiting(const struct listener *ls);
 
 /* The bound address as text, with the real port; static storage per listener. */
 const char *listener_address(const struct listener *ls);

@@ -84,10 +84,16 @@ void stream_shut(struct stream *s);
 
 /* True while the client has not sent a single byte. */
 bool stream_is_silent(const struct stream *s);
+/* How much of its unfinished handshake the client has used up; the rest is time that it waited for us. */
+int64_t stream_kept_waiting(const struct stream *s);
+/* Unfinished handshakes from its client's address (of IPv6: a network of 64 bits). */
+unsigned stream_neighbours(const struct stream *s);
 const struct tls_peer *stream_peer(const struct stream *s); /* valid from ready on, and in closed */
 /* What the client showed, from ready on; false when the connection is over. */
 bool stream_shown(const struct stream *s, struct tls_shown *out);
 const char *stream_why(const struct stream *s);
+/* The label (FAILURE, base/label.def) of STREAM_TLS_ERROR. */
+unsigned stream_failure(const struct stream *s);
 const char *stream_tls_version(const struct stream *s);
 /* "192.0.2.1:1234" or "[2001:db8::1]:1234"; static storage per stream. */
 const char *stream_address(const struct stream *s);

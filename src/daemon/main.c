@@ -327,6 +327,7 @@ start_gate(struct keyferryd *d, struct buf *why)
 	const struct gate_params p = {
 	    .loop = d->loop,
 	    .may_accept = manager_may_accept,
+	    .waiting = manager_waiting,
 	    .arg = d,
 	    .server_name = "keyferry " KEYFERRY_VERSION,
 	    .audit = d->audit,

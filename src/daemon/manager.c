@@ -30,6 +30,17 @@ manager_may_accept(void *daemon, bool may)
 	}
 }
 
+size_t
+manager_waiting(void *daemon)
+{
+	struct keyferryd *d = daemon;
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->listeners_count; i++)
+		n += listener_waiting(d->listeners[i]);
+	return n;
+}
+
 void
 manager_stop(struct keyferryd *d)
 {

@@ -21,6 +21,7 @@ CHECKED enum err manager_listen(struct keyferryd *d, struct buf *why);
 
 /* Whether listeners accept. */
 void manager_may_accept(void *daemon, bool may);
+size_t manager_waiting(void *daemon);
 
 /*
  * For good.  Sockets that are shared are closed: while they are open, the kernel gives them their share

@@ -11,10 +11,8 @@
 #include "base/metric.h"
 
 #include "op.h"
+#include "relief.h"
 
-/* How long a connection may be silent, and how often that is looked at, once others wait. */
-#define SILENCE_MAX (1 * NS_PER_S)
-#define RELIEF_PERIOD (250 * NS_PER_MS)
 /* How often ends of certificates are looked at, as somebody may set the clock that they go by. */
 #define ENDS_PERIOD (60 * NS_PER_S)
 
@@ -26,7 +24,6 @@ run_drained(struct defer *d)
 	g->drain_done(g->drain_arg);
 }
 
-static void relieve(struct timer *t);
 static void look_for_ends(struct timer *t);
 
 struct gate *
@@ -39,7 +36,7 @@ gate_new(const struct gate_params *p)
 	g->p = *p;
 	list_init(&g->sessions);
 	list_init(&g->handshaking);
-	g->relief.fn = relieve;
+	g->relief.fn = relief_run;
 	g->ends.fn = look_for_ends;
 	g->drained.fn = run_drained;
 	g->pending = pending_new();
@@ -70,35 +67,6 @@ gate_free(struct gate *g)
 	pending_free(g->pending);
 	parts_free(g->parts);
 	alloc_free(g);
-}
-
-static void
-relieve_later(struct gate *g)
-{
-	if (timer_set(g->p.loop, &g->relief, clock_now() + RELIEF_PERIOD) != ERR_OK)
-		LOG(LOG_WARN, "gate", "no memory for a timer");
-}
-
-/*
- * While the ceiling of handshakes keeps others waiting, those who connected and then said nothing
- * have to go: strangers must not shut the door by standing in it.
- */
-static void
-relieve(struct timer *t)
-{
-	struct gate *g = CONTAINER_OF(t, struct gate, relief);
-	int64_t old = clock_now() - SILENCE_MAX;
-
-	LIST_FOREACH_SAFE(l, next, &g->handshaking) {
-		struct session *s = CONTAINER_OF(l, struct session, handshake);
-
-		if (s->created > old)
-			break;
-		if (stream_is_silent(s->stream))
-			session_end_silent(s);
-	}
-	if (g->handshakes >= g->limits.handshakes_max)
-		relieve_later(g);
 }
 
 void
@@ -148,8 +116,7 @@ admit(struct gate *g)
 		metric_inc(METRIC_SESSIONS_CEILING_TOTAL);
 	else if (handshakes)
 		metric_inc(METRIC_HANDSHAKES_CEILING_TOTAL);
-	if (handshakes && !timer_armed(&g->relief))
-		relieve_later(g);
+	relief_begin(g);
 	if (g->p.may_accept != NULL)
 		g->p.may_accept(g->p.arg, !pause);
 }

@@ -280,11 +280,31 @@ count_refusal(const struct session *s, unsigned reason)
 	metric_inc_by(METRIC_CLIENTS_REFUSED_TOTAL, reason, 0);
 }
 
-void
-session_end_silent(struct session *s)
+static void
+count_failure(const struct session *s, unsigned reason)
 {
-	count_handshake(s, METRIC_HANDSHAKES_SILENT_TOTAL, LABEL_HANDSHAKE_SILENT);
-	session_end(s, "silent while others wait");
+	count_handshake(s, METRIC_HANDSHAKES_FAILED_TOTAL, LABEL_HANDSHAKE_FAILED);
+	metric_inc_by(METRIC_HANDSHAKE_FAILURES_TOTAL, reason, 0);
+}
+
+void
+session_end_unfinished(struct session *s, enum unfinished why)
+{
+	static const struct {
+		enum metric total;
+		unsigned label;
+		const char *text;
+	} whys[] = {
+	    [UNFINISHED_SILENT] = {METRIC_HANDSHAKES_SILENT_TOTAL, LABEL_HANDSHAKE_SILENT,
+		"silent while others wait"},
+	    [UNFINISHED_OVER_SHARE] = {METRIC_HANDSHAKES_OVER_SHARE_TOTAL, LABEL_HANDSHAKE_STALLED,
+		"keeps a place of its address's many while others wait"},
+	    [UNFINISHED_STALLED] = {METRIC_HANDSHAKES_STALLED_TOTAL, LABEL_HANDSHAKE_STALLED,
+		"slow while others wait"},
+	};
+
+	count_handshake(s, whys[why].total, whys[why].label);
+	session_end(s, whys[why].text);
 }
 
 /* False: nobody's. */
@@ -465,14 +485,18 @@ on_closed(struct stream *st, void *user, enum stream_end why)
 			count_handshake(s, METRIC_HANDSHAKES_LEFT_TOTAL, LABEL_HANDSHAKE_LEFT);
 			break;
 		case STREAM_TLS_ERROR:
-			count_handshake(s, METRIC_HANDSHAKES_FAILED_TOTAL, LABEL_HANDSHAKE_FAILED);
+			count_failure(s, stream_failure(st));
 			log_failure(s, stream_why(st));
 			break;
 		case STREAM_EOF:
+			count_failure(s, LABEL_FAILURE_CLOSED);
+			break;
 		case STREAM_RESET:
 		case STREAM_WRITE_TIMEOUT:
+			count_failure(s, LABEL_FAILURE_RESET);
+			break;
 		case STREAM_NO_MEMORY:
-			count_handshake(s, METRIC_HANDSHAKES_FAILED_TOTAL, LABEL_HANDSHAKE_FAILED);
+			count_failure(s, LABEL_FAILURE_MEMORY);
 			break;
 		}
 	}

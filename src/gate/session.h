@@ -37,8 +37,9 @@ struct session {
 bool session_new(struct gate *g, int fd);
 /* Ends the session from any state; safe twice.  why goes to the log. */
 void session_end(struct session *s, const char *why);
-/* The end of one that has not said anything. */
-void session_end_silent(struct session *s);
+/* The end of a handshake that somebody else needs the place of. */
+enum unfinished { UNFINISHED_SILENT, UNFINISHED_OVER_SHARE, UNFINISHED_STALLED };
+void session_end_unfinished(struct session *s, enum unfinished why);
 /* Takes up what the gate's tenants say of its client now.  False when it is not its tenant's. */
 bool session_stays(struct session *s);
 /* Its client's certificate has expired: true when that was so, and was acted upon. */

@@ -15,7 +15,8 @@ static struct list begun_ones = {&begun_ones, &begun_ones};
 static struct list new_ones = {&new_ones, &new_ones};
 static struct list crowded_ones = {&crowded_ones, &crowded_ones};
 static bool crowds_turn;
-static uint32_t waiting[ADMIT_CROWDS]; /* of each, new ones */
+static uint32_t waiting[ADMIT_CROWDS];   /* of each, those that wait and were not preferred */
+static uint32_t under_way[ADMIT_CROWDS]; /* of each, all that are unfinished */
 
 unsigned
 admit_crowd(const struct sockaddr_storage *ss)
@@ -62,7 +63,7 @@ admit_wait(struct place *p, bool begun)
 	if (list_linked(&p->link))
 		return;
 	p->since = clock_now();
-	if (begun) {
+	if (begun && p->steps < ADMIT_STEPS) {
 		list_append(&begun_ones, &p->link);
 	} else if (join_crowd(p)) {
 		list_append(&new_ones, &p->link);
@@ -117,6 +118,9 @@ admit_next(void)
 		return NULL;
 	p = CONTAINER_OF(l, struct place, link);
 	leave_crowd(p);
+	p->waited += clock_now() - p->since;
+	if (p->steps < ADMIT_STEPS && ++p->steps == ADMIT_STEPS)
+		metric_inc(METRIC_HANDSHAKES_DRIPPED_TOTAL);
 	return p;
 }
 
@@ -124,4 +128,32 @@ bool
 admit_anybody(void)
 {
 	return !list_empty(&begun_ones) || !list_empty(&new_ones) || !list_empty(&crowded_ones);
+}
+
+void
+admit_enter(struct place *p)
+{
+	p->entered = true;
+	under_way[p->crowd]++;
+}
+
+void
+admit_exit(struct place *p)
+{
+	admit_leave(p);
+	if (p->entered)
+		under_way[p->crowd]--;
+	p->entered = false;
+}
+
+unsigned
+admit_under_way(const struct place *p)
+{
+	return under_way[p->crowd];
+}
+
+int64_t
+admit_waited(const struct place *p)
+{
+	return p->waited + (list_linked(&p->link) ? clock_now() - p->since : 0);
 }

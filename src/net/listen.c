@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -322,6 +323,19 @@ listener_resume(struct listener *ls)
 	ls->exhausted = false;
 	timer_clear(ls->loop, &ls->retry);
 	update(ls);
+}
+
+/* Of a socket that listens the kernel tells the length of its queue in a field that has no other use. */
+unsigned
+listener_waiting(const struct listener *ls)
+{
+	struct pollfd ready = {.fd = ls->fd, .events = POLLIN};
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(ls->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+		return info.tcpi_unacked;
+	return poll(&ready, 1, 0) == 1; /* not TCP: one of them is seen at a time */
 }
 
 const char *

@@ -25,6 +25,7 @@
 
 #include "address.h"
 #include "admit.h"
+#include "failure.h"
 #include "sock.h"
 
 enum {
@@ -59,6 +60,7 @@ struct stream {
 	enum state state;
 	enum stream_end end;
 	bool paused, edge, offer, writing, progress;
+	uint8_t failure; /* label of a TLS error */
 	size_t sent, linger_left;
 	struct buf in, out;
 	struct stream_params p;
@@ -108,7 +110,7 @@ stream_end_text(enum stream_end e)
 static void
 leave_handshakes(struct stream *s)
 {
-	admit_leave(&s->place);
+	admit_exit(&s->place);
 	if (!admit_anybody())
 		loop_undefer(&handshakes_turn);
 }
@@ -258,6 +260,7 @@ judge_tls(struct stream *s)
 		return ENDS;
 	}
 	s->why = text != NULL ? text : "unknown TLS failure";
+	s->failure = (uint8_t)failure_label(reason);
 	tls_peer(s->ssl, &s->peer);
 	if (reason == ERR_R_MALLOC_FAILURE)
 		s->end = STREAM_NO_MEMORY;
@@ -362,6 +365,7 @@ handshake(struct stream *s)
 		return;
 	}
 	timer_clear(s->loop, &s->deadline);
+	leave_handshakes(s);
 	s->state = OPEN;
 	/*
 	 * A request may have come with the last flight; or a reset, which is no EV_CLOSED and would
@@ -644,7 +648,8 @@ note_address(struct stream *s)
 
 	(void)getpeername(s->fd, (struct sockaddr *)&ss, &len); /* failing leaves "local" */
 	address_text(s->address, &ss, len);
-	s->place.crowd = admit_crowd(&ss);
+	s->place.crowd = (uint16_t)admit_crowd(&ss);
+	admit_enter(&s->place);
 }
 
 static bool
@@ -754,6 +759,20 @@ stream_is_silent(const struct stream *s)
 	return ioctl(s->fd, FIONREAD, &waiting) == 0 && waiting == 0;
 }
 
+int64_t
+stream_kept_waiting(const struct stream *s)
+{
+	int64_t begun = s->deadline.when - s->p.handshake_timeout_ns;
+
+	return s->state == HANDSHAKING ? clock_now() - begun - admit_waited(&s->place) : 0;
+}
+
+unsigned
+stream_neighbours(const struct stream *s)
+{
+	return admit_under_way(&s->place);
+}
+
 const struct tls_peer *
 stream_peer(const struct stream *s)
 {
@@ -770,6 +789,12 @@ const char *
 stream_why(const struct stream *s)
 {
 	return s->why;
+}
+
+unsigned
+stream_failure(const struct stream *s)
+{
+	return s->failure;
 }
 
 const char *

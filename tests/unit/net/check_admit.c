@@ -171,6 +171,52 @@ START_TEST(a_crowd_gets_half_of_the_turns)
 }
 END_TEST
 
+/* Steps that lead nowhere, as many as one likes, do not keep out those who have not begun. */
+START_TEST(who_drips_is_not_preferred)
+{
+	int64_t before = metric_get(METRIC_HANDSHAKES_DRIPPED_TOTAL);
+	struct place drip = {0}, other = {0};
+
+	while (admit_next() != NULL)
+		;
+	for (int i = 0; i < 3 * ADMIT_STEPS; i++) {
+		other = (struct place){0};
+		admit_wait(&other, false);
+		admit_wait(&drip, true);
+		ck_assert_ptr_eq(admit_next(), i < ADMIT_STEPS ? &drip : &other);
+		ck_assert_ptr_eq(admit_next(), i < ADMIT_STEPS ? &other : &drip);
+	}
+	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES_DRIPPED_TOTAL), before + 1);
+}
+END_TEST
+
+START_TEST(knows_who_waits_for_whom)
+{
+	struct place p = {.crowd = 3}, q = {.crowd = 3};
+
+	admit_enter(&p);
+	admit_enter(&q);
+	ck_assert_uint_eq(admit_under_way(&p), 2);
+	while (admit_next() != NULL)
+		;
+	admit_wait(&p, false);
+	clock_test_advance(5);
+	ck_assert_int_eq(admit_waited(&p), 5);
+	ck_assert_ptr_eq(admit_next(), &p);
+	clock_test_advance(100); /* it keeps us waiting */
+	ck_assert_int_eq(admit_waited(&p), 5);
+	admit_wait(&p, true);
+	clock_test_advance(7);
+	ck_assert_int_eq(admit_waited(&p), 12);
+	admit_exit(&p);
+	admit_exit(&p);
+	ck_assert(!admit_anybody());
+	ck_assert_uint_eq(admit_under_way(&q), 1);
+	admit_exit(&q);
+	ck_assert_uint_eq(admit_under_way(&q), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -187,6 +233,8 @@ main(void)
 	tcase_add_test(t, a_place_is_kept);
 	tcase_add_test(t, tells_addresses_apart);
 	tcase_add_test(t, a_crowd_gets_half_of_the_turns);
+	tcase_add_test(t, who_drips_is_not_preferred);
+	tcase_add_test(t, knows_who_waits_for_whom);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
 	srunner_free(r);

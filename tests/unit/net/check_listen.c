@@ -108,6 +108,24 @@ log_lines(void)
 	return lines;
 }
 
+START_TEST(tells_how_many_wait)
+{
+	int clients[3];
+
+	listener_pause(ls);
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_uint_eq(listener_waiting(ls), i);
+		clients[i] = dial(ls);
+	}
+	ck_assert_uint_eq(listener_waiting(ls), 3);
+	listener_resume(ls);
+	turn();
+	ck_assert_uint_eq(listener_waiting(ls), 0);
+	for (unsigned i = 0; i < 3; i++)
+		close(clients[i]);
+}
+END_TEST
+
 START_TEST(accepts_ready_sockets)
 {
 	int client = dial(ls), flag = 0;
@@ -362,6 +380,7 @@ main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_add_test(t, tells_how_many_wait);
 	tcase_add_test(t, accepts_ready_sockets);
 	tcase_add_test(t, accepts_some_in_a_turn);
 	tcase_add_test(t, pauses_for_its_user);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * While a ceiling (of handshakes, or of sessions) keeps connections from being accepted, unfinished
+ * handshakes whose clients keep us waiting have to go, as far as others need their place:
+ *   - those that have said nothing for a second
+ *   - then those that kept us waiting for a second, of an address with more than a quarter of all
+ *   - then those that kept us waiting for three seconds
+ * What a handshake waits for us does not count, so that a site of honest hosts behind one address
+ * loses none of them, however slow we are.
+ */
+#ifndef GATE_RELIEF_H
+#define GATE_RELIEF_H
+
+#include "base/loop.h"
+
+struct gate;
+
+void relief_run(struct timer *t);      /* of the gate's `relief' */
+void relief_begin(struct gate *g); /* harmless when there is no need */
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who has to leave an unfinished handshake when others wait for its place. */
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "base/secret.h"
+#include "gate/gate.h"
+
+#include "rig.h"
+
+enum { CEILING = 20, SHARE = CEILING / 4, TURN = 8 /* handshakes */ };
+
+/* An address in 127/8 each, so that some stand together and others do not. */
+struct guest {
+	int fd;
+	struct client client;
+};
+
+static struct rig rig;
+static struct gate *gate;
+static struct guest guests[CEILING];
+static size_t count, waiting;
+static bool accepting;
+
+static void
+may_accept(void *arg, bool may)
+{
+	(void)arg;
+	accepting = may;
+}
+
+static size_t
+how_many_wait(void *arg)
+{
+	(void)arg;
+	return accepting ? 0 : waiting;
+}
+
+static void
+set_up(void)
+{
+	struct gate_params p = {.may_accept = may_accept, .waiting = how_many_wait};
+	const struct gate_limits limits = {.sessions_max = 100, .handshakes_max = CEILING,
+	    .handshake_timeout_ns = 60 * NS_PER_S, .request_timeout_ns = 60 * NS_PER_S,
+	    .idle_timeout_ns = 60 * NS_PER_S, .request_max = 1024, .response_max = 1024,
+	    .items_max = 1};
+	struct tenants *ts = tenants_new();
+
+	rig_init(&rig, &(struct rig_options){.keys = KEYS_EC});
+	log_set_output(open("/dev/null", O_WRONLY | O_CLOEXEC), false);
+	p.loop = rig.loop;
+	gate = gate_new(&p);
+	ck_assert_ptr_nonnull(gate);
+	accepting = true;
+	waiting = count = 0;
+	(void)gate_configure(gate, rig.tls, ts, &limits);
+	tenants_unref(ts);
+}
+
+static void
+tear_down(void)
+{
+	gate_free(gate);
+	for (size_t i = 0; i < count; i++) {
+		if (guests[i].client.ssl != NULL)
+			client_fini(&guests[i].client);
+		else
+			close(guests[i].fd);
+	}
+	rig_fini(&rig);
+	ck_assert_int_eq(metric_get(METRIC_SESSIONS), 0);
+	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES), 0);
+}
+
+static void
+turns(int n)
+{
+	while (n-- > 0)
+		loop_turn(rig.loop, false);
+}
+
+/* A connection from 127.0.0.host; with a hello, which is answered, or without. */
+static void
+come(uint8_t host, bool hello)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr = {htonl(0x7f000000U + host)}};
+	socklen_t len = sizeof(to);
+	int ls = socket(AF_INET, SOCK_STREAM, 0), near;
+	struct guest *g = &guests[count++];
+
+	*g = (struct guest){.fd = socket(AF_INET, SOCK_STREAM, 0)};
+	ck_assert_int_eq(bind(ls, (struct sockaddr *)&to, len), 0);
+	ck_assert_int_eq(listen(ls, 1), 0);
+	ck_assert_int_eq(getsockname(ls, (struct sockaddr *)&to, &len), 0);
+	ck_assert_int_eq(bind(g->fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	ck_assert_int_eq(connect(g->fd, (struct sockaddr *)&to, len), 0);
+	near = accept4(ls, NULL, NULL, SOCK_NONBLOCK);
+	close(ls);
+	gate_accept(gate, near);
+	fcntl(g->fd, F_SETFL, O_NONBLOCK);
+	if (hello) {
+		client_start(&g->client, &rig, g->fd, &(struct client_options){.who = WHO_RIGHT});
+		client_step(&g->client);
+	}
+	turns(2);
+}
+
+/* Lets time pass as the relief's timer sees it. */
+static void
+pass(int64_t ns)
+{
+	for (; ns > 0; ns -= 250 * NS_PER_MS) {
+		clock_test_advance(250 * NS_PER_MS);
+		turns(2);
+	}
+}
+
+static bool
+is_there(const struct guest *g)
+{
+	uint8_t bytes[4096];
+	ssize_t n;
+
+	while ((n = recv(g->fd, bytes, sizeof(bytes), 0)) > 0)
+		;
+	return n < 0 && errno == EAGAIN;
+}
+
+static int64_t
+ended(enum metric m)
+{
+	static int64_t seen[METRIC_COUNT];
+	int64_t now = metric_get(m), more = now - seen[m];
+
+	seen[m] = now;
+	return more;
+}
+
+static void
+expect(int64_t silent, int64_t over_share, int64_t stalled)
+{
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_SILENT_TOTAL), silent);
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_OVER_SHARE_TOTAL), over_share);
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_STALLED_TOTAL), stalled);
+	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES), CEILING - silent - over_share - stalled);
+}
+
+static void
+fill(bool hello, uint8_t step)
+{
+	for (uint8_t i = 0; i < CEILING; i++)
+		come((uint8_t)(1 + i * step), hello);
+	ck_assert(!accepting);
+	expect(0, 0, 0);
+}
+
+/* One address may have them all, for as long as a handshake may take. */
+START_TEST(nobody_leaves_for_nobody)
+{
+	fill(_i == 0, 0);
+	pass(10 * NS_PER_S);
+	expect(0, 0, 0);
+}
+END_TEST
+
+START_TEST(the_silent_leave_first)
+{
+	come(1, false);
+	for (uint8_t i = 1; i < CEILING; i++)
+		come(1, true);
+	waiting = 5;
+	expect(0, 0, 0);
+	pass(NS_PER_S);
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_SILENT_TOTAL), 1);
+	ck_assert(!is_there(&guests[0]));
+	ck_assert(accepting);
+}
+END_TEST
+
+/* As many as others wait for, the oldest first; never below its share. */
+START_TEST(one_address_gives_up_what_others_need)
+{
+	fill(true, 0);
+	waiting = _i == 0 ? 3 : 100;
+	pass(NS_PER_S - 250 * NS_PER_MS);
+	expect(0, 0, 0);
+	pass(250 * NS_PER_MS);
+	expect(0, _i == 0 ? 3 : CEILING - SHARE, 0);
+	ck_assert(accepting);
+	ck_assert(!is_there(&guests[0]));
+	ck_assert(is_there(&guests[CEILING - 1]));
+}
+END_TEST
+
+START_TEST(any_client_may_keep_us_waiting_for_so_long)
+{
+	fill(true, 1);
+	waiting = 2;
+	pass(3 * NS_PER_S - 250 * NS_PER_MS);
+	expect(0, 0, 0);
+	pass(250 * NS_PER_MS);
+	expect(0, 0, 2);
+	ck_assert(!is_there(&guests[1]));
+	ck_assert(is_there(&guests[2]));
+}
+END_TEST
+
+/* Those who have had an answer are waited for; those in the queue wait for us. */
+START_TEST(what_they_wait_for_us_does_not_count)
+{
+	for (uint8_t i = 0; i < CEILING; i++)
+		come(1, false);
+	waiting = 100;
+	for (int i = 0; i < CEILING; i++) {
+		client_start(&guests[i].client, &rig, guests[i].fd,
+		    &(struct client_options){.who = WHO_RIGHT});
+		client_step(&guests[i].client);
+	}
+	turns(1);
+	clock_test_advance(20 * NS_PER_S);
+	turns(1);
+	expect(0, TURN, 0);
+	turns(2);
+	for (int i = 0; i < CEILING; i++)
+		ck_assert_int_eq(is_there(&guests[i]), i >= TURN);
+}
+END_TEST
+
+static Suite *
+relief_suite(void)
+{
+	Suite *s = suite_create("relief");
+	TCase *t = tcase_create("relief");
+
+	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_add_loop_test(t, nobody_leaves_for_nobody, 0, 2);
+	tcase_add_test(t, the_silent_leave_first);
+	tcase_add_loop_test(t, one_address_gives_up_what_others_need, 0, 2);
+	tcase_add_test(t, any_client_may_keep_us_waiting_for_so_long);
+	tcase_add_test(t, what_they_wait_for_us_does_not_count);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int
+main(void)
+{
+	SRunner *r;
+	bool locked;
+	int failed;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (alloc_install() != ERR_OK || secret_heap_init(4096 * 1024, true, &locked) != ERR_OK)
+		abort();
+	r = srunner_create(relief_suite());
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed == 0 ? 0 : 1;
+}
