@@ -58,6 +58,7 @@ struct ledger_find {
 	size_t terms_count;
 	int64_t now; /* seconds since 1970 */
 	bool include_destroyed, only_destroyed;
+	bool no_online, no_archived; /* of those that are not destroyed; not both */
 	uint32_t offset, max; /* max 0: as many as the provider gives, at least 100,000 */
 	char (*uids)[UID_TEXT_LEN + 1]; /* out */
 	size_t uids_count;

@@ -37,6 +37,7 @@ enum object_date {
 	DATE_COMPROMISE,
 	DATE_LAST_CHANGE,
 	DATE_ORIGINAL_CREATION,
+	DATE_ARCHIVE,
 	DATE_COUNT
 };
 #define NO_DATE INT64_MIN
@@ -77,6 +78,13 @@ object_is_destroyed(const struct object *o)
 	return o->state == OBJECT_DESTROYED || o->state == OBJECT_DESTROYED_COMPROMISED;
 }
 
+/* In archival storage: it has to be recovered before its key is served or used. */
+static inline bool
+object_is_archived(const struct object *o)
+{
+	return o->date[DATE_ARCHIVE] != NO_DATE;
+}
+
 /* Takes over how `from`, which says the same of the object else, was revoked, if that is more. */
 void object_take_state(struct object *o, const struct object *from);
 
@@ -107,7 +115,10 @@ CHECKED enum err object_attr_set(struct object *o, struct arena *a, const char *
 bool object_attr_remove(struct object *o, const char *name, uint32_t index);
 
 void object_pack(struct buf *b, const struct object *o);
-/* NULL when the bytes are no object or the arena is full. */
+/*
+ * NULL when the bytes are no object or the arena is full.  What an earlier release packed may have
+ * fewer dates: the others are not set.
+ */
 struct object *object_unpack(struct unpack *u, struct arena *a);
 
 #endif

@@ -94,7 +94,8 @@ put_dates(struct json *j, const struct object *o)
 		enum object_date date;
 	} dates[] = {{"created", DATE_INITIAL}, {"activated", DATE_ACTIVATION},
 	    {"deactivated", DATE_DEACTIVATION}, {"compromised", DATE_COMPROMISE},
-	    {"destroyed", DATE_DESTROY}, {"changed", DATE_LAST_CHANGE}};
+	    {"destroyed", DATE_DESTROY}, {"archived", DATE_ARCHIVE},
+	    {"changed", DATE_LAST_CHANGE}};
 
 	for (size_t i = 0; i < sizeof(dates) / sizeof(dates[0]); i++)
 		if (o->date[dates[i].date] != NO_DATE)

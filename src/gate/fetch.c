@@ -89,6 +89,8 @@ fetch_loaded(struct request *rq, enum err e)
 	f->object = rq_object(rq);
 	if (e == ERR_OK && object_is_destroyed(f->object))
 		e = ERR_NO_OBJECT; /* it does not exist any more for those who want it */
+	if (e == ERR_OK && object_is_archived(f->object))
+		e = ERR_ARCHIVED;
 	if (e == ERR_OK && is_refused(rq, f->object))
 		e = ERR_DENIED;
 	if (e == ERR_OK && f->allowed != NULL)

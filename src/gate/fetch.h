@@ -21,7 +21,7 @@ struct fetch {
 CHECKED enum err fetch_init(struct request *rq, struct fetch *f);
 /*
  * Loads the object as this message sees it, asks allowed(), fetches the key and runs next.  An
- * object that was destroyed does not exist.  Last statement of a function.
+ * object that was destroyed does not exist, one that is archived is ERR_ARCHIVED.  Last statement of a function.
  */
 void fetch_start(struct request *rq, struct fetch *f);
 

@@ -96,20 +96,23 @@ read_count(struct ttlv_reader *r, uint32_t tag, uint32_t *out)
 	return ttlv_int(&t) >= 0;
 }
 
-/* Online is what we have; nothing is ever archived. */
-static void
+/* What is destroyed is neither online nor archived. */
+static enum err
 read_status(struct ttlv_reader *r, struct locate *lo)
 {
+	bool online, archival;
 	struct ttlv t;
-	uint32_t mask = STATUS_ONLINE;
 
 	if (!ttlv_opt(r, TAG_STORAGE_STATUS_MASK, TTLV_INTEGER, &t))
-		return; /* not given: online and archival */
-	mask = ttlv_uint(&t);
-	lo->find.include_destroyed = (mask & STATUS_DESTROYED) != 0;
-	lo->find.only_destroyed = lo->find.include_destroyed && (mask & STATUS_ONLINE) == 0;
-	if ((mask & (STATUS_ONLINE | STATUS_DESTROYED)) == 0)
-		lo->nothing = true;
+		return r->error; /* not given: online and archival */
+	online = (ttlv_uint(&t) & STATUS_ONLINE) != 0;
+	archival = (ttlv_uint(&t) & STATUS_ARCHIVAL) != 0;
+	lo->find.include_destroyed = (ttlv_uint(&t) & STATUS_DESTROYED) != 0;
+	lo->find.only_destroyed = lo->find.include_destroyed && !online && !archival;
+	lo->nothing = !online && !archival && !lo->find.include_destroyed;
+	lo->find.no_online = !online && archival;
+	lo->find.no_archived = online && !archival;
+	return ERR_OK;
 }
 
 /* Of a group, the fresh ones.  No group has a default one here: that chooses none and all. */
@@ -139,8 +142,9 @@ read_locate(struct request *rq, struct locate *lo)
 	lo->pages = rq->in.version >= KMIP_1_3 && ttlv_peek(r) == TAG_OFFSET_ITEMS;
 	if (lo->pages && !read_count(r, TAG_OFFSET_ITEMS, &lo->find.offset))
 		return ERR_INVALID_FIELD;
-	read_status(r, lo);
-	e = read_member(rq, lo);
+	e = read_status(r, lo);
+	if (e == ERR_OK)
+		e = read_member(rq, lo);
 	if (e == ERR_OK)
 		e = rq->in.version < KMIP_2_0 ? add_terms(rq, lo, r) : read_attributes(rq, lo);
 	return e != ERR_OK ? e : ttlv_finish(r);

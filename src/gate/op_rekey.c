@@ -75,6 +75,8 @@ may_rekey(const struct object *o)
 
 	if (object_is_destroyed(o))
 		return ERR_NO_OBJECT;
+	if (object_is_archived(o))
+		return ERR_ARCHIVED;
 	if (o->type != KMIP_OBJECT_TYPE_SYMMETRIC_KEY)
 		return ERR_OBJECT_TYPE;
 	keyform_of(o, &f);

@@ -42,6 +42,15 @@ use_start(struct request *rq, void (*read)(struct ttlv_reader *, struct use *),
 		rq_done(rq, e);
 }
 
+/* What is about to be used has to be there. */
+static enum err
+may_use(const struct object *o)
+{
+	if (object_is_destroyed(o))
+		return ERR_NO_OBJECT;
+	return object_is_archived(o) ? ERR_ARCHIVED : ERR_OK;
+}
+
 /* --- Check --- */
 
 static void
@@ -66,8 +75,8 @@ check_loaded(struct request *rq, enum err e)
 	const struct object *o = rq_object(rq);
 	struct usagelimits l;
 
-	if (e == ERR_OK && object_is_destroyed(o))
-		e = ERR_NO_OBJECT;
+	if (e == ERR_OK)
+		e = may_use(o);
 	if (e != ERR_OK) {
 		rq_done(rq, e);
 		return;
@@ -108,6 +117,8 @@ allocation_loaded(struct request *rq, enum err e)
 	const struct use *u = rq->state;
 	const struct object *o = rq_object(rq);
 
+	if (e == ERR_OK && object_is_archived(o))
+		e = ERR_ARCHIVED;
 	if (e == ERR_OK)
 		e = usage_allowed(o, 0, USAGE_PROTECT, clock_wall());
 	if (e == ERR_WRAPPED)
@@ -133,8 +144,8 @@ lease_loaded(struct request *rq, enum err e)
 {
 	const struct object *o = rq_object(rq);
 
-	if (e == ERR_OK && object_is_destroyed(o))
-		e = ERR_NO_OBJECT;
+	if (e == ERR_OK)
+		e = may_use(o);
 	if (e == ERR_OK) {
 		rq_put_uid(rq, o->uid);
 		ttlv_put_interval(&rq->out, TAG_LEASE_TIME, OBJATTR_LEASE_S);

@@ -35,6 +35,8 @@ get(const struct object *o, const struct object_attr *like)
 bool
 attr_merge_is_due(const struct object *o, const struct object *recorded)
 {
+	if (o->date[DATE_ARCHIVE] != recorded->date[DATE_ARCHIVE])
+		return true;
 	for (size_t i = 0; i < o->attrs_count; i++)
 		if (!is_own(&o->attrs[i]) && !is_same(&o->attrs[i], get(recorded, &o->attrs[i])))
 			return true;
@@ -60,6 +62,8 @@ void
 attr_merge(
     struct object *o, struct arena *a, const struct object *base, const struct object *theirs)
 {
+	if (base != NULL && o->date[DATE_ARCHIVE] == base->date[DATE_ARCHIVE])
+		o->date[DATE_ARCHIVE] = theirs->date[DATE_ARCHIVE];
 	for (size_t i = o->attrs_count; i > 0; i--) {
 		const struct object_attr *mine = &o->attrs[i - 1];
 

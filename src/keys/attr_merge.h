@@ -5,7 +5,8 @@
  *
  * Names go one way: two objects of one gateway never share a Name, so an object may have had to do
  * without the one that another gateway gave it.  Therefore a Name that is missing here is no
- * change. Fresh, which the first Get ends, is each gateway's own.
+ * change. Fresh, which the first Get ends, is each gateway's own.  Archive Date, which clients do not
+ * set themselves, is shared as they are.
  */
 #ifndef ATTR_MERGE_H
 #define ATTR_MERGE_H

@@ -32,6 +32,7 @@ static const char *const date_columns[DATE_COUNT] = {
     [DATE_COMPROMISE] = "date_compromise",
     [DATE_LAST_CHANGE] = "date_last_change",
     [DATE_ORIGINAL_CREATION] = "date_original_creation",
+    [DATE_ARCHIVE] = "date_archive",
 };
 
 struct term {
@@ -45,7 +46,7 @@ struct term {
 struct find {
 	char tenant[TENANT_ID_MAX + 1];
 	int64_t now;
-	bool include_destroyed, only_destroyed;
+	bool include_destroyed, only_destroyed, no_online, no_archived;
 	uint32_t offset, max;
 	size_t count;
 	size_t lead; /* the attribute term that leads, or NO_LEAD */
@@ -92,6 +93,8 @@ unpack_find(struct unpack *u, struct arena *a, struct find *f)
 	f->now = (int64_t)unpack_u64(u);
 	f->include_destroyed = unpack_u8(u) != 0;
 	f->only_destroyed = unpack_u8(u) != 0;
+	f->no_online = unpack_u8(u) != 0;
+	f->no_archived = unpack_u8(u) != 0;
 	f->offset = unpack_u32(u);
 	f->max = unpack_u32(u);
 	if (f->max == 0 || f->max > WIRE_UIDS_MAX)
@@ -189,6 +192,25 @@ put_term(struct buf *b, const struct find *f, size_t i)
 		buf_printf(b, " AND o.%s = ?%u", field_columns[t->field], p);
 }
 
+/* What is destroyed has its own say. */
+static void
+put_status(struct buf *b, const struct find *f)
+{
+	if (f->only_destroyed)
+		buf_printf(b, " AND o.state IN (%d, %d)", OBJECT_DESTROYED,
+		    OBJECT_DESTROYED_COMPROMISED);
+	else if (!f->include_destroyed)
+		buf_printf(b, " AND o.state NOT IN (%d, %d)", OBJECT_DESTROYED,
+		    OBJECT_DESTROYED_COMPROMISED);
+	if (f->only_destroyed || f->no_online == f->no_archived)
+		return;
+	buf_printf(b, " AND (o.date_archive IS %sNULL", f->no_online ? "NOT " : "");
+	if (f->include_destroyed)
+		buf_printf(b, " OR o.state IN (%d, %d)", OBJECT_DESTROYED,
+		    OBJECT_DESTROYED_COMPROMISED);
+	buf_printf(b, ")");
+}
+
 static sqlite3_stmt *
 prepare_find(struct db *db, const struct find *f, const char *what, const char *order)
 {
@@ -203,12 +225,7 @@ prepare_find(struct db *db, const struct find *f, const char *what, const char *
 		    (unsigned)f->lead + TERMS);
 	else
 		buf_printf(&b, "objects o WHERE o.tenant = ?1");
-	if (f->only_destroyed)
-		buf_printf(&b, " AND o.state IN (%d, %d)", OBJECT_DESTROYED,
-		    OBJECT_DESTROYED_COMPROMISED);
-	else if (!f->include_destroyed)
-		buf_printf(&b, " AND o.state NOT IN (%d, %d)", OBJECT_DESTROYED,
-		    OBJECT_DESTROYED_COMPROMISED);
+	put_status(&b, f);
 	for (size_t i = 0; i < f->count; i++)
 		put_term(&b, f, i);
 	buf_put(&b, order, strlen(order) + 1);

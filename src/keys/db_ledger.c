@@ -50,6 +50,9 @@ static const char *const migrations[] = {
     " object INTEGER PRIMARY KEY, since INTEGER NOT NULL, time INTEGER);"
     "INSERT INTO uses (object, since) SELECT id, CAST(strftime('%s', 'now') AS INTEGER)"
     " FROM objects"),
+    ("ALTER TABLE objects ADD COLUMN date_archive INTEGER;"
+    "CREATE INDEX objects_archived ON objects (tenant, date_archive)"
+    " WHERE date_archive IS NOT NULL"),
 };
 
 static const char *const sql[] = {
@@ -58,15 +61,16 @@ static const char *const sql[] = {
     [INSERT] = "INSERT INTO objects (tenant, uid, revision, type, state, algorithm, length,"
 	       " usage_mask, revocation, date_initial, date_activation, date_process_start,"
 	       " date_protect_stop, date_deactivation, date_destroy, date_compromise_occurrence,"
-	       " date_compromise, date_last_change, date_original_creation, body) VALUES"
+	       " date_compromise, date_last_change, date_original_creation, date_archive,"
+	       " body) VALUES"
 	       " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
-	       " ?18, ?19, ?20)",
+	       " ?18, ?19, ?20, ?21)",
     [UPDATE] = "UPDATE objects SET revision = ?3, type = ?4, state = ?5, algorithm = ?6,"
 	       " length = ?7, usage_mask = ?8, revocation = ?9, date_initial = ?10,"
 	       " date_activation = ?11, date_process_start = ?12, date_protect_stop = ?13,"
 	       " date_deactivation = ?14, date_destroy = ?15, date_compromise_occurrence = ?16,"
 	       " date_compromise = ?17, date_last_change = ?18, date_original_creation = ?19,"
-	       " body = ?20 WHERE tenant = ?1 AND uid = ?2",
+	       " date_archive = ?20, body = ?21 WHERE tenant = ?1 AND uid = ?2",
     [ATTR_PUT] = "INSERT OR IGNORE INTO attrs (tenant, key, object) VALUES (?1, ?2, ?3)",
     [ATTR_DELETE] = "DELETE FROM attrs WHERE tenant = ?1 AND key = ?2 AND object = ?3",
     [NAME_HOLDER] = ("SELECT o.uid, o.id FROM names n JOIN objects o ON o.id = n.object"

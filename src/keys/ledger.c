@@ -55,7 +55,8 @@ term_matches(const struct object *o, const struct ledger_term *t, int64_t now)
 bool
 ledger_find_matches(const struct ledger_find *f, const struct object *o)
 {
-	if (object_is_destroyed(o) ? !f->include_destroyed : f->only_destroyed)
+	if (object_is_destroyed(o) ? !f->include_destroyed
+	    : f->only_destroyed || (object_is_archived(o) ? f->no_archived : f->no_online))
 		return false;
 	for (size_t i = 0; i < f->terms_count; i++)
 		if (!term_matches(o, &f->terms[i], f->now))

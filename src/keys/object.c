@@ -6,6 +6,7 @@
 
 enum {
 	PACK_VERSION = 1,
+	DATES_MIN = DATE_ARCHIVE, /* of the first release */
 	STATE_HERE = 0x80,  /* beside the state: destroyed_here */
 	ALGORITHM_3DES = 2, /* KMIP's number */
 };
@@ -236,7 +237,7 @@ unpack_arena_text(struct unpack *u, struct arena *a)
 static void
 unpack_fields(struct unpack *u, struct object *o)
 {
-	uint8_t state;
+	uint8_t state, dates;
 
 	unpack_text(u, o->tenant, sizeof(o->tenant));
 	unpack_text(u, o->uid, sizeof(o->uid));
@@ -252,10 +253,11 @@ unpack_fields(struct unpack *u, struct object *o)
 	o->algorithm = unpack_u32(u);
 	o->length = unpack_u32(u);
 	o->usage_mask = unpack_u32(u);
-	if (unpack_u8(u) != DATE_COUNT)
+	dates = unpack_u8(u);
+	if (dates < DATES_MIN || dates > DATE_COUNT)
 		u->bad = true;
 	for (int i = 0; i < DATE_COUNT; i++)
-		o->date[i] = (int64_t)unpack_u64(u);
+		o->date[i] = i < dates ? (int64_t)unpack_u64(u) : NO_DATE;
 	o->revocation_code = unpack_u32(u);
 }
 

@@ -71,6 +71,8 @@ wire_pack_find(struct buf *b, const struct ledger_find *f)
 	pack_u64(b, (uint64_t)f->now);
 	pack_u8(b, f->include_destroyed);
 	pack_u8(b, f->only_destroyed);
+	pack_u8(b, f->no_online);
+	pack_u8(b, f->no_archived);
 	pack_u32(b, f->offset);
 	pack_u32(b, f->max);
 	pack_u32(b, (uint32_t)f->terms_count);

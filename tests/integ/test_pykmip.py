@@ -19,6 +19,7 @@ try:
     from kmip.core import objects as kobjects
     from kmip.core import primitives
     from kmip.core.factories.attributes import AttributeFactory
+    from kmip.core.factories.payloads.response import ResponsePayloadFactory
     from kmip.core.messages import contents, payloads
     from kmip.core.utils import BytearrayStream
     from kmip.pie import objects as pobjects
@@ -301,6 +302,29 @@ class PyKmip(kf.SharedCase):
             self.assertNotEqual(c.get(new).value, bytes(range(16)))
             self.assertEqual(c.check(new, cryptographic_usage_mask=[u.DERIVE_KEY]), new)
         self.each_version(derive)
+
+    def test_archive_and_recover(self):
+        """Its payloads, which its client has no functions for."""
+        original = ResponsePayloadFactory.create
+        made = {enums.Operation.ARCHIVE: payloads.ArchiveResponsePayload,
+                enums.Operation.RECOVER: payloads.RecoverResponsePayload}
+        ResponsePayloadFactory.create = lambda self, operation: (
+            made[operation]() if operation in made else original(self, operation))
+        self.addCleanup(setattr, ResponsePayloadFactory, "create", original)
+
+        def archive(c, _version):
+            uid = c.create(enums.CryptographicAlgorithm.AES, 256)
+            key = c.get(uid).value
+            send = c.proxy.send_request_payload
+            answer = send(enums.Operation.ARCHIVE, payloads.ArchiveRequestPayload(uid))
+            self.assertEqual(answer.unique_identifier, uid)
+            with self.assertRaises(KmipOperationFailure) as caught:
+                c.get(uid)
+            self.assertEqual(caught.exception.reason, enums.ResultReason.OBJECT_ARCHIVED)
+            answer = send(enums.Operation.RECOVER, payloads.RecoverRequestPayload(uid))
+            self.assertEqual(answer.unique_identifier, uid)
+            self.assertEqual(c.get(uid).value, key)
+        self.each_version(archive)
 
     def test_query_and_versions(self):
         for version in VERSIONS:

@@ -49,10 +49,10 @@ TAGS = {
     "FinalIndicator": 0x4200D8, "KeyWrapType": 0x4200F8,
     "AuthenticatedEncryptionAdditionalData": 0x4200FE, "AuthenticatedEncryptionTag": 0x4200FF,
     "LinkType": 0x42004B, "LinkedObjectIdentifier": 0x42004C,
-    "AsynchronousCorrelationValue": 0x420006, "CancellationResult": 0x420012,
+    "AsynchronousIndicator": 0x420007, "AsynchronousCorrelationValue": 0x420006, "CancellationResult": 0x420012,
     "InitializationVector": 0x42003A, "LastChangeDate": 0x420048,
     # 2.x, and attributes that have their tag on the wire there
-    "ActivationDate": 0x420001, "ApplicationData": 0x420002, "ApplicationNamespace": 0x420003,
+    "ActivationDate": 0x420001, "ArchiveDate": 0x420005, "ApplicationData": 0x420002, "ApplicationNamespace": 0x420003,
     "ApplicationSpecificInformation": 0x420004, "DeactivationDate": 0x42002F,
     "InitialDate": 0x420039, "ObjectGroup": 0x420056, "ObjectGroupMember": 0x4200AC,
     "AlternativeName": 0x4200BF, "AlternativeNameValue": 0x4200C0,
@@ -74,7 +74,8 @@ OPS = {
     "Create": 1, "Register": 3, "Locate": 8, "Get": 0xA, "GetAttributes": 0xB,
     "GetAttributeList": 0xC, "AddAttribute": 0xD, "ModifyAttribute": 0xE, "DeleteAttribute": 0xF,
     "ReKey": 4, "DeriveKey": 5, "Check": 9, "ObtainLease": 0x10, "GetUsageAllocation": 0x11,
-    "Cancel": 0x19, "Poll": 0x1A, "Activate": 0x12, "Revoke": 0x13, "Destroy": 0x14, "Query": 0x18, "DiscoverVersions": 0x1E,
+    "Cancel": 0x19, "Poll": 0x1A, "Activate": 0x12, "Revoke": 0x13, "Destroy": 0x14,
+    "Archive": 0x15, "Recover": 0x16, "Query": 0x18, "DiscoverVersions": 0x1E,
     "Encrypt": 0x1F, "Decrypt": 0x20, "MAC": 0x23, "MACVerify": 0x24, "RNGRetrieve": 0x25,
     "RNGSeed": 0x26, "Hash": 0x27,
 }
@@ -98,7 +99,7 @@ REASONS = {
     "IncompatibleCryptographicUsageMask": 0x29, "InvalidObjectType": 0x30,
     "NonUniqueNameAttribute": 0x35, "ObjectNotFound": 0x37,
     "UnknownMessageExtension": 0x3C, "UnsupportedProtocolVersion": 0x3F,
-    "WrongKeyLifecycleState": 0x43, "ProtectionStorageUnavailable": 0x44,
+    "WrongKeyLifecycleState": 0x43, "WrappingObjectArchived": 0x40, "ProtectionStorageUnavailable": 0x44,
 }
 REASON_NAMES = {number: name for name, number in REASONS.items()}
 

@@ -203,6 +203,18 @@ obtain_lease(const char *uid)
 	simple(KMIP_OPERATION_OBTAIN_LEASE, uid);
 }
 
+static void
+archive(const char *uid)
+{
+	simple(KMIP_OPERATION_ARCHIVE, uid);
+}
+
+static void
+recover(const char *uid)
+{
+	simple(KMIP_OPERATION_RECOVER, uid);
+}
+
 /* --- keys --- */
 
 struct date {
@@ -296,35 +308,41 @@ setup_kek(void)
 
 /* --- states --- */
 
-/* The reason why it is refused, in each state; 0: it is done. */
+/*
+ * The reason why it is refused, in each state; 0: it is done.  What needs the key online is refused
+ * with Object Archived of an archived one, the others are as ever.
+ */
 static const struct row {
 	const char *name;
 	void (*put)(const char *uid);
 	uint32_t reason[STATES]; /* Pre-Active, Active, Deactivated, Compromised, Destroyed, both */
+	bool online; /* the key has to be */
 } rows[] = {
 #define D DENIED
 #define N NOT_FOUND
-    {"Get", get, {0, 0, 0, 0, N, N}},
-    {"Get, wrapped", get_wrapped, {0, 0, 0, 0, N, N}},
-    {"Get, wrapping another", wrap_another, {D, 0, D, D, N, N}},
-    {"Get Attributes", get_attributes, {0, 0, 0, 0, 0, 0}},
-    {"Get Attribute List", get_attribute_list, {0, 0, 0, 0, 0, 0}},
-    {"Add Attribute", add_attribute, {0, 0, 0, 0, 0, 0}},
-    {"Modify Attribute", modify_attribute, {0, 0, 0, 0, 0, 0}},
-    {"Delete Attribute", delete_attribute, {0, 0, 0, 0, 0, 0}},
-    {"Activate", activate, {0, D, D, D, D, D}},
-    {"Revoke, ceased", deactivate, {D, 0, D, D, D, D}},
-    {"Revoke, compromised", compromise, {0, 0, 0, D, 0, D}},
-    {"Destroy", destroy, {0, D, 0, 0, D, D}},
-    {"Encrypt", encrypt, {D, 0, D, D, N, N}},
-    {"Decrypt", decrypt, {D, 0, 0, 0, N, N}},
-    {"MAC", mac, {D, 0, D, D, N, N}},
-    {"MAC Verify", mac_verify, {D, 0, 0, 0, N, N}},
-    {"Derive Key", derive, {D, 0, D, D, N, N}},
-    {"Re-key", re_key, {0, 0, 0, 0, N, N}},
-    {"Check", check, {0, 0, 0, 0, N, N}},
-    {"Get Usage Allocation", allocate, {D, 0, D, D, D, D}},
-    {"Obtain Lease", obtain_lease, {0, 0, 0, 0, N, N}},
+    {"Get", get, {0, 0, 0, 0, N, N}, true},
+    {"Get, wrapped", get_wrapped, {0, 0, 0, 0, N, N}, true},
+    {"Get, wrapping another", wrap_another, {D, 0, D, D, N, N}, true},
+    {"Get Attributes", get_attributes, {0, 0, 0, 0, 0, 0}, false},
+    {"Get Attribute List", get_attribute_list, {0, 0, 0, 0, 0, 0}, false},
+    {"Add Attribute", add_attribute, {0, 0, 0, 0, 0, 0}, false},
+    {"Modify Attribute", modify_attribute, {0, 0, 0, 0, 0, 0}, false},
+    {"Delete Attribute", delete_attribute, {0, 0, 0, 0, 0, 0}, false},
+    {"Activate", activate, {0, D, D, D, D, D}, false},
+    {"Revoke, ceased", deactivate, {D, 0, D, D, D, D}, false},
+    {"Revoke, compromised", compromise, {0, 0, 0, D, 0, D}, false},
+    {"Destroy", destroy, {0, D, 0, 0, D, D}, false},
+    {"Encrypt", encrypt, {D, 0, D, D, N, N}, true},
+    {"Decrypt", decrypt, {D, 0, 0, 0, N, N}, true},
+    {"MAC", mac, {D, 0, D, D, N, N}, true},
+    {"MAC Verify", mac_verify, {D, 0, 0, 0, N, N}, true},
+    {"Derive Key", derive, {D, 0, D, D, N, N}, true},
+    {"Re-key", re_key, {0, 0, 0, 0, N, N}, true},
+    {"Check", check, {0, 0, 0, 0, N, N}, true},
+    {"Get Usage Allocation", allocate, {D, 0, D, D, D, D}, true},
+    {"Obtain Lease", obtain_lease, {0, 0, 0, 0, N, N}, true},
+    {"Archive", archive, {0, 0, 0, 0, N, N}, true},
+    {"Recover", recover, {0, 0, 0, 0, N, N}, false},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -349,6 +367,22 @@ START_TEST(every_operation_in_every_state)
 		key_in_state(uid, (enum object_state)state);
 		act(row->put, uid);
 		expect_reason(row->name, names[state - 1], row->reason[state - 1]);
+	}
+}
+END_TEST
+
+START_TEST(archived_in_every_state)
+{
+	const struct row *row = &rows[_i];
+	char uid[UID_TEXT_LEN + 1];
+
+	for (int state = OBJECT_PRE_ACTIVE; state <= OBJECT_COMPROMISED; state++) {
+		key_in_state(uid, (enum object_state)state);
+		act(archive, uid);
+		expect_ok(0);
+		act(row->put, uid);
+		expect_reason(row->name, "archived",
+		    row->online ? KMIP_RESULT_REASON_OBJECT_ARCHIVED : row->reason[state - 1]);
 	}
 }
 END_TEST
@@ -452,6 +486,7 @@ main(void)
 
 	tcase_add_checked_fixture(tc, setup_kek, teardown);
 	tcase_add_loop_test(tc, every_operation_in_every_state, 0, ROWS);
+	tcase_add_loop_test(tc, archived_in_every_state, 0, ROWS);
 	tcase_add_loop_test(tc, around_each_date, 0, sizeof(moments) / sizeof(moments[0]));
 	tcase_add_test(tc, limits_are_committed);
 	suite_add_tcase(s, tc);

@@ -216,7 +216,7 @@ START_TEST(test_verify_finds)
 	ck_assert_uint_eq(counts.verified, 2);
 	sql("ledger.db", "PRAGMA user_version = 99");
 	ck_assert_int_eq(store_verify_copy(backup_dir, by(rig.root), &counts, &why), ERR_SCHEMA);
-	sql("ledger.db", "PRAGMA user_version = 2");
+	sql("ledger.db", "PRAGMA user_version = 3");
 	snprintf(path, sizeof(path), "%s/ledger.db", backup_dir);
 	memset(junk, 0x33, sizeof(junk));
 	fd = open(path, O_WRONLY);

@@ -75,7 +75,8 @@ START_TEST(test_schema_1)
 	load.arena = rig.arena;
 	load.uid = use.uid = o->uid;
 	rig_stop(&rig);
-	sql("ledger.db", "DROP TABLE uses; PRAGMA user_version = 1");
+	sql("ledger.db", "DROP TABLE uses; DROP INDEX objects_archived;"
+			 "ALTER TABLE objects DROP COLUMN date_archive; PRAGMA user_version = 1");
 	rig_start(&rig);
 	rig_begin(&load.wait, &out);
 	rig.ledger->ops->load(rig.ledger, &load);
@@ -92,6 +93,36 @@ START_TEST(test_schema_1)
 	rig.ledger->ops->load(rig.ledger, &load);
 	ck_assert_int_eq(rig_end(&rig, &out), ERR_OK);
 	ck_assert_int_eq(load.used, use.when);
+	ck_assert_int_eq(load.object->date[DATE_ARCHIVE], NO_DATE);
+}
+END_TEST
+
+/* A ledger of schema 2: its objects are online, and can be archived. */
+START_TEST(test_schema_2)
+{
+	struct ledger_find find = {.tenant = "a", .no_archived = true};
+	struct object *o;
+	struct outcome out;
+	enum err e;
+
+	rig_start(&rig);
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", "n")), ERR_OK);
+	rig_stop(&rig);
+	sql("ledger.db", "DROP INDEX objects_archived;"
+			 "ALTER TABLE objects DROP COLUMN date_archive; PRAGMA user_version = 2");
+	rig_start(&rig);
+	find.arena = rig.arena;
+	for (unsigned archived = 0; archived < 2; archived++) {
+		rig_begin(&find.wait, &out);
+		rig.ledger->ops->find(rig.ledger, &find);
+		ck_assert_int_eq(rig_end(&rig, &out), ERR_OK);
+		ck_assert_uint_eq(find.uids_count, 1 - archived);
+		if (archived == 0) {
+			o = rig_load(&rig, "a", find.uids[0], &e);
+			o->date[DATE_ARCHIVE] = 5;
+			ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+		}
+	}
 }
 END_TEST
 
@@ -152,7 +183,7 @@ START_TEST(test_settings)
 		const char *pragma;
 		int64_t want;
 	} settings[] = {{"PRAGMA synchronous", 2}, {"PRAGMA secure_delete", 1},
-	    {"PRAGMA foreign_keys", 1}, {"PRAGMA busy_timeout", 0}, {"PRAGMA user_version", 2}};
+	    {"PRAGMA foreign_keys", 1}, {"PRAGMA busy_timeout", 0}, {"PRAGMA user_version", 3}};
 	sqlite3_stmt *st;
 	struct db db;
 	bool row;
@@ -209,6 +240,8 @@ START_TEST(test_no_scans)
 	no_scan(&db, "SELECT o.uid FROM objects o WHERE o.tenant = 'a' AND (SELECT"
 		     " max(coalesce(u.time, 0), u.since) FROM uses u WHERE u.object = o.id) <= 1");
 	no_scan(&db, "SELECT o.uid FROM objects o WHERE o.tenant = 'a' AND o.uid = 'u'");
+	no_scan(&db, "SELECT o.uid FROM objects o WHERE o.tenant = 'a' AND o.state NOT IN (5, 6)"
+		     " AND (o.date_archive IS NOT NULL)");
 	db_close(&db);
 }
 END_TEST
@@ -278,6 +311,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_newer_schema);
 	tcase_add_test(t, test_schema_1);
+	tcase_add_test(t, test_schema_2);
 	tcase_add_test(t, test_foreign_database);
 	tcase_add_test(t, test_not_a_database);
 	tcase_add_test(t, test_damaged);

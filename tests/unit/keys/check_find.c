@@ -248,6 +248,48 @@ START_TEST(test_destroyed_and_changed)
 }
 END_TEST
 
+/* Archived objects are found unless they are left out; what is destroyed has its own say. */
+START_TEST(test_archived)
+{
+	static const struct {
+		bool destroyed, no_online, no_archived;
+		unsigned found;
+	} cases[] = {
+	    {false, false, false, 3}, {false, true, false, 1}, {false, false, true, 2},
+	    {true, false, false, 4}, {true, true, false, 2}, {true, false, true, 3}};
+	struct ledger_term t = by_attr("x-ten", "1"), by_date;
+	struct ledger_find find;
+	struct outcome out;
+	struct object *o;
+	enum err e;
+
+	for (int i = 0; i < 20; i += 10) {
+		o = rig_load(&rig, "a", objects[i]->uid, &e);
+		o->date[DATE_ARCHIVE] = 1000 + i;
+		ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+		by_date = by_number(FIELD_DATE + DATE_ARCHIVE, MATCH_AT_LEAST, 1000 + i);
+		ck_assert_uint_eq(find_more(&by_date, 1, 0, 0, false, false), 1);
+	}
+	o = rig_load(&rig, "a", objects[0]->uid, &e);
+	ck_assert_int_eq(rig_destroy(&rig, o), ERR_OK);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		unsigned matching = 0;
+
+		find = (struct ledger_find){.arena = rig.arena, .tenant = "a", .terms = &t,
+		    .terms_count = 1, .include_destroyed = cases[i].destroyed,
+		    .no_online = cases[i].no_online, .no_archived = cases[i].no_archived};
+		rig_begin(&find.wait, &out);
+		rig.ledger->ops->find(rig.ledger, &find);
+		ck_assert_int_eq(rig_end(&rig, &out), ERR_OK);
+		ck_assert_msg(find.uids_count == cases[i].found, "case %zu: %zu", i, find.uids_count);
+		for (int n = 0; n < OBJECTS; n++)
+			matching += ledger_find_matches(
+			    &find, rig_load(&rig, "a", objects[n]->uid, &e));
+		ck_assert_msg(matching == cases[i].found, "case %zu: %u match", i, matching);
+	}
+}
+END_TEST
+
 /* A state is what the dates make of it at that time, whatever the row says. */
 START_TEST(test_state_by_dates)
 {
@@ -317,6 +359,7 @@ main(void)
 	tcase_add_test(t, test_dates);
 	tcase_add_test(t, test_order_and_pages);
 	tcase_add_test(t, test_destroyed_and_changed);
+	tcase_add_test(t, test_archived);
 	tcase_add_test(t, test_state_by_dates);
 	tcase_add_test(t, test_other_tenant);
 	suite_add_tcase(s, t);

@@ -139,6 +139,37 @@ START_TEST(test_pack_unpack)
 }
 END_TEST
 
+/* What the first release packed had no Archive Date. */
+START_TEST(test_unpack_fewer_dates)
+{
+	enum { AT = 1 + 5 + 40 + 8 + 4 + 1 + 4 + 4 + 4, FEWER = DATE_ARCHIVE };
+	struct object *o = sample(), *c;
+	struct buf b;
+	struct unpack u;
+
+	o->date[DATE_ARCHIVE] = 77;
+	pack(&b, o);
+	unpack_init(&u, b.data, b.len);
+	ck_assert_int_eq(object_unpack(&u, arena)->date[DATE_ARCHIVE], 77);
+	ck_assert_uint_eq(b.data[AT], DATE_COUNT);
+	b.data[AT] = FEWER;
+	memmove(b.data + AT + 1 + 8 * FEWER, b.data + AT + 1 + 8 * DATE_COUNT,
+	    b.len - AT - 1 - 8 * DATE_COUNT);
+	b.len -= 8 * (DATE_COUNT - FEWER);
+	unpack_init(&u, b.data, b.len);
+	c = object_unpack(&u, arena);
+	ck_assert_ptr_nonnull(c);
+	ck_assert(unpack_done(&u));
+	ck_assert_int_eq(c->date[DATE_ORIGINAL_CREATION], o->date[DATE_ORIGINAL_CREATION]);
+	ck_assert_int_eq(c->date[DATE_ARCHIVE], NO_DATE);
+	ck_assert_uint_eq(c->attrs_count, o->attrs_count);
+	b.data[AT] = DATE_COUNT + 1;
+	unpack_init(&u, b.data, b.len);
+	ck_assert_ptr_null(object_unpack(&u, arena));
+	buf_fini(&b);
+}
+END_TEST
+
 START_TEST(test_unpack_cut)
 {
 	struct buf b;
@@ -231,6 +262,7 @@ main(void)
 	tcase_add_test(t, test_attrs_ceiling);
 	tcase_add_test(t, test_copy_is_deep);
 	tcase_add_test(t, test_pack_unpack);
+	tcase_add_test(t, test_unpack_fewer_dates);
 	tcase_add_test(t, test_unpack_cut);
 	tcase_add_test(t, test_unpack_refuses);
 	tcase_add_test(t, test_state_by_dates);

@@ -640,6 +640,34 @@ START_TEST(test_deleted)
 }
 END_TEST
 
+static void
+archive(struct gateway *g, const char *uid, int64_t when)
+{
+	struct object *o = load(g, uid);
+
+	o->date[DATE_ARCHIVE] = when;
+	commit(g, o, CHANGE_UPDATE);
+}
+
+/* What is archived at one is so at the other, until it is recovered at either. */
+START_TEST(test_archived)
+{
+	const char *uid = new_object(NULL);
+
+	archive(&east, uid, 5);
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	watch(&west, uid);
+	ck_assert_int_eq(load(&west, uid)->date[DATE_ARCHIVE], 5);
+	archive(&west, uid, NO_DATE);
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	watch(&east, uid);
+	ck_assert(!object_is_archived(load(&east, uid)));
+	ck_assert_uint_eq(there.stores, 2);
+	pass(2 * SHARE_LONGEST_NS);
+	ck_assert_uint_eq(there.stores, 2);
+}
+END_TEST
+
 /* Both write at one moment, and neither has seen the other's: nothing is lost. */
 START_TEST(test_at_once)
 {
@@ -764,6 +792,7 @@ main(void)
 	tcase_add_test(t, test_different_attributes);
 	tcase_add_test(t, test_same_attribute);
 	tcase_add_test(t, test_deleted);
+	tcase_add_test(t, test_archived);
 	tcase_add_test(t, test_at_once);
 	tcase_add_test(t, test_names);
 	tcase_add_test(t, test_local);
