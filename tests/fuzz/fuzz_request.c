@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzzes a whole request: bytes of a message in, the answer out, over a ledger and a vault in
- * memory that hold one key.  Whatever comes in gets exactly one well-formed answer.
+ * memory that hold one key.  Whatever comes in gets exactly one well-formed answer; and so does the
+ * same in each other version of KMIP.
  */
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/sha.h>
@@ -14,6 +14,7 @@
 #include "base/metric.h"
 #include "base/secret.h"
 #include "kmip/message.h"
+#include "kmip/names.h"
 #include "kmip/ttlv.h"
 
 #include "../../src/gate/request.h"
@@ -27,12 +28,6 @@ enum { INPUT_MAX = 64 << 10, TURNS_MAX = 4000 };
 static struct loop *loop;
 static struct memkeys mem;
 static unsigned answers;
-
-#define MUST(x)                                                                                    \
-	do {                                                                                       \
-		if (!(x))                                                                          \
-			abort();                                                                   \
-	} while (0)
 
 static void
 answered(void *user, struct buf *b)
@@ -76,27 +71,28 @@ add_key(void)
 	arena_free(a);
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void
+start(void)
+{
+	bool locked;
+
+	clock_test_freeze(1800000000);
+	log_set_level(LOG_ERROR);
+	MUST(secret_heap_init(1 << 20, true, &locked) == ERR_OK);
+	loop = loop_new();
+	MUST(loop != NULL);
+}
+
+static void
+run(const uint8_t *data, size_t size)
 {
 	struct request_params p = {.loop = loop, .server_name = "fuzz", .response_max = 256 << 10,
 	    .items_max = KMIP_ITEMS_MAX, .answered = answered};
 	struct request *rq;
-	bool locked;
 
-	if (size == 0 || size > INPUT_MAX)
-		return 0;
-	if (loop == NULL) {
-		clock_test_freeze(1800000000);
-		log_set_level(LOG_ERROR);
-		MUST(secret_heap_init(1 << 20, true, &locked) == ERR_OK);
-		loop = loop_new();
-		MUST(loop != NULL);
-	}
 	memkeys_init(&mem, loop);
 	add_key();
 	answers = 0;
-	p.loop = loop;
 	p.deadline = clock_now() + NS_PER_S;
 	p.tenant = memkeys_tenant(&mem, "fuzz");
 	p.parts = parts_new(loop);
@@ -113,5 +109,42 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	parts_free(p.parts);
 	tenant_unref(p.tenant);
 	memkeys_fini(&mem);
+}
+
+/*
+ * The four bytes of a version's part, where every client has them: message, header and version are
+ * structures that begin with one another, and the parts are integers.
+ */
+static uint8_t *
+version_part(uint8_t *data, size_t size, size_t at, uint32_t tag)
+{
+	const uint8_t head[] = {(uint8_t)(tag >> 16), (uint8_t)(tag >> 8), (uint8_t)tag, TTLV_INTEGER,
+	    0, 0, 0, 4};
+
+	return size >= at + 16 && memcmp(data + at, head, sizeof(head)) == 0 ? data + at + 8 : NULL;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint8_t *copy, *major, *minor;
+
+	if (size == 0 || size > INPUT_MAX)
+		return 0;
+	if (loop == NULL)
+		start();
+	run(data, size);
+	copy = malloc(size);
+	MUST(copy != NULL);
+	memcpy(copy, data, size);
+	major = version_part(copy, size, 24, TAG_PROTOCOL_VERSION_MAJOR);
+	minor = version_part(copy, size, 40, TAG_PROTOCOL_VERSION_MINOR);
+	for (size_t i = 0; major != NULL && minor != NULL && i < kmip_versions_count; i++) {
+		major[3] = (uint8_t)(kmip_versions[i] >> 4);
+		minor[3] = (uint8_t)(kmip_versions[i] & 15);
+		if (memcmp(copy, data, size) != 0)
+			run(copy, size);
+	}
+	free(copy);
 	return 0;
 }

@@ -4,20 +4,12 @@
  * attributes of whatever structure holds some.  What passes the check must survive being written
  * again unchanged.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "fuzz.h"
 #include "kmip/attr.h"
 #include "kmip/message.h"
 #include "kmip/names.h"
-
-static void
-require(int condition)
-{
-	if (!condition)
-		abort();
-}
 
 /* 2.x takes any element as an attribute. */
 static void
@@ -34,14 +26,14 @@ fuzz_attribute(struct ttlv_reader r, struct arena *arena, int version)
 		return;
 	buf_init(&b, 1 << 20);
 	kmip_attr_pack_value(&b, &a.value);
-	require(kmip_attr_unpack_value(b.data, b.len, &stored));
-	require(stored.type == a.value.type && stored.len == a.value.len);
+	MUST(kmip_attr_unpack_value(b.data, b.len, &stored));
+	MUST(stored.type == a.value.type && stored.len == a.value.len);
 	buf_reset(&b);
-	require(kmip_attr_write(&b, version, &a) && buf_error(&b) == ERR_OK);
-	require(ttlv_check(b.data, b.len, KMIP_ELEMENTS_MAX, &root) == ERR_OK);
+	MUST(kmip_attr_write(&b, version, &a) && buf_error(&b) == ERR_OK);
+	MUST(ttlv_check(b.data, b.len, KMIP_ELEMENTS_MAX, &root) == ERR_OK);
 	r = (struct ttlv_reader){b.data, b.data + b.len, ERR_OK};
-	require(kmip_attr_read(&r, arena, version, true, &again) && again.id == a.id);
-	require(again.index == a.index && kmip_attr_check(&again, version) == ERR_OK);
+	MUST(kmip_attr_read(&r, arena, version, true, &again) && again.id == a.id);
+	MUST(again.index == a.index && kmip_attr_check(&again, version) == ERR_OK);
 	buf_fini(&b);
 }
 
@@ -51,10 +43,10 @@ fuzz_attributes(struct ttlv_reader r, int version)
 	struct arena *arena = arena_new(1 << 16);
 	struct kmip_attr a;
 
-	require(arena != NULL);
+	MUST(arena != NULL);
 	fuzz_attribute(r, arena, version);
 	if (kmip_attr_take_reference(&r, arena, version, &a))
-		require(a.id == ATTR_UNKNOWN || a.name_len > 0);
+		MUST(a.id == ATTR_UNKNOWN || a.name_len > 0);
 	arena_free(arena);
 }
 
@@ -76,10 +68,10 @@ copy(struct buf *b, const struct ttlv *t)
 		for (size_t i = 0; i < kmip_versions_count; i++)
 			if (kmip_attr_follows(&r, kmip_versions[i]))
 				fuzz_attributes(r, kmip_versions[i]);
-		require(ttlv_next(&r, &child));
+		MUST(ttlv_next(&r, &child));
 		copy(b, &child);
 	}
-	require(ttlv_finish(&r) == ERR_OK);
+	MUST(ttlv_finish(&r) == ERR_OK);
 	ttlv_end(b, mark);
 }
 
@@ -93,16 +85,16 @@ fuzz_request(const uint8_t *data, size_t size)
 	enum err e = kmip_request_read(&rq, data, size);
 	int version = kmip_version_answered(rq.version);
 
-	require(rq.count <= KMIP_ITEMS_MAX);
-	require(e != ERR_OK || (rq.count > 0 && rq.version == version));
+	MUST(rq.count <= KMIP_ITEMS_MAX);
+	MUST(e != ERR_OK || (rq.count > 0 && rq.version == version));
 	buf_init(&b, 1 << 20);
 	kmip_response_begin(&rs, &b, version, rq.time_stamp, 0);
 	for (unsigned i = 0; i < rq.count; i++)
 		kmip_response_item(&rs, rq.items[i].operation, &rq.items[i].ubid,
 		    ERR_OP_UNSUPPORTED, version, NULL, 0);
 	kmip_response_end(&rs);
-	require(buf_error(&b) == ERR_OK);
-	require(ttlv_check(b.data, b.len, KMIP_ELEMENTS_MAX, &root) == ERR_OK);
+	MUST(buf_error(&b) == ERR_OK);
+	MUST(ttlv_check(b.data, b.len, KMIP_ELEMENTS_MAX, &root) == ERR_OK);
 	buf_fini(&b);
 	kmip_request_fini(&rq);
 }
@@ -122,8 +114,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	buf_init(&b, size);
 	copy(&b, &root);
-	require(buf_error(&b) == ERR_OK && b.len == size);
-	require(memcmp(b.data, data, size) == 0);
+	MUST(buf_error(&b) == ERR_OK && b.len == size);
+	MUST(memcmp(b.data, data, size) == 0);
 	buf_fini(&b);
 	return 0;
 }
