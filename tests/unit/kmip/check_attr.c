@@ -380,6 +380,39 @@ START_TEST(younger_attributes_are_not_written)
 }
 END_TEST
 
+/* Neither as what somebody asks for, nor without the value that 2.x has instead of a name. */
+START_TEST(what_cannot_be_written_leaves_nothing)
+{
+	struct kmip_attr a = {.id = ATTR_FRESH, .name = "Fresh", .name_len = 5};
+	struct buf b;
+
+	buf_init(&b, 256);
+	ck_assert(!kmip_attr_write_reference(&b, KMIP_1_0, &a));
+	ck_assert(!kmip_attr_write(&b, KMIP_2_0, &a));
+	ck_assert_uint_eq(b.len, 0);
+	ck_assert(kmip_attr_write_reference(&b, KMIP_1_1, &a));
+	ck_assert(kmip_attr_write_reference(&b, KMIP_2_0, &a));
+	ck_assert_uint_eq(b.len, 16 + 16);
+	buf_fini(&b);
+}
+END_TEST
+
+/* Names decide, to the last letter; without one nothing is the same. */
+START_TEST(same_names_are_the_same)
+{
+	struct kmip_attr a = {.name = "x-ab", .name_len = 4}, b = a;
+
+	ck_assert(kmip_attr_same(&a, &b));
+	b.name_len = 3;
+	ck_assert(!kmip_attr_same(&a, &b));
+	b = (struct kmip_attr){.name = "x-aB", .name_len = 4};
+	ck_assert(!kmip_attr_same(&a, &b));
+	b.name = NULL;
+	ck_assert(!kmip_attr_same(&a, &b));
+	ck_assert(!kmip_attr_same(&b, &a));
+}
+END_TEST
+
 START_TEST(index_is_written_when_it_says_something)
 {
 	struct kmip_attr a = {.id = ATTR_OBJECT_GROUP,
@@ -461,6 +494,8 @@ main(void)
 	tcase_add_test(tc, values_and_names_are_bounded);
 	tcase_add_test(tc, real_attributes_come_back);
 	tcase_add_test(tc, younger_attributes_are_not_written);
+	tcase_add_test(tc, what_cannot_be_written_leaves_nothing);
+	tcase_add_test(tc, same_names_are_the_same);
 	tcase_add_test(tc, index_is_written_when_it_says_something);
 	tcase_add_test(tc, stored_form_comes_back);
 	tcase_add_test(tc, damaged_stored_form_is_refused);
