@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * While a ceiling (of handshakes, or of sessions) keeps connections from being accepted, unfinished
- * handshakes whose clients keep us waiting have to go, as far as others need their place:
- *   - those that have said nothing for a second
- *   - then those that kept us waiting for a second, of an address with more than a quarter of all
- *   - then those that kept us waiting for three seconds
+ * handshakes whose clients keep us waiting have to go, the oldest first, as many as others wait:
+ * of an address with more than a quarter of all those that did so for 250 ms; then any, after 500.
  * What a handshake waits for us does not count, so that a site of honest hosts behind one address
  * loses none of them, however slow we are.
  */

@@ -473,6 +473,15 @@ say_goodbye(struct stream *s)
 
 /* --- input --- */
 
+static int
+socket_error(const struct stream *s)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	return getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : errno;
+}
+
 /* Whether nothing may be read now; the user's resuming or consuming comes first. */
 static bool
 is_held(const struct stream *s)
@@ -534,12 +543,9 @@ fill(struct stream *s)
 static enum outcome
 look_for_end(struct stream *s)
 {
-	int error = 0;
-	socklen_t len = sizeof(error);
+	int error = socket_error(s);
 
 	s->edge = false;
-	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
-		error = errno;
 	return error != 0 || s->sock.left ? judge_errno(s, error) : WAITS;
 }
 
@@ -603,8 +609,11 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	if (s->state == HANDSHAKING && (what & (EV_READ | EV_CLOSED)) == 0 &&
 	    (s->ssl == NULL || !SSL_want_write(s->ssl)))
 		return;
-	/* without a side to write to there can be no handshake: its hello is not even read */
-	if (s->state == HANDSHAKING && s->ssl == NULL && s->sock.left) {
+	/*
+	 * Without a side to write to there can be no handshake: its hello is not even read, and its
+	 * place is free now, not when its turn would come.  A reset is no EV_CLOSED.
+	 */
+	if (s->state == HANDSHAKING && s->ssl == NULL && (s->sock.left || socket_error(s) != 0)) {
 		finish(s, STREAM_LEFT);
 		return;
 	}

@@ -188,6 +188,40 @@ START_TEST(ends_when_the_client_leaves_the_handshake)
 }
 END_TEST
 
+/* It waits for its turn no longer: its place is somebody else's. */
+START_TEST(a_hello_of_one_who_broke_off_is_not_read)
+{
+	enum { MANY = 20, STEP = 8 };
+	struct linger now = {1, 0};
+	struct served d[MANY] = {{0}};
+	struct client c[MANY];
+	int fd[2];
+
+	for (int i = 0; i < MANY; i++) {
+		rig_pair(fd, true);
+		served_start(&d[i], &rig, fd[0]);
+		client_start(&c[i], &rig, fd[1], &right);
+		client_step(&c[i]);
+		setsockopt(fd[1], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		if (_i == 0)
+			client_leave(&c[i]);
+	}
+	loop_turn(rig.loop, false); /* some have a turn */
+	for (int i = 0; i < MANY; i++) {
+		if (_i == 1)
+			client_leave(&c[i]);
+	}
+	loop_turn(rig.loop, false);
+	for (int i = 0; i < MANY; i++) {
+		ck_assert_uint_eq(d[i].closed, 1);
+		ck_assert(d[i].end == (_i == 1 && i < STEP ? STREAM_RESET : STREAM_LEFT));
+		client_fini(&c[i]);
+		served_fini(&d[i]);
+	}
+	ck_assert_uint_eq(rig.checks, 0);
+}
+END_TEST
+
 /* Its hello is there, but nobody waits for the answer. */
 START_TEST(a_hello_without_a_client_is_not_read)
 {
@@ -901,6 +935,7 @@ stream_suite(void)
 	tcase_add_test(t, drops_a_stale_handshake_unread);
 	tcase_add_loop_test(t, ends_when_the_client_leaves_the_handshake, 0, 2);
 	tcase_add_test(t, a_hello_without_a_client_is_not_read);
+	tcase_add_loop_test(t, a_hello_of_one_who_broke_off_is_not_read, 0, 2);
 	tcase_add_test(t, makes_some_handshakes_in_a_turn);
 	tcase_add_test(t, the_latest_come_first_when_others_waited_too_long);
 	tcase_add_loop_test(t, takes_a_drip, 0, 2);
