@@ -19,6 +19,9 @@ void *arena_copy(struct arena *a, const void *data, size_t len);
 /* A NUL-terminated copy of len bytes. */
 char *arena_text(struct arena *a, const char *s, size_t len);
 
+/* What one of len bytes takes of the ceiling: for who knows beforehand all that it will hold. */
+size_t arena_room(size_t len);
+
 /* Calls fn(arg) in arena_free().  -1 without memory: then nothing was registered. */
 int arena_on_free(struct arena *a, void (*fn)(void *), void *arg);
 

@@ -50,6 +50,16 @@ struct object_attr {
 	size_t value_len;
 };
 
+/*
+ * What a vault found out about the record of an object: its clear part is the object's, so long, and
+ * has this digest.  Who keeps an object for later gives it a place for that; it is the vault's.
+ */
+struct object_proof {
+	const uint8_t *record; /* the one that it is about; NULL: nothing yet */
+	size_t clear_len;
+	uint8_t digest[32];
+};
+
 /* Lives in an arena, with all that it points to. */
 struct object {
 	char tenant[TENANT_ID_MAX + 1];
@@ -67,6 +77,7 @@ struct object {
 	uint8_t digest[32];	/* SHA-256 of the key material */
 	const uint8_t *record;	/* the vault's record (envelope with the wrapped key), or NULL */
 	size_t record_len;
+	struct object_proof *proof; /* NULL: nobody keeps it.  A deep copy has none */
 	struct object_attr *attrs; /* by name, then index; changed by the functions below alone */
 	size_t attrs_count;
 };
@@ -102,6 +113,8 @@ size_t object_material_len(const struct object *o);
 
 /* A deep copy in the arena, or NULL at its ceiling. */
 struct object *object_copy(struct arena *a, const struct object *o);
+/* What that takes of an arena. */
+size_t object_copy_room(const struct object *o);
 
 /* The instance with this name and index, or NULL. */
 struct object_attr *object_attr_get(const struct object *o, const char *name, uint32_t index);

@@ -112,8 +112,8 @@ add_block(struct arena *a, size_t len)
 	struct block *b;
 
 	if (size > a->max - a->total) {
-		size = len;
-		if (size > a->max - a->total)
+		size = a->max - a->total; /* all that is left: a small arena is one block */
+		if (len > size)
 			return NULL;
 	}
 	b = new_block(size);
@@ -129,6 +129,12 @@ add_block(struct arena *a, size_t len)
 	return a->blocks = b;
 }
 
+size_t
+arena_room(size_t len)
+{
+	return (len + ALIGN - 1) / ALIGN * ALIGN;
+}
+
 void *
 arena_zalloc(struct arena *a, size_t len)
 {
@@ -137,7 +143,7 @@ arena_zalloc(struct arena *a, size_t len)
 
 	if (len > a->max)
 		return NULL;
-	len = (len + ALIGN - 1) / ALIGN * ALIGN;
+	len = arena_room(len);
 	if (b == NULL || len > b->size - b->used) {
 		b = add_block(a, len);
 		if (b == NULL)

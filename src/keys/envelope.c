@@ -2,6 +2,7 @@
 /* Makes and opens envelopes. */
 #include "envelope.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include <openssl/evp.h>
@@ -9,7 +10,12 @@
 
 #include "base/alloc.h"
 
-enum { IV_LEN = 12, TAG_LEN = 16, HASH_LEN = 32, AAD_MAX = 512 };
+enum {
+	IV_LEN = 12,
+	TAG_LEN = 16,
+	HASH_LEN = 32,
+	AAD_MAX = 1 + 4 + TENANT_ID_MAX + 4 + UID_TEXT_LEN + HASH_LEN,
+};
 
 struct envelope_crypto {
 	EVP_CIPHER *gcm;
@@ -18,9 +24,8 @@ struct envelope_crypto {
 	EVP_MD_CTX *hash;
 };
 
-/* Where the parts of an envelope are. */
+/* Where the parts of an envelope are, behind the clear one. */
 struct parts {
-	struct envelope_clear clear;
 	uint32_t root_version;
 	const uint8_t *iv, *wrapped, *tag;
 	size_t wrapped_len;
@@ -99,30 +104,32 @@ envelope_pack_clear(struct buf *b, const struct object *o, uint64_t sequence)
 	}
 }
 
-static enum err
-pack_aad(struct envelope_crypto *c, struct buf *aad, const char *tenant, const char *uid,
-    const uint8_t *clear, size_t clear_len)
-{
-	uint8_t digest[HASH_LEN];
+/* What is authenticated with the key; of a size that fits any tenant and uid. */
+struct aad {
+	struct buf b;
+	uint8_t room[AAD_MAX];
+};
 
-	if (!hash(c, clear, clear_len, digest))
-		return ERR_CRYPTO;
-	pack_u8(aad, ENVELOPE_VERSION);
-	pack_text(aad, tenant);
-	pack_text(aad, uid);
-	buf_put(aad, digest, sizeof(digest));
-	return buf_error(aad) == ERR_OK ? ERR_OK : ERR_NO_MEMORY;
+static void
+pack_aad(struct aad *aad, const struct object *o, const uint8_t digest[HASH_LEN])
+{
+	aad->b = (struct buf){.data = aad->room, .cap = sizeof(aad->room), .max = sizeof(aad->room)};
+	pack_u8(&aad->b, ENVELOPE_VERSION);
+	pack_text(&aad->b, o->tenant);
+	pack_text(&aad->b, o->uid);
+	buf_put(&aad->b, digest, HASH_LEN);
+	assert(buf_error(&aad->b) == ERR_OK);
 }
 
 static bool
-encrypt(struct envelope_crypto *c, struct secret *root, struct secret *key, const struct buf *aad,
+encrypt(struct envelope_crypto *c, struct secret *root, struct secret *key, const struct aad *aad,
     const uint8_t *iv, uint8_t *out, uint8_t *tag)
 {
 	int n, len = (int)secret_len(key);
 	bool ok;
 
 	ok = EVP_EncryptInit_ex2(c->cipher, c->gcm, secret_bytes(root), iv, NULL) == 1 &&
-	    EVP_EncryptUpdate(c->cipher, NULL, &n, aad->data, (int)aad->len) == 1 &&
+	    EVP_EncryptUpdate(c->cipher, NULL, &n, aad->b.data, (int)aad->b.len) == 1 &&
 	    EVP_EncryptUpdate(c->cipher, out, &n, secret_bytes(key), len) == 1 && n == len &&
 	    EVP_EncryptFinal_ex(c->cipher, out + len, &n) == 1 &&
 	    EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, tag) == 1;
@@ -133,7 +140,7 @@ encrypt(struct envelope_crypto *c, struct secret *root, struct secret *key, cons
 /* Only a tag that does not fit is ERR_INTEGRITY, which raises an alarm. */
 static enum err
 decrypt(struct envelope_crypto *c, struct secret *root, const struct parts *p,
-    const struct buf *aad, uint8_t *out)
+    const struct aad *aad, uint8_t *out)
 {
 	uint8_t tag[TAG_LEN];
 	int n, len = (int)p->wrapped_len;
@@ -141,7 +148,7 @@ decrypt(struct envelope_crypto *c, struct secret *root, const struct parts *p,
 
 	memcpy(tag, p->tag, sizeof(tag));
 	if (EVP_DecryptInit_ex2(c->cipher, c->gcm, secret_bytes(root), p->iv, NULL) == 1 &&
-	    EVP_DecryptUpdate(c->cipher, NULL, &n, aad->data, (int)aad->len) == 1 &&
+	    EVP_DecryptUpdate(c->cipher, NULL, &n, aad->b.data, (int)aad->b.len) == 1 &&
 	    EVP_DecryptUpdate(c->cipher, out, &n, p->wrapped, len) == 1 && n == len &&
 	    EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) == 1)
 		e = EVP_DecryptFinal_ex(c->cipher, out + len, &n) == 1 ? ERR_OK : ERR_INTEGRITY;
@@ -153,22 +160,23 @@ enum err
 envelope_seal(struct envelope_crypto *c, const struct rootkeys *roots, const struct object *o,
     struct secret *key, struct arena *a, const uint8_t **record, size_t *record_len)
 {
-	uint8_t iv[IV_LEN], tag[TAG_LEN], *wrapped;
-	struct buf b, aad;
+	uint8_t iv[IV_LEN], tag[TAG_LEN], digest[HASH_LEN], *wrapped;
+	struct aad aad;
+	struct buf b;
 	enum err e = ERR_NO_MEMORY;
 	const uint8_t *made;
 
 	if (secret_len(key) == 0 || secret_len(key) > ENVELOPE_KEY_MAX)
 		return ERR_KEY_SIZE;
 	buf_init(&b, OBJECT_SIZE_MAX);
-	buf_init(&aad, AAD_MAX);
 	wrapped = arena_zalloc(a, secret_len(key));
 	envelope_pack_clear(&b, o, 1);
-	if (buf_error(&b) == ERR_OK && wrapped != NULL)
-		e = pack_aad(c, &aad, o->tenant, o->uid, b.data, b.len);
-	if (e != ERR_OK)
+	if (buf_error(&b) != ERR_OK || wrapped == NULL)
 		goto out;
 	e = ERR_CRYPTO;
+	if (!hash(c, b.data, b.len, digest))
+		goto out;
+	pack_aad(&aad, o, digest);
 	if (RAND_bytes(iv, sizeof(iv)) != 1 ||
 	    !encrypt(c, roots->all[roots->newest].key, key, &aad, iv, wrapped, tag))
 		goto out;
@@ -186,7 +194,6 @@ envelope_seal(struct envelope_crypto *c, const struct rootkeys *roots, const str
 		*record_len = b.len;
 	}
 out:
-	buf_fini(&aad);
 	buf_fini(&b);
 	return e;
 }
@@ -311,25 +318,61 @@ envelope_is_for(const struct envelope_clear *clear, const struct object *o)
 	    clear->algorithm == o->algorithm && clear->length == o->length;
 }
 
+/* What of a record is not clear: it stands behind that. */
 static enum err
-parse(const uint8_t *record, size_t len, struct parts *p)
+parse_wrap(struct unpack *u, struct parts *p)
 {
-	struct unpack u;
 	size_t iv_len, tag_len;
-	enum err e;
 
-	unpack_init(&u, record, len);
-	e = envelope_read_clear(&u, &p->clear);
-	if (e != ERR_OK)
-		return e;
-	p->root_version = unpack_u32(&u);
-	p->iv = unpack_bytes(&u, &iv_len);
-	p->wrapped = unpack_bytes(&u, &p->wrapped_len);
-	p->tag = unpack_bytes(&u, &tag_len);
-	if (!unpack_done(&u) || iv_len != IV_LEN || tag_len != TAG_LEN || p->wrapped_len == 0 ||
+	p->root_version = unpack_u32(u);
+	p->iv = unpack_bytes(u, &iv_len);
+	p->wrapped = unpack_bytes(u, &p->wrapped_len);
+	p->tag = unpack_bytes(u, &tag_len);
+	if (!unpack_done(u) || iv_len != IV_LEN || tag_len != TAG_LEN || p->wrapped_len == 0 ||
 	    p->wrapped_len > ENVELOPE_KEY_MAX)
 		return ERR_INTEGRITY;
 	return ERR_OK;
+}
+
+/* That the record's clear part is this object's, where it ends, and its digest. */
+static enum err
+prove_clear(struct envelope_crypto *c, const struct object *o, struct object_proof *proof)
+{
+	struct envelope_clear clear;
+	struct unpack u;
+	enum err e;
+
+	unpack_init(&u, o->record, o->record_len);
+	e = envelope_read_clear(&u, &clear);
+	if (e != ERR_OK)
+		return e;
+	if (!envelope_is_for(&clear, o))
+		return ERR_INTEGRITY;
+	if (!hash(c, o->record, clear.len, proof->digest))
+		return ERR_CRYPTO;
+	proof->clear_len = clear.len;
+	proof->record = o->record;
+	return ERR_OK;
+}
+
+/*
+ * The first half is the same for as long as the object is, and was done when it has a proof.  Whether
+ * the wrapped key belongs to that is asked of the tag each time.
+ */
+static enum err
+parse(struct envelope_crypto *c, const struct object *o, struct parts *p, struct aad *aad)
+{
+	struct object_proof own = {0}, *proof = o->proof != NULL ? o->proof : &own;
+	struct unpack u;
+	enum err e = proof->record != o->record ? prove_clear(c, o, proof) : ERR_OK;
+
+	if (e != ERR_OK)
+		return e;
+	unpack_init(&u, o->record + proof->clear_len, o->record_len - proof->clear_len);
+	e = parse_wrap(&u, p);
+	if (e == ERR_OK)
+		pack_aad(aad, o, proof->digest);
+	return e;
 }
 
 enum err
@@ -338,25 +381,19 @@ envelope_open(struct envelope_crypto *c, const struct rootkeys *roots, const str
 {
 	struct secret *root, *out;
 	struct parts p;
-	struct buf aad;
+	struct aad aad;
 	enum err e;
 
-	e = parse(o->record, o->record_len, &p);
+	e = parse(c, o, &p, &aad);
 	if (e != ERR_OK)
 		return e;
-	if (!envelope_is_for(&p.clear, o))
-		return ERR_INTEGRITY;
 	root = rootkeys_find(roots, p.root_version);
 	if (root == NULL)
 		return ERR_NO_ROOT_KEY;
 	out = secret_new(p.wrapped_len, SECRET_TRANSIENT);
 	if (out == NULL)
 		return ERR_NO_SECURE_MEMORY;
-	buf_init(&aad, AAD_MAX);
-	e = pack_aad(c, &aad, o->tenant, o->uid, o->record, p.clear.len);
-	if (e == ERR_OK)
-		e = decrypt(c, root, &p, &aad, secret_bytes(out));
-	buf_fini(&aad);
+	e = decrypt(c, root, &p, &aad, secret_bytes(out));
 	if (e == ERR_OK)
 		*key = out;
 	else

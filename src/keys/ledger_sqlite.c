@@ -96,11 +96,10 @@ answer_load(void *ctx, struct wait *w, struct unpack *u)
 {
 	struct ledger_load *c = CONTAINER_OF(w, struct ledger_load, wait);
 	struct ledger_sqlite *s = ctx;
-	const uint8_t *row = u->p;
 	enum err e = read_row(c, u);
 
 	if (e == ERR_OK && c->again)
-		recent_keep(s->recent, c->mark, c->tenant, c->uid, row, (size_t)(u->p - row));
+		recent_keep(s->recent, c);
 	return e;
 }
 
@@ -110,15 +109,9 @@ ledger_load(struct ledger *l, struct ledger_load *c)
 	static const struct store_call_type type = {
 	    .kind = WIRE_LOAD, .pack = pack_load, .answer = answer_load};
 	struct ledger_sqlite *s = CONTAINER_OF(l, struct ledger_sqlite, ledger);
-	const uint8_t *row = NULL;
-	struct unpack u;
-	size_t len = 0;
 
-	if (c->again)
-		row = recent_find(s->recent, c->tenant, c->uid, &len);
-	if (row != NULL) {
-		unpack_init(&u, row, len);
-		wait_finish_soon(store_loop(s->store), &c->wait, read_row(c, &u));
+	if (c->again && recent_find(s->recent, c)) {
+		wait_finish_soon(store_loop(s->store), &c->wait, ERR_OK);
 		return;
 	}
 	c->mark = recent_mark(s->recent);

@@ -139,6 +139,7 @@ object_copy(struct arena *a, const struct object *o)
 
 	if (c == NULL || !copy_attrs(a, c, o))
 		return NULL;
+	c->proof = NULL;
 	if (o->revocation_text != NULL) {
 		c->revocation_text = arena_text(a, o->revocation_text, strlen(o->revocation_text));
 		if (c->revocation_text == NULL)
@@ -150,6 +151,18 @@ object_copy(struct arena *a, const struct object *o)
 			return NULL;
 	}
 	return c;
+}
+
+size_t
+object_copy_room(const struct object *o)
+{
+	size_t sum = arena_room(sizeof(*o)) + arena_room(attr_room(o->attrs_count) * sizeof(*o->attrs));
+
+	for (size_t i = 0; i < o->attrs_count; i++)
+		sum += arena_room(strlen(o->attrs[i].name) + 1) + arena_room(o->attrs[i].value_len);
+	if (o->revocation_text != NULL)
+		sum += arena_room(strlen(o->revocation_text) + 1);
+	return sum + (o->record != NULL ? arena_room(o->record_len) : 0);
 }
 
 void

@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A bounded table of rows, the one that was used last at the end. */
+/* A bounded table of objects, the one that was used last at the end. */
 #include "recent.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <openssl/rand.h>
 
 #include "base/alloc.h"
 #include "base/list.h"
-#include "keys/object.h"
 #include "name_hash.h"
 
 enum { BUCKETS = 512, ROW_MAX = RECENT_BYTES_MAX / 16 };
 
+/* Lies in its own arena, with its object. */
 struct row {
 	struct row *next; /* in its bucket */
 	struct list link; /* by use */
-	char tenant[TENANT_ID_MAX + 1], uid[UID_TEXT_LEN + 1];
-	size_t len;
-	uint8_t bytes[];
+	unsigned refs;	  /* the table, and each load that was told of it */
+	struct arena *arena;
+	size_t size;
+	struct object *object;
+	int64_t known_since, used;
+	struct object_proof proof;
 };
 
 struct recent {
@@ -51,9 +53,19 @@ place_of(struct recent *r, const char *tenant, const char *uid)
 {
 	struct row **at = &r->buckets[name_hash(r->seed, tenant, uid) % BUCKETS];
 
-	while (*at != NULL && (strcmp((*at)->uid, uid) != 0 || strcmp((*at)->tenant, tenant) != 0))
+	while (*at != NULL && (strcmp((*at)->object->uid, uid) != 0 ||
+				  strcmp((*at)->object->tenant, tenant) != 0))
 		at = &(*at)->next;
 	return at;
+}
+
+static void
+row_unref(void *arg)
+{
+	struct row *row = arg;
+
+	if (--row->refs == 0)
+		arena_free(row->arena);
 }
 
 static void
@@ -65,21 +77,36 @@ drop(struct recent *r, struct row **at)
 		return;
 	*at = row->next;
 	list_remove(&row->link);
-	r->bytes -= sizeof(*row) + row->len;
-	alloc_free(row);
+	r->bytes -= row->size;
+	row_unref(row);
 }
 
-const uint8_t *
-recent_find(struct recent *r, const char *tenant, const char *uid, size_t *len)
+static void
+drop_oldest(struct recent *r)
 {
-	struct row *row = *place_of(r, tenant, uid);
+	const struct object *o = CONTAINER_OF(r->rows.next, struct row, link)->object;
+
+	drop(r, place_of(r, o->tenant, o->uid));
+}
+
+bool
+recent_find(struct recent *r, struct ledger_load *l)
+{
+	struct row *row = *place_of(r, l->tenant, l->uid);
+	struct object *o;
 
 	if (row == NULL)
-		return NULL;
+		return false;
+	o = arena_copy(l->arena, row->object, sizeof(*o));
+	if (o == NULL || arena_on_free(l->arena, row_unref, row) != 0)
+		return false;
+	row->refs++;
 	list_remove(&row->link);
 	list_append(&r->rows, &row->link);
-	*len = row->len;
-	return row->bytes;
+	l->object = o;
+	l->known_since = row->known_since;
+	l->used = row->used;
+	return true;
 }
 
 uint64_t
@@ -88,29 +115,41 @@ recent_mark(const struct recent *r)
 	return r->changing == 0 ? r->mark : UINT64_MAX;
 }
 
-void
-recent_keep(struct recent *r, uint64_t mark, const char *tenant, const char *uid, const void *bytes,
-    size_t len)
+static struct row *
+row_new(const struct ledger_load *l)
 {
-	struct row **at = place_of(r, tenant, uid), *row;
+	size_t size = arena_room(sizeof(struct row)) + object_copy_room(l->object);
+	struct arena *a = size <= ROW_MAX ? arena_new(size) : NULL;
+	struct row *row = a != NULL ? arena_zalloc(a, sizeof(*row)) : NULL;
+	struct object *o = row != NULL ? object_copy(a, l->object) : NULL;
 
-	if (mark != r->mark || len > ROW_MAX)
+	if (o == NULL) {
+		arena_free(a);
+		return NULL;
+	}
+	o->proof = &row->proof;
+	*row = (struct row){.refs = 1, .arena = a, .size = size, .object = o,
+	    .known_since = l->known_since, .used = l->used};
+	return row;
+}
+
+void
+recent_keep(struct recent *r, const struct ledger_load *l)
+{
+	struct row **at = place_of(r, l->tenant, l->uid), *row;
+
+	if (l->mark != r->mark)
 		return;
 	drop(r, at);
-	row = alloc_bytes(sizeof(*row) + len);
+	row = row_new(l);
 	if (row == NULL)
 		return;
-	*row = (struct row){.next = *at, .len = len};
-	snprintf(row->tenant, sizeof(row->tenant), "%s", tenant);
-	snprintf(row->uid, sizeof(row->uid), "%s", uid);
-	memcpy(row->bytes, bytes, len);
+	row->next = *at;
 	*at = row;
 	list_append(&r->rows, &row->link);
-	r->bytes += sizeof(*row) + len;
-	while (r->bytes > RECENT_BYTES_MAX) {
-		row = CONTAINER_OF(r->rows.next, struct row, link);
-		drop(r, place_of(r, row->tenant, row->uid));
-	}
+	r->bytes += row->size;
+	while (r->bytes > RECENT_BYTES_MAX)
+		drop_oldest(r);
 }
 
 void
@@ -136,12 +175,8 @@ recent_forget(struct recent *r, const char *tenant, const char *uid)
 void
 recent_free(struct recent *r)
 {
-	struct row *row;
-
-	while (r != NULL && !list_empty(&r->rows)) {
-		row = CONTAINER_OF(r->rows.next, struct row, link);
-		drop(r, place_of(r, row->tenant, row->uid));
-	}
+	while (r != NULL && !list_empty(&r->rows))
+		drop_oldest(r);
 	alloc_free(r);
 }
 

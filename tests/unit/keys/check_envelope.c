@@ -128,6 +128,39 @@ START_TEST(test_tamper)
 }
 END_TEST
 
+/* Once proven, the clear part is not gone through again; the wrapped key is, each time. */
+START_TEST(test_proof)
+{
+	struct object_proof proof = {0};
+	struct object o = object, other;
+	uint8_t *copy = arena_copy(arena, object.record, object.record_len);
+	size_t clear_len;
+
+	o.record = copy;
+	o.proof = &proof;
+	copy[10] ^= 1;
+	ck_assert_int_eq(open_it(&o), ERR_INTEGRITY);
+	ck_assert_ptr_null(proof.record);
+	copy[10] ^= 1;
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(open_it(&o), ERR_OK);
+	ck_assert_ptr_eq(proof.record, copy);
+	clear_len = proof.clear_len;
+	for (size_t i = clear_len; i < o.record_len; i++) {
+		copy[i] ^= 1;
+		ck_assert_int_ne(open_it(&o), ERR_OK);
+		copy[i] ^= 1;
+	}
+	proof.digest[3] ^= 1; /* it is the proof's digest that is used */
+	ck_assert_int_eq(open_it(&o), ERR_INTEGRITY);
+	other = o; /* another record is proven anew */
+	other.record = arena_copy(arena, copy, o.record_len);
+	ck_assert_int_eq(open_it(&other), ERR_OK);
+	ck_assert_ptr_eq(proof.record, other.record);
+	ck_assert_uint_eq(proof.clear_len, clear_len);
+}
+END_TEST
+
 START_TEST(test_cut_and_longer)
 {
 	struct object o = object;
@@ -303,6 +336,7 @@ main(void)
 	tcase_add_test(t, test_round_trip);
 	tcase_add_test(t, test_key_not_in_record);
 	tcase_add_test(t, test_tamper);
+	tcase_add_test(t, test_proof);
 	tcase_add_test(t, test_cut_and_longer);
 	tcase_add_test(t, test_moved);
 	tcase_add_test(t, test_rotation);
