@@ -88,6 +88,8 @@ bool stream_is_silent(const struct stream *s);
 int64_t stream_kept_waiting(const struct stream *s);
 /* Unfinished handshakes from its client's address (of IPv6: a network of 64 bits). */
 unsigned stream_neighbours(const struct stream *s);
+/* Whether one from there succeeded in the last half minute. */
+bool stream_has_good_neighbours(const struct stream *s);
 const struct tls_peer *stream_peer(const struct stream *s); /* valid from ready on, and in closed */
 /* What the client showed, from ready on; false when the connection is over. */
 bool stream_shown(const struct stream *s, struct tls_shown *out);

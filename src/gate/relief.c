@@ -9,30 +9,36 @@
 
 /* How often it is looked at, while a ceiling holds back connections. */
 #define PERIOD (25 * NS_PER_MS)
-/* How long a client may keep us waiting, in all its handshake; and one of an address with many. */
+/* How long a client may keep us waiting, in all its handshake; one of an address with too many; and
+ * one of an address from which others come through, so that it is no more than slow. */
 #define PATIENCE (500 * NS_PER_MS)
 #define PATIENCE_OVER_SHARE (250 * NS_PER_MS)
+#define PATIENCE_GOOD (3 * NS_PER_S)
 enum { SHARE = 4 }; /* a quarter of all handshakes for one address */
 
-/* Oldest first, as many as are needed; returns how many more that would have been. */
-static size_t
-end_slow(struct gate *g, int64_t patience, size_t neighbours_max, enum unfinished why,
-    size_t needed)
+static bool
+is_over_share(const struct session *s)
 {
-	int64_t old = clock_now() - patience;
+	const struct gate_limits *l = &s->gate->limits;
+	size_t ceiling = l->handshakes_max < l->sessions_max ? l->handshakes_max : l->sessions_max;
 
-	LIST_FOREACH_SAFE(l, next, &g->handshaking) {
-		struct session *s = CONTAINER_OF(l, struct session, handshake);
+	return stream_neighbours(s->stream) > ceiling / SHARE;
+}
 
-		if (needed == 0 || s->created > old)
-			break;
-		if (stream_kept_waiting(s->stream) < patience ||
-		    stream_neighbours(s->stream) <= neighbours_max)
-			continue;
-		session_end_unfinished(s, stream_is_silent(s->stream) ? UNFINISHED_SILENT : why);
-		needed--;
-	}
-	return needed;
+static int64_t
+patience_with(const struct session *s)
+{
+	if (stream_has_good_neighbours(s->stream))
+		return PATIENCE_GOOD;
+	return is_over_share(s) ? PATIENCE_OVER_SHARE : PATIENCE;
+}
+
+static void
+end_slow(struct session *s)
+{
+	session_end_unfinished(s, stream_is_silent(s->stream) ? UNFINISHED_SILENT
+		: is_over_share(s)			      ? UNFINISHED_OVER_SHARE
+							      : UNFINISHED_STALLED);
 }
 
 /* Nobody is sent away for the sake of nobody. */
@@ -46,13 +52,19 @@ void
 relief_run(struct timer *t)
 {
 	struct gate *g = CONTAINER_OF(t, struct gate, relief);
-	size_t ceiling = g->limits.handshakes_max, needed;
+	int64_t old = clock_now() - PATIENCE_OVER_SHARE;
+	size_t needed = g->paused ? who_waits(g) : 0;
 
-	if (ceiling > g->limits.sessions_max)
-		ceiling = g->limits.sessions_max;
-	needed = g->paused ? who_waits(g) : 0;
-	needed = end_slow(g, PATIENCE_OVER_SHARE, ceiling / SHARE, UNFINISHED_OVER_SHARE, needed);
-	(void)end_slow(g, PATIENCE, 0, UNFINISHED_STALLED, needed);
+	LIST_FOREACH_SAFE(l, next, &g->handshaking) {
+		struct session *s = CONTAINER_OF(l, struct session, handshake);
+
+		if (needed == 0 || s->created > old)
+			break;
+		if (stream_kept_waiting(s->stream) < patience_with(s))
+			continue;
+		end_slow(s);
+		needed--;
+	}
 	relief_begin(g);
 }
 

@@ -500,6 +500,8 @@ on_closed(struct stream *st, void *user, enum stream_end why)
 			break;
 		}
 	}
+	if (why == STREAM_WRITE_TIMEOUT)
+		metric_inc(METRIC_REQUEST_TIMEOUT_TOTAL);
 	session_end(s, stream_end_text(why));
 }
 

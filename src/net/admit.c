@@ -17,6 +17,7 @@ static struct list crowded_ones = {&crowded_ones, &crowded_ones};
 static bool crowds_turn;
 static uint32_t waiting[ADMIT_CROWDS];   /* of each, those that wait and were not preferred */
 static uint32_t under_way[ADMIT_CROWDS]; /* of each, all that are unfinished */
+static int64_t good_until[ADMIT_CROWDS]; /* of each; zero: none of its handshakes succeeded */
 
 unsigned
 admit_crowd(const struct sockaddr_storage *ss)
@@ -156,4 +157,16 @@ int64_t
 admit_waited(const struct place *p)
 {
 	return p->waited + (list_linked(&p->link) ? clock_now() - p->since : 0);
+}
+
+void
+admit_succeeded(const struct place *p)
+{
+	good_until[p->crowd] = clock_now() + ADMIT_GOOD;
+}
+
+bool
+admit_is_good(const struct place *p)
+{
+	return good_until[p->crowd] > clock_now();
 }

@@ -22,6 +22,7 @@
 
 /* So old is the oldest one when the latest come first.  Hosts wait for two seconds at least. */
 #define ADMIT_WAIT_MAX (500 * NS_PER_MS)
+#define ADMIT_GOOD (30 * NS_PER_S)
 enum { ADMIT_SHARE = 32, ADMIT_CROWDS = 4096, ADMIT_STEPS = 32 };
 
 /* A handshake's place.  Zeroed it waits for nothing. */
@@ -49,6 +50,9 @@ bool admit_anybody(void);
 void admit_enter(struct place *p);
 void admit_exit(struct place *p); /* leaves its place as well; harmless twice */
 unsigned admit_under_way(const struct place *p); /* of its crowd */
+/* Its handshake succeeded; for ADMIT_GOOD its crowd is known to do more than stand about. */
+void admit_succeeded(const struct place *p);
+bool admit_is_good(const struct place *p);
 /* How long it has waited for its turns, in all. */
 int64_t admit_waited(const struct place *p);
 

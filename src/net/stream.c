@@ -306,6 +306,29 @@ survives(struct stream *s, enum outcome o)
 	return o == WAITS;
 }
 
+static int
+socket_error(const struct stream *s)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	return getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : errno;
+}
+
+/*
+ * With reading held back only this notices an end: the edge of a client that left is remembered,
+ * and a reset, which comes as a readable edge without EV_CLOSED, is asked for.  So it is where an
+ * edge brought less than is waited for: it may have been that of bytes and of a reset behind them.
+ */
+static enum outcome
+look_for_end(struct stream *s)
+{
+	int error = socket_error(s);
+
+	s->edge = false;
+	return error != 0 || s->sock.left ? judge_errno(s, error) : WAITS;
+}
+
 /* --- handshake --- */
 
 /* What OpenSSL could not send: a few bytes, into a socket that has sent all it had. */
@@ -339,6 +362,7 @@ begin_tls(struct stream *s)
 static void
 handshake(struct stream *s)
 {
+	uint64_t written;
 	int ret;
 
 	if (clock_now() >= s->deadline.when) { /* nobody waits for it: spend no more on it */
@@ -351,12 +375,16 @@ handshake(struct stream *s)
 	}
 	keep_warm(s);
 	forget_errors();
+	written = BIO_number_written(SSL_get_wbio(s->ssl));
 	ret = tls_server_handshake(s->p.tls, s->ssl);
 	say_last_words(s, ret == 1);
 	if (SSL_get_pending_cipher(s->ssl) != NULL) /* the hellos have been said */
 		s->version = SSL_get_version(s->ssl);
 	if (ret != 1) {
-		(void)survives(s, judge(s, ret));
+		/* a write would have told */
+		if (survives(s, judge(s, ret)) && s->sock.empty &&
+		    BIO_number_written(SSL_get_wbio(s->ssl)) == written)
+			(void)survives(s, look_for_end(s));
 		return;
 	}
 	tls_peer(s->ssl, &s->peer);
@@ -365,6 +393,7 @@ handshake(struct stream *s)
 		return;
 	}
 	timer_clear(s->loop, &s->deadline);
+	admit_succeeded(&s->place);
 	leave_handshakes(s);
 	s->state = OPEN;
 	/*
@@ -473,15 +502,6 @@ say_goodbye(struct stream *s)
 
 /* --- input --- */
 
-static int
-socket_error(const struct stream *s)
-{
-	int error = 0;
-	socklen_t len = sizeof(error);
-
-	return getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : errno;
-}
-
 /* Whether nothing may be read now; the user's resuming or consuming comes first. */
 static bool
 is_held(const struct stream *s)
@@ -536,22 +556,10 @@ fill(struct stream *s)
 	return WAITS;
 }
 
-/*
- * With reading held back only this notices an end: the edge of a client that left is remembered,
- * and a reset, which comes as a readable edge without EV_CLOSED, is asked for.
- */
-static enum outcome
-look_for_end(struct stream *s)
-{
-	int error = socket_error(s);
-
-	s->edge = false;
-	return error != 0 || s->sock.left ? judge_errno(s, error) : WAITS;
-}
-
 static void
 receive(struct stream *s)
 {
+	bool fresh = s->edge;
 	enum outcome o = fill(s);
 	bool full = s->in.len >= s->p.input_max;
 
@@ -563,7 +571,7 @@ receive(struct stream *s)
 		if (full && !is_held(s))
 			loop_defer(s->loop, &s->turn);
 	}
-	if (o == WAITS && is_held(s) && s->edge)
+	if (o == WAITS && (is_held(s) ? s->edge : fresh && !s->edge))
 		o = look_for_end(s);
 	(void)survives(s, o);
 }
@@ -780,6 +788,12 @@ unsigned
 stream_neighbours(const struct stream *s)
 {
 	return admit_under_way(&s->place);
+}
+
+bool
+stream_has_good_neighbours(const struct stream *s)
+{
+	return admit_is_good(&s->place);
 }
 
 const struct tls_peer *

@@ -519,6 +519,42 @@ START_TEST(notices_a_reset_behind_the_last_flight)
 }
 END_TEST
 
+/* In the same turn as bytes that are not all of a flight, or of a record: there is one edge for both. */
+START_TEST(notices_a_reset_behind_half_of_something)
+{
+	static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+	struct linger now = {1, 0};
+	int near[2], far[2];
+
+	rig_pair(near, true);
+	rig_pair(far, false);
+	served_start(&served, &rig, near[0]);
+	client_start(&client, &rig, far[1], &(struct client_options){.who = WHO_RIGHT,
+	    .version = versions[_i % 2]});
+	for (int flight = 0; flight < 30; flight++) {
+		client_step(&client);
+		if (flight == 29)
+			client_send(&client, "half of a record", 16);
+		if (_i / 2 == 0 ? flight == 0 : _i / 2 == 1 ? flight == 1 : flight == 29) {
+			relay(far[0], near[1], 40 / (_i / 2 == 2 ? 2 : 1));
+			break;
+		}
+		relay(far[0], near[1], 4096);
+		for (int i = 0; i < 3; i++)
+			loop_turn(rig.loop, false);
+		relay(near[1], far[0], 4096);
+	}
+	ck_assert_uint_eq(served.ready, _i / 2 == 2);
+	setsockopt(near[1], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(near[1]);
+	for (int i = 0; i < 3; i++)
+		loop_turn(rig.loop, false);
+	ck_assert_uint_eq(served.closed, 1);
+	ck_assert(served.end == (_i / 2 == 0 ? STREAM_LEFT : STREAM_RESET));
+	close(far[0]);
+}
+END_TEST
+
 START_TEST(notices_a_reset_while_paused)
 {
 	struct linger now = {1, 0};
@@ -948,6 +984,7 @@ stream_suite(void)
 	tcase_add_test(t, leaves_turns_to_others);
 	tcase_add_loop_test(t, notices_that_the_client_left_while_paused, 0, 3);
 	tcase_add_test(t, notices_a_reset_behind_the_last_flight);
+	tcase_add_loop_test(t, notices_a_reset_behind_half_of_something, 0, 6);
 	tcase_add_loop_test(t, notices_a_reset_while_paused, 0, 2);
 	tcase_add_test(t, does_not_spin_while_paused);
 	tcase_add_loop_test(t, a_proof_counts_though_its_client_left, 0, 6);
