@@ -8,11 +8,11 @@
 #include "session.h"
 
 /* How often it is looked at, while a ceiling holds back connections. */
-#define PERIOD (25 * NS_PER_MS)
+#define PERIOD (10 * NS_PER_MS)
 /* How long a client may keep us waiting, in all its handshake; one of an address with too many; and
  * one of an address from which others come through, so that it is no more than slow. */
 #define PATIENCE (500 * NS_PER_MS)
-#define PATIENCE_OVER_SHARE (250 * NS_PER_MS)
+#define PATIENCE_OVER_SHARE (50 * NS_PER_MS)
 #define PATIENCE_GOOD (3 * NS_PER_S)
 enum { SHARE = 4 }; /* a quarter of all handshakes for one address */
 

@@ -122,8 +122,8 @@ come(uint8_t host, bool hello)
 static void
 pass(int64_t ns)
 {
-	for (; ns > 0; ns -= 25 * NS_PER_MS) {
-		clock_test_advance(25 * NS_PER_MS);
+	for (; ns > 0; ns -= 10 * NS_PER_MS) {
+		clock_test_advance(10 * NS_PER_MS);
 		turns(2);
 	}
 }
@@ -182,7 +182,7 @@ START_TEST(the_silent_are_counted_as_such)
 	for (uint8_t i = 1; i < CEILING; i++)
 		come(1, true);
 	waiting = 1;
-	pass(250 * NS_PER_MS);
+	pass(50 * NS_PER_MS);
 	expect(1, 0, 0);
 	ck_assert(!is_there(&guests[0]));
 	ck_assert(accepting);
@@ -194,9 +194,9 @@ START_TEST(one_address_gives_up_what_others_need)
 {
 	fill(true, 0);
 	waiting = _i == 0 ? 3 : 100;
-	pass(225 * NS_PER_MS);
+	pass(40 * NS_PER_MS);
 	expect(0, 0, 0);
-	pass(25 * NS_PER_MS);
+	pass(10 * NS_PER_MS);
 	expect(0, _i == 0 ? 3 : CEILING - SHARE, 0);
 	ck_assert(accepting);
 	ck_assert(!is_there(&guests[0]));
@@ -208,9 +208,9 @@ START_TEST(any_client_may_keep_us_waiting_for_so_long)
 {
 	fill(true, 1);
 	waiting = 2;
-	pass(475 * NS_PER_MS);
+	pass(490 * NS_PER_MS);
 	expect(0, 0, 0);
-	pass(25 * NS_PER_MS);
+	pass(10 * NS_PER_MS);
 	expect(0, 0, 2);
 	ck_assert(!is_there(&guests[1]));
 	ck_assert(is_there(&guests[2]));
@@ -231,9 +231,9 @@ START_TEST(an_address_that_succeeds_may_be_slower)
 	turns(2);
 	fill(true, 0);
 	waiting = 3;
-	pass(3 * NS_PER_S - 25 * NS_PER_MS);
+	pass(3 * NS_PER_S - 10 * NS_PER_MS);
 	expect(0, 0, 0);
-	pass(25 * NS_PER_MS);
+	pass(10 * NS_PER_MS);
 	expect(0, 3, 0);
 }
 END_TEST
