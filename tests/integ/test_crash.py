@@ -5,6 +5,7 @@ Whatever was acknowledged is there afterwards, byte for byte."""
 import hashlib
 import os
 import random
+import select
 import signal
 import subprocess
 import threading
@@ -328,6 +329,41 @@ class Backup(kf.Case):
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("empty", done.stdout + done.stderr)
         self.assert_fine(gw)
+
+
+class Stall(kf.Case):
+    """A disk that hangs: the storage child stands still, as it does in fdatasync()."""
+
+    SECONDS = 20 if kf.LONG else 1
+
+    def test_delays_writers_alone(self):
+        gw = self.gateway(options='request-timeout = "2min"')
+        with gw.client() as c, gw.client() as writer:
+            keys = {uid: c.key(uid) for uid in (c.create() for _ in range(20))}
+            for uid in keys:
+                c.key(uid)
+            os.kill(gw.child_pid(), signal.SIGSTOP)
+            stopped = gw.child_pid()
+            try:
+                writer.send(ttlv.request((1, 1), ttlv.create()))
+                kf.eventually(lambda: gw.metrics()["store_calls"] > 0, "a write is under way")
+                end, rounds = time.monotonic() + self.SECONDS, 0
+                while rounds < 3 or time.monotonic() < end:
+                    with gw.client() as fresh:
+                        for uid, key in keys.items():
+                            self.assertEqual(c.key(uid), key)
+                            self.assertEqual(fresh.key(uid), key)
+                    rounds += 1
+                self.assertEqual(select.select([writer.sock], [], [], 0)[0], [])
+            finally:
+                os.kill(stopped, signal.SIGCONT)
+            made = writer.receive().items[0]
+            if self.SECONDS < 20:  # later than that it may not be waited for
+                self.assertEqual(made.status, ttlv.SUCCESS, made)
+            for uid, key in keys.items():
+                self.assertEqual(c.key(uid), key)
+            c.key(c.create())
+            self.assertEqual(gw.child_pid(), stopped)
 
 
 if __name__ == "__main__":
