@@ -138,6 +138,23 @@ class Bench(kf.Case):
         self.assertEqual(result["failures"],
                          [{"why": "no answer within the patience", "count": 2}])
 
+    def test_overload(self):
+        """contrib/bench/overload.py: all phases, and figures that fit together."""
+        program = os.path.join(kf.TOP, "contrib", "bench", "overload.py")
+        done = subprocess.run(
+            [program, "--bench", kf.program("keyferry-bench"), "--server",
+             "127.0.0.1:%d" % self.gw.port, "--cert", self.certificate.pem, "--key",
+             self.certificate.key, "--ca", self.ca, "--measure", "1", "--duration", "1", "--patience",
+             "1", "--connections", "8", "--gets", "20", "--json"], stdout=subprocess.PIPE,
+            check=True, timeout=120)
+        found = json.loads(done.stdout)
+        self.assertGreater(found["capacity_per_s"], 0)
+        self.assertLessEqual(found["answered_per_s"], found["offered_per_s"])
+        self.assertAlmostEqual(found["answered_share"],
+                               found["answered_per_s"] / found["capacity_per_s"])
+        self.assertEqual((found["gets"], found["gets_failed"]), (20, 0))
+        self.assertGreaterEqual(found["gets_p99_us"], found["gets_p50_us"])
+
     def test_wrong_options(self):
         for args in (("nonsense",), (), ("-n", "0", "gets"), ("-c", "1", "storm"),
                      ("--http", "day"), ("-t", "1.1", "gets")):
