@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A program of its own that holds many connections to a gateway in a state that leads nowhere, from
+as many addresses of 127.0.0.0/8 as one likes, and opens a new one for each that the gateway ends.
+
+    flood.py PORT KIND ADDRESSES CONNECTIONS
+
+Kinds: silent (says nothing), hello (a ClientHello and no more), drip (a ClientHello byte by byte,
+as fast as they are taken), garbage (no TLS, then the next one), reset (a ClientHello, then a reset).
+Prints a line with the number of connections that were opened, again and again, and ends with its
+input."""
+
+import resource
+import selectors
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import time
+
+GARBAGE = b"GET / HTTP/1.1\r\nHost: kms\r\n\r\n"
+RESET = struct.pack("ii", 1, 0)
+
+
+def client_hello():
+    """As Python's OpenSSL says it."""
+    outgoing = ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    try:
+        context.wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
+
+
+class Flood:
+    def __init__(self, port, kind, addresses, connections):
+        self.port, self.kind, self.addresses = port, kind, addresses
+        self.hello = client_hello()
+        self.opened = 0
+        self.selector = selectors.DefaultSelector()
+        self.rest = {}  # of each that drips, what it has yet to send
+        for _ in range(connections):
+            self.open()
+
+    def open(self):
+        n = self.opened % self.addresses
+        sock = socket.socket()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(False)
+        sock.bind(("127.1.%d.%d" % (n // 250, n % 250 + 1), 0))
+        sock.connect_ex(("127.0.0.1", self.port))
+        self.opened += 1
+        self.selector.register(sock, selectors.EVENT_WRITE)
+
+    def close(self, sock):
+        self.selector.unregister(sock)
+        self.rest.pop(sock, None)
+        if self.kind == "reset":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        sock.close()
+        self.open()
+
+    def connected(self, sock):
+        if self.kind == "drip":
+            self.rest[sock] = self.hello
+            self.drip(sock)
+            return
+        if self.kind != "silent":
+            sock.send(GARBAGE if self.kind == "garbage" else self.hello)
+        if self.kind in ("garbage", "reset"):
+            self.close(sock)
+        else:
+            self.selector.modify(sock, selectors.EVENT_READ)
+
+    def drip(self, sock):
+        sock.send(self.rest[sock][:1])
+        self.rest[sock] = self.rest[sock][1:]
+        if not self.rest[sock]:
+            self.selector.modify(sock, selectors.EVENT_READ)
+
+    def event(self, sock, mask):
+        try:
+            if sock in self.rest and self.rest[sock]:
+                self.drip(sock)
+            elif mask & selectors.EVENT_WRITE:
+                self.connected(sock)
+            elif not sock.recv(65536):
+                self.close(sock)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close(sock)
+
+    def run(self):
+        said = 0.0
+        self.selector.register(sys.stdin, selectors.EVENT_READ)
+        while True:
+            for key, mask in self.selector.select(0.1):
+                if key.fileobj is sys.stdin:
+                    return
+                self.event(key.fileobj, mask)
+            if time.monotonic() > said + 0.1:
+                said = time.monotonic()
+                print(self.opened, flush=True)
+
+
+class Running:
+    """The program, for a test: a context in which it floods."""
+
+    def __init__(self, gateway, kind, addresses, connections):
+        self.command = [sys.executable, __file__, str(gateway.port), kind, str(addresses),
+                        str(connections)]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        return self
+
+    def opened(self):
+        """How many connections it has opened; waits for its next word."""
+        return int(self.process.stdout.readline())
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        if self.process.wait(60) != 0 and _[0] is None:
+            raise AssertionError("the flood ended with %d" % self.process.returncode)
+
+
+def main():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        Flood(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])).run()
+    except BrokenPipeError:  # nobody reads its numbers any more
+        sys.stderr.close()
+
+
+if __name__ == "__main__":
+    main()
