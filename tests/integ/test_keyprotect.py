@@ -408,6 +408,34 @@ class Rights(CloudCase):
             self.gw.control("cache flush")
             self.assertEqual(c.key(uid), key)
 
+    def test_credentials_are_not_logged(self):
+        """Neither the API key nor a token, on the level debug: when all is well, when IAM does not
+        know the key, and when the token is refused."""
+        secret, path = "kf-" + os.urandom(16).hex(), self.cloud.api_key("Manager")
+        self.gw.control("log-level", "=debug")
+        with self.gw.client() as c:
+            uid = c.create()
+            for known in (False, True):
+                if known:
+                    self.cloud.identity(secret, [{"instance": self.cloud.instance,
+                                                  "roles": ["Manager"]}])
+                with open(path + ".new", "w", encoding="ascii") as f:
+                    f.write(secret + "\n")
+                os.chmod(path + ".new", 0o600)
+                os.rename(path + ".new", path)
+                self.cloud.void_tokens()
+                self.gw.control("cache flush")
+                if known:
+                    kf.eventually(lambda: c.do(ttlv.on("Get", uid)).status == ttlv.SUCCESS,
+                                  "the new key serves", 120)
+                else:
+                    self.cloud.identity("Manager", [], deleted=True)
+                    self.assertEqual(c.do(ttlv.on("Get", uid)).status, ttlv.FAILED)
+        log = self.gw.log()
+        self.assertIn("debug", log)
+        self.assertNotIn(secret, log)
+        self.assertNotRegex(log, "Bearer|Authorization|access_token|eyJ")
+
     def test_health_says_how_the_key_manager_is(self):
         self.assertIn("fresh", self.health())
         self.assertNotIn("service role", self.health())

@@ -109,6 +109,35 @@ START_TEST(resumes)
 }
 END_TEST
 
+/*
+ * A request that came in 0-RTT could be sent again by whoever saw it.  A client that may not send any
+ * has no session to send it with.
+ */
+START_TEST(takes_no_early_data)
+{
+	struct client_options o = {.version = TLS1_3_VERSION, .who = WHO_RIGHT};
+	struct served d;
+	struct client c;
+	SSL_SESSION *s;
+	size_t written;
+	bool reused;
+
+	start(&(struct rig_options){.keys = KEYS_EC, .resumption = true});
+	s = visit(TLS1_3_VERSION, NULL, &reused, &d);
+	ck_assert(SSL_SESSION_is_resumable(s));
+	ck_assert_uint_eq(SSL_SESSION_get_max_early_data(s), 0);
+	d = (struct served){0};
+	rig_connect(&rig, &d, &c, &o);
+	ck_assert_int_eq(SSL_set_session(c.ssl, s), 1);
+	ck_assert_int_ne(SSL_write_early_data(c.ssl, "x", 1, &written), 1);
+	rig_pump(&rig, &c, TURNS);
+	ck_assert_uint_eq(d.data, 0);
+	client_fini(&c);
+	served_fini(&d);
+	SSL_SESSION_free(s);
+}
+END_TEST
+
 START_TEST(resumes_tls12_only_when_told_to)
 {
 	struct served d;
@@ -286,6 +315,7 @@ main(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_loop_test(t, resumes, 0, 2);
+	tcase_add_test(t, takes_no_early_data);
 	tcase_add_test(t, resumes_tls12_only_when_told_to);
 	tcase_add_loop_test(t, a_removed_certificate_cannot_resume, 0, 2);
 	tcase_add_loop_test(t, an_expired_certificate_cannot_resume, 0, 2);
