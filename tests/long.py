@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs every test of a build at full length, one after the other, and each fuzzer for a while.
+"""Runs every test of a build at full length, one after the other; some with valgrind; the coverage of
+all layers; and each fuzzer for a while.
 
 What has passed is not run again after an interruption, as long as what the test is made of is the
 same: its program, the programs that it starts, and the scripts beside it.
 
-usage: long.py TEST-BUILD FUZZ-BUILD STAMPS FUZZ-SECONDS
+usage: long.py TEST-BUILD MEMCHECK-BUILD COVERAGE-BUILD FUZZ-BUILD STAMPS FUZZ-SECONDS
 """
 
 import glob
@@ -16,6 +17,10 @@ import subprocess
 import sys
 import time
 
+MEMCHECK = ["vcenter", "vcenter-keyprotect", "versions", "operations"]
+VALGRIND = ("valgrind --quiet --trace-children=yes --leak-check=full --errors-for-leak-kinds=definite "
+            "--error-exitcode=99")
+HERE = os.path.dirname(os.path.abspath(__file__))
 SLOWER = "60"  # how much longer than in the short tier a test may take
 
 
@@ -83,19 +88,29 @@ class Tier:
             f.writelines(json.dumps(r) + "\n" for r in self.results)
 
 
-def run_tests(tier, build):
+def run_tests(tier, build, prefix="", names=None, **env):
+    """All of a build, or those of these names."""
     targets = {t["id"]: t["filename"] for t in introspect(build, "targets")}
     log = os.path.join(build, "meson-logs", "testlog.json")
-    os.environ["KEYFERRY_LONG"] = "1"
     for test in introspect(build, "tests"):
-        tier.run(test["name"], digest(parts(test, targets)),
-                 ["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs",
-                  "--timeout-multiplier", SLOWER, test["name"]], log)
+        if names is None or test["name"] in names:
+            tier.run(prefix + test["name"], digest(parts(test, targets)),
+                     ["env", *("%s=%s" % e for e in env.items()),
+                      "meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs",
+                      "--timeout-multiplier", SLOWER, test["name"]], log)
+
+
+def run_coverage(tier, build, of):
+    """Again whenever a test or a program has become another one."""
+    targets = {t["id"]: t["filename"] for t in introspect(of, "targets")}
+    made_of = {p for test in introspect(of, "tests") for p in parts(test, targets)}
+    tier.run("coverage", digest(sorted(made_of)),
+             [os.path.join(HERE, "coverage.py"), "--long", build])
 
 
 def run_fuzzers(tier, build, seconds):
     """What they find to be new stays beside the stamps, and is where the next run goes on."""
-    corpora = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fuzz", "corpus")
+    corpora = os.path.join(HERE, "fuzz", "corpus")
     for name in sorted(os.listdir(corpora)):
         program = os.path.join(build, "tests", "fuzz", "fuzz_" + name)
         found = os.path.join(os.path.abspath(tier.stamps), "corpus-" + name)
@@ -106,9 +121,11 @@ def run_fuzzers(tier, build, seconds):
 
 
 def main():
-    build, fuzz, stamps, seconds = sys.argv[1:]
+    build, memcheck, coverage, fuzz, stamps, seconds = sys.argv[1:]
     tier = Tier(stamps)
-    run_tests(tier, build)
+    run_tests(tier, build, KEYFERRY_LONG="1")
+    run_tests(tier, memcheck, "memcheck-", MEMCHECK, KEYFERRY_WRAP=VALGRIND)
+    run_coverage(tier, coverage, build)
     run_fuzzers(tier, fuzz, int(seconds))
 
 

@@ -4,7 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "fuzz.h"
@@ -15,23 +15,19 @@ enum { INPUT_MAX = 1 << 20 };
 static int
 replay(int dir, const char *name)
 {
+	static uint8_t bytes[INPUT_MAX + 1];
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-	struct stat st;
 	uint8_t *data;
-	ssize_t n;
+	ssize_t n = fd >= 0 ? read(fd, bytes, sizeof(bytes)) : -1;
 
-	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size > INPUT_MAX) {
+	if (fd >= 0)
+		close(fd);
+	data = n >= 0 && n <= INPUT_MAX ? malloc(n > 0 ? (size_t)n : 1) : NULL;
+	if (data == NULL) {
 		fprintf(stderr, "%s: cannot be read\n", name);
 		return -1;
 	}
-	data = malloc(st.st_size > 0 ? (size_t)st.st_size : 1);
-	n = data != NULL ? read(fd, data, (size_t)st.st_size) : -1;
-	close(fd);
-	if (n != st.st_size) {
-		fprintf(stderr, "%s: cannot be read\n", name);
-		free(data);
-		return -1;
-	}
+	memcpy(data, bytes, (size_t)n);
 	fprintf(stderr, "%s\n", name); /* the last name is the culprit's */
 	LLVMFuzzerTestOneInput(data, (size_t)n);
 	free(data);
