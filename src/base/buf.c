@@ -62,7 +62,9 @@ buf_extend(struct buf *b, size_t len)
 {
 	uint8_t *at;
 
-	if (buf_reserve(b, len) != ERR_OK || b->data == NULL)
+	if ((b->error != ERR_OK || len > b->cap - b->len) && buf_reserve(b, len) != ERR_OK)
+		return NULL;
+	if (b->data == NULL)
 		return NULL;
 	at = b->data + b->len;
 	b->len += len;
@@ -72,16 +74,8 @@ buf_extend(struct buf *b, size_t len)
 void
 buf_put(struct buf *b, const void *data, size_t len)
 {
-	uint8_t *at;
+	uint8_t *at = len > 0 ? buf_extend(b, len) : NULL;
 
-	if (len == 0)
-		return;
-	if (b->error == ERR_OK && len <= b->cap - b->len) { /* mostly so */
-		memcpy(b->data + b->len, data, len);
-		b->len += len;
-		return;
-	}
-	at = buf_extend(b, len);
 	if (at != NULL)
 		memcpy(at, data, len);
 }

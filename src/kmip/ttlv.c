@@ -2,9 +2,9 @@
 /* TTLV: the check of a whole encoding, the reader and the writer. */
 #include "kmip/ttlv.h"
 
+#include <endian.h>
 #include <string.h>
 
-#include "base/pack.h"
 #include "base/text.h"
 
 enum { TAG_BLOCK_KMIP = 0x42, TAG_BLOCK_EXTENSION = 0x54, ALIGN = 8 };
@@ -15,17 +15,32 @@ padding(size_t len)
 	return (ALIGN - len % ALIGN) % ALIGN;
 }
 
+/* Here and not from base/pack.h: a message is read and written by hundreds of these. */
+static uint32_t
+load_u32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be32toh(v);
+}
+
+static void
+store_u32(uint8_t *p, uint32_t v)
+{
+	v = htobe32(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+/* p: at least TTLV_HEADER bytes. */
 static void
 read_header(const uint8_t *p, struct ttlv *out)
 {
-	struct unpack u;
-	uint32_t word;
+	uint32_t word = load_u32(p);
 
-	unpack_init(&u, p, TTLV_HEADER);
-	word = unpack_u32(&u);
 	out->tag = word >> 8;
 	out->type = (enum ttlv_type)(word & 0xff);
-	out->len = unpack_u32(&u);
+	out->len = load_u32(p + 4);
 	out->value = p + TTLV_HEADER;
 }
 
@@ -197,26 +212,21 @@ ttlv_next(struct ttlv_reader *r, struct ttlv *out)
 uint32_t
 ttlv_peek(const struct ttlv_reader *r)
 {
-	struct ttlv t;
-
 	if (r->error != ERR_OK || (size_t)(r->end - r->p) < TTLV_HEADER)
 		return 0;
-	read_header(r->p, &t);
-	return t.tag;
+	return load_u32(r->p) >> 8;
 }
 
 bool
 ttlv_opt(struct ttlv_reader *r, uint32_t tag, enum ttlv_type type, struct ttlv *out)
 {
-	*out = (struct ttlv){0};
-	if (ttlv_peek(r) != tag || !ttlv_next(r, out))
-		return false;
-	if (out->type != type) {
+	if (ttlv_peek(r) == tag && ttlv_next(r, out)) {
+		if (out->type == type)
+			return true;
 		r->error = ERR_INVALID_MESSAGE;
-		*out = (struct ttlv){0};
-		return false;
 	}
-	return true;
+	*out = (struct ttlv){0};
+	return false;
 }
 
 bool
@@ -241,14 +251,11 @@ ttlv_finish(struct ttlv_reader *r)
 	return r->error;
 }
 
-/* unpack_*() read zero where there are too few bytes, so nothing here trusts a length. */
+/* Zero where there are too few bytes, so nothing here trusts a length. */
 uint32_t
 ttlv_uint(const struct ttlv *t)
 {
-	struct unpack u;
-
-	unpack_init(&u, t->value, t->len);
-	return unpack_u32(&u);
+	return t->len >= 4 ? load_u32(t->value) : 0;
 }
 
 int32_t
@@ -260,10 +267,7 @@ ttlv_int(const struct ttlv *t)
 int64_t
 ttlv_long(const struct ttlv *t)
 {
-	struct unpack u;
-
-	unpack_init(&u, t->value, t->len);
-	return (int64_t)unpack_u64(&u);
+	return t->len >= 8 ? (int64_t)((uint64_t)load_u32(t->value) << 32 | load_u32(t->value + 4)) : 0;
 }
 
 bool
@@ -280,20 +284,22 @@ ttlv_is_text(const struct ttlv *t, const char *s)
 	return t->type == TTLV_TEXT && t->len == len && memcmp(t->value, s, len) == 0;
 }
 
-static void
-store_u32(uint8_t *p, uint32_t v)
+/* Header, room for the value, and padding of zeros; NULL on error. */
+static uint8_t *
+put_element(struct buf *b, uint32_t tag, enum ttlv_type type, size_t len)
 {
-	for (int i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> (24 - 8 * i));
-}
+	uint8_t *at = NULL;
 
-static void
-put_header(struct buf *b, uint32_t tag, enum ttlv_type type, size_t len)
-{
-	if (len > UINT32_MAX && b->error == ERR_OK)
+	if (len <= UINT32_MAX)
+		at = buf_extend(b, TTLV_HEADER + len + padding(len));
+	else if (b->error == ERR_OK)
 		b->error = ERR_RESPONSE_TOO_LARGE;
-	pack_u32(b, tag << 8 | (uint32_t)type);
-	pack_u32(b, (uint32_t)len);
+	if (at == NULL)
+		return NULL;
+	store_u32(at, tag << 8 | (uint32_t)type);
+	store_u32(at + 4, (uint32_t)len);
+	memset(at + TTLV_HEADER + len, 0, padding(len));
+	return at + TTLV_HEADER;
 }
 
 size_t
@@ -301,7 +307,7 @@ ttlv_begin(struct buf *b, uint32_t tag)
 {
 	size_t mark = b->len;
 
-	put_header(b, tag, TTLV_STRUCTURE, 0);
+	put_element(b, tag, TTLV_STRUCTURE, 0);
 	return mark;
 }
 
@@ -322,26 +328,30 @@ ttlv_end(struct buf *b, size_t mark)
 void
 ttlv_put_raw(struct buf *b, uint32_t tag, enum ttlv_type type, const void *value, size_t len)
 {
-	static const uint8_t zero[ALIGN];
+	uint8_t *at = put_element(b, tag, type, len);
 
-	put_header(b, tag, type, len);
-	buf_put(b, value, len);
-	buf_put(b, zero, padding(len));
+	if (at != NULL && len > 0)
+		memcpy(at, value, len);
 }
 
 static void
 put_u32(struct buf *b, uint32_t tag, enum ttlv_type type, uint32_t v)
 {
-	put_header(b, tag, type, 4);
-	pack_u32(b, v);
-	pack_u32(b, 0);
+	uint8_t *at = put_element(b, tag, type, 4);
+
+	if (at != NULL)
+		store_u32(at, v);
 }
 
 static void
 put_u64(struct buf *b, uint32_t tag, enum ttlv_type type, uint64_t v)
 {
-	put_header(b, tag, type, 8);
-	pack_u64(b, v);
+	uint8_t *at = put_element(b, tag, type, 8);
+
+	if (at == NULL)
+		return;
+	store_u32(at, (uint32_t)(v >> 32));
+	store_u32(at + 4, (uint32_t)v);
 }
 
 void
