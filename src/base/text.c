@@ -168,12 +168,39 @@ is_plain(uint8_t c)
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+static uint64_t
+load_eight(const uint8_t *p)
+{
+	uint64_t w;
+
+	memcpy(&w, p, sizeof(w));
+	return w;
+}
+
+/* Whether any of eight bytes is less than the limit, which is at most 128. */
+static bool
+any_less(uint64_t w, uint8_t limit)
+{
+	return ((w - EACH(limit)) & ~w & EACH(0x80)) != 0;
+}
+
+static bool
+are_plain(uint64_t w)
+{
+	return (w & EACH(0x80)) == 0 && !any_less(w, 0x20) && !any_less(w ^ EACH(0x7f), 1) &&
+	    !any_less(w ^ EACH('"'), 1) && !any_less(w ^ EACH('\\'), 1);
+}
+
 /* How many bytes from p on stand for themselves; they are put down in one go. */
 static size_t
 plain_len(const uint8_t *p, size_t len)
 {
 	size_t n = 0;
 
+	while (len - n >= 8 && are_plain(load_eight(p + n)))
+		n += 8;
 	while (n < len && is_plain(p[n]))
 		n++;
 	return n;
@@ -235,6 +262,10 @@ text_is_utf8(const void *data, size_t len)
 	const uint8_t *p = data;
 
 	for (size_t i = 0, n; i < len; i += n) {
+		n = 8; /* of ASCII at a time, as most text is */
+		if (len - i >= n && (load_eight(p + i) & EACH(0x80)) == 0 &&
+		    !any_less(load_eight(p + i), 1))
+			continue;
 		n = utf8_len(p + i, len - i);
 		if (n == 0 || p[i] == 0)
 			return false;
@@ -242,28 +273,47 @@ text_is_utf8(const void *data, size_t len)
 	return true;
 }
 
+/* One character that cannot stand as it is, or is more than a byte; how many bytes it was. */
+static size_t
+put_character(struct buf *b, const uint8_t *p, size_t left)
+{
+	size_t n = utf8_len(p, left);
+
+	if (n == 0) {
+		buf_put(b, "\xef\xbf\xbd", 3);
+		return 1;
+	}
+	if (*p == '"' || *p == '\\')
+		buf_printf(b, "\\%c", *p);
+	else if (*p < 0x20 || *p == 0x7f)
+		buf_printf(b, "\\u%04x", *p);
+	else
+		buf_put(b, p, n);
+	return n;
+}
+
 void
 text_json(struct buf *b, const void *data, size_t len)
 {
+	size_t plain = plain_len(data, len);
 	const uint8_t *p = data;
+	uint8_t *at;
 
+	if (plain == len && len < SIZE_MAX - 2) { /* mostly so */
+		at = buf_extend(b, len + 2);
+		if (at == NULL)
+			return;
+		at[0] = at[len + 1] = '"';
+		if (len > 0)
+			memcpy(at + 1, data, len);
+		return;
+	}
 	buf_put(b, "\"", 1);
-	for (size_t i = 0, n; i < len; i += n) {
-		n = plain_len(p + i, len - i);
-		buf_put(b, p + i, n);
-		if (n > 0)
-			continue;
-		n = utf8_len(p + i, len - i);
-		if (n == 0) {
-			buf_put(b, "\xef\xbf\xbd", 3);
-			n = 1;
-		} else if (p[i] == '"' || p[i] == '\\') {
-			buf_printf(b, "\\%c", p[i]);
-		} else if (p[i] < 0x20 || p[i] == 0x7f) {
-			buf_printf(b, "\\u%04x", p[i]);
-		} else {
-			buf_put(b, p + i, n);
-		}
+	for (size_t i = 0; i < len; plain = plain_len(p + i, len - i)) {
+		buf_put(b, p + i, plain);
+		i += plain;
+		if (i < len)
+			i += put_character(b, p + i, len - i);
 	}
 	buf_put(b, "\"", 1);
 }

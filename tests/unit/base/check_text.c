@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Text forms. */
 #include <check.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -72,6 +73,29 @@ START_TEST(escapes_for_json)
 	ck_assert_str_eq(escaped(text_json, "\xc3", 1), "\"\xef\xbf\xbd\"");
 	ck_assert_str_eq(escaped(text_json, "\xed\xa0\x80", 3),
 	    "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+}
+END_TEST
+
+/* What a byte becomes does not depend on where it stands. */
+START_TEST(escapes_at_each_place)
+{
+	for (unsigned c = 0; c < 256; c++) {
+		bool ascii = c > 0 && c < 0x80;
+		char text[20], want[64], alone[16];
+
+		snprintf(alone, sizeof(alone), "%s", escaped(text_json, &(char){(char)c}, 1) + 1);
+		alone[strlen(alone) - 1] = '\0';
+		for (size_t at = 0; at < sizeof(text); at++) {
+			memset(text, 'a', sizeof(text));
+			text[at] = (char)c;
+			snprintf(want, sizeof(want), "\"%.*s%s%.*s\"", (int)at, "aaaaaaaaaaaaaaaaaaaa",
+			    alone, (int)(sizeof(text) - at - 1), "aaaaaaaaaaaaaaaaaaaa");
+			ck_assert_str_eq(escaped(text_json, text, sizeof(text)), want);
+			ck_assert(text_is_utf8(text, sizeof(text)) == ascii);
+			ck_assert_uint_eq(strlen(escaped(text_escape, text, sizeof(text))),
+			    c >= 0x20 && c < 0x7f && c != '"' && c != '\\' ? sizeof(text) : sizeof(text) + 3);
+		}
+	}
 }
 END_TEST
 
@@ -185,6 +209,7 @@ main(void)
 	tcase_add_test(t, uuids_are_ordered_by_time);
 	tcase_add_test(t, escapes_for_a_line);
 	tcase_add_test(t, escapes_for_json);
+	tcase_add_test(t, escapes_at_each_place);
 	tcase_add_test(t, knows_utf8);
 	tcase_add_test(t, reads_durations_and_sizes);
 	tcase_add_test(t, writes_times);
