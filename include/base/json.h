@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes JSON documents, one per line.  Keys are literals of ours and NULL inside an array; the
- * writer sets commas.  Errors are the buffer's, sticky.
+ * Writes JSON documents, one per line.  Keys are literals of ours, of nothing that would have to be
+ * escaped, and NULL inside an array; the writer sets commas.  Errors are the buffer's, sticky.
  */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H

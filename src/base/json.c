@@ -16,13 +16,17 @@ json_init(struct json *j, struct buf *out)
 static void
 begin_value(struct json *j, const char *key)
 {
-	if (j->comma)
-		buf_put(j->out, ",", 1);
+	size_t len = key != NULL ? strlen(key) : 0;
+	uint8_t *at = buf_extend(j->out, j->comma + (key != NULL ? len + 3 : 0));
+
+	if (at != NULL && j->comma)
+		*at++ = ',';
 	j->comma = true;
-	if (key != NULL) {
-		text_json(j->out, key, strlen(key));
-		buf_put(j->out, ":", 1);
-	}
+	if (at == NULL || key == NULL)
+		return;
+	*at++ = '"';
+	memcpy(at, key, len);
+	memcpy(at + len, "\":", 2);
 }
 
 static void

@@ -60,22 +60,29 @@ kmip_tag_name(uint32_t tag)
 	return row != NULL ? row->text : NULL;
 }
 
-static int
-compare_value(const void *key, const void *member)
+static bool
+is_before(const struct value_row *row, enum kmip_set set, uint32_t number)
 {
-	const struct value_row *a = key, *b = member;
-
-	if (a->set != b->set)
-		return a->set < b->set ? -1 : 1;
-	return (a->number > b->number) - (a->number < b->number);
+	return row->set != set ? row->set < set : row->number < number;
 }
 
+/* Not bsearch(): each request and each audit line look for some. */
 static const struct value_row *
 find_value(enum kmip_set set, uint32_t value)
 {
-	struct value_row key = {.set = set, .number = value};
+	const struct value_row *at = values;
 
-	return bsearch(&key, values, COUNT(values), sizeof(values[0]), compare_value);
+	for (size_t left = COUNT(values); left > 0;) {
+		size_t half = left / 2;
+
+		if (is_before(at + half, set, value)) {
+			at += half + 1;
+			left -= half + 1;
+		} else {
+			left = half;
+		}
+	}
+	return at < values + COUNT(values) && at->set == set && at->number == value ? at : NULL;
 }
 
 const char *
