@@ -36,7 +36,7 @@ struct kmip_request {
 	int64_t time_stamp;
 	bool has_time_stamp;
 	unsigned count; /* items */
-	struct kmip_item *items;
+	struct kmip_item *items, only; /* one needs no array: the struct may not be copied */
 };
 
 /*

@@ -6,14 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#if __has_include(<sanitizer/asan_interface.h>)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(at, len) ((void)(at), (void)(len))
-#define ASAN_UNPOISON_MEMORY_REGION(at, len) ((void)(at), (void)(len))
-#endif
-
 #include "base/alloc.h"
+#include "poison.h"
 
 enum {
 	BLOCK = 4096, /* with its header */
@@ -57,7 +51,7 @@ new_block(size_t size)
 			b->size = size;
 		return b;
 	}
-	ASAN_UNPOISON_MEMORY_REGION(b->bytes, b->size);
+	UNPOISON(b->bytes, b->size);
 	spare = b->next;
 	spare_count--;
 	b->next = NULL;
@@ -76,7 +70,7 @@ drop_block(struct block *b)
 	b->next = spare;
 	spare = b;
 	spare_count++;
-	ASAN_POISON_MEMORY_REGION(b->bytes, b->size);
+	POISON(b->bytes, b->size);
 }
 
 struct arena *

@@ -8,8 +8,47 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "poison.h"
 
-enum { BUF_FIRST = 512 };
+enum { BUF_FIRST = 512, SPARE_MAX = 64 };
+
+/*
+ * Blocks of the first size that were wiped and wait for the next buffer: most never grow beyond, and
+ * a request has four of them.
+ */
+static struct spare {
+	struct spare *next;
+} *spare;
+static unsigned spare_count;
+
+static void *
+new_block(size_t size)
+{
+	struct spare *b = spare;
+
+	if (size != BUF_FIRST || b == NULL)
+		return alloc_bytes(size);
+	UNPOISON(b + 1, BUF_FIRST - sizeof(*b));
+	spare = b->next;
+	spare_count--;
+	return b;
+}
+
+static void
+drop_block(void *data, size_t size)
+{
+	struct spare *b = data;
+
+	if (size != BUF_FIRST || spare_count == SPARE_MAX) {
+		alloc_free(data);
+		return;
+	}
+	wipe(data, size);
+	b->next = spare;
+	spare = b;
+	spare_count++;
+	POISON(b + 1, BUF_FIRST - sizeof(*b)); /* the link is what leak checks go by */
+}
 
 void
 buf_init(struct buf *b, size_t max)
@@ -20,7 +59,7 @@ buf_init(struct buf *b, size_t max)
 void
 buf_fini(struct buf *b)
 {
-	alloc_free(b->data);
+	drop_block(b->data, b->cap);
 	buf_init(b, b->max);
 }
 
@@ -49,7 +88,7 @@ buf_reserve(struct buf *b, size_t len)
 		cap = cap > b->max / 2 ? b->max : 2 * cap;
 	if (cap > b->max)
 		cap = b->max;
-	data = alloc_resize(b->data, cap);
+	data = b->data == NULL ? new_block(cap) : alloc_resize(b->data, cap);
 	if (data == NULL)
 		return b->error = ERR_NO_MEMORY;
 	b->data = data;

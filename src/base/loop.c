@@ -153,6 +153,8 @@ timer_move(struct loop *l, struct timer *t, int64_t when)
 		heap_add(l, t, when); /* its place in the heap was kept free */
 		return;
 	}
+	if (t->when == when)
+		return;
 	t->when = when;
 	heap_up(l, t->slot - 1);
 	heap_down(l, t->slot - 1);

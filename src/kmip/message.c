@@ -289,7 +289,7 @@ kmip_request_read(struct kmip_request *rq, const uint8_t *msg, size_t len)
 		return r.error;
 	e = read_header(&t, rq, &batch_count);
 	if (e == ERR_OK) {
-		rq->items = alloc_array(batch_count, sizeof(*rq->items));
+		rq->items = batch_count == 1 ? &rq->only : alloc_array(batch_count, sizeof(*rq->items));
 		if (rq->items == NULL)
 			return ERR_NO_MEMORY;
 	}
@@ -306,7 +306,8 @@ kmip_request_read(struct kmip_request *rq, const uint8_t *msg, size_t len)
 void
 kmip_request_fini(struct kmip_request *rq)
 {
-	alloc_free(rq->items);
+	if (rq->items != &rq->only)
+		alloc_free(rq->items);
 	rq->items = NULL;
 	rq->count = 0;
 }

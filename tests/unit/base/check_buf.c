@@ -58,6 +58,31 @@ START_TEST(keeps_its_first_error)
 }
 END_TEST
 
+/* Its block comes again without a word to the allocator, and says nothing of what was in it. */
+START_TEST(a_block_that_comes_again_is_wiped)
+{
+	struct buf b, next;
+
+	buf_init(&b, 1000);
+	buf_init(&next, 1000);
+	for (int i = 0; i < 100; i++)
+		buf_put(&b, "secret", 5);
+	b.len = 1; /* as I/O calls may leave it */
+	buf_fini(&b);
+	fault_test_arm(FAULT_ALLOC, 0, 1);
+	buf_put(&next, "x", 1);
+	fault_test_clear();
+	ck_assert_int_eq(buf_error(&next), ERR_OK);
+	for (size_t i = sizeof(void *); i < next.cap; i++)
+		ck_assert_uint_eq(next.data[i], 0);
+	for (int i = 0; i < 999; i++) /* it grows as any other does */
+		buf_put(&next, "y", 1);
+	ck_assert_uint_eq(next.len, 1000);
+	ck_assert_int_eq(memcmp(next.data, "xyy", 3), 0);
+	buf_fini(&next);
+}
+END_TEST
+
 START_TEST(consumes_from_the_front_and_wipes)
 {
 	struct buf b;
@@ -128,6 +153,7 @@ main(void)
 	tcase_add_test(t, grows_to_its_ceiling_and_no_further);
 	tcase_add_test(t, takes_huge_lengths_for_what_they_are);
 	tcase_add_test(t, keeps_its_first_error);
+	tcase_add_test(t, a_block_that_comes_again_is_wiped);
 	tcase_add_test(t, consumes_from_the_front_and_wipes);
 	tcase_add_test(t, reset_wipes);
 	tcase_add_test(t, formats);
