@@ -34,7 +34,7 @@ entry_find(struct cache *c, const char *tenant, const char *uid)
 {
 	struct entry *en = c->buckets[bucket_of(c, tenant, uid)];
 
-	while (en != NULL && (strcmp(en->uid, uid) != 0 || strcmp(en->tenant, tenant) != 0))
+	while (en != NULL && !name_is(en->names, tenant, uid))
 		en = en->next;
 	return en;
 }
@@ -46,14 +46,13 @@ entry_at(struct cache *c, const struct object *o)
 
 	if (en != NULL)
 		return en;
-	en = alloc_zero(sizeof(*en));
+	en = alloc_zero(sizeof(*en) + name_room(o->tenant, o->uid));
 	if (en == NULL)
 		return NULL;
-	memcpy(en->tenant, o->tenant, sizeof(en->tenant));
-	memcpy(en->uid, o->uid, sizeof(en->uid));
+	name_put(en->names, o->tenant, o->uid);
 	en->cache = c;
 	list_init(&en->flights);
-	bucket = &c->buckets[bucket_of(c, en->tenant, en->uid)];
+	bucket = &c->buckets[bucket_of(c, o->tenant, o->uid)];
 	en->next = *bucket;
 	*bucket = en;
 	return en;
@@ -66,7 +65,7 @@ entry_release(struct entry *en)
 
 	if (en->key != NULL || !list_empty(&en->flights))
 		return;
-	at = &en->cache->buckets[bucket_of(en->cache, en->tenant, en->uid)];
+	at = &en->cache->buckets[bucket_of(en->cache, en->names, name_uid(en->names))];
 	while (*at != en)
 		at = &(*at)->next;
 	*at = en->next;
@@ -242,7 +241,7 @@ cache_set_terms(struct cache *c, const char *tenant, const struct cache_terms *t
 	LIST_FOREACH (link, &c->lru) {
 		struct entry *en = CONTAINER_OF(link, struct entry, lru);
 
-		if (has_terms(en, terms) || strcmp(en->tenant, tenant) != 0)
+		if (has_terms(en, terms) || strcmp(en->names, tenant) != 0)
 			continue;
 		en->terms = *terms;
 		changed = true;
@@ -279,7 +278,7 @@ confirm_key(struct entry *en, const struct proof *p)
 	if (!secret_equal(en->key, p->key)) {
 		metric_inc(METRIC_INTEGRITY_ALARMS_TOTAL);
 		LOG(LOG_ERROR, "cache", "the vault has another key than before",
-		    kv_text("tenant", en->tenant), kv_text("uid", en->uid));
+		    kv_text("tenant", en->names), kv_text("uid", name_uid(en->names)));
 		take_key_out(en);
 		return ERR_INTEGRITY;
 	}
@@ -365,7 +364,7 @@ drop_all(struct cache *c, const char *tenant)
 	LIST_FOREACH_SAFE (link, next, &c->lru) {
 		struct entry *en = CONTAINER_OF(link, struct entry, lru);
 
-		if (tenant != NULL && strcmp(en->tenant, tenant) != 0)
+		if (tenant != NULL && strcmp(en->names, tenant) != 0)
 			continue;
 		entry_drop(en);
 		count++;
@@ -464,15 +463,15 @@ cache_each(struct cache *c, const char *tenant, void (*fn)(const struct cache_in
 	for (struct list *link = c->lru.prev; link != &c->lru; link = link->prev) {
 		const struct entry *en = CONTAINER_OF(link, struct entry, lru);
 		struct cache_info info = {
-		    .tenant = en->tenant,
-		    .uid = en->uid,
+		    .tenant = en->names,
+		    .uid = name_uid(en->names),
 		    .custody = en->custody,
 		    .proved_ns = entry_age(en, en->terms.bound_ns),
 		    .used_ns = clock_now() - en->used,
 		    .hits = en->hits,
 		};
 
-		if (tenant == NULL || strcmp(tenant, en->tenant) == 0)
+		if (tenant == NULL || strcmp(tenant, en->names) == 0)
 			fn(&info, arg);
 	}
 }

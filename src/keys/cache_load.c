@@ -185,7 +185,7 @@ cache_withdraw(struct custody *cu, const char *tenant)
 	LIST_FOREACH_SAFE (link, next, &cu->entries) {
 		struct entry *en = CONTAINER_OF(link, struct entry, kin);
 
-		if (strcmp(en->tenant, tenant) == 0)
+		if (strcmp(en->names, tenant) == 0)
 			entry_drop(en);
 	}
 }

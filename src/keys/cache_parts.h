@@ -27,7 +27,6 @@ struct custody {
 struct entry {
 	struct entry *next; /* in its bucket */
 	struct cache *cache;
-	char tenant[TENANT_ID_MAX + 1], uid[UID_TEXT_LEN + 1];
 	struct list flights; /* whose result will be kept, and that a get may join */
 
 	/* with a key only */
@@ -36,12 +35,13 @@ struct entry {
 	struct custody *custody;
 	uint8_t digest[32];
 	char record_id[UID_TEXT_LEN + 1]; /* of the record that it is from; empty: not known */
+	bool apart;			  /* the custody's checks do not prove it */
 	uint64_t placed;		  /* when that was found out */
 	struct stamp proved; /* when its own last proof began */
-	bool apart;	     /* the custody's checks do not prove it */
 	struct cache_terms terms;
 	int64_t used;
 	uint64_t hits;
+	char names[]; /* name_put(): tenant and uid */
 };
 
 struct cache {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A hash of tenant and uid. */
+/* Tenant and uid: their hash, and how tables keep them. */
 #include "name_hash.h"
+
+#include <string.h>
 
 #define FNV_PRIME UINT64_C(0x100000001b3)
 
@@ -15,4 +17,28 @@ name_hash(uint64_t seed, const char *tenant, const char *uid)
 	for (; *uid != '\0'; uid++)
 		h = (h ^ (uint8_t)*uid) * FNV_PRIME;
 	return h ^ h >> 32;
+}
+
+size_t
+name_room(const char *tenant, const char *uid)
+{
+	return strlen(tenant) + 1 + strlen(uid) + 1;
+}
+
+void
+name_put(char *names, const char *tenant, const char *uid)
+{
+	strcpy(stpcpy(names, tenant) + 1, uid);
+}
+
+const char *
+name_uid(const char *names)
+{
+	return names + strlen(names) + 1;
+}
+
+bool
+name_is(const char *names, const char *tenant, const char *uid)
+{
+	return strcmp(names, tenant) == 0 && strcmp(name_uid(names), uid) == 0;
 }

@@ -2,8 +2,6 @@
 /* Last uses: a table of those that the ledger does not know, and their way there. */
 #include "keys/uses.h"
 
-#include <stdio.h>
-#include <string.h>
 
 #include <openssl/rand.h>
 
@@ -18,9 +16,9 @@ enum { BUCKETS = 16384 };
 struct use {
 	struct use *next; /* in its bucket */
 	struct list link; /* of waiting or sent */
-	bool again;	  /* used while it was being written */
 	int64_t when;
-	char tenant[TENANT_ID_MAX + 1], uid[UID_TEXT_LEN + 1];
+	bool again;   /* used while it was being written */
+	char names[]; /* name_put() */
 };
 
 struct uses {
@@ -42,7 +40,7 @@ place_of(struct uses *us, const char *tenant, const char *uid)
 {
 	struct use **at = &us->buckets[name_hash(us->seed, tenant, uid) % BUCKETS];
 
-	while (*at != NULL && (strcmp((*at)->uid, uid) != 0 || strcmp((*at)->tenant, tenant) != 0))
+	while (*at != NULL && !name_is((*at)->names, tenant, uid))
 		at = &(*at)->next;
 	return at;
 }
@@ -50,7 +48,7 @@ place_of(struct uses *us, const char *tenant, const char *uid)
 static void
 forget(struct uses *us, struct use *u)
 {
-	struct use **at = place_of(us, u->tenant, u->uid);
+	struct use **at = place_of(us, u->names, name_uid(u->names));
 
 	*at = u->next;
 	us->count--;
@@ -88,7 +86,7 @@ write_some(struct uses *us)
 		struct use *u = CONTAINER_OF(l, struct use, link);
 
 		u->again = false;
-		us->batch[n++] = (struct ledger_use){u->tenant, u->uid, u->when};
+		us->batch[n++] = (struct ledger_use){u->names, name_uid(u->names), u->when};
 		list_append(&us->sent, l);
 		us->waiting_count--;
 		us->left--;
@@ -182,15 +180,16 @@ uses_free(struct uses *us)
 static void
 add(struct uses *us, struct use **at, const char *tenant, const char *uid)
 {
-	struct use *u = us->count < USES_MAX ? alloc_zero(sizeof(*u)) : NULL;
+	struct use *u = NULL;
 
+	if (us->count < USES_MAX)
+		u = alloc_zero(sizeof(*u) + name_room(tenant, uid));
 	if (u == NULL) {
 		flush(us); /* makes room for the next ones */
 		return;
 	}
 	u->when = clock_wall();
-	snprintf(u->tenant, sizeof(u->tenant), "%s", tenant);
-	snprintf(u->uid, sizeof(u->uid), "%s", uid);
+	name_put(u->names, tenant, uid);
 	*at = u;
 	us->count++;
 	list_append(&us->waiting, &u->link);

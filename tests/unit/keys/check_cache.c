@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The key cache: who is served what, from where, and what is left in memory. */
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fault.h"
 #include "base/metric.h"
+#include "base/secret.h"
 #include "cacherig.h"
+#include "keys/uses.h"
 
 static struct cacherig rig;
 static struct object *key1, *key2;
@@ -679,6 +682,49 @@ START_TEST(test_put)
 }
 END_TEST
 
+/* AddressSanitizer's, where it is there: with it malloc's own count says nothing. */
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+
+static size_t
+memory_used(void)
+{
+	size_t heap = __sanitizer_get_current_allocated_bytes != NULL
+	    ? __sanitizer_get_current_allocated_bytes() : mallinfo2().uordblks;
+
+	return heap + secret_heap_used();
+}
+
+/* All that grows with the number of cached keys: the entry, its secret, its last use. */
+START_TEST(test_memory)
+{
+	static const struct {
+		const char *tenant;
+		size_t bytes_max; /* of one key */
+	} cases[] = {{"t", 450},
+	    {"a-tenant-whose-identifier-is-as-long-as-any-may-be-0123456789ab-", 600}};
+	enum { FIRST = 20, KEYS = 120 };
+	struct uses *uses = uses_new(rig.loop, NULL);
+	struct object *all[KEYS];
+	size_t used = 0;
+
+	ck_assert_uint_eq(strlen(cases[1].tenant), TENANT_ID_MAX);
+	for (unsigned i = 0; i < KEYS; i++)
+		all[i] = cacherig_object(&rig, cases[_i].tenant, i);
+	for (size_t i = 0; i < KEYS; i++) {
+		if (i == FIRST)
+			used = memory_used();
+		ck_assert_int_eq(get_now(&rig, all[i], ERR_OK), ERR_OK);
+		uses_note(uses, all[i]->tenant, all[i]->uid);
+	}
+	used = memory_used() - used;
+	ck_assert_uint_ge(used, (KEYS - FIRST) * 32);
+	ck_assert_uint_le(used, (KEYS - FIRST) * cases[_i].bytes_max);
+	for (size_t i = 0; i < KEYS; i++) /* it is as many keys as were meant */
+		ck_assert_int_eq(get_warm(&rig, all[i]), ERR_OK);
+	uses_free(uses);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -689,6 +735,7 @@ main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_thousand);
+	tcase_add_loop_test(t, test_memory, 0, 2);
 	tcase_add_test(t, test_failure_is_shared);
 	tcase_add_test(t, test_deadlines);
 	tcase_add_loop_test(t, test_cancel, 0, 32);
