@@ -124,6 +124,25 @@ rq_take_attribute(struct request *rq, uint32_t tag, struct kmip_attr *out)
 }
 
 enum err
+rq_put_attributes(struct request *rq, const struct object *o)
+{
+	bool structured = rq->in.version >= KMIP_2_0;
+	struct kmip_attr *list = NULL;
+	size_t count = 0, mark = 0;
+	enum err e = objattr_list(rq->arena, o, rq->in.version, &list, &count);
+
+	if (e != ERR_OK)
+		return e;
+	if (structured)
+		mark = ttlv_begin(&rq->out, TAG_ATTRIBUTES);
+	for (size_t i = 0; i < count; i++)
+		kmip_attr_write(&rq->out, rq->in.version, &list[i]);
+	if (structured)
+		ttlv_end(&rq->out, mark);
+	return ERR_OK;
+}
+
+enum err
 rq_take_protection(struct request *rq)
 {
 	bool met = false;

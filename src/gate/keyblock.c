@@ -3,6 +3,7 @@
 #include "keyblock.h"
 
 #include "kmip/attr.h"
+#include "kmip/message.h"
 #include "kmip/names.h"
 
 #include "objattr.h"
@@ -250,6 +251,22 @@ keyblock_read(struct ttlv_reader *r, uint32_t type, int version, struct keyblock
 	return e == ERR_OK && out->material.len == 0 ? ERR_INVALID_FIELD : e;
 }
 
+enum err
+keyblock_read_value(struct secret *bytes, struct keyblock *k)
+{
+	struct ttlv value;
+	enum err e = ttlv_check(secret_bytes(bytes), secret_len(bytes), KMIP_ELEMENTS_MAX, &value);
+
+	if (e != ERR_OK)
+		return e;
+	if (value.tag != TAG_KEY_VALUE || value.type != TTLV_STRUCTURE)
+		return ERR_INVALID_MESSAGE;
+	k->value = value;
+	k->form.wrapping = (struct ttlv){.value = NULL};
+	e = read_material(k);
+	return e == ERR_OK && k->material.len == 0 ? ERR_INVALID_FIELD : e;
+}
+
 /* --- out --- */
 
 bool
@@ -321,11 +338,14 @@ put_block(struct buf *b, const struct object *o, const struct keyform *f,
     const struct keyblock_put *p)
 {
 	size_t block = ttlv_begin(b, TAG_KEY_BLOCK);
+	bool wrapping = f->wrapping.value != NULL;
 
 	ttlv_put_enum(b, TAG_KEY_FORMAT_TYPE, p->format);
-	if (p->wrapped != NULL)
+	if (p->key == NULL)
+		wrapping = false;
+	else if (p->wrapped != NULL)
 		put_wrapped_value(b, p->wrapped->data, p->wrapped->len, p->encoded);
-	else if (f->wrapping.value != NULL)
+	else if (wrapping)
 		put_wrapped_value(b, secret_bytes(p->key), secret_len(p->key),
 		    is_encoded(&f->wrapping));
 	else
@@ -336,7 +356,7 @@ put_block(struct buf *b, const struct object *o, const struct keyform *f,
 	}
 	if (p->wrapping != NULL)
 		buf_put(b, p->wrapping->data, p->wrapping->len);
-	else if (f->wrapping.value != NULL)
+	else if (wrapping)
 		ttlv_put_raw(b, TAG_KEY_WRAPPING_DATA, TTLV_STRUCTURE, f->wrapping.value,
 		    f->wrapping.len);
 	ttlv_end(b, block);
@@ -351,9 +371,9 @@ keyblock_put(struct buf *b, const struct object *o, const struct keyblock_put *p
 	keyform_of(o, &f);
 	if (f.data_type != 0 || o->type != KMIP_OBJECT_TYPE_SYMMETRIC_KEY)
 		ttlv_put_enum(b, data_type_tag(o), f.data_type);
-	if (o->type == KMIP_OBJECT_TYPE_OPAQUE_OBJECT)
-		ttlv_put_bytes(b, TAG_OPAQUE_DATA_VALUE, secret_bytes(p->key), secret_len(p->key));
-	else
+	if (o->type != KMIP_OBJECT_TYPE_OPAQUE_OBJECT)
 		put_block(b, o, &f, p);
+	else if (p->key != NULL)
+		ttlv_put_bytes(b, TAG_OPAQUE_DATA_VALUE, secret_bytes(p->key), secret_len(p->key));
 	ttlv_end(b, object);
 }

@@ -38,10 +38,16 @@ struct keyblock {
 CHECKED enum err keyblock_read(struct ttlv_reader *r, uint32_t type, int version,
     struct keyblock *out);
 
+/*
+ * What TTLV encoding wrapped is a whole Key Value: reads it into k, which is not wrapped any more.
+ * ERR_INVALID_MESSAGE, ERR_MISSING_DATA, ERR_INVALID_FIELD.
+ */
+CHECKED enum err keyblock_read_value(struct secret *bytes, struct keyblock *k);
+
 /* What is to be put into an answer. */
 struct keyblock_put {
 	uint32_t format;
-	struct secret *key;
+	struct secret *key; /* NULL: the object without its value, which is no more */
 	/* Of a key that was wrapped for this answer: the bytes of Key Material or, if encoded, of Key
 	 * Value, and Key Wrapping Data; NULL: neither. */
 	const struct buf *wrapped, *wrapping;

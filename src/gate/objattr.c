@@ -326,7 +326,7 @@ set_date(struct object *o, enum object_date d, int64_t when, enum objattr_by by)
 		return ERR_ATTRIBUTE_EXISTS;
 	if (by == BY_MODIFY && !set)
 		return ERR_NO_ATTRIBUTE;
-	if (by != BY_CREATE) {
+	if (by == BY_ADD || by == BY_MODIFY) {
 		if ((d == DATE_ACTIVATION || d == DATE_PROCESS_START) &&
 		    o->state != OBJECT_PRE_ACTIVE)
 			return ERR_WRONG_STATE;
@@ -338,10 +338,43 @@ set_date(struct object *o, enum object_date d, int64_t when, enum objattr_by by)
 }
 
 static enum err
-set_field(struct object *o, const struct kmip_attr *at, const struct field *f, enum objattr_by by)
+set_revocation(struct object *o, struct arena *a, const struct ttlv *value)
+{
+	struct ttlv_reader r;
+	struct ttlv t;
+
+	ttlv_enter(&r, value);
+	if (!ttlv_need(&r, TAG_REVOCATION_REASON_CODE, TTLV_ENUM, &t))
+		return ERR_ATTRIBUTE_VALUE;
+	o->revocation_code = ttlv_uint(&t);
+	if (!ttlv_opt(&r, TAG_REVOCATION_MESSAGE, TTLV_TEXT, &t))
+		return ERR_OK;
+	o->revocation_text = arena_text(a, (const char *)t.value, t.len);
+	return o->revocation_text != NULL ? ERR_OK : ERR_NO_MEMORY;
+}
+
+/* What follows from the object, or is for this server to say, stays as it is here. */
+static enum err
+import_field(struct object *o, struct arena *a, const struct kmip_attr *at, const struct field *f)
+{
+	if (f->kind == F_REVOCATION)
+		return set_revocation(o, a, &at->value);
+	if (f->kind != F_U32)
+		return ERR_OK;
+	if (*u32_of(o, f) != 0 && *u32_of(o, f) != ttlv_uint(&at->value))
+		return ERR_ATTRIBUTE_VALUE;
+	*u32_of(o, f) = ttlv_uint(&at->value);
+	return ERR_OK;
+}
+
+static enum err
+set_field(struct object *o, struct arena *a, const struct kmip_attr *at, const struct field *f,
+    enum objattr_by by)
 {
 	if (f->kind == F_DATE)
 		return set_date(o, (enum object_date)f->at, ttlv_long(&at->value), by);
+	if (by == BY_IMPORT)
+		return import_field(o, a, at, f);
 	if (f->kind == F_FORMAT) /* a wish, for what we make */
 		return ttlv_uint(&at->value) == KMIP_KEY_FORMAT_TYPE_RAW ? ERR_OK : ERR_KEY_FORMAT;
 	if (f->kind != F_U32)
@@ -499,22 +532,24 @@ objattr_set(struct object *o, struct arena *a, const struct kmip_attr *at, enum 
 	static const unsigned flag[] = {
 	    [BY_CREATE] = ATTR_AT_CREATE, [BY_ADD] = ATTR_ADD, [BY_MODIFY] = ATTR_MODIFY};
 	const struct field *f = field_of(at->id);
-	enum err e = allowed(at, flag[by]);
+	enum err e = ERR_OK;
 
+	if (by != BY_IMPORT)
+		e = allowed(at, flag[by]);
 	if (e == ERR_OK)
 		e = kmip_attr_check(at, version);
 	if (e != ERR_OK)
 		return e;
-	if (at->id == ATTR_USAGE_LIMITS)
+	if (at->id == ATTR_USAGE_LIMITS && by != BY_IMPORT)
 		return set_limits(o, a, at, by, index);
 	if (f == NULL) {
 		e = set_kept(o, a, at, by, index);
-		return e == ERR_OK ? remember_history(o, a, at, by) : e;
+		return e == ERR_OK && by != BY_IMPORT ? remember_history(o, a, at, by) : e;
 	}
 	if (*index != 0 && by == BY_MODIFY)
 		return ERR_INDEX;
 	*index = 0;
-	return set_field(o, at, f, by);
+	return set_field(o, a, at, f, by);
 }
 
 enum err

@@ -48,8 +48,8 @@ void objattr_put_rng(struct buf *b, uint32_t tag);
 
 enum { OBJATTR_LEASE_S = 3600 }; /* keys are not leased for real */
 
-/* Who wants to set an attribute. */
-enum objattr_by { BY_CREATE, BY_ADD, BY_MODIFY };
+/* Who wants to set an attribute.  Import sets any, as it was elsewhere: nobody's rules are asked. */
+enum objattr_by { BY_CREATE, BY_ADD, BY_MODIFY, BY_IMPORT };
 
 /*
  * Sets or adds an attribute that a client gave; *index is the instance that it became (for

@@ -44,8 +44,6 @@ static void
 put_attributes(struct request *rq, const struct attributes *as, const struct kmip_attr *list,
     size_t count)
 {
-	for (size_t i = 0; as->names_count == 0 && i < count; i++)
-		kmip_attr_write(&rq->out, rq->in.version, &list[i]);
 	for (size_t n = 0; n < as->names_count; n++)
 		for (size_t i = 0; i < count; i++)
 			if (kmip_attr_same(&list[i], &as->names[n]))
@@ -59,21 +57,23 @@ attributes_loaded(struct request *rq, enum err e)
 	struct kmip_attr *list = NULL;
 	size_t count = 0, mark;
 
-	if (e == ERR_OK)
+	if (e == ERR_OK && as->names_count > 0)
 		e = objattr_list(rq->arena, rq_object(rq), rq->in.version, &list, &count);
 	if (e != ERR_OK) {
 		rq_done(rq, e);
 		return;
 	}
 	rq_put_uid(rq, rq_object(rq)->uid);
-	if (rq->in.version < KMIP_2_0) {
+	if (as->names_count == 0) {
+		e = rq_put_attributes(rq, rq_object(rq));
+	} else if (rq->in.version < KMIP_2_0) {
 		put_attributes(rq, as, list, count);
 	} else {
 		mark = ttlv_begin(&rq->out, TAG_ATTRIBUTES);
 		put_attributes(rq, as, list, count);
 		ttlv_end(&rq->out, mark);
 	}
-	rq_done(rq, ERR_OK);
+	rq_done(rq, e);
 }
 
 void

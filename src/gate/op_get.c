@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Get (specification 1.4 section 4.11): the key itself, in the clear or wrapped, inside TLS. */
+/*
+ * Get and Export (specification 1.4 sections 4.11 and 4.40): the key itself, in the clear or wrapped,
+ * inside TLS; Export with all attributes.
+ */
 #include "fetch.h"
 
 #include <string.h>
@@ -13,6 +16,7 @@ struct get {
 	struct fetch fetch;
 	uint32_t format; /* 0: as it is */
 	bool unwrapped;  /* not as it was registered, if that is wrapped */
+	bool export;
 	struct wrap *wrap;
 };
 
@@ -80,14 +84,16 @@ may_leave(struct request *rq, const struct object *o)
 	return ERR_OK;
 }
 
-void
-get_start(struct request *rq)
+static void
+begin(struct request *rq, bool export)
 {
 	struct get *g = rq->state = arena_zalloc(rq->arena, sizeof(*g));
 	enum err e = g != NULL ? fetch_init(rq, &g->fetch) : ERR_NO_MEMORY;
 
-	if (e == ERR_OK)
+	if (e == ERR_OK) {
+		g->export = export;
 		e = read_get(rq, g);
+	}
 	if (e != ERR_OK) {
 		rq_done(rq, e);
 		return;
@@ -95,6 +101,18 @@ get_start(struct request *rq)
 	g->fetch.allowed = may_leave;
 	g->fetch.next = get_fetched;
 	fetch_start(rq, &g->fetch);
+}
+
+void
+get_start(struct request *rq)
+{
+	begin(rq, false);
+}
+
+void
+export_start(struct request *rq)
+{
+	begin(rq, true);
 }
 
 /*
@@ -132,8 +150,12 @@ put_object(struct request *rq, const struct get *g)
 		return e;
 	ttlv_put_enum(&rq->out, TAG_OBJECT_TYPE, o->type);
 	rq_put_uid(rq, o->uid);
+	if (g->export) {
+		e = rq_put_attributes(rq, o);
+		rq_set_placeholder(rq, o->uid);
+	}
 	keyblock_put(&rq->out, o, &p);
-	return ERR_OK;
+	return e;
 }
 
 static void
@@ -150,12 +172,23 @@ serve(struct request *rq, struct get *g)
 	rq_done(rq, e);
 }
 
+/* Of what is destroyed Export still gives the attributes, and an object without its value. */
+static bool
+is_remembered(const struct get *g, enum err e)
+{
+	return g->export && e == ERR_NO_OBJECT && g->fetch.object != NULL &&
+	    object_is_destroyed(g->fetch.object);
+}
+
 static void
 get_fetched(struct request *rq, enum err e)
 {
 	struct get *g = rq->state;
 
-	if (e != ERR_OK) {
+	if (is_remembered(g, e)) {
+		g->wrap = NULL;
+		rq_done(rq, put_object(rq, g));
+	} else if (e != ERR_OK) {
 		rq_done(rq, e);
 	} else if (g->wrap != NULL) {
 		g->wrap->key.next = wrapping_key_fetched;

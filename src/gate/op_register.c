@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Register (specification 1.4 section 4.3): an object that the client has already. */
-#include "create.h"
+#include "register.h"
 
 #include <string.h>
 
 #include "kmip/names.h"
 
-#include "keyblock.h"
 #include "objattr.h"
 
 struct registering {
@@ -106,25 +105,32 @@ check_other(struct object *o, const struct keyblock *k)
 	return ERR_OK;
 }
 
-/* Nobody here knows how it was made. */
-static enum err
-set_generator(struct request *rq, struct object *o)
+enum err
+register_check(struct object *o, const struct keyblock *k)
 {
-	const struct kmip_attr_info *info = kmip_attr_info(ATTR_RANDOM_NUMBER_GENERATOR);
-
-	return object_attr_get(o, info->name, 0) != NULL
-	    ? ERR_OK
-	    : objattr_set_no_rng(o, rq->arena);
+	return o->type == KMIP_OBJECT_TYPE_SYMMETRIC_KEY ? check_symmetric(o, k) : check_other(o, k);
 }
 
-/* The key bytes go from the message into locked memory, and nowhere else. */
-static enum err
-take_material(struct registering *rg, const struct keyblock *k)
+enum err
+register_keep(struct request *rq, struct object *o, const struct keyblock *k)
 {
-	rg->make.key = secret_new(k->material.len, SECRET_TRANSIENT);
-	if (rg->make.key == NULL)
+	const struct kmip_attr_info *info = kmip_attr_info(ATTR_RANDOM_NUMBER_GENERATOR);
+	enum err e = keyform_keep(o, rq->arena, &k->form);
+
+	if (e == ERR_OK && object_attr_get(o, info->name, 0) == NULL)
+		e = objattr_set_no_rng(o, rq->arena);
+	return e;
+}
+
+enum err
+register_take_material(const struct keyblock *k, struct secret **out)
+{
+	struct secret *key = secret_new(k->material.len, SECRET_TRANSIENT);
+
+	if (key == NULL)
 		return ERR_NO_SECURE_MEMORY;
-	memcpy(secret_bytes(rg->make.key), k->material.value, k->material.len);
+	memcpy(secret_bytes(key), k->material.value, k->material.len);
+	*out = key;
 	return ERR_OK;
 }
 
@@ -150,13 +156,10 @@ read_register(struct request *rq, struct registering *rg)
 	if (e == ERR_OK)
 		e = take_attributes(rq, o, &k);
 	if (e == ERR_OK)
-		e = o->type == KMIP_OBJECT_TYPE_SYMMETRIC_KEY ? check_symmetric(o, &k)
-							      : check_other(o, &k);
+		e = register_check(o, &k);
 	if (e == ERR_OK)
-		e = keyform_keep(o, rq->arena, &k.form);
-	if (e == ERR_OK)
-		e = set_generator(rq, o);
-	return e == ERR_OK ? take_material(rg, &k) : e;
+		e = register_keep(rq, o, &k);
+	return e == ERR_OK ? register_take_material(&k, &rg->make.key) : e;
 }
 
 void

@@ -123,6 +123,8 @@ void rq_await(struct request *rq, struct wait *w, void (*next)(struct request *,
 CHECKED enum err rq_take_uid(struct request *rq, char uid[UID_TEXT_LEN + 1]);
 /* Takes an attribute; in 2.x it stands in a structure with that tag.  ERR_MISSING_DATA. */
 CHECKED enum err rq_take_attribute(struct request *rq, uint32_t tag, struct kmip_attr *out);
+/* All attributes of the object into the answer; in 2.x in a structure. */
+CHECKED enum err rq_put_attributes(struct request *rq, const struct object *o);
 /*
  * Takes the Protection Storage Masks that 2.x has where something is to be stored.
  * ERR_NO_PROTECTION when we meet none of them.

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Wrapping a key for an answer: AES key wrap of the key's bytes, or of the Key Value around them. */
+/*
+ * Wrapping a key for an answer, and unwrapping one of a request: AES key wrap of the key's bytes, or of
+ * the Key Value around them.
+ */
 #include "wrap.h"
 
 #include <string.h>
@@ -30,6 +33,17 @@ may_wrap(struct request *rq, const struct object *o)
 	    o->algorithm != KMIP_CRYPTOGRAPHIC_ALGORITHM_AES)
 		return ERR_ALGORITHM;
 	return usage_allowed(o, KMIP_CRYPTOGRAPHIC_USAGE_MASK_WRAP_KEY, USAGE_PROTECT, clock_wall());
+}
+
+static enum err
+may_unwrap(struct request *rq, const struct object *o)
+{
+	(void)rq;
+	if (o->type != KMIP_OBJECT_TYPE_SYMMETRIC_KEY ||
+	    o->algorithm != KMIP_CRYPTOGRAPHIC_ALGORITHM_AES)
+		return ERR_ALGORITHM;
+	return usage_allowed(
+	    o, KMIP_CRYPTOGRAPHIC_USAGE_MASK_UNWRAP_KEY, USAGE_PROCESS, clock_wall());
 }
 
 static enum err
@@ -119,6 +133,23 @@ wrap_read(struct request *rq, struct wrap *w)
 	return read_specification(rq, w, &t);
 }
 
+/* Beside what a specification has there may be a MAC or signature and an IV: of no method of ours. */
+enum err
+wrap_read_data(struct request *rq, struct wrap *w, const struct ttlv *data)
+{
+	struct ttlv_reader r;
+	struct ttlv t;
+
+	ttlv_enter(&r, data);
+	while (ttlv_next(&r, &t))
+		if (t.tag == TAG_MAC_SIGNATURE || t.tag == TAG_IV_COUNTER_NONCE)
+			return ERR_KEY_WRAP;
+	if (fetch_init(rq, &w->key) != ERR_OK)
+		return ERR_NO_MEMORY;
+	w->key.allowed = may_unwrap;
+	return read_specification(rq, w, data);
+}
+
 /* The asked-for attributes of the object, behind its material. */
 static enum err
 put_attributes(struct request *rq, struct wrap *w, const struct object *o, struct buf *b)
@@ -206,4 +237,21 @@ wrap_do(struct request *rq, struct wrap *w, const struct object *o, struct keybl
 	p->wrapping = &w->wrapping;
 	p->encoded = w->encoded;
 	return e == ERR_OK ? buf_error(&w->wrapping) : e;
+}
+
+enum err
+wrap_undo(struct request *rq, struct wrap *w, struct keyblock *k, struct secret **out)
+{
+	enum err e = choose_mode(w, rq->in.version);
+
+	if (e == ERR_OK)
+		e = crypto_unwrap(w->mode, w->key.key, k->material.value, k->material.len, out);
+	if (e != ERR_OK)
+		return e;
+	if (w->encoded)
+		return keyblock_read_value(*out, k);
+	k->form.wrapping = (struct ttlv){.value = NULL};
+	k->material.value = secret_bytes(*out);
+	k->material.len = (uint32_t)secret_len(*out);
+	return ERR_OK;
 }

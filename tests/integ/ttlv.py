@@ -57,7 +57,7 @@ TAGS = {
     "InitialDate": 0x420039, "ObjectGroup": 0x420056, "ObjectGroupMember": 0x4200AC,
     "AlternativeName": 0x4200BF, "AlternativeNameValue": 0x4200C0,
     "AlternativeNameType": 0x4200C1, "CapabilityInformation": 0x4200F7, "Description": 0x4200FC,
-    "Comment": 0x4200FD, "Sensitive": 0x420120, "Extractable": 0x420122, "Fresh": 0x4200A8,
+    "Comment": 0x4200FD, "ReplaceExisting": 0x420124, "Sensitive": 0x420120, "Extractable": 0x420122, "Fresh": 0x4200A8,
     "RNGParameters": 0x4200D9, "Attributes": 0x420125, "ProductName": 0x420131,
     "ShortUniqueIdentifier": 0x420136, "NISTKeyType": 0x42013A, "AttributeReference": 0x42013B,
     "CurrentAttribute": 0x42013C, "NewAttribute": 0x42013D, "LogMessage": 0x420141,
@@ -77,9 +77,9 @@ OPS = {
     "Cancel": 0x19, "Poll": 0x1A, "Activate": 0x12, "Revoke": 0x13, "Destroy": 0x14,
     "Archive": 0x15, "Recover": 0x16, "Query": 0x18, "DiscoverVersions": 0x1E,
     "Encrypt": 0x1F, "Decrypt": 0x20, "MAC": 0x23, "MACVerify": 0x24, "RNGRetrieve": 0x25,
-    "RNGSeed": 0x26, "Hash": 0x27,
+    "RNGSeed": 0x26, "Hash": 0x27, "Import": 0x2A, "Export": 0x2B,
 }
-SINCE = dict.fromkeys(range(0x1F, 0x28), (1, 2))  # the others: 1.0
+SINCE = {**dict.fromkeys(range(0x1F, 0x28), (1, 2)), 0x2A: (1, 4), 0x2B: (1, 4)}  # others: 1.0
 OPS_2 = {"Log": 0x2C, "AdjustAttribute": 0x30, "SetAttribute": 0x31, "Interop": 0x34, "Ping": 0x3B}
 
 REASONS = {
@@ -90,7 +90,7 @@ REASONS = {
     "IndexOutOfBounds": 0xE, "ApplicationNamespaceNotSupported": 0xF,
     "KeyFormatTypeNotSupported": 0x10, "KeyCompressionTypeNotSupported": 0x11,
     "EncodingOptionError": 0x12, "KeyValueNotPresent": 0x13, "Sensitive": 0x16,
-    "NotExtractable": 0x17, "GeneralFailure": 0x100,
+    "NotExtractable": 0x17, "ObjectAlreadyExists": 0x18, "GeneralFailure": 0x100,
     # 2.x
     "NumericRange": 0x1B, "InvalidDataType": 0x1C, "ReadOnlyAttribute": 0x1D,
     "MultiValuedAttribute": 0x1E, "UnsupportedAttribute": 0x1F,

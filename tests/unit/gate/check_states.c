@@ -210,6 +210,12 @@ archive(const char *uid)
 }
 
 static void
+export(const char *uid)
+{
+	simple(KMIP_OPERATION_EXPORT, uid);
+}
+
+static void
 recover(const char *uid)
 {
 	simple(KMIP_OPERATION_RECOVER, uid);
@@ -341,6 +347,7 @@ static const struct row {
     {"Check", check, {0, 0, 0, 0, N, N}, true},
     {"Get Usage Allocation", allocate, {D, 0, D, D, D, D}, true},
     {"Obtain Lease", obtain_lease, {0, 0, 0, 0, N, N}, true},
+    {"Export", export, {0, 0, 0, 0, 0, 0}, true},
     {"Archive", archive, {0, 0, 0, 0, N, N}, true},
     {"Recover", recover, {0, 0, 0, 0, N, N}, false},
 };
