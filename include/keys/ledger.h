@@ -38,7 +38,7 @@ enum ledger_field {
 };
 struct ledger_term {
 	unsigned field;
-	enum ledger_match match; /* MATCH_EQUAL for all but dates; usage mask: all bits are set */
+	enum ledger_match match; /* MATCH_EQUAL for all but dates; types also MATCH_NOT; usage mask: all bits are set */
 	int64_t number;
 	const char *name; /* FIELD_ATTR: terminated; FIELD_UID: the uid */
 	const uint8_t *value;

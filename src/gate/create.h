@@ -8,8 +8,8 @@
 /* A new object of that type: its uid, its tenant, and no dates. */
 CHECKED enum err create_begin(struct request *rq, struct object *o, uint32_t type);
 /*
- * Takes the Template-Attribute of the payload, in 2.x its Attributes, into the object.  It has to
- * be there; create_has_template() tells whether it is.
+ * Takes the Template-Attribute of the payload, in 2.x its Attributes, into the object, and what the
+ * templates have that it names.  It has to be there; create_has_template() tells whether it is.
  */
 bool create_has_template(const struct request *rq);
 CHECKED enum err create_read_template(struct request *rq, struct object *o);

@@ -281,7 +281,7 @@ keyblock_has_format(const struct object *o, uint32_t format)
 {
 	struct keyform f;
 
-	if (o->type == KMIP_OBJECT_TYPE_OPAQUE_OBJECT)
+	if (o->type == KMIP_OBJECT_TYPE_OPAQUE_OBJECT || o->type == KMIP_OBJECT_TYPE_TEMPLATE)
 		return false;
 	keyform_of(o, &f);
 	if (f.wrapping.value != NULL)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "kmip/names.h"
 
 static void ask_ledger(struct request *rq);
 
@@ -49,6 +50,11 @@ rq_loaded(struct request *rq, enum err e)
 	if (e == ERR_OK && rq->object == NULL) {
 		rq->load.object->state = object_state_at(rq->load.object, clock_wall());
 		rq->object = rq->load.object;
+	}
+	if (e == ERR_OK && rq->object->type == KMIP_OBJECT_TYPE_TEMPLATE &&
+	    rq->in.version >= KMIP_2_0) {
+		rq->object = NULL;
+		e = ERR_NO_OBJECT;
 	}
 	rq->load_next(rq, e);
 }

@@ -219,10 +219,43 @@ put_standing(struct buf *b, const struct object *o, const struct standing *st, c
 	return true;
 }
 
+/* Of itself a template has these; the others say what is to become of objects. */
+static bool
+applies_to_template(const struct object *o, enum kmip_attr_id id)
+{
+	const struct field *f = field_of(id);
+
+	if (f == NULL || f->kind == F_SHORT_UID || f->kind == F_UID)
+		return f != NULL;
+	if (f->kind == F_U32)
+		return id != ATTR_STATE && *u32_of(o, f) != 0;
+	return f->kind == F_DATE;
+}
+
+/* What a template may say of objects to come, and the name that it has itself (1.0, section 2.2.6). */
+static bool
+may_be_in_template(enum kmip_attr_id id)
+{
+	static const enum kmip_attr_id ids[] = {ATTR_NAME, ATTR_CRYPTOGRAPHIC_ALGORITHM,
+	    ATTR_CRYPTOGRAPHIC_LENGTH, ATTR_CRYPTOGRAPHIC_PARAMETERS,
+	    ATTR_CRYPTOGRAPHIC_DOMAIN_PARAMETERS, ATTR_OPERATION_POLICY_NAME,
+	    ATTR_CRYPTOGRAPHIC_USAGE_MASK, ATTR_USAGE_LIMITS, ATTR_ACTIVATION_DATE,
+	    ATTR_PROCESS_START_DATE, ATTR_PROTECT_STOP_DATE, ATTR_DEACTIVATION_DATE,
+	    ATTR_OBJECT_GROUP, ATTR_APPLICATION_SPECIFIC_INFORMATION, ATTR_CONTACT_INFORMATION,
+	    ATTR_CUSTOM};
+
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+		if (ids[i] == id)
+			return true;
+	return false;
+}
+
 /* Not all attributes are of all types of objects. */
 static bool
 applies(const struct object *o, enum kmip_attr_id id)
 {
+	if (o->type == KMIP_OBJECT_TYPE_TEMPLATE)
+		return applies_to_template(o, id);
 	if (o->type == KMIP_OBJECT_TYPE_SYMMETRIC_KEY)
 		return true;
 	if (id == ATTR_CRYPTOGRAPHIC_ALGORITHM || id == ATTR_CRYPTOGRAPHIC_LENGTH)
@@ -540,6 +573,12 @@ objattr_set(struct object *o, struct arena *a, const struct kmip_attr *at, enum 
 		e = kmip_attr_check(at, version);
 	if (e != ERR_OK)
 		return e;
+	if (o->type == KMIP_OBJECT_TYPE_TEMPLATE) {
+		if (!may_be_in_template(at->id))
+			return ERR_INVALID_FIELD;
+		if (f != NULL && f->kind == F_DATE)
+			f = NULL; /* it is a date of objects to come, on which nothing happens here */
+	}
 	if (at->id == ATTR_USAGE_LIMITS && by != BY_IMPORT)
 		return set_limits(o, a, at, by, index);
 	if (f == NULL) {

@@ -10,6 +10,7 @@
 #include "kmip/names.h"
 
 #include "objattr.h"
+#include "template.h"
 
 enum { HMAC_BITS_MIN = 112, HMAC_BITS_MAX = 1024 };
 
@@ -62,13 +63,15 @@ create_read_template(struct request *rq, struct object *o)
 {
 	struct ttlv_reader r;
 	struct ttlv t;
+	enum err e;
 
 	if (!ttlv_need(&rq->payload, template_tag(rq), TTLV_STRUCTURE, &t))
 		return rq->payload.error;
 	ttlv_enter(&r, &t);
-	if (rq->in.version < KMIP_2_0 && ttlv_peek(&r) == TAG_NAME)
-		return ERR_NO_OBJECT; /* names of templates, of which there are none */
-	return create_take_attributes(rq, &r, o);
+	while (rq->in.version < KMIP_2_0 && ttlv_opt(&r, TAG_NAME, TTLV_STRUCTURE, &t))
+		; /* of templates, which were found by now */
+	e = create_take_attributes(rq, &r, o);
+	return e == ERR_OK ? template_apply(rq, o) : e;
 }
 
 enum err
@@ -104,7 +107,7 @@ create_set_birth(struct request *rq, struct object *o)
 	o->date[DATE_INITIAL] = now;
 	o->date[DATE_LAST_CHANGE] = now;
 	if (rq->p.tenant->born_active && o->date[DATE_ACTIVATION] == NO_DATE &&
-	    o->type != KMIP_OBJECT_TYPE_OPAQUE_OBJECT)
+	    o->type != KMIP_OBJECT_TYPE_OPAQUE_OBJECT && o->type != KMIP_OBJECT_TYPE_TEMPLATE)
 		o->date[DATE_ACTIVATION] = now;
 	if (o->date[DATE_ACTIVATION] != NO_DATE && o->date[DATE_ACTIVATION] <= now)
 		o->state = OBJECT_ACTIVE;

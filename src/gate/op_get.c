@@ -10,6 +10,7 @@
 #include "kmip/names.h"
 
 #include "objattr.h"
+#include "template.h"
 #include "wrap.h"
 
 struct get {
@@ -76,7 +77,8 @@ may_leave(struct request *rq, const struct object *o)
 	if (g->format != 0 && !keyblock_has_format(o, g->format))
 		return ERR_KEY_FORMAT;
 	if (g->wrap != NULL &&
-	    (o->type == KMIP_OBJECT_TYPE_OPAQUE_OBJECT || strcmp(o->uid, g->wrap->key.uid) == 0))
+	    (o->type == KMIP_OBJECT_TYPE_OPAQUE_OBJECT || o->type == KMIP_OBJECT_TYPE_TEMPLATE ||
+		strcmp(o->uid, g->wrap->key.uid) == 0))
 		return ERR_OBJECT_TYPE;
 	keyform_of(o, &f);
 	if ((g->unwrapped || g->wrap != NULL) && f.wrapping.value != NULL)
@@ -125,7 +127,7 @@ set_served(struct request *rq, const struct object *served)
 	struct object *o;
 	enum err e;
 
-	if (!objattr_flag(served, ATTR_FRESH))
+	if (served->type == KMIP_OBJECT_TYPE_TEMPLATE || !objattr_flag(served, ATTR_FRESH))
 		return ERR_OK;
 	o = object_copy(rq->arena, served);
 	e = o != NULL ? objattr_set_flag(o, rq->arena, ATTR_FRESH, false) : ERR_NO_MEMORY;
@@ -154,6 +156,8 @@ put_object(struct request *rq, const struct get *g)
 		e = rq_put_attributes(rq, o);
 		rq_set_placeholder(rq, o->uid);
 	}
+	if (o->type == KMIP_OBJECT_TYPE_TEMPLATE)
+		return e == ERR_OK ? template_put(rq, o) : e;
 	keyblock_put(&rq->out, o, &p);
 	return e;
 }

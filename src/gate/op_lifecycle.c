@@ -138,6 +138,15 @@ is_revocation(enum act act)
 	return act == ACT_DEACTIVATE || act == ACT_COMPROMISE;
 }
 
+/* Opaque objects have no state that a client could see, and templates nothing to protect. */
+static bool
+has_act(const struct object *o, enum act act)
+{
+	if (o->type == KMIP_OBJECT_TYPE_TEMPLATE)
+		return act == ACT_DESTROY;
+	return o->type != KMIP_OBJECT_TYPE_OPAQUE_OBJECT || act != ACT_ACTIVATE;
+}
+
 static void
 lifecycle_loaded(struct request *rq, enum err e)
 {
@@ -146,9 +155,8 @@ lifecycle_loaded(struct request *rq, enum err e)
 
 	if (e == ERR_OK && next_state[rq_object(rq)->state][lc->act] == 0)
 		e = ERR_WRONG_STATE;
-	if (e == ERR_OK && lc->act == ACT_ACTIVATE &&
-	    rq_object(rq)->type == KMIP_OBJECT_TYPE_OPAQUE_OBJECT)
-		e = ERR_OBJECT_TYPE; /* it has no state that a client could see */
+	if (e == ERR_OK && !has_act(rq_object(rq), lc->act))
+		e = ERR_OBJECT_TYPE;
 	if (e != ERR_OK) {
 		rq_done(rq, e);
 		return;

@@ -142,6 +142,9 @@ read_locate(struct request *rq, struct locate *lo)
 	lo->pages = rq->in.version >= KMIP_1_3 && ttlv_peek(r) == TAG_OFFSET_ITEMS;
 	if (lo->pages && !read_count(r, TAG_OFFSET_ITEMS, &lo->find.offset))
 		return ERR_INVALID_FIELD;
+	if (rq->in.version >= KMIP_2_0)
+		lo->terms[lo->count++] = (struct ledger_term){.field = FIELD_TYPE,
+		    .match = MATCH_NOT, .number = KMIP_OBJECT_TYPE_TEMPLATE};
 	e = read_status(r, lo);
 	if (e == ERR_OK)
 		e = read_member(rq, lo);

@@ -27,6 +27,8 @@ static void
 put_object_types(struct request *rq)
 {
 	ttlv_put_enum(&rq->out, TAG_OBJECT_TYPE, KMIP_OBJECT_TYPE_SYMMETRIC_KEY);
+	if (rq->in.version < KMIP_2_0)
+		ttlv_put_enum(&rq->out, TAG_OBJECT_TYPE, KMIP_OBJECT_TYPE_TEMPLATE);
 	ttlv_put_enum(&rq->out, TAG_OBJECT_TYPE, KMIP_OBJECT_TYPE_SECRET_DATA);
 	ttlv_put_enum(&rq->out, TAG_OBJECT_TYPE, KMIP_OBJECT_TYPE_OPAQUE_OBJECT);
 }

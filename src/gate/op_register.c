@@ -7,6 +7,7 @@
 #include "kmip/names.h"
 
 #include "objattr.h"
+#include "template.h"
 
 struct registering {
 	struct object *object;
@@ -135,20 +136,17 @@ register_take_material(const struct keyblock *k, struct secret **out)
 }
 
 static enum err
-read_register(struct request *rq, struct registering *rg)
+read_object(struct request *rq, struct registering *rg)
 {
 	struct object *o = rg->object;
 	struct keyblock k;
-	struct ttlv type;
 	enum err e;
 
-	if (!ttlv_need(&rq->payload, TAG_OBJECT_TYPE, TTLV_ENUM, &type))
-		return rq->payload.error;
-	e = create_begin(rq, o, ttlv_uint(&type));
-	if (e == ERR_OK)
-		e = create_read_template(rq, o);
-	if (e == ERR_OK)
-		e = keyblock_read(&rq->payload, o->type, rq->in.version, &k);
+	if (o->type == KMIP_OBJECT_TYPE_TEMPLATE && rq->in.version < KMIP_2_0) {
+		e = template_read(rq, o, &rg->make.key);
+		return e == ERR_OK ? ttlv_finish(&rq->payload) : e;
+	}
+	e = keyblock_read(&rq->payload, o->type, rq->in.version, &k);
 	if (e == ERR_OK)
 		e = rq_take_protection(rq);
 	if (e == ERR_OK)
@@ -160,6 +158,20 @@ read_register(struct request *rq, struct registering *rg)
 	if (e == ERR_OK)
 		e = register_keep(rq, o, &k);
 	return e == ERR_OK ? register_take_material(&k, &rg->make.key) : e;
+}
+
+static enum err
+read_register(struct request *rq, struct registering *rg)
+{
+	struct ttlv type;
+	enum err e;
+
+	if (!ttlv_need(&rq->payload, TAG_OBJECT_TYPE, TTLV_ENUM, &type))
+		return rq->payload.error;
+	e = create_begin(rq, rg->object, ttlv_uint(&type));
+	if (e == ERR_OK)
+		e = create_read_template(rq, rg->object);
+	return e == ERR_OK ? read_object(rq, rg) : e;
 }
 
 void

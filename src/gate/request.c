@@ -19,6 +19,7 @@
 #include "base/metric.h"
 #include "kmip/names.h"
 #include "answer.h"
+#include "template.h"
 
 enum {
 	ARENA_MAX = 16 << 20,
@@ -329,6 +330,7 @@ start_item(struct request *rq)
 	buf_reset(&rq->out);
 	rq->state = NULL;
 	rq->object = NULL;
+	rq->templates_count = 0;
 	rq->outcomes[rq->item].began = clock_now();
 	ttlv_enter(&rq->payload, item->payload.value != NULL ? &item->payload : &none);
 	rq->op = op_find(item->operation, rq->in.version);
@@ -346,6 +348,8 @@ start_item(struct request *rq)
 		rq_done(rq, ERR_DENIED);
 	else if (item->payload.value == NULL)
 		rq_done(rq, ERR_MISSING_DATA);
+	else if (template_is_named(rq))
+		template_resolve(rq);
 	else
 		rq->op->start(rq);
 }

@@ -82,6 +82,8 @@ struct request {
 	void (*load_next)(struct request *, enum err);
 	const struct object *object; /* what rq_load() found */
 	struct fetch *fetch;	     /* what rq_fetch() works on */
+	const struct object **templates; /* which the item names, in the order of their names */
+	size_t templates_count;
 	struct lookup lookup;
 	bool looked_up; /* in the vault, for this load */
 

@@ -69,7 +69,7 @@ unpack_term(struct unpack *u, struct arena *a, struct find *f, struct term *t)
 	name = unpack_bytes(u, &name_len);
 	value = unpack_bytes(u, &value_len);
 	if (u->bad || t->field >= FIELD_DATE + DATE_COUNT || match > MATCH_NOT ||
-	    (match == MATCH_NOT && t->field != FIELD_ATTR))
+	    (match == MATCH_NOT && t->field != FIELD_ATTR && t->field != FIELD_TYPE))
 		return ERR_INTERNAL;
 	t->match = (enum ledger_match)match;
 	if (t->field == FIELD_UID) {
@@ -189,7 +189,8 @@ put_term(struct buf *b, const struct find *f, size_t i)
 		buf_printf(b, " AND o.%s %s ?%u", date_columns[t->field - FIELD_DATE],
 		    compare[t->match], p);
 	else
-		buf_printf(b, " AND o.%s = ?%u", field_columns[t->field], p);
+		buf_printf(b, " AND o.%s %s ?%u", field_columns[t->field],
+		    t->match == MATCH_NOT ? "<>" : "=", p);
 }
 
 /* What is destroyed has its own say. */

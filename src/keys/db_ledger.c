@@ -51,6 +51,8 @@ static const char *const migrations[] = {
     "INSERT INTO uses (object, since) SELECT id, CAST(strftime('%s', 'now') AS INTEGER)"
     " FROM objects"),
     ("ALTER TABLE objects ADD COLUMN date_archive INTEGER;"
+    "DROP INDEX objects_newest;"
+    "CREATE INDEX objects_newest ON objects (tenant, date_initial, uid, state, type, date_archive);"
     "CREATE INDEX objects_archived ON objects (tenant, date_archive)"
     " WHERE date_archive IS NOT NULL"),
 };

@@ -36,7 +36,7 @@ term_matches(const struct object *o, const struct ledger_term *t, int64_t now)
 	case FIELD_USED: /* it is on its way into a ledger: recording begins with it */
 		return date_matches(now, t);
 	case FIELD_TYPE:
-		return o->type == (uint32_t)t->number;
+		return (o->type == (uint32_t)t->number) == (t->match != MATCH_NOT);
 	case FIELD_STATE:
 		return (int64_t)object_state_at(o, now) == t->number;
 	case FIELD_ALGORITHM:

@@ -592,7 +592,7 @@ class Operations(kf.SharedCase):
                 operations = {n.value for n in payload.all("Operation")}
                 self.assertEqual(operations, {o for o in ttlv.OPS.values()
                                               if ttlv.SINCE.get(o, (1, 0)) <= version})
-                self.assertEqual([n.value for n in payload.all("ObjectType")], [2, 7, 8])
+                self.assertEqual([n.value for n in payload.all("ObjectType")], [2, 6, 7, 8])
                 self.assertTrue(payload.path("VendorIdentification"))
                 self.assertEqual(ask(3).tags(), ["VendorIdentification"])
                 last = {(1, 0): 4, (1, 1): 6, (1, 2): 7, (1, 3): 0xB, (1, 4): 0xC}[version]

@@ -31,7 +31,7 @@ TAGS = {
     "ResultReason": 0x42007E, "ResultStatus": 0x42007F, "RevocationMessage": 0x420080,
     "RevocationReason": 0x420081, "RevocationReasonCode": 0x420082, "ServerInformation": 0x420088,
     "State": 0x42008D, "StorageStatusMask": 0x42008E, "SymmetricKey": 0x42008F,
-    "TemplateAttribute": 0x420091, "TimeStamp": 0x420092, "UniqueBatchItemID": 0x420093,
+    "Template": 0x420090, "TemplateAttribute": 0x420091, "TimeStamp": 0x420092, "UniqueBatchItemID": 0x420093,
     "UniqueIdentifier": 0x420094, "Username": 0x420099, "VendorExtension": 0x42009C,
     "VendorIdentification": 0x42009D, "Password": 0x4200A1, "OffsetItems": 0x4200D4,
     "LocatedItems": 0x4200D5, "ClientCorrelationValue": 0x420105,

@@ -59,6 +59,11 @@ START_TEST(test_newer_schema)
 }
 END_TEST
 
+#define UNDO_3                                                                                     \
+	"DROP INDEX objects_archived; DROP INDEX objects_newest;"                                  \
+	"ALTER TABLE objects DROP COLUMN date_archive;"                                            \
+	"CREATE INDEX objects_newest ON objects (tenant, date_initial, uid, state);"
+
 /* A ledger of schema 1: what it held is there, and its uses are recorded from now on. */
 START_TEST(test_schema_1)
 {
@@ -75,8 +80,7 @@ START_TEST(test_schema_1)
 	load.arena = rig.arena;
 	load.uid = use.uid = o->uid;
 	rig_stop(&rig);
-	sql("ledger.db", "DROP TABLE uses; DROP INDEX objects_archived;"
-			 "ALTER TABLE objects DROP COLUMN date_archive; PRAGMA user_version = 1");
+	sql("ledger.db", "DROP TABLE uses;" UNDO_3 "PRAGMA user_version = 1");
 	rig_start(&rig);
 	rig_begin(&load.wait, &out);
 	rig.ledger->ops->load(rig.ledger, &load);
@@ -108,8 +112,7 @@ START_TEST(test_schema_2)
 	rig_start(&rig);
 	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", "n")), ERR_OK);
 	rig_stop(&rig);
-	sql("ledger.db", "DROP INDEX objects_archived;"
-			 "ALTER TABLE objects DROP COLUMN date_archive; PRAGMA user_version = 2");
+	sql("ledger.db", UNDO_3 "PRAGMA user_version = 2");
 	rig_start(&rig);
 	find.arena = rig.arena;
 	for (unsigned archived = 0; archived < 2; archived++) {
