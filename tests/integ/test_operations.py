@@ -594,10 +594,32 @@ class Operations(kf.SharedCase):
                                               if ttlv.SINCE.get(o, (1, 0)) <= version})
                 self.assertEqual([n.value for n in payload.all("ObjectType")], [2, 6, 7, 8])
                 self.assertTrue(payload.path("VendorIdentification"))
-                self.assertEqual(ask(3).tags(), ["VendorIdentification"])
+                self.assertEqual(ask(3).tags(), ["VendorIdentification", "ServerInformation"])
                 last = {(1, 0): 4, (1, 1): 6, (1, 2): 7, (1, 3): 0xB, (1, 4): 0xC}[version]
                 for function in range(1, last + 1):
                     ask(function)
+                if version >= (1, 3):
+                    self.profiles_and_capabilities(ask, version)
+
+    def profiles_and_capabilities(self, ask, version):
+        names = [n.path("ProfileName") for n in ask(0xA).all("ProfileInformation")]
+        self.assertEqual(len(names), len(set(names)))
+        lifecycle = {10: 0x10, 11: 0x11, 12: 0x12, 13: 0x5E, 14: 0x82}  # of 1.0 to 1.4
+        for number, name in lifecycle.items():
+            self.assertEqual(name in names, number <= 10 + version[1], number)
+        self.assertFalse({n for n in names if n > 0x9C})  # those of 2.x
+        capabilities = ask(0xB).one("CapabilityInformation")
+        batches = [] if version < (1, 4) else ["BatchUndoCapability", "BatchContinueCapability"]
+        self.assertEqual(capabilities.tags(), [
+            "StreamingCapability", "AsynchronousCapability", "AttestationCapability", *batches,
+            "UnwrapMode", "DestroyAction", "ShreddingAlgorithm", "RNGMode"])
+        self.assertFalse(capabilities.path("AsynchronousCapability"))
+        for nothing in (4, 5, 6, 7, 9, 0xC):
+            self.assertEqual(ask(nothing).value, [])
+        every = ask(*range(1, 0xD)).tags()
+        order = ["Operation", "ObjectType", "VendorIdentification", "ServerInformation",
+                 "RNGParameters", "ProfileInformation", "CapabilityInformation"]
+        self.assertEqual(list(dict.fromkeys(every)), order)
 
     def test_what_query_lists_is_there(self):
         """Nothing that is listed is answered with Operation Not Supported, all else is."""

@@ -428,6 +428,11 @@ class Versions(kf.SharedCase):
             self.assertIn("keyferry", payload.path("ServerInformation", "ProductName"))
             self.assertEqual(ask(8).tags(), ["RNGParameters"])
             self.assertEqual(ask(0xB).tags(), ["CapabilityInformation"])
+            self.assertEqual(ask(0xB).one("CapabilityInformation").tags()[-2:],
+                             ["RNGMode", "QuantumSafeCapability"])
+            names = {n.path("ProfileName") for n in ask(0xA).all("ProfileInformation")}
+            self.assertTrue({0x109, 0x115, 0x12B} <= names)
+            self.assertTrue(all(n >= 0x104 for n in names), names)
             self.assertEqual(ask(0xE).get("ProtectionStorageMask"), 1)
             for function in range(1, 0xF):
                 ask(function)
