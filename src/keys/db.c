@@ -90,9 +90,9 @@ tells(struct db *db, const char *sql, const char *want)
 }
 
 static enum err
-check_schema(struct db *db, int64_t *version, const char **why)
+check_schema(struct db *db, const char **why)
 {
-	int64_t id = 0, tables = 0;
+	int64_t id = 0, tables = 0, *version = &db->found;
 	enum err e;
 
 	*why = "a file of the state directory cannot be read, or is no SQLite database";
@@ -110,7 +110,8 @@ check_schema(struct db *db, int64_t *version, const char **why)
 		return ERR_SCHEMA;
 	}
 	if (*version < 1 || *version > db->schema->version) {
-		*why = "the state directory was written by a later release: its schema is newer";
+		*why = "a later release wrote these files: nothing was changed; use that release again, "
+		       "or restore a backup that this one made";
 		return ERR_SCHEMA;
 	}
 	return ERR_OK;
@@ -168,11 +169,26 @@ prepare_groups(struct db *db)
 	return ERR_OK;
 }
 
+/* Tables of another shape would fail the first client to need them. */
+static enum err
+prepare_statements(struct db *db, const char **why)
+{
+	for (unsigned n = 0; n < db->schema->sql_count; n++)
+		if (db_stmt(db, n) == NULL) {
+			enum err e = db_error(db);
+
+			if ((sqlite3_errcode(db->h) & 0xff) != SQLITE_ERROR)
+				return e;
+			*why = "the tables of a file of the state directory are not those of its schema";
+			return ERR_SCHEMA;
+		}
+	return prepare_groups(db);
+}
+
 /* Exclusive locking comes before the first use, so that WAL needs no shared memory file. */
 static enum err
 configure(struct db *db, const char **why)
 {
-	int64_t version = 0;
 	enum err e;
 
 	sqlite3_extended_result_codes(db->h, 1);
@@ -183,20 +199,10 @@ configure(struct db *db, const char **why)
 		     "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
 		     "PRAGMA cell_size_check = ON");
 	if (e == ERR_OK)
-		e = check_schema(db, &version, why);
-	if (e != ERR_OK)
-		return e;
-	*why = "a file of the state directory cannot be set to write-ahead logging";
-	if (!tells(db, "PRAGMA journal_mode = WAL", "wal"))
-		return db_error(db);
-	e = exec(db, "PRAGMA synchronous = FULL");
-	if (e == ERR_OK && version > 0)
-		e = check_pages(db, why);
-	for (int i = (int)version; i < db->schema->version && e == ERR_OK; i++) {
-		*why = "a file of the state directory cannot be brought to this release's schema";
-		e = migrate_step(db, i);
-	}
-	return e == ERR_OK ? prepare_groups(db) : e;
+		e = check_schema(db, why);
+	if (e != ERR_OK) /* a log that a crash has left stays, too */
+		(void)sqlite3_db_config(db->h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	return e;
 }
 
 enum err
@@ -220,13 +226,30 @@ db_open(struct db *db, const struct db_schema *schema, const char *dir, const ch
 	return e;
 }
 
+enum err
+db_make_ready(struct db *db, const char **why)
+{
+	enum err e;
+
+	*why = "a file of the state directory cannot be set to write-ahead logging";
+	if (!tells(db, "PRAGMA journal_mode = WAL", "wal"))
+		return db_error(db);
+	e = exec(db, "PRAGMA synchronous = FULL");
+	if (e == ERR_OK && db->found > 0)
+		e = check_pages(db, why);
+	for (int i = (int)db->found; i < db->schema->version && e == ERR_OK; i++) {
+		*why = "a file of the state directory cannot be brought to this release's schema";
+		e = migrate_step(db, i);
+	}
+	return e == ERR_OK ? prepare_statements(db, why) : e;
+}
+
 /* immutable: no lock, no journal.  A copy with a log beside it was not made by our backup. */
 enum err
 db_open_copy(struct db *db, const struct db_schema *schema, const char *dir, const char **why)
 {
 	const int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
 	char path[DISK_PATH_MAX], uri[DISK_PATH_MAX + 32];
-	int64_t version = 0;
 	struct stat st;
 	enum err e;
 
@@ -242,9 +265,9 @@ db_open_copy(struct db *db, const struct db_schema *schema, const char *dir, con
 	*why = "a file of the copy is missing or cannot be opened";
 	e = sqlite3_open_v2(uri, &db->h, flags, NULL) == SQLITE_OK ? ERR_OK : ERR_STORAGE;
 	if (e == ERR_OK)
-		e = check_schema(db, &version, why);
-	if (e == ERR_OK && version != schema->version) {
-		*why = "the copy has another schema version: restore it with its own release";
+		e = check_schema(db, why);
+	if (e == ERR_OK && db->found == 0) {
+		*why = "a file of the copy is empty";
 		e = ERR_SCHEMA;
 	}
 	if (e == ERR_OK && !tells(db, "PRAGMA integrity_check(1)", "ok")) {

@@ -29,6 +29,7 @@ struct db_schema {
 struct db {
 	sqlite3 *h;
 	const struct db_schema *schema;
+	int64_t found; /* the schema version that the file had; 0: it is new */
 	bool in_group;
 	bool failed; /* input or output failed: nothing that is in memory can be relied on */
 	enum err last; /* of db_error(); what a group was lost for */
@@ -36,10 +37,18 @@ struct db {
 	sqlite3_stmt *begin, *commit, *rollback, *savepoint, *release, *rollback_to;
 };
 
-/* vfs NULL: the system's.  *why is a sentence (static storage). */
+/*
+ * Opens a file, or makes it, and looks whether it is ours and not of a later release: then it is left as
+ * it is.  vfs NULL: the system's.  *why is a sentence (static storage).
+ */
 CHECKED enum err db_open(struct db *db, const struct db_schema *schema, const char *dir,
     const char *vfs, const char **why);
-/* Opens a copy that nobody writes, as it is; checks schema and the structure of every page. */
+/* Brings it to this release's schema, checks it and prepares all statements; to be closed on failure. */
+CHECKED enum err db_make_ready(struct db *db, const char **why);
+/*
+ * Opens a copy that nobody writes, as it is: it may have an older schema.  Checks the structure of every
+ * page.
+ */
 CHECKED enum err db_open_copy(struct db *db, const struct db_schema *schema, const char *dir,
     const char **why);
 void db_close(struct db *db);

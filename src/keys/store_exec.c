@@ -86,6 +86,11 @@ store_exec_open(struct store_exec **out, const struct store_exec_params *p, cons
 		e = db_open(&x->ledger, &db_ledger_schema, p->state_dir, p->vfs, why);
 	if (e == ERR_OK)
 		e = db_open(&x->vault, &db_vault_schema, p->state_dir, p->vfs, why);
+	/* both are known to be ours by now: neither is changed for the other to be refused */
+	if (e == ERR_OK)
+		e = db_make_ready(&x->ledger, why);
+	if (e == ERR_OK)
+		e = db_make_ready(&x->vault, why);
 	if (e == ERR_OK &&
 	    (p->sync_dir != NULL ? p->sync_dir : disk_sync_dir)(p->state_dir) != 0) {
 		*why = "the state directory cannot be synced";

@@ -50,12 +50,36 @@ make_files(void)
 	rig_stop(&rig);
 }
 
+static void
+open_ready(struct db *db, const struct db_schema *schema)
+{
+	ck_assert_int_eq(db_open(db, schema, rig.state, NULL, &why), ERR_OK);
+	ck_assert_int_eq(db_make_ready(db, &why), ERR_OK);
+}
+
+/* Each file of a later release is refused before the other one, of an older, is brought to ours. */
 START_TEST(test_newer_schema)
 {
+	struct db db;
+
 	make_files();
+	sql("ledger.db", "DROP TABLE uses; PRAGMA user_version = 1");
 	sql("vault.db", "PRAGMA user_version = 99");
 	ck_assert_int_eq(rig_try_start(&rig, &why), ERR_SCHEMA);
 	ck_assert_ptr_nonnull(strstr(why, "later release"));
+	ck_assert_int_eq(db_open(&db, &db_ledger_schema, rig.state, NULL, &why), ERR_OK);
+	ck_assert_int_eq(db.found, 1);
+	db_close(&db);
+}
+END_TEST
+
+/* The number is right, and the tables are not. */
+START_TEST(test_other_tables)
+{
+	make_files();
+	sql("ledger.db", "ALTER TABLE intents RENAME COLUMN kind TO destroy");
+	ck_assert_int_eq(rig_try_start(&rig, &why), ERR_SCHEMA);
+	ck_assert_ptr_nonnull(strstr(why, "tables"));
 }
 END_TEST
 
@@ -191,7 +215,7 @@ START_TEST(test_settings)
 	struct db db;
 	bool row;
 
-	ck_assert_int_eq(db_open(&db, &db_ledger_schema, rig.state, NULL, &why), ERR_OK);
+	open_ready(&db, &db_ledger_schema);
 	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
 		st = db_prepare(&db, settings[i].pragma);
 		ck_assert_int_eq(db_step(&db, st, &row), ERR_OK);
@@ -232,7 +256,7 @@ START_TEST(test_no_scans)
 {
 	struct db db;
 
-	ck_assert_int_eq(db_open(&db, &db_ledger_schema, rig.state, NULL, &why), ERR_OK);
+	open_ready(&db, &db_ledger_schema);
 	for (unsigned i = 0; i < db_ledger_schema.sql_count; i++)
 		if (strstr(db_ledger_schema.sql[i], "WHERE") != NULL)
 			no_scan(&db, db_ledger_schema.sql[i]);
@@ -256,7 +280,7 @@ START_TEST(test_savepoints)
 	sqlite3_stmt *st;
 	bool row;
 
-	ck_assert_int_eq(db_open(&db, &db_vault_schema, rig.state, NULL, &why), ERR_OK);
+	open_ready(&db, &db_vault_schema);
 	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(db_group_begin(&db), ERR_OK);
 		ck_assert_int_eq(db_message_begin(&db), ERR_OK);
@@ -268,7 +292,7 @@ START_TEST(test_savepoints)
 	}
 	ck_assert_int_eq(db_group_commit(&db), ERR_OK);
 	db_close(&db);
-	ck_assert_int_eq(db_open(&db, &db_vault_schema, rig.state, NULL, &why), ERR_OK);
+	open_ready(&db, &db_vault_schema);
 	st = db_prepare(&db, "SELECT group_concat(uid) FROM records");
 	ck_assert_int_eq(db_step(&db, st, &row), ERR_OK);
 	ck_assert_str_eq((const char *)sqlite3_column_text(st, 0), "0,2");
@@ -313,6 +337,7 @@ main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_newer_schema);
+	tcase_add_test(t, test_other_tables);
 	tcase_add_test(t, test_schema_1);
 	tcase_add_test(t, test_schema_2);
 	tcase_add_test(t, test_foreign_database);

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Old files and new: what each schema version has written is served by today's gateway, and brought to
+today's schema; what a later release has written is refused and left alone; old backups restore."""
+
+import hashlib
+import json
+import os
+import shutil
+
+import kf
+import ledgers
+import ttlv
+from ttlv import on
+
+
+def digests(folder):
+    """{file name: digest of its bytes}, of those that are not empty"""
+    found = {}
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), "rb") as f:
+            data = f.read()
+        if data:
+            found[name] = hashlib.sha256(data).hexdigest()
+    return found
+
+
+class Upgrade(kf.Case):
+    def old(self, version):
+        """A gateway on the files of that version, not started yet; and what is known of them."""
+        gw = self.gateway(start=False)
+        known = ledgers.read(version, gw.state_dir)
+        self.put_root(gw, known)
+        return gw, known
+
+    def put_root(self, gw, known):
+        with open(os.path.join(gw.dir, "a.root"), "w", encoding="ascii") as f:
+            f.write(known["root"])
+
+    def fresh_shapes(self):
+        gw = self.gateway()
+        with gw.client() as c:
+            c.create()
+        gw.stop()
+        return self.shapes(gw.state_dir)
+
+    def shapes(self, state_dir):
+        found = {}
+        for name in ledgers.FILES:
+            db = ledgers.connect(state_dir, name)
+            self.assertEqual(db.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
+            found[name] = ledgers.shape(db)
+            db.close()
+        return found
+
+    def check_objects(self, gw, known):
+        with gw.client() as c:
+            for uid, o in known["objects"].items():
+                if o["state"] == ttlv.DESTROYED:
+                    self.assertEqual(c.do(on("Get", uid)).status, ttlv.FAILED)
+                elif o["key"]:
+                    self.assertEqual(c.key(uid).hex(), o["key"])
+                else:
+                    c.ok(on("Get", uid))
+                found = ttlv.Result(c.call(ttlv.get_attributes(uid)).items[0].node).attributes()
+                self.assertEqual(found.get("State", [None]), [o["state"]])
+                self.assertEqual({n: v for n, v in found.items() if n.startswith("x-")},
+                                 {n: [v] for n, v in o["labels"].items()})
+            located = c.ok(ttlv.item("Locate")).all("UniqueIdentifier")
+            self.assertLessEqual({uid for uid, o in known["objects"].items()
+                                  if o["state"] != ttlv.DESTROYED}, {n.value for n in located})
+            c.key(c.create())
+
+    def test_each_version(self):
+        today = self.fresh_shapes()
+        for version in ledgers.versions():
+            with self.subTest(version=version):
+                gw, known = self.old(version)
+                gw.start()
+                kf.eventually(lambda gw=gw: gw.metrics()["changes_in_doubt"] == 0, "it recovers")
+                self.check_objects(gw, known)
+                self.assertEqual(gw.stop(), 0)
+                self.assertEqual(self.shapes(gw.state_dir), today)
+                gw.start()
+                self.check_objects(gw, known)
+
+    def test_each_version_is_kept(self):
+        """Fails when a schema has changed: then today's files have to be written down, too."""
+        today = self.fresh_shapes()
+        newest, kept = ledgers.versions()[-1], {name: set() for name in ledgers.FILES}
+        for version in ledgers.versions():
+            gw, _ = self.old(version)
+            shapes = self.shapes(gw.state_dir)
+            for name in ledgers.FILES:
+                kept[name].add(shapes[name][0])
+            if version == newest:
+                self.assertEqual(shapes, today, "see tests/integ/ledgers.py")
+        for name in ledgers.FILES:
+            self.assertEqual(kept[name], set(range(1, today[name][0] + 1)), name)
+
+    def test_later_release(self):
+        """Whichever file it is, and with the log of a crash beside it."""
+        for name in ledgers.FILES:
+            for crashed in (False, True):
+                with self.subTest(file=name, crashed=crashed):
+                    gw = self.gateway()
+                    with gw.client() as c:
+                        c.create()
+                    gw.stop()
+                    self.make_later(gw, name)
+                    if crashed:
+                        self.leave_log(gw, name)
+                    before, at = digests(gw.state_dir), gw.mark()
+                    self.assertEqual(name + "-wal" in before, crashed)
+                    with self.assertRaises(AssertionError):
+                        gw.start()
+                    self.assertEqual(gw.process.wait(20), 1)
+                    gw.process = None
+                    self.assertRegex(gw.log(at), "cannot start .*a later release wrote these files: "
+                                     "nothing was changed; use that release again, or restore")
+                    self.assertEqual(digests(gw.state_dir), before)
+
+    def make_later(self, gw, name):
+        db = ledgers.connect(gw.state_dir, name)
+        db.execute("PRAGMA user_version = %d" % (ledgers.pragma(db, "user_version") + 1))
+        db.close()
+
+    def leave_log(self, gw, name):
+        """As a process that was killed leaves it: its files are copied while it has them open."""
+        db = ledgers.connect(gw.state_dir, name)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE later (a)")
+        kept = os.path.join(gw.dir, "kept")
+        os.makedirs(kept, exist_ok=True)
+        for n in (name, name + "-wal"):
+            shutil.copy(os.path.join(gw.state_dir, n), kept)
+        db.close()
+        for n in (name, name + "-wal"):
+            shutil.copy(os.path.join(kept, n), gw.state_dir)
+
+    def test_old_backup(self):
+        for version in ledgers.versions():
+            with self.subTest(version=version):
+                gw = self.gateway(start=False)
+                copy = os.path.join(gw.dir, "copy")
+                os.mkdir(copy, 0o700)
+                known = ledgers.read(version, copy)
+                self.put_root(gw, known)
+                before = digests(copy)
+                counts = json.loads(gw.ctl("--json", "verify", copy).stdout)
+                self.assertEqual((counts["missing"], counts["damaged"]), (0, 0))
+                self.assertGreaterEqual(counts["verified"], len(known["objects"]) - 1)
+                gw.ctl("restore", copy)
+                self.assertEqual(digests(copy), before)
+                gw.start()
+                self.check_objects(gw, known)
+
+    def test_backup_of_a_later_release(self):
+        gw = self.gateway()
+        copy = os.path.join(gw.dir, "copy")
+        os.mkdir(copy, 0o700)
+        gw.control("backup", "=" + copy)
+        gw.stop()
+        shutil.move(gw.state_dir, gw.state_dir + ".old")
+        db = ledgers.connect(copy, "ledger.db")
+        db.execute("PRAGMA user_version = 99")
+        db.close()
+        done = gw.ctl("restore", copy, check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("a later release wrote these files", done.stderr)
+
+
+if __name__ == "__main__":
+    kf.main()
