@@ -116,9 +116,17 @@ openssl_free(void *p, const char *file, int line)
 	alloc_free(p);
 }
 
+/*
+ * glibc takes a large block from the system, and returns it; but once one was freed, it takes the next of
+ * its size from the heap, and keeps twice as much there.  What a look through all keys needs for a moment
+ * would stay resident for days.  A limit that is set does not move.
+ */
+enum { LARGE = 128 * 1024 };
+
 enum err
 alloc_install(void)
 {
+	(void)mallopt(M_MMAP_THRESHOLD, LARGE); /* a sanitizer's allocator refuses */
 	if (CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free) != 1)
 		return ERR_INTERNAL;
 	event_set_mem_functions(alloc_bytes, alloc_resize, alloc_free);

@@ -85,6 +85,22 @@ START_TEST(wipes)
 }
 END_TEST
 
+/* However often: only a build without sanitizers can tell. */
+START_TEST(returns_large_blocks)
+{
+	enum { LARGE = 4 * 1024 * 1024 };
+	void *p;
+
+	ck_assert_int_eq(alloc_install(), ERR_OK);
+	for (int i = 0; i < 3 && mallinfo2().arena > 0; i++) {
+		p = alloc_bytes(LARGE);
+		ck_assert_uint_ge(mallinfo2().hblkhd, LARGE);
+		alloc_free(p);
+		ck_assert_uint_lt(mallinfo2().hblkhd, LARGE);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -99,6 +115,7 @@ main(void)
 	tcase_add_test(t, checks_products);
 	tcase_add_test(t, fails_on_request);
 	tcase_add_test(t, wipes);
+	tcase_add_test(t, returns_large_blocks);
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
