@@ -106,7 +106,7 @@ view(struct arena *a, const struct buf *b, struct ttlv *out)
 }
 
 static void
-put_digest(struct buf *b, const struct object *o)
+put_digest(struct buf *b, const struct object *o, int version)
 {
 	size_t mark = ttlv_begin(b, TAG_ATTRIBUTE_VALUE);
 	struct keyform form;
@@ -114,7 +114,8 @@ put_digest(struct buf *b, const struct object *o)
 	keyform_of(o, &form);
 	ttlv_put_enum(b, TAG_HASHING_ALGORITHM, KMIP_HASHING_ALGORITHM_SHA_256);
 	ttlv_put_bytes(b, TAG_DIGEST_VALUE, o->digest, sizeof(o->digest));
-	ttlv_put_enum(b, TAG_KEY_FORMAT_TYPE, form.format);
+	if (version >= KMIP_1_1)
+		ttlv_put_enum(b, TAG_KEY_FORMAT_TYPE, form.format);
 	ttlv_end(b, mark);
 }
 
@@ -153,7 +154,8 @@ put_short_uid(struct buf *b, const struct object *o)
 
 /* Writes the field's value; false when the object has none. */
 static bool
-put_field(struct buf *b, const struct object *o, const struct field *f, enum ttlv_type type)
+put_field(struct buf *b, const struct object *o, const struct field *f, enum ttlv_type type,
+    int version)
 {
 	switch (f->kind) {
 	case F_UID:
@@ -171,7 +173,7 @@ put_field(struct buf *b, const struct object *o, const struct field *f, enum ttl
 		ttlv_put_date_time(b, TAG_ATTRIBUTE_VALUE, o->date[f->at]);
 		return true;
 	case F_DIGEST:
-		put_digest(b, o);
+		put_digest(b, o, version);
 		return true;
 	case F_REVOCATION:
 		if (o->revocation_code == 0)
@@ -256,13 +258,14 @@ applies(const struct object *o, enum kmip_attr_id id)
 {
 	if (o->type == KMIP_OBJECT_TYPE_TEMPLATE)
 		return applies_to_template(o, id);
+	if (id == ATTR_CRYPTOGRAPHIC_USAGE_MASK)
+		return o->usage_mask != 0; /* what is no key need not have one */
 	if (o->type == KMIP_OBJECT_TYPE_SYMMETRIC_KEY)
 		return true;
 	if (id == ATTR_CRYPTOGRAPHIC_ALGORITHM || id == ATTR_CRYPTOGRAPHIC_LENGTH)
 		return false;
 	return o->type != KMIP_OBJECT_TYPE_OPAQUE_OBJECT ||
-	    (id != ATTR_CRYPTOGRAPHIC_USAGE_MASK && id != ATTR_STATE &&
-		id != ATTR_KEY_FORMAT_TYPE);
+	    (id != ATTR_STATE && id != ATTR_KEY_FORMAT_TYPE);
 }
 
 static enum err
@@ -278,7 +281,7 @@ add_own(struct arena *a, const struct object *o, enum kmip_attr_id id, int versi
 	if (!kmip_attr_known(info, version) || !applies(o, id))
 		return ERR_OK;
 	buf_init(&b, SCRATCH_MAX);
-	if (f != NULL ? put_field(&b, o, f, info->type)
+	if (f != NULL ? put_field(&b, o, f, info->type, version)
 		      : put_standing(&b, o, standing_of(id), info->name)) {
 		if (view(a, &b, &at.value))
 			out[(*count)++] = at;

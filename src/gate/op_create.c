@@ -116,7 +116,7 @@ create_set_birth(struct request *rq, struct object *o)
 void
 create_set_origin(struct request *rq, struct object *o)
 {
-	if (rq->in.version >= KMIP_1_3)
+	if (rq->in.version >= KMIP_1_2)
 		o->date[DATE_ORIGINAL_CREATION] = o->date[DATE_INITIAL];
 }
 

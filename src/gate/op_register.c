@@ -94,14 +94,12 @@ check_symmetric(struct object *o, const struct keyblock *k)
 	return check_length(o, k->material.len);
 }
 
-/* What is no key has no algorithm; its length is told by its bytes alone. */
+/* What is no key has no algorithm, and no usage unless it is given; its bytes tell its length. */
 static enum err
 check_other(struct object *o, const struct keyblock *k)
 {
-	if (o->algorithm != 0 || (o->type == KMIP_OBJECT_TYPE_OPAQUE_OBJECT && o->usage_mask != 0))
+	if (o->algorithm != 0)
 		return ERR_INVALID_FIELD;
-	if (o->type == KMIP_OBJECT_TYPE_SECRET_DATA && o->usage_mask == 0)
-		return ERR_MISSING_DATA;
 	o->length = (uint32_t)k->material.len * 8;
 	return ERR_OK;
 }

@@ -156,6 +156,8 @@ static const struct given taken[] = {
     {SECRET, KMIP_KEY_FORMAT_TYPE_OPAQUE, 0, KMIP_SECRET_DATA_TYPE_PASSWORD, 0, 2, 7, false, false},
     {SECRET, RAW, 0, KMIP_SECRET_DATA_TYPE_SEED, 0, 0x200, 33, false, false},
     {OPAQUE, 0, 0, 0x80000001, 0, 0, 13, false, false},
+    {OPAQUE, 0, 0, 0x80000001, 0, 4, 13, false, false},
+    {SECRET, RAW, 0, KMIP_SECRET_DATA_TYPE_PASSWORD, 0, 0, 7, false, false},
 };
 
 START_TEST(what_comes_in_comes_out)
@@ -188,8 +190,6 @@ static const struct refused {
 	KMIP_RESULT_REASON_KEY_FORMAT_TYPE_NOT_SUPPORTED},
     {{KEY, RAW, AES, 0, 256, 12, 32, false, true}, KMIP_RESULT_REASON_INVALID_MESSAGE},
     {{SECRET, RAW, 0, 99, 0, 2, 7, false, false}, INVALID},
-    {{SECRET, RAW, 0, KMIP_SECRET_DATA_TYPE_PASSWORD, 0, 0, 7, false, false}, MISSING},
-    {{OPAQUE, 0, 0, 0x80000001, 0, 12, 7, false, false}, INVALID},
     {{KMIP_OBJECT_TYPE_CERTIFICATE, RAW, 0, 0, 0, 12, 7, false, false}, INVALID},
 };
 
