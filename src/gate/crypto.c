@@ -148,7 +148,7 @@ check_cipher(const struct crypto_cipher *p, const struct mode *m)
 	if (p->mode != KMIP_BLOCK_CIPHER_MODE_GCM)
 		return p->iv_len == m->iv_len ? ERR_OK : ERR_INVALID_FIELD;
 	if (p->tag_len < CRYPTO_TAG_MIN || p->tag_len > CRYPTO_TAG_MAX)
-		return ERR_ALGORITHM;
+		return ERR_TAG_LENGTH;
 	return p->iv_len > 0 && p->iv_len <= CRYPTO_IV_MAX ? ERR_OK : ERR_INVALID_FIELD;
 }
 

@@ -31,7 +31,7 @@ struct crypto_cipher {
 };
 /*
  * Key, mode, padding and IV have to fit together: ERR_ALGORITHM for what is not supported,
- * ERR_INVALID_FIELD for an IV of a wrong length, ERR_NO_MEMORY, ERR_CRYPTO.
+ * ERR_INVALID_FIELD for an IV of a wrong length, ERR_TAG_LENGTH, ERR_NO_MEMORY, ERR_CRYPTO.
  */
 CHECKED enum err crypto_cipher_new(struct crypto **out, const struct crypto_cipher *p);
 /* algorithm: KMIP Cryptographic Algorithm, one of HMAC's or AES, which is CMAC. */

@@ -83,3 +83,11 @@ cryptparams_of(const struct object *o, int version, struct cryptparams *out)
 		return ERR_OK;
 	return take(&t, out);
 }
+
+bool
+cryptparams_same(const struct cryptparams *a, const struct cryptparams *b)
+{
+	return a->mode == b->mode && a->padding == b->padding && a->hash == b->hash &&
+	    a->algorithm == b->algorithm && a->random_iv == b->random_iv &&
+	    a->iv_len == b->iv_len && a->tag_len == b->tag_len;
+}

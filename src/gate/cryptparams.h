@@ -18,5 +18,7 @@ struct cryptparams {
 CHECKED enum err cryptparams_read(struct ttlv_reader *r, int version, struct cryptparams *out);
 /* Those that are an attribute of the object, the first instance. */
 CHECKED enum err cryptparams_of(const struct object *o, int version, struct cryptparams *out);
+/* Whether both say the same. */
+bool cryptparams_same(const struct cryptparams *a, const struct cryptparams *b);
 
 #endif

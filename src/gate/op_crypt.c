@@ -234,7 +234,7 @@ crypt_run(struct request *rq, struct crypt *c)
 		put_data(rq, c, TAG_DATA);
 		kept = c->crypto;
 		c->crypto = NULL;
-		e = parts_keep(rq->p.parts, &c->key, c->fetch.uid, kept);
+		e = parts_keep(rq->p.parts, &c->key, c->fetch.uid, &c->params, kept);
 	}
 	if (e == ERR_OK)
 		put_answer(rq, c);
@@ -274,13 +274,17 @@ crypt_fetched(struct request *rq, enum err e)
 static void
 crypt_go_on(struct request *rq, struct crypt *c)
 {
-	c->crypto = parts_take(rq->p.parts, &c->key, c->fetch.uid);
-	if (c->crypto == NULL)
-		rq_done(rq, ERR_INVALID_FIELD);
-	else if (c->params.given || c->iv.value != NULL || c->aad.value != NULL)
-		rq_done(rq, ERR_INVALID_FIELD); /* these are of the first part */
-	else
+	struct cryptparams first;
+	bool fits;
+
+	c->crypto = parts_take(rq->p.parts, &c->key, c->fetch.uid, &first);
+	fits = c->crypto != NULL && c->iv.value == NULL && c->aad.value == NULL &&
+	    (!c->params.given || cryptparams_same(&c->params, &first));
+	c->params = first;
+	if (fits)
 		crypt_run(rq, c);
+	else
+		rq_done(rq, ERR_INVALID_FIELD); /* what was said with the first part stands */
 }
 
 /* The key may have been revoked since the last part, or taken from us where it is kept. */
@@ -340,7 +344,7 @@ choose_iv(struct crypt *c, struct crypto_cipher *p)
 	if (c->iv.value != NULL || len == 0)
 		return ERR_OK;
 	if (!p->encrypt || !c->params.random_iv)
-		return ERR_MISSING_DATA;
+		return ERR_NO_IV;
 	if (c->params.iv_len != 0)
 		len = c->params.iv_len;
 	if (len < crypto_iv_len(p->mode) || len > sizeof(c->own_iv))

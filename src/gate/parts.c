@@ -13,6 +13,7 @@ struct part {
 	struct list link; /* the one that waits longest is first */
 	struct parts_key key;
 	char uid[UID_TEXT_LEN + 1];
+	struct cryptparams params;
 	struct crypto *crypto;
 	int64_t until;
 };
@@ -113,7 +114,8 @@ is_full(const struct parts *p, const struct parts_key *key)
 }
 
 enum err
-parts_keep(struct parts *p, const struct parts_key *key, const char *uid, struct crypto *c)
+parts_keep(struct parts *p, const struct parts_key *key, const char *uid,
+    const struct cryptparams *params, struct crypto *c)
 {
 	int64_t until = clock_now() + PARTS_TIMEOUT_S * NS_PER_S;
 	struct part *part = NULL;
@@ -131,6 +133,7 @@ parts_keep(struct parts *p, const struct parts_key *key, const char *uid, struct
 	}
 	part->key = *key;
 	memcpy(part->uid, uid, strlen(uid) + 1);
+	part->params = *params;
 	part->crypto = c;
 	part->until = until;
 	list_append(&p->all, &part->link);
@@ -139,14 +142,18 @@ parts_keep(struct parts *p, const struct parts_key *key, const char *uid, struct
 }
 
 struct crypto *
-parts_take(struct parts *p, const struct parts_key *key, char uid[UID_TEXT_LEN + 1])
+parts_take(struct parts *p, const struct parts_key *key, char uid[UID_TEXT_LEN + 1],
+    struct cryptparams *params)
 {
 	struct part *part = find(p, key);
 	struct crypto *c;
 
-	if (part == NULL)
+	if (part == NULL) {
+		*params = (struct cryptparams){.given = false};
 		return NULL;
+	}
 	c = part->crypto;
+	*params = part->params;
 	part->crypto = NULL;
 	memcpy(uid, part->uid, sizeof(part->uid));
 	drop(p, part);

@@ -13,6 +13,7 @@
 #include "net/tls.h"
 
 #include "crypto.h"
+#include "cryptparams.h"
 
 enum {
 	PARTS_MAX = 256,
@@ -38,13 +39,14 @@ void parts_free(struct parts *p);	 /* NULL is allowed */
 /* Chooses the Correlation Value of a new one. */
 CHECKED enum err parts_name(struct parts_key *key);
 /*
- * Keeps c, which it takes, and the uid of its key (empty: none) for the next part.  ERR_BUSY at one of
- * the ceilings; ERR_NO_MEMORY.
+ * Keeps c, which it takes, with the uid of its key (empty: none) and its parameters, for the next
+ * part.  ERR_BUSY at one of the ceilings; ERR_NO_MEMORY.
  */
 CHECKED enum err parts_keep(struct parts *p, const struct parts_key *key, const char *uid,
-    struct crypto *c);
+    const struct cryptparams *params, struct crypto *c);
 /* Gives back what was kept; whose part fails has to begin anew.  NULL: there is no such. */
-struct crypto *parts_take(struct parts *p, const struct parts_key *key, char uid[UID_TEXT_LEN + 1]);
+struct crypto *parts_take(struct parts *p, const struct parts_key *key, char uid[UID_TEXT_LEN + 1],
+    struct cryptparams *params);
 /* The uid of its key, while it stays; NULL: there is no such. */
 const char *parts_uid(const struct parts *p, const struct parts_key *key);
 

@@ -105,6 +105,7 @@ read_specification(struct request *rq, struct wrap *w, const struct ttlv *specif
 	e = read_names(&r, w);
 	w->encoded = true;
 	if (rq->in.version >= KMIP_1_1 && ttlv_opt(&r, TAG_ENCODING_OPTION, TTLV_ENUM, &t)) {
+		w->option_given = true;
 		w->encoded = ttlv_uint(&t) == KMIP_ENCODING_OPTION_TTLV_ENCODING;
 		if (!w->encoded && ttlv_uint(&t) != KMIP_ENCODING_OPTION_NO_ENCODING)
 			e = ERR_ENCODING;
@@ -174,7 +175,7 @@ put_attributes(struct request *rq, struct wrap *w, const struct object *o, struc
 }
 
 static void
-put_wrapping(struct request *rq, struct wrap *w)
+put_wrapping(struct wrap *w)
 {
 	size_t mark = ttlv_begin(&w->wrapping, TAG_KEY_WRAPPING_DATA), key, params;
 
@@ -185,7 +186,7 @@ put_wrapping(struct request *rq, struct wrap *w)
 	ttlv_put_enum(&w->wrapping, TAG_BLOCK_CIPHER_MODE, w->mode);
 	ttlv_end(&w->wrapping, params);
 	ttlv_end(&w->wrapping, key);
-	if (rq->in.version >= KMIP_1_1)
+	if (w->option_given)
 		ttlv_put_enum(&w->wrapping, TAG_ENCODING_OPTION,
 		    w->encoded ? KMIP_ENCODING_OPTION_TTLV_ENCODING
 			       : KMIP_ENCODING_OPTION_NO_ENCODING);
@@ -232,7 +233,7 @@ wrap_do(struct request *rq, struct wrap *w, const struct object *o, struct keybl
 	if (e == ERR_OK)
 		e = usagelimits_charge(rq, w->key.object, plain.len);
 	buf_fini(&plain);
-	put_wrapping(rq, w);
+	put_wrapping(w);
 	p->wrapped = &w->value;
 	p->wrapping = &w->wrapping;
 	p->encoded = w->encoded;

@@ -13,6 +13,7 @@ struct wrap {
 	struct fetch key; /* the wrapping key */
 	uint32_t mode;	  /* KMIP Block Cipher Mode; 0: not said */
 	bool encoded;	  /* TTLV Encoding */
+	bool option_given; /* so the answer says it, too */
 	struct ttlv_reader names; /* of the attributes that are wrapped with the key */
 	/* what it leads to, the request's */
 	struct buf value, wrapping;

@@ -78,6 +78,8 @@ class Wrapping(Case):
                                  self.client(version=version))
                 (value,) = block.all("KeyValue")
                 self.assertEqual(value.kind, ttlv.BYTES)
+                self.assertEqual(block.one("KeyWrappingData").get("EncodingOption"), encoding,
+                                 "said if it was asked for")
                 plain = ttlv.decode(keywrap.aes_key_unwrap(self.KEK, value.value))
                 self.assertEqual(plain, seq("KeyValue", octets("KeyMaterial", self.KEY)))
 
@@ -230,7 +232,24 @@ class Ciphers(Case):
             seen.add(made.path("IVCounterNonce"))
         self.assertEqual(len(seen), 3)
         self.assert_reason(c.do(on("Encrypt", uid, parameters(CBC, 3), data(self.DATA))),
-                           "MissingData")
+                           "InvalidMessage")
+
+    def test_parameters_of_later_parts(self):
+        """They may be said again, and are those of the first part."""
+        c = self.client(version=(1, 4))
+        key, vector = os.urandom(16), os.urandom(16)
+        uid = self.register(c, key, ENCRYPT)
+        begin = on("Encrypt", uid, parameters(CBC, 3), data(self.DATA[:16]), iv(vector),
+                   boolean("InitIndicator", True))
+        end = lambda first, how: on(
+            "Encrypt", uid, how, data(self.DATA[16:]),
+            octets("CorrelationValue", first.path("CorrelationValue")),
+            boolean("FinalIndicator", True))
+        for other in (parameters(CBC), parameters(CTR), parameters(CBC, 3, random_iv=True)):
+            self.assert_reason(c.do(end(c.ok(begin), other)), "InvalidField")
+        first = c.ok(begin)
+        self.assertEqual(first.path("Data") + c.ok(end(first, parameters(CBC, 3))).path("Data"),
+                         self.reference(key, CBC, vector, 3))
 
     def test_parameters_of_the_key(self):
         c = self.client(version=(1, 4))
