@@ -78,7 +78,7 @@ void kmip_response_begin(struct kmip_response *rs, struct buf *b, int version, i
 /*
  * Adds one item.  operation 0 (an error about the whole message) leaves Operation out.  payload:
  * a whole encoded Response Payload, or NULL.  A failed item gets status, reason and text of e
- * and never a payload.
+ * and never a payload; one that was undone has in 2.x no reason, and may have one.
  */
 void kmip_response_item(struct kmip_response *rs, uint32_t operation, const struct ttlv *ubid,
     enum err e, int version, const void *payload, size_t len);

@@ -15,6 +15,40 @@ answer_max(const struct request *rq)
 	return rq->in.max_response > 0 && rq->in.max_response < max ? rq->in.max_response : max;
 }
 
+/* Of an undone item 2.x repeats the object that the client named, nothing that will never be. */
+static void
+put_undone(struct buf *b, const struct kmip_item *item)
+{
+	struct ttlv_reader r;
+	struct ttlv uid;
+	size_t mark;
+
+	ttlv_enter(&r, &item->payload);
+	if (ttlv_peek(&r) != TAG_UNIQUE_IDENTIFIER || !ttlv_next(&r, &uid) || uid.type != TTLV_TEXT)
+		return;
+	mark = ttlv_begin(b, TAG_RESPONSE_PAYLOAD);
+	ttlv_put_text(b, TAG_UNIQUE_IDENTIFIER, (const char *)uid.value, uid.len);
+	ttlv_end(b, mark);
+}
+
+static void
+put_item(struct request *rq, struct kmip_response *rs, unsigned i, int version)
+{
+	const struct outcome *oc = &rq->outcomes[i];
+	const struct kmip_item *item = &rq->in.items[i];
+	bool ok = oc->err == ERR_OK;
+	struct buf named;
+
+	buf_init(&named, answer_max(rq));
+	if (oc->err == ERR_UNDONE && version >= KMIP_2_0)
+		put_undone(&named, item);
+	kmip_response_item(rs, item->operation, &item->ubid, oc->err, version,
+	    ok ? rq->payloads.data + oc->payload : named.data, ok ? oc->len : named.len);
+	if (buf_error(&named) != ERR_OK)
+		rs->b->error = buf_error(&named);
+	buf_fini(&named);
+}
+
 enum err
 answer_build(struct request *rq)
 {
@@ -28,13 +62,8 @@ answer_build(struct request *rq)
 	    correlates ? rq->p.id : 0);
 	if (rq->message_error != ERR_OK)
 		kmip_response_item(&rs, 0, &none, rq->message_error, version, NULL, 0);
-	for (unsigned i = 0; rq->message_error == ERR_OK && i < rq->item; i++) {
-		const struct outcome *oc = &rq->outcomes[i];
-		const struct kmip_item *item = &rq->in.items[i];
-
-		kmip_response_item(&rs, item->operation, &item->ubid, oc->err, version,
-		    oc->err == ERR_OK ? rq->payloads.data + oc->payload : NULL, oc->len);
-	}
+	for (unsigned i = 0; rq->message_error == ERR_OK && i < rq->item; i++)
+		put_item(rq, &rs, i, version);
 	kmip_response_end(&rs);
 	if (buf_error(&rq->answer) == ERR_OK && rq->message_error == ERR_OK &&
 	    rq->answer.len > answer_max(rq))

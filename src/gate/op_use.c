@@ -67,6 +67,15 @@ check_start(struct request *rq)
 	use_start(rq, read_check, check_loaded);
 }
 
+/* In 2.x a usage that is not allowed is an error with a reason of its own. */
+static enum err
+check_mask(const struct request *rq, const struct use *u, const struct object *o)
+{
+	if (rq->in.version < KMIP_2_0 || u->mask.value == NULL)
+		return ERR_OK;
+	return (ttlv_uint(&u->mask) & ~o->usage_mask) == 0 ? ERR_OK : ERR_USAGE;
+}
+
 /* The answer is the object, or that of the request which it does not allow. */
 static void
 check_loaded(struct request *rq, enum err e)
@@ -77,6 +86,8 @@ check_loaded(struct request *rq, enum err e)
 
 	if (e == ERR_OK)
 		e = may_use(o);
+	if (e == ERR_OK)
+		e = check_mask(rq, u, o);
 	if (e != ERR_OK) {
 		rq_done(rq, e);
 		return;

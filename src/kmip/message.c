@@ -356,7 +356,7 @@ kmip_response_item(struct kmip_response *rs, uint32_t operation, const struct tt
 	if (ubid != NULL && ubid->value != NULL)
 		ttlv_put_bytes(b, TAG_UNIQUE_BATCH_ITEM_ID, ubid->value, ubid->len);
 	ttlv_put_enum(b, TAG_RESULT_STATUS, kmip_status(e));
-	if (e != ERR_OK) {
+	if (e != ERR_OK && (e != ERR_UNDONE || version < KMIP_2_0)) {
 		ttlv_put_enum(b, TAG_RESULT_REASON, kmip_reason(e, version, operation));
 		ttlv_put_text(b, TAG_RESULT_MESSAGE, err_text(e), strlen(err_text(e)));
 	} else if (payload != NULL) {
