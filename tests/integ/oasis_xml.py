@@ -48,9 +48,10 @@ class Tables:
     def __init__(self):
         with open(os.path.join(kf.TOP, "include", "kmip", "kmip.def"), encoding="ascii") as f:
             text = f.read()
-        self.tags, self.values, by_symbol = {}, {}, {}
+        self.tags, self.titles, self.values, by_symbol = {}, {}, {}, {}
         for symbol, number, name in re.findall(r'TAG\((\w+), (\w+),\s*"([^"]*)"\)', text):
             self.tags[normalized(name)] = int(number, 16)
+            self.titles[normalized(name)] = name
             by_symbol[symbol] = normalized(name)
         for symbol, number, name in re.findall(r'ENUM\((\w+), \w+, (\w+), \w+,\s*"([^"]*)"\)',
                                                text):
@@ -105,18 +106,21 @@ class Element:
 
 
 class Case:
-    """One file: requests with the answers that they should get."""
+    """Requests with the answers that they should get: one file, or a tree that was made."""
 
-    def __init__(self, path):
-        self.path = path
-        self.root = xml.etree.ElementTree.parse(path).getroot()
-        self.name = os.path.splitext(os.path.basename(path))[0]
+    def __init__(self, name, root):
+        self.name, self.root = name, root
         version = self.root.find("RequestMessage/RequestHeader/ProtocolVersion")
         self.version = tuple(int(version.find(n).get("value"))
                              for n in ("ProtocolVersionMajor", "ProtocolVersionMinor"))
-        # The tape library's cases work on one key, one after the other.
-        self.group = re.sub(r"-\d+-", "-", self.name) if self.name.startswith("TL-M") \
-            else self.name
+        # The cases of the tape library, and those of the array, work on one object in turn.
+        self.group = re.sub(r"-\d+-", "-", name) if name.startswith(("TL-M", "SASED-M")) \
+            else name
+
+    @classmethod
+    def read(cls, path):
+        return cls(os.path.splitext(os.path.basename(path))[0],
+                   xml.etree.ElementTree.parse(path).getroot())
 
     def _requested(self, name, attribute):
         """Values of a tag or of the attribute of that name in the requests."""
@@ -151,7 +155,7 @@ class Case:
         messages = [Element(n, tables) for n in self.root]
         names = [m.name for m in messages]
         if not names or names != ["RequestMessage", "ResponseMessage"] * (len(names) // 2):
-            raise ValueError("%s: requests and responses do not take turns" % self.path)
+            raise ValueError("%s: requests and responses do not take turns" % self.name)
         return list(zip(messages[::2], messages[1::2]))
 
 
@@ -162,7 +166,7 @@ class Run:
         self.tables = tables
         self.now = int(time.time())
         self.uids = {}   # placeholder: Unique Identifier
-        self.bytes = {}  # key material in the test case: the server's
+        self.bytes = {}  # key material in the test case: the server's; and placeholders
         self.given = set()  # literal dates and byte strings that a request had
         self.requests = []  # items of the last request
         self.lists = set()
@@ -182,6 +186,13 @@ class Run:
             return sum(self.tables.value(el.meaning, name)
                        for name in re.split(r"[\s|]+", el.text.strip()))
 
+    def _own_bytes(self, el):
+        """What the server gave under that name; $NAME:16: so many of ours."""
+        name, _, length = el.text.partition(":")
+        if name not in self.bytes and length:
+            self.bytes[name] = os.urandom(int(length))
+        return self.bytes[name]
+
     def value(self, el):
         """An element's value, for a Node."""
         if el.kind in (ttlv.INT, ttlv.LONG, ttlv.INTERVAL):
@@ -191,7 +202,7 @@ class Run:
         if el.kind == ttlv.BOOL:
             return {"true": True, "false": False}[el.text]
         if el.kind in (ttlv.BYTES, ttlv.BIGINT):
-            return bytes.fromhex(el.text)
+            return self._own_bytes(el) if el.text.startswith("$") else bytes.fromhex(el.text)
         if el.kind == ttlv.DATE:
             return self._date(el.text)
         return self.uids[el.text] if el.text.startswith("$") else el.text
@@ -217,10 +228,18 @@ class Run:
             if n > 0:
                 path = "item %d, %s" % (n, self.requests[n - 1].one("Operation").text)
                 self.lists = self._open_lists(self.requests[n - 1])
-            found = self._compare(part, answer.value[n], path)
+            found = self._refused(part, answer.value[n], path) or \
+                self._compare(part, answer.value[n], path)
             if found:
                 return found
         return None
+
+    def _refused(self, want, got, path):
+        """What an item that should not fail says."""
+        if want.name != "BatchItem" or want.all("ResultReason") or not got.all("ResultReason"):
+            return None
+        return "%s: fails, %s, %s" % (path, self.tables.value_name(
+            "ResultReason", got.path("ResultReason")), got.get("ResultMessage"))
 
     @staticmethod
     def _open_lists(request):
@@ -308,6 +327,8 @@ class Run:
         if want.text.startswith("$SHORT_"):
             uid = self.uids[want.text.replace("SHORT_", "")]
             return got.value == hashlib.sha256(uid.encode()).digest()
+        if want.kind == ttlv.BYTES and want.text.startswith("$"):
+            return self._bind_bytes(want, got)
         if want.meaning in FREE_TEXTS:
             return True
         if want.meaning in FREE_DATES and want.text not in self.given:
@@ -321,12 +342,19 @@ class Run:
             return same and self.bytes.setdefault(want.text, got.value) == got.value
         return False
 
+    def _bind_bytes(self, want, got):
+        """The server's own bytes, which later requests give back; $NAME:16 says how many."""
+        name, _, length = want.text.partition(":")
+        return (not length or len(got.value) == int(length)) and \
+            self.bytes.setdefault(name, got.value) == got.value
+
     def _value(self, want, got, path):
         if want.kind == ttlv.TEXT and want.text.startswith("$") and want.text not in self.uids:
             if not got.value or got.value in self.uids.values():
                 return "%s: %r is not a new identifier" % (path, got.value)
             self.uids[want.text] = got.value
-        if self._is_free(want, got) or self.value(want) == got.value:
+        bound = want.kind == ttlv.BYTES and want.text.startswith("$")
+        if self._is_free(want, got) or (not bound and self.value(want) == got.value):
             return None
         shown = got.value
         if want.kind == ttlv.ENUM:
