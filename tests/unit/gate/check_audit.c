@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
@@ -493,6 +494,12 @@ END_TEST
 
 START_TEST(test_no_memory)
 {
+	struct buf others[100]; /* they have the blocks that earlier buffers left behind */
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		buf_init(&others[i], 1000);
+		buf_put(&others[i], "x", 1);
+	}
 	audit_use(audit, some_file(), false);
 	take_all();
 	fault_test_arm(FAULT_ALLOC, 0, 1000);
@@ -503,6 +510,8 @@ START_TEST(test_no_memory)
 	take_all();
 	ck_assert_ptr_nonnull(strstr(text, "\"count\":1}\n{"));
 	ck_assert_ptr_nonnull(strstr(text, "\"request\":2,"));
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		buf_fini(&others[i]);
 }
 END_TEST
 
