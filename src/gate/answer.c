@@ -71,11 +71,19 @@ answer_build(struct request *rq)
 	return buf_error(&rq->answer);
 }
 
+/* A change is over when its message is: now. */
+static int64_t
+ended_at(const struct outcome *oc)
+{
+	bool changed = oc->err == ERR_OK && oc->op != NULL && oc->op->right == RIGHT_CHANGE;
+
+	return changed || oc->ended == 0 ? clock_now() : oc->ended;
+}
+
 static void
-count_item(const struct outcome *oc)
+count_item(const struct outcome *oc, int64_t ended)
 {
 	bool ok = oc->err == ERR_OK;
-	int64_t ended = ok && oc->op != NULL && oc->op->right == RIGHT_CHANGE ? clock_now() : oc->ended;
 	unsigned label = op_label(oc->op);
 
 	metric_inc(ok ? METRIC_ITEMS_OK_TOTAL : METRIC_ITEMS_FAILED_TOTAL);
@@ -85,7 +93,7 @@ count_item(const struct outcome *oc)
 }
 
 static void
-audit_one(const struct request *rq, unsigned item, const struct outcome *oc)
+audit_one(const struct request *rq, unsigned item, const struct outcome *oc, int64_t ended)
 {
 	const struct audit_item line = {
 	    .request = rq->p.id,
@@ -98,7 +106,7 @@ audit_one(const struct request *rq, unsigned item, const struct outcome *oc)
 	    .note = oc->note,
 	    .err = oc->err,
 	    .version = kmip_version_answered(rq->in.version),
-	    .duration_ns = clock_now() - rq->started,
+	    .duration_ns = ended - rq->started,
 	};
 
 	audit_item(rq->p.audit, &line);
@@ -108,11 +116,13 @@ void
 answer_audit(const struct request *rq)
 {
 	for (unsigned i = 0; i < rq->item; i++) {
-		count_item(&rq->outcomes[i]);
-		audit_one(rq, i + 1, &rq->outcomes[i]);
+		int64_t ended = ended_at(&rq->outcomes[i]);
+
+		count_item(&rq->outcomes[i], ended);
+		audit_one(rq, i + 1, &rq->outcomes[i], ended);
 	}
 	if (rq->message_error != ERR_OK) {
 		metric_inc(METRIC_REQUESTS_BAD_TOTAL);
-		audit_one(rq, 0, &(struct outcome){.err = rq->message_error});
+		audit_one(rq, 0, &(struct outcome){.err = rq->message_error}, clock_now());
 	}
 }

@@ -137,12 +137,14 @@ next_start(const struct limit *l)
 static bool
 start_one(struct limit *l)
 {
-	int64_t now = clock_now();
+	int64_t now;
 
+	if (l->settings.request_rate_max == 0)
+		return true;
+	now = clock_now();
 	if (next_start(l) > now)
 		return false;
-	if (l->settings.request_rate_max > 0)
-		l->full = (l->full > now ? l->full : now) + interval(l);
+	l->full = (l->full > now ? l->full : now) + interval(l);
 	return true;
 }
 

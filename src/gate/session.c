@@ -230,12 +230,12 @@ session_next(struct session *s)
 
 	if (s->state != SESSION_IDLE && s->state != SESSION_READING)
 		return;
-	if (session_has_expired(s))
-		return;
-	if (in->len == 0) {
+	if (in->len == 0) { /* gate_expect_end() sees to those that say nothing */
 		session_set(s, SESSION_IDLE);
 		return;
 	}
+	if (session_has_expired(s))
+		return;
 	if (in->len < TTLV_HEADER) {
 		session_set(s, SESSION_READING);
 		return;
