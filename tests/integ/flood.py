@@ -5,9 +5,9 @@ as many addresses of 127.0.0.0/8 as one likes, and opens a new one for each that
     flood.py PORT KIND ADDRESSES CONNECTIONS
 
 Kinds: silent (says nothing), hello (a ClientHello and no more), drip (a ClientHello byte by byte,
-as fast as they are taken), garbage (no TLS, then the next one), reset (a ClientHello, then a reset).
-Prints a line with the number of connections that were opened, again and again, and ends with its
-input."""
+as fast as they are taken, then the next one), garbage (no TLS, then the next one), reset (a
+ClientHello, then a reset).  Answers each line of its input with the number of connections that were
+opened so far, and ends with its input."""
 
 import resource
 import selectors
@@ -16,7 +16,6 @@ import ssl
 import struct
 import subprocess
 import sys
-import time
 
 GARBAGE = b"GET / HTTP/1.1\r\nHost: kms\r\n\r\n"
 RESET = struct.pack("ii", 1, 0)
@@ -78,11 +77,11 @@ class Flood:
         sock.send(self.rest[sock][:1])
         self.rest[sock] = self.rest[sock][1:]
         if not self.rest[sock]:
-            self.selector.modify(sock, selectors.EVENT_READ)
+            self.close(sock)
 
     def event(self, sock, mask):
         try:
-            if sock in self.rest and self.rest[sock]:
+            if sock in self.rest:
                 self.drip(sock)
             elif mask & selectors.EVENT_WRITE:
                 self.connected(sock)
@@ -94,16 +93,15 @@ class Flood:
             self.close(sock)
 
     def run(self):
-        said = 0.0
         self.selector.register(sys.stdin, selectors.EVENT_READ)
         while True:
-            for key, mask in self.selector.select(0.1):
-                if key.fileobj is sys.stdin:
+            for key, mask in self.selector.select():
+                if key.fileobj is not sys.stdin:
+                    self.event(key.fileobj, mask)
+                elif sys.stdin.readline():
+                    print(self.opened, flush=True)
+                else:
                     return
-                self.event(key.fileobj, mask)
-            if time.monotonic() > said + 0.1:
-                said = time.monotonic()
-                print(self.opened, flush=True)
 
 
 class Running:
@@ -119,23 +117,23 @@ class Running:
         return self
 
     def opened(self):
-        """How many connections it has opened; waits for its next word."""
+        """How many connections it has opened."""
+        self.process.stdin.write("?\n")
+        self.process.stdin.flush()
         return int(self.process.stdout.readline())
 
-    def __exit__(self, *_):
+    def __exit__(self, what, *_):
         self.process.stdin.close()
+        status = self.process.wait(60)
         self.process.stdout.close()
-        if self.process.wait(60) != 0 and _[0] is None:
-            raise AssertionError("the flood ended with %d" % self.process.returncode)
+        if status != 0 and what is None:
+            raise AssertionError("the flood ended with %d" % status)
 
 
 def main():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    try:
-        Flood(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])).run()
-    except BrokenPipeError:  # nobody reads its numbers any more
-        sys.stderr.close()
+    Flood(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])).run()
 
 
 if __name__ == "__main__":
