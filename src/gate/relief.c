@@ -9,10 +9,14 @@
 
 /* How often it is looked at, while a ceiling holds back connections. */
 #define PERIOD (10 * NS_PER_MS)
-/* How long a client may keep us waiting, in all its handshake; one of an address with too many; and
- * one of an address from which others come through, so that it is no more than slow. */
+/*
+ * How long a client may keep us waiting, in all its handshake; one that has said nothing yet; one of
+ * an address with too many; and one of an address from which others come through, so that it is no
+ * more than slow.
+ */
 #define PATIENCE (500 * NS_PER_MS)
-#define PATIENCE_OVER_SHARE (50 * NS_PER_MS)
+#define PATIENCE_SILENT (100 * NS_PER_MS)
+#define PATIENCE_OVER_SHARE (50 * NS_PER_MS) /* the least of all */
 #define PATIENCE_GOOD (3 * NS_PER_S)
 enum { SHARE = 4 }; /* a quarter of all handshakes for one address */
 
@@ -30,7 +34,9 @@ patience_with(const struct session *s)
 {
 	if (stream_has_good_neighbours(s->stream))
 		return PATIENCE_GOOD;
-	return is_over_share(s) ? PATIENCE_OVER_SHARE : PATIENCE;
+	if (is_over_share(s))
+		return PATIENCE_OVER_SHARE;
+	return stream_is_silent(s->stream) ? PATIENCE_SILENT : PATIENCE;
 }
 
 static void
@@ -57,10 +63,11 @@ relief_run(struct timer *t)
 
 	LIST_FOREACH_SAFE(l, next, &g->handshaking) {
 		struct session *s = CONTAINER_OF(l, struct session, handshake);
+		int64_t kept = stream_kept_waiting(s->stream);
 
 		if (needed == 0 || s->created > old)
 			break;
-		if (stream_kept_waiting(s->stream) < patience_with(s))
+		if (kept < PATIENCE_OVER_SHARE || kept < patience_with(s))
 			continue;
 		end_slow(s);
 		needed--;

@@ -3,7 +3,8 @@
  * While a ceiling (of handshakes, or of sessions) keeps connections from being accepted, unfinished
  * handshakes whose clients keep us waiting have to go, the oldest first, as many as others wait:
  * of an address with more than a quarter of all those that did so for 50 ms, of others after
- * 500 ms; and of one from which a handshake succeeded lately after 3 s.
+ * 500 ms, or 100 when they have said nothing; and of one from which a handshake succeeded lately
+ * after 3 s.
  * What a handshake waits for us does not count, so that a site of honest hosts behind one address
  * loses none of them, however slow we are.
  */

@@ -189,6 +189,19 @@ START_TEST(the_silent_are_counted_as_such)
 }
 END_TEST
 
+START_TEST(the_silent_leave_sooner)
+{
+	fill(false, 1);
+	waiting = 2;
+	pass(90 * NS_PER_MS);
+	expect(0, 0, 0);
+	pass(10 * NS_PER_MS);
+	expect(2, 0, 0);
+	ck_assert(!is_there(&guests[1]));
+	ck_assert(is_there(&guests[2]));
+}
+END_TEST
+
 /* As many as others wait for, the oldest first; never below its share so soon. */
 START_TEST(one_address_gives_up_what_others_need)
 {
@@ -268,6 +281,7 @@ relief_suite(void)
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_loop_test(t, nobody_leaves_for_nobody, 0, 2);
 	tcase_add_test(t, the_silent_are_counted_as_such);
+	tcase_add_test(t, the_silent_leave_sooner);
 	tcase_add_loop_test(t, one_address_gives_up_what_others_need, 0, 2);
 	tcase_add_test(t, any_client_may_keep_us_waiting_for_so_long);
 	tcase_add_test(t, an_address_that_succeeds_may_be_slower);
