@@ -9,7 +9,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 packages=(meson ninja-build gcc libc6-dev clang libclang-rt-14-dev clang-tidy cppcheck pkg-config check
   libsubunit-dev libevent-dev libssl-dev libsqlite3-dev libconfuse-dev libseccomp-dev libyajl-dev
   libcurl4-openssl-dev libsystemd-dev openssl python3 python3-pykmip python3-cryptography mandoc
-  procps util-linux binutils strace prometheus systemd zsh gcovr valgrind)
+  procps util-linux binutils strace prometheus systemd zsh gcovr valgrind pmccabe)
 # whoever has another node keeps it
 command -v npm >/dev/null || packages+=(nodejs npm)
 sanitized=(-Dtesting=true -Dwerror=true "-Db_sanitize=address,undefined" -Db_lundef=false)

@@ -157,6 +157,29 @@ take_end(yajl_val rule, struct fault_rule *r)
 	return false;
 }
 
+/* Which calls it is for, and which of these. */
+static bool
+take_calls(yajl_val rule, struct fault_rule *r)
+{
+	r->count = -1;
+	return take_text(rule, "method", r->method, sizeof(r->method)) &&
+	    take_text(rule, "path", r->path, sizeof(r->path)) &&
+	    take_text(rule, "operation", r->operation, sizeof(r->operation)) &&
+	    take_text(rule, "port", r->port, sizeof(r->port)) &&
+	    body_int(rule, "skip", 0, INT32_MAX, &r->skip) &&
+	    body_int(rule, "count", -1, INT32_MAX, &r->count);
+}
+
+static bool
+take_answer(yajl_val rule, struct fault_rule *r)
+{
+	return take_end(rule, r) && body_int(rule, "delay-ms", 0, DELAY_MAX_MS, &r->delay_ms) &&
+	    body_int(rule, "delay-after-ms", 0, DELAY_MAX_MS, &r->delay_after_ms) &&
+	    body_int(rule, "status", 200, 599, &r->status) && take_copy(rule, "body", &r->body) &&
+	    take_copy(rule, "content-type", &r->content_type) &&
+	    take_headers(body_field(rule, "headers"), r);
+}
+
 static bool
 read_rule(yajl_val rule, struct fault_rule *r)
 {
@@ -164,18 +187,7 @@ read_rule(yajl_val rule, struct fault_rule *r)
 	    " method path operation port skip count delay-ms delay-after-ms "
 	    "status body content-type headers commit end ";
 
-	r->count = -1;
-	if (!body_only(rule, fields) || !take_text(rule, "method", r->method, sizeof(r->method)) ||
-	    !take_text(rule, "path", r->path, sizeof(r->path)) ||
-	    !take_text(rule, "operation", r->operation, sizeof(r->operation)) ||
-	    !take_text(rule, "port", r->port, sizeof(r->port)) || !take_end(rule, r) ||
-	    !body_int(rule, "skip", 0, INT32_MAX, &r->skip) ||
-	    !body_int(rule, "count", -1, INT32_MAX, &r->count) ||
-	    !body_int(rule, "delay-ms", 0, DELAY_MAX_MS, &r->delay_ms) ||
-	    !body_int(rule, "delay-after-ms", 0, DELAY_MAX_MS, &r->delay_after_ms) ||
-	    !body_int(rule, "status", 200, 599, &r->status) || !take_copy(rule, "body", &r->body) ||
-	    !take_copy(rule, "content-type", &r->content_type) ||
-	    !take_headers(body_field(rule, "headers"), r))
+	if (!body_only(rule, fields) || !take_calls(rule, r) || !take_answer(rule, r))
 		return false;
 	/* What is said instead of the true answer, or not at all, usually was not done either. */
 	r->commit = r->status == 0 && (r->end == FAULT_SEND || r->end == FAULT_TRUNCATE);

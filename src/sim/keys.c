@@ -29,6 +29,25 @@ keys_metadata(struct exchange *x)
 	return FAIL_NONE;
 }
 
+static void
+put_versions(struct json *j, struct key *key, int64_t offset, int64_t count)
+{
+	int64_t at = 0;
+
+	json_array(j, "resources");
+	LIST_FOREACH (l, &key->versions) {
+		const struct version *v = CONTAINER_OF(l, struct version, link);
+
+		if (at++ < offset || at > offset + count)
+			continue;
+		json_object(j, NULL);
+		json_text(j, "id", v->id);
+		keys_json_date(j, "creationDate", v->created);
+		json_object_end(j);
+	}
+	json_array_end(j);
+}
+
 enum fail
 keys_versions(struct exchange *x)
 {
@@ -62,23 +81,8 @@ keys_versions(struct exchange *x)
 	if (want_total)
 		json_int(&j, "totalCount", total);
 	json_object_end(&j);
-	if (shown > 0) {
-		int64_t at = 0;
-
-		json_array(&j, "resources");
-		LIST_FOREACH(l, &x->key->versions)
-		{
-			const struct version *v = CONTAINER_OF(l, struct version, link);
-
-			if (at++ < offset || at > offset + shown)
-				continue;
-			json_object(&j, NULL);
-			json_text(&j, "id", v->id);
-			keys_json_date(&j, "creationDate", v->created);
-			json_object_end(&j);
-		}
-		json_array_end(&j);
-	}
+	if (shown > 0)
+		put_versions(&j, x->key, offset, shown);
 	json_object_end(&j);
 	return FAIL_NONE;
 }

@@ -165,6 +165,24 @@ replace_text(yajl_val v, const char *name, char **to)
 	return true;
 }
 
+/* What is given of it replaces what it had. */
+static bool
+change_identity(struct identity *who, yajl_val v, yajl_val grants)
+{
+	if (!replace_text(v, "api-key", &who->api_key) ||
+	    !replace_text(v, "profile-id", &who->profile_id) ||
+	    !replace_text(v, "profile-name", &who->profile_name) ||
+	    !replace_text(v, "cr-token", &who->cr_token) ||
+	    !body_bool(v, "disabled", &who->disabled))
+		return false;
+	if (grants != NULL)
+		grants_free(who);
+	for (size_t i = 0; grants != NULL && i < grants->u.array.len; i++)
+		if (!apply_grant(who, grants->u.array.values[i]))
+			return false;
+	return true;
+}
+
 static bool
 apply_identity(struct sim *s, yajl_val v)
 {
@@ -184,21 +202,9 @@ apply_identity(struct sim *s, yajl_val v)
 		who = iam_identity_new(&s->iam, subject);
 	if (who == NULL)
 		return false;
-	if (gone) {
-		iam_identity_free(&s->iam, who);
-		return true;
-	}
-	if (!replace_text(v, "api-key", &who->api_key) ||
-	    !replace_text(v, "profile-id", &who->profile_id) ||
-	    !replace_text(v, "profile-name", &who->profile_name) ||
-	    !replace_text(v, "cr-token", &who->cr_token) ||
-	    !body_bool(v, "disabled", &who->disabled))
-		return false;
-	if (grants != NULL)
-		grants_free(who);
-	for (size_t i = 0; grants != NULL && i < grants->u.array.len; i++)
-		if (!apply_grant(who, grants->u.array.values[i]))
-			return false;
+	if (!gone)
+		return change_identity(who, v, grants);
+	iam_identity_free(&s->iam, who);
 	return true;
 }
 
