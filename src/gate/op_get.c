@@ -202,9 +202,21 @@ get_fetched(struct request *rq, enum err e)
 	}
 }
 
+/* Who could read the wrapping key could read what it wraps: that would be no wrap at all. */
+static bool
+is_hidden(const struct object *o)
+{
+	return objattr_flag(o, ATTR_SENSITIVE) || !objattr_flag(o, ATTR_EXTRACTABLE);
+}
+
 static void
 wrapping_key_fetched(struct request *rq, enum err e)
 {
+	const struct get *g = rq->state;
+
+	if (e == ERR_OK && objattr_flag(g->fetch.object, ATTR_SENSITIVE) &&
+	    !is_hidden(g->wrap->key.object))
+		e = ERR_SENSITIVE_WRAPPER;
 	if (e == ERR_OK)
 		serve(rq, rq->state);
 	else

@@ -69,12 +69,14 @@ best_reason(enum err e)
 	case ERR_WRONG_STATE:
 	case ERR_USAGE:
 	case ERR_LIMITS:
+	case ERR_INHERITED:
 	case ERR_DENIED:
 	case ERR_VAULT_DENIED:
 		return KMIP_RESULT_REASON_PERMISSION_DENIED;
 	case ERR_OBJECT_EXISTS:
 		return KMIP_RESULT_REASON_OBJECT_ALREADY_EXISTS;
 	case ERR_SENSITIVE:
+	case ERR_SENSITIVE_WRAPPER:
 		return KMIP_RESULT_REASON_SENSITIVE;
 	case ERR_NOT_EXTRACTABLE:
 		return KMIP_RESULT_REASON_NOT_EXTRACTABLE;
@@ -195,7 +197,8 @@ kmip_reason(enum err e, int version, uint32_t operation)
 {
 	uint32_t reason = version >= KMIP_2_0 ? reason_2(e, operation) : best_reason(e);
 
-	if (version < KMIP_1_4 && (e == ERR_SENSITIVE || e == ERR_NOT_EXTRACTABLE))
+	if (version < KMIP_1_4 && (reason == KMIP_RESULT_REASON_SENSITIVE ||
+				      reason == KMIP_RESULT_REASON_NOT_EXTRACTABLE))
 		reason = KMIP_RESULT_REASON_PERMISSION_DENIED;
 	return kmip_value_known(SET_RESULT_REASON, reason, version)
 	    ? reason

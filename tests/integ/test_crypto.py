@@ -147,8 +147,13 @@ class Wrapping(Case):
         sensitive = self.register(self.c, self.KEY, ENCRYPT, flag("Sensitive", True))
         kept = self.register(self.c, self.KEY, ENCRYPT, flag("Extractable", False))
         self.assertEqual(self.c.do(on("Get", sensitive)).reason, 0x16)
-        wrapped = self.get(sensitive, specification(self.kek)).path("KeyValue", "KeyMaterial")
-        self.assertEqual(keywrap.aes_key_unwrap(self.KEK, wrapped), self.KEY)
+        # a client that can read the wrapping key could read what it wraps
+        self.assertEqual(self.c.do(on("Get", sensitive, specification(self.kek))).reason, 0x16)
+        for hiding in (flag("Sensitive", True), flag("Extractable", False)):
+            kek = self.register(self.c, self.KEK, WRAP, hiding)
+            block = self.get(sensitive, specification(kek))
+            wrapped = block.path("KeyValue", "KeyMaterial")
+            self.assertEqual(keywrap.aes_key_unwrap(self.KEK, wrapped), self.KEY)
         for spec in (None, specification(self.kek)):
             self.assertEqual(self.c.do(on("Get", kept, spec)).reason, 0x17)
 
@@ -421,8 +426,9 @@ class Deriving(Case):
         how = parameters(hashing=self.SHA256)
         _, key = self.derived(self.HASH, how)
         self.assertEqual(key, hashlib.sha256(self.SECRET).digest()[:16])
-        _, key = self.derived(self.HASH, how, octets("DerivationData", b"this"))
-        self.assertEqual(key, hashlib.sha256(b"this").digest()[:16])
+        # a digest of what the client gives would have nothing of the key
+        self.assert_reason(self.c.do(self.derive(
+            self.HASH, how, octets("DerivationData", b"this"))), "InvalidField")
         _, key = self.derived(self.HMAC, how, octets("DerivationData", b"label"), length=256)
         self.assertEqual(key, hmac.digest(self.SECRET, b"label", "sha256"))
 
@@ -433,6 +439,33 @@ class Deriving(Case):
             "InitializationVector", vector), octets("DerivationData", text_), base=base)
         encryptor = Cipher(algorithms.AES(material), modes.CBC(vector)).encryptor()
         self.assertEqual(key, encryptor.update(text_)[:16])
+
+    def test_hidden_as_its_base(self):
+        """What is derived from what cannot be read cannot be read, whatever the request says."""
+        flag = lambda name, value: attribute(name, boolean("AttributeValue", value))
+        how = parameters(hashing=self.SHA256)
+        for name, hidden, reason, history in (
+                ("Sensitive", True, "Sensitive", "Always Sensitive"),
+                ("Extractable", False, "NotExtractable", "Never Extractable")):
+            base = self.c.ok(ttlv.register_secret(
+                self.SECRET, flag(name, hidden), mask=DERIVE)).path("UniqueIdentifier")
+            self.c.ok(on("Activate", base))
+            for always in (True, False):
+                uid = self.c.ok(self.derive(self.HASH, how, base=base)).path("UniqueIdentifier")
+                self.assert_reason(self.c.do(on("Get", uid)), reason)
+                self.assertEqual(values(self.c, uid, name, history),
+                                 {name: [hidden], history: [always]})
+                self.c.ok(on("ModifyAttribute", base, flag(name, not hidden)))
+                self.c.ok(on("ModifyAttribute", base, flag(name, hidden)))
+            older = self.derive(self.HASH, how, base=base)
+            uid = self.client(version=(1, 2)).ok(older).path("UniqueIdentifier")
+            self.assert_reason(self.c.do(on("Get", uid)), reason)
+            told = self.derive(self.HASH, how, base=base)
+            told.one("RequestPayload").one("TemplateAttribute").value.append(
+                flag(name, not hidden))
+            self.assert_reason(self.c.do(told), "PermissionDenied")
+            told.one("RequestPayload").one("TemplateAttribute").value[-1] = flag(name, hidden)
+            self.c.ok(told)
 
     def test_what_it_leaves(self):
         """Links both ways, and secret data as well as keys."""
