@@ -406,6 +406,20 @@ PAYLOADS = {
         one(item("Locate", attribute("x-a", None))), fails("MissingData", "InvalidMessage")),
     "Locate with Offset Items before 1.3": (one(item("Locate", integer("OffsetItems", 1))),
                                             INVALID),
+    "Create with half a template's name": (
+        create(seq("Name", text("NameValue", "t"))), fails("InvalidField")),
+    "Create with a template that is not there": (
+        create(seq("Name", text("NameValue", "t"), enum("NameType", 1))),
+        fails("ItemNotFound")),
+    "Create with a template's name as Text": (
+        create(text("Name", "t")), fails("InvalidMessage", "ItemNotFound", "InvalidField")),
+    "Register of a Template without one": (
+        one(item("Register", enum("ObjectType", 6), ttlv.template())), MISSING),
+    "Register of a key as a Template": (
+        one(item("Register", enum("ObjectType", 6), ttlv.template(), seq("SymmetricKey"))),
+        fails("MissingData", "InvalidMessage")),
+    "Archive with rubbish": (one(item("Archive", UID, seq("TemplateAttribute"))), INVALID),
+    "Recover of nothing": (one(item("Recover")), MISSING),
     "Activate with rubbish": (one(item("Activate", UID, seq("TemplateAttribute"))), INVALID),
 }
 
