@@ -74,6 +74,7 @@ class World:
         self.session = None
         self.spare = []    # active keys without a further use
         self.number = 0
+        self.template = None
 
     def start(self):
         """With stacks of leaks as a whole, though that takes time at each allocation."""
@@ -110,7 +111,7 @@ class World:
 
     def prepare(self, name):
         self.do(ttlv.item("DiscoverVersions"))  # the session may have ended behind an answer
-        if name in ("revoke", "destroy", "activate", "add", "modify", "delete"):
+        if name in ("revoke", "destroy", "activate", "add", "modify", "delete", "archive"):
             self.spare.append(self.made())
         uid = self.spare[-1] if self.spare else None
         if name in ("revoke", "destroy"):
@@ -119,6 +120,10 @@ class World:
             self.do(revoke(uid))
         if name in ("modify", "delete"):
             self.do(on("AddAttribute", uid, attribute("x-Name", "vm")))
+        if name == "template_is_used" and self.template is None:
+            self.template = self.do(ttlv.item(
+                "Register", ttlv.enum("ObjectType", 6), ttlv.template(),
+                ttlv.seq("Template", ttlv.name_attribute("torture"), *ttlv.aes_attributes()))).uid
         if name == "handshake":
             self.drop()
 
@@ -157,6 +162,28 @@ class World:
         uid = self.spare[-1]
         self.keys.pop(uid)  # when it is refused the key may be there or not
         self.do(on("Destroy", uid))
+
+    def template_is_used(self):
+        uid = self.do(ttlv.item("Create", ttlv.enum("ObjectType", 2), ttlv.template(ttlv.seq(
+            "Name", ttlv.text("NameValue", "torture"), ttlv.enum("NameType", 1))))).uid
+        self.keys[uid] = None
+
+    def transfer(self):
+        """A key comes with all its attributes, and goes again."""
+        self.number += 1
+        uid, key = "00000000-0000-4000-8000-%012d" % self.number, os.urandom(32)
+        newest = {"version": (1, 4)}
+        may_fail(self.c().do(ttlv.item(
+            "Import", ttlv.uid(uid), ttlv.enum("ObjectType", 2), *ttlv.aes_attributes(),
+            attribute("x-Note", "t"), ttlv.seq("SymmetricKey", ttlv.key_block(key))), **newest))
+        self.keys[uid] = key
+        assert may_fail(self.c().do(on("Export", uid), **newest)).key == key, "another key"
+
+    def archive(self):
+        uid = self.spare[-1]
+        self.keys.pop(uid)  # when it is refused the key may be archived
+        self.do(on("Archive", uid))
+        self.do(on("Recover", uid))
 
     def add(self):
         self.do(on("AddAttribute", self.spare[-1], attribute("x-Name", "vm")))
@@ -223,7 +250,8 @@ class World:
 
 
 STEPS = ("handshake", "create", "get", "locate", "attributes", "activate", "revoke", "destroy",
-         "add", "modify", "delete", "query", "status", "list", "sessions", "stats", "reload")
+         "add", "modify", "delete", "archive", "transfer", "template_is_used", "query", "status",
+         "list", "sessions", "stats", "reload")
 
 
 @unittest.skipUnless(os.environ.get("KEYFERRY_TESTING") == "1",
