@@ -27,7 +27,8 @@ void json_text(struct json *j, const char *key, const char *value); /* NULL beco
 void json_bytes(struct json *j, const char *key, const void *value, size_t len);
 void json_int(struct json *j, const char *key, int64_t value);
 void json_bool(struct json *j, const char *key, bool value);
-/* Seconds since 1970 as RFC 3339 text; 0 becomes null. */
+/* Seconds since 1970 as RFC 3339 text; of json_time() 0 becomes null. */
+void json_date(struct json *j, const char *key, int64_t wall_s);
 void json_time(struct json *j, const char *key, int64_t wall_s);
 
 #endif

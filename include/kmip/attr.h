@@ -20,6 +20,12 @@
 
 /* The last second of the year 9999, the last that RFC 3339 can write. */
 #define KMIP_DATE_MAX INT64_C(253402300799)
+/* One of 1970 to 9999: it can be written down, and computed with. */
+static inline bool
+kmip_date_right(int64_t seconds)
+{
+	return seconds >= 0 && seconds <= KMIP_DATE_MAX;
+}
 
 enum kmip_attr_id {
 #define ATTR(id, text, tag, type, since, flags) ATTR_##id,

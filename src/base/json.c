@@ -105,11 +105,19 @@ json_bool(struct json *j, const char *key, bool value)
 }
 
 void
-json_time(struct json *j, const char *key, int64_t wall_s)
+json_date(struct json *j, const char *key, int64_t wall_s)
 {
 	char when[32];
 
+	text_time(when, wall_s * 1000);
+	json_text(j, key, when);
+}
+
+void
+json_time(struct json *j, const char *key, int64_t wall_s)
+{
 	if (wall_s != 0)
-		text_time(when, wall_s * 1000);
-	json_text(j, key, wall_s != 0 ? when : NULL);
+		json_date(j, key, wall_s);
+	else
+		json_text(j, key, NULL);
 }

@@ -372,14 +372,16 @@ text_size(const char *s, uint64_t *bytes)
 void
 text_time(char *out, int64_t wall_ms)
 {
-	static time_t last = -1;
-	static char date[21] = "0000-00-00T00:00:00";
-	time_t s = (time_t)(wall_ms / 1000);
-	struct tm tm;
+	static time_t last = INT64_MIN;
+	static char date[20] = "0000-00-00T00:00:00"; /* as it is for a year that has not four digits */
 	int ms = (int)(wall_ms % 1000);
+	time_t s = (time_t)(wall_ms / 1000) - (ms < 0); /* a clock without a battery is before 1970 */
+	struct tm tm;
 
+	if (ms < 0)
+		ms += 1000;
 	/* many lines have the same second, and making it takes longer than the rest of a line */
-	if (s != last && (gmtime_r(&s, &tm) == NULL ||
+	if (s != last && (gmtime_r(&s, &tm) == NULL || tm.tm_year < 1000 - 1900 ||
 	    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm) == 0))
 		memcpy(date, "0000-00-00T00:00:00", sizeof("0000-00-00T00:00:00"));
 	last = s;

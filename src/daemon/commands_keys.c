@@ -99,7 +99,7 @@ put_dates(struct json *j, const struct object *o)
 
 	for (size_t i = 0; i < sizeof(dates) / sizeof(dates[0]); i++)
 		if (o->date[dates[i].date] != NO_DATE)
-			json_time(j, dates[i].key, o->date[dates[i].date]);
+			json_date(j, dates[i].key, o->date[dates[i].date]); /* 1970's first is one, too */
 }
 
 void

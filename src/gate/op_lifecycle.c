@@ -240,8 +240,11 @@ read_revocation(struct request *rq, struct lifecycle *lc)
 	e = ttlv_finish(&r);
 	if (e != ERR_OK)
 		return e;
-	if (ttlv_opt(&rq->payload, TAG_COMPROMISE_OCCURRENCE_DATE, TTLV_DATE_TIME, &t))
+	if (ttlv_opt(&rq->payload, TAG_COMPROMISE_OCCURRENCE_DATE, TTLV_DATE_TIME, &t)) {
+		if (!kmip_date_right(ttlv_long(&t)))
+			return ERR_INVALID_FIELD;
 		lc->occurred = ttlv_long(&t);
+	}
 	lc->act = lc->reason == KMIP_REVOCATION_REASON_CODE_KEY_COMPROMISE ||
 		lc->reason == KMIP_REVOCATION_REASON_CODE_CA_COMPROMISE
 	    ? ACT_COMPROMISE

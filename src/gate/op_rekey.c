@@ -100,8 +100,7 @@ set_dates(struct object *made, const struct object *old, int64_t offset, int64_t
 		if (made->date[d] == NO_DATE && old->date[d] != NO_DATE &&
 		    (offset >= 0 || !ends || old->date[d] > now))
 			made->date[d] = old->date[d] + shift;
-		if (made->date[d] != NO_DATE &&
-		    (made->date[d] < 0 || made->date[d] > KMIP_DATE_MAX))
+		if (made->date[d] != NO_DATE && !kmip_date_right(made->date[d]))
 			return false;
 	}
 	if (offset >= 0)

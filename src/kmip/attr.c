@@ -205,7 +205,7 @@ range_right(const struct ttlv *t)
 	case TTLV_LONG:
 		return ttlv_long(t) >= 0;
 	case TTLV_DATE_TIME:
-		return ttlv_long(t) >= 0 && ttlv_long(t) <= KMIP_DATE_MAX;
+		return kmip_date_right(ttlv_long(t));
 	case TTLV_STRUCTURE:
 	case TTLV_BIG_INTEGER:
 	case TTLV_ENUM:

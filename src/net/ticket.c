@@ -150,7 +150,7 @@ drop_others(struct tickets *t, int64_t hour)
 static uint8_t *
 key_of(struct tickets *t, int64_t hour)
 {
-	struct slot *s = &t->slots[hour % SLOTS];
+	struct slot *s = &t->slots[(hour % SLOTS + SLOTS) % SLOTS]; /* 1970 has an hour before it */
 	bool ok;
 
 	if (s->bytes != NULL && s->hour == hour)

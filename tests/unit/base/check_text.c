@@ -151,6 +151,22 @@ START_TEST(writes_times)
 	ck_assert_str_eq(out, "2025-10-09T08:53:20.123Z");
 	text_time(out, 0);
 	ck_assert_str_eq(out, "1970-01-01T00:00:00.000Z");
+	text_time(out, -1);
+	ck_assert_str_eq(out, "1969-12-31T23:59:59.999Z");
+	text_time(out, -1000);
+	ck_assert_str_eq(out, "1969-12-31T23:59:59.000Z");
+	text_time(out, INT64_C(2147483648000)); /* 32 bits end here, signed */
+	ck_assert_str_eq(out, "2038-01-19T03:14:08.000Z");
+	text_time(out, INT64_C(4294967296001));
+	ck_assert_str_eq(out, "2106-02-07T06:28:16.001Z");
+	text_time(out, INT64_C(253402300799999));
+	ck_assert_str_eq(out, "9999-12-31T23:59:59.999Z");
+	text_time(out, INT64_C(253402300800000)); /* what cannot be written is all zero */
+	ck_assert_str_eq(out, "0000-00-00T00:00:00.000Z");
+	text_time(out, -INT64_C(62135596800000)); /* the year 1 */
+	ck_assert_str_eq(out, "0000-00-00T00:00:00.000Z");
+	text_time(out, INT64_MAX);
+	ck_assert_str_eq(out, "0000-00-00T00:00:00.807Z");
 }
 END_TEST
 

@@ -296,6 +296,23 @@ START_TEST(test_names)
 }
 END_TEST
 
+START_TEST(test_dates)
+{
+	static const struct {
+		const char *text;
+		int64_t seconds;
+	} dates[] = {{"2026-11-25T10:00:00Z", 1795600800}, {"2026-11-25T10:00:00.123Z", 1795600800},
+	    {"2016-12-31T23:59:60Z", 1483228800}, /* a leap second is the next one, as in POSIX */
+	    {"2038-01-19T03:14:08Z", INT64_C(2147483648)},
+	    {"2106-02-07T06:28:16Z", INT64_C(4294967296)}, {"1950-01-01T00:00:00Z", -631152000},
+	    {"2026-11-25 10:00:00", -1}, {"2026-11-25T10:00:00+01:00", -1}, {"", -1}};
+
+	for (size_t i = 0; i < sizeof(dates) / sizeof(*dates); i++)
+		ck_assert_msg(kp_read_date(dates[i].text) == dates[i].seconds, "%s: %lld",
+		    dates[i].text, (long long)kp_read_date(dates[i].text));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -313,6 +330,7 @@ main(void)
 	tcase_add_test(t, test_gone);
 	tcase_add_test(t, test_destroyed);
 	tcase_add_test(t, test_names);
+	tcase_add_test(t, test_dates);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "base/clock.h"
@@ -486,6 +487,77 @@ START_TEST(dates_of_the_authority_count)
 }
 END_TEST
 
+/* RFC 5280 knows no 61st second, and OpenSSL reads none: such a date lets nobody in. */
+static ASN1_TIME *
+leap_second(void)
+{
+	ASN1_TIME *t = ASN1_STRING_type_new(V_ASN1_GENERALIZEDTIME);
+
+	ck_assert_int_eq(ASN1_STRING_set(t, "20361231235960Z", -1), 1);
+	return t;
+}
+
+START_TEST(no_certificate_ends_in_a_leap_second)
+{
+	struct authority *a = trusting(root, "CN=vpxd*");
+	X509 *x = make_client(&a_client, root, root_key);
+	ASN1_TIME *t = leap_second();
+
+	ck_assert_int_eq(X509_set1_notAfter(x, t), 1);
+	ck_assert_int_gt(X509_sign(x, root_key, EVP_sha256()), 0);
+	ck_assert_int_eq(show(a, x, NULL, NULL), TLS_BAD_CHAIN);
+	ASN1_STRING_free(t);
+	authority_unref(a);
+}
+END_TEST
+
+START_TEST(no_list_ends_in_a_leap_second)
+{
+	const char *files[] = {file_of("ca.pem", root), NULL}, *lists[] = {NULL, NULL}, *why = "";
+	struct authority *a = NULL;
+	X509_CRL *crl = X509_CRL_new();
+	ASN1_TIME *t = leap_second();
+	char path[128];
+	FILE *f;
+
+	X509_CRL_set_version(crl, X509_CRL_VERSION_2);
+	X509_CRL_set_issuer_name(crl, X509_get_subject_name(root));
+	ck_assert_int_eq(X509_CRL_set1_lastUpdate(crl, X509_get0_notBefore(root)), 1);
+	ck_assert_int_eq(X509_CRL_set1_nextUpdate(crl, t), 1);
+	ck_assert_int_gt(X509_CRL_sign(crl, root_key, EVP_sha256()), 0);
+	snprintf(path, sizeof(path), "%s/list.pem", dir);
+	f = fopen(path, "w");
+	ck_assert(PEM_write_X509_CRL(f, crl) == 1 && fclose(f) == 0);
+	lists[0] = path;
+	ck_assert_int_eq(authority_new(&a, files, lists, "CN=x", &why), ERR_CONFIG);
+	ck_assert_msg(strstr(why, "from when to when") != NULL, "%s", why);
+	ASN1_STRING_free(t);
+	X509_CRL_free(crl);
+}
+END_TEST
+
+/* Beyond what 32 bits hold, and before 1970. */
+START_TEST(far_dates)
+{
+	struct authority *a;
+	struct order o = a_root;
+	X509 *old;
+
+	o.key = root_key;
+	o.from_s = -60 * 366L * DAY;
+	o.until_s = 200 * 366L * DAY;
+	old = make(&o);
+	a = trusting(old, "CN=vpxd*");
+	clock_test_jump(INT64_C(4300000000) * NS_PER_S - NOW * NS_PER_S, 0); /* in 2106 */
+	ck_assert_int_eq(show(a, make_client(&a_client, old, root_key), NULL, NULL), TLS_KNOWN);
+	clock_test_jump((NOW - INT64_C(4300000000)) * NS_PER_S - (NOW + 1000) * NS_PER_S, 0);
+	ck_assert_int_lt(clock_wall(), 0);
+	ck_assert_int_eq(show(a, make_client(&a_client, old, root_key), NULL, NULL), TLS_KNOWN);
+	authority_unref(a);
+	X509_free(old);
+}
+END_TEST
+
 START_TEST(strangers_are_unknown)
 {
 	struct authority *a = trusting(root, "CN=vpxd*");
@@ -567,6 +639,9 @@ main(void)
 	tcase_add_test(t, takes_no_key_that_costs_much);
 	tcase_add_test(t, asks_no_extended_usage);
 	tcase_add_test(t, dates_of_the_authority_count);
+	tcase_add_test(t, no_certificate_ends_in_a_leap_second);
+	tcase_add_test(t, no_list_ends_in_a_leap_second);
+	tcase_add_test(t, far_dates);
 	tcase_add_test(t, strangers_are_unknown);
 	tcase_add_test(t, takes_authorities_only);
 	tcase_add_test(t, overlaps_where_an_authority_is_shared);

@@ -238,6 +238,24 @@ START_TEST(a_clock_set_back_keeps_no_key)
 }
 END_TEST
 
+/* A machine without a battery starts there; the hour before has a key, too. */
+START_TEST(the_first_hour_of_1970)
+{
+	struct served d;
+	SSL_SESSION *s;
+	bool reused;
+
+	write_key(key_path, digits, 0600);
+	start(&(struct rig_options){.keys = KEYS_EC, .resumption = true, .resumption_12 = true,
+	    .ticket_key_file = key_path});
+	s = visit(versions[_i], NULL, &reused, &d);
+	clock_test_jump((600 - clock_wall()) * NS_PER_S, 0);
+	s = visit(versions[_i], s, &reused, &d);
+	ck_assert(!reused);
+	SSL_SESSION_free(s);
+}
+END_TEST
+
 /* Of another gateway, or of this one before it was started anew. */
 START_TEST(a_file_is_shared)
 {
@@ -321,6 +339,7 @@ main(void)
 	tcase_add_loop_test(t, an_expired_certificate_cannot_resume, 0, 2);
 	tcase_add_loop_test(t, keys_are_for_an_hour, 0, 4);
 	tcase_add_loop_test(t, a_clock_set_back_keeps_no_key, 0, 2);
+	tcase_add_loop_test(t, the_first_hour_of_1970, 0, 2);
 	tcase_add_loop_test(t, a_file_is_shared, 0, 2);
 	tcase_add_test(t, refuses_bad_files);
 	suite_add_tcase(suite, t);
