@@ -44,6 +44,8 @@ struct audit *audit_new(const struct audit_params *p);
  */
 #define AUDIT_DRAIN_NS (10 * NS_PER_S)
 CHECKED enum err audit_drain(struct audit *a, void (*done)(void *arg), void *arg);
+/* Each line was written, or was lost with a process that should have. */
+bool audit_settled(const struct audit *a);
 /* The child writes what it was handed, then ends by itself.  NULL is allowed. */
 void audit_free(struct audit *a);
 

@@ -4,10 +4,11 @@
  * passes in seconds.  Time runs on in small steps, each in a turn of its own, so that timers fire in
  * order and sockets are served between them.  What goes over sockets takes real time: while a call
  * to a key manager is under way virtual time goes only `pace' times as fast, and it never runs far
- * ahead of the storage child.
+ * ahead of the storage child, nor of the one that writes the audit log.
  */
 #include "daemon.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -20,14 +21,20 @@
 #include "base/json.h"
 #include "base/metric.h"
 
-enum { STEP_MS = 100, STEP_MAX_MS = 60000, PACE_MAX = 10000, ADVANCE_MAX_MS = 7 * 86400 * 1000 };
-#define TICK_US 500
+enum {
+	STEP_MS = 100,
+	STEP_MAX_MS = 60000,
+	TICK_US = 500,
+	PACE_MAX = 10000,
+	ADVANCE_MAX_MS = 7 * 86400 * 1000
+};
 #define AHEAD_NS (2 * NS_PER_S) /* of the storage child, at most */
 
 struct advance {
 	struct control_call *call;
 	struct event *tick;
 	int64_t left, step, pace;
+	uint64_t tick_us; /* real time between two steps, while nothing is under way */
 	int64_t ticked; /* real time */
 	int64_t stored; /* calls that the storage child has answered */
 	int64_t ahead;	/* virtual time since it answered one */
@@ -58,7 +65,7 @@ put_times(struct control_call *call)
 /* --- advance --- */
 
 static int64_t
-next_step(struct advance *a)
+next_step(struct advance *a, const struct audit *audit)
 {
 	int64_t real = real_ns(), passed = real - a->ticked, step = a->step;
 	int64_t stored = metric_get(METRIC_STORE_CALLS_TOTAL) - metric_get(METRIC_STORE_CALLS);
@@ -69,7 +76,7 @@ next_step(struct advance *a)
 	a->stored = stored;
 	if (metric_get(METRIC_HTTP_CALLS) > 0 && passed * a->pace < step)
 		step = passed * a->pace;
-	if (a->ahead >= AHEAD_NS && passed < step)
+	if ((a->ahead >= AHEAD_NS || !audit_settled(audit)) && passed < step)
 		step = passed;
 	step = step < a->left ? step : a->left;
 	a->ahead += step;
@@ -87,7 +94,7 @@ end(struct advance *a)
 static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
-	const struct timeval again = {.tv_usec = TICK_US};
+	struct timeval again = {.tv_usec = TICK_US};
 	struct advance *a = arg;
 	const struct keyferryd *d = a->call->user;
 	int64_t step;
@@ -98,9 +105,11 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	control_flush(a->call); /* its limit is on the clock that moves here */
-	step = next_step(a);
+	step = next_step(a, d->audit);
 	clock_test_advance(step);
 	a->left -= step;
+	if (step == a->step)
+		again.tv_usec = (suseconds_t)a->tick_us;
 	event_add(a->tick, &again);
 }
 
@@ -109,12 +118,13 @@ advance_run(struct control_call *call)
 {
 	const struct timeval now = {0};
 	struct keyferryd *d = call->user;
-	uint64_t ms, step, pace;
+	uint64_t ms, step, pace, tick;
 	struct advance *a;
 
 	if (!clock_is_virtual() || !control_number(call, "ms", ADVANCE_MAX_MS, 0, &ms) ||
 	    !control_number(call, "step", STEP_MAX_MS, STEP_MS, &step) || step == 0 ||
-	    !control_number(call, "pace", PACE_MAX, 1, &pace)) {
+	    !control_number(call, "pace", PACE_MAX, 1, &pace) ||
+	    !control_number(call, "tick", TICK_US, TICK_US, &tick)) {
 		control_done(call, ERR_INVALID_FIELD, "freeze the clock first, then ms=N");
 		return;
 	}
@@ -130,6 +140,7 @@ advance_run(struct control_call *call)
 	a->left = (int64_t)ms * NS_PER_MS;
 	a->step = (int64_t)step * NS_PER_MS;
 	a->pace = (int64_t)pace;
+	a->tick_us = tick;
 	a->ticked = real_ns();
 	event_add(a->tick, &now);
 }
@@ -182,6 +193,29 @@ stall_run(struct control_call *call)
 	put_times(call);
 }
 
+/* Of AddressSanitizer's allocator, where that is in the place of the C library's. */
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+
+/*
+ * What the process has of its allocator, as that counts.  A sanitizer keeps freed memory resident, and
+ * notes of its own.
+ */
+static void
+memory_run(struct control_call *call)
+{
+	bool sanitized = __sanitizer_get_current_allocated_bytes != NULL;
+	struct mallinfo2 m = mallinfo2();
+	struct json j;
+
+	json_init(&j, &call->out);
+	json_object(&j, NULL);
+	json_int(&j, "in-use-bytes",
+	    (int64_t)(sanitized ? __sanitizer_get_current_allocated_bytes() : m.uordblks + m.hblkhd));
+	json_bool(&j, "sanitized", sanitized);
+	json_object_end(&j);
+	control_done(call, ERR_OK, NULL);
+}
+
 /* What no gateway has any business with: another process's memory. */
 static void
 forbidden_run(struct control_call *call)
@@ -194,10 +228,12 @@ const struct control_command daemon_test_commands[] = {
     {"test forbidden", "", "makes a system call that the filter knows nothing of",
 	CONTROL_STEERS, forbidden_run},
     {"test freeze", "", "stops all clocks where they are", CONTROL_STEERS, freeze_run},
-    {"test advance", "ms=N [step=MS] [pace=N]", "lets time pass in small steps",
+    {"test advance", "ms=N [step=MS] [pace=N] [tick=US]", "lets time pass in small steps",
 	CONTROL_STEERS, advance_run},
     {"test jump", "[wall=MS] [boot=MS]", "moves clocks as a suspended machine's move",
 	CONTROL_STEERS, jump_run},
+    {"test memory", "", "how many bytes are in use, by the allocator's count", CONTROL_LOOKS,
+	memory_run},
     {"test stall", "ms=N", "lets time pass in one step, as for a stopped process",
 	CONTROL_STEERS, stall_run},
     {NULL, NULL, NULL, CONTROL_LOOKS, NULL},

@@ -69,6 +69,12 @@ audit_drain(struct audit *a, void (*done)(void *arg), void *arg)
 	return audit_queue_drain(a->queue, done, arg);
 }
 
+bool
+audit_settled(const struct audit *a)
+{
+	return audit_queue_settled(a->queue);
+}
+
 /* --- files --- */
 
 static enum err

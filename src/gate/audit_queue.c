@@ -480,6 +480,12 @@ audit_queue_use(struct audit_queue *q, int fd)
 	loop_defer(q->loop, &q->flush);
 }
 
+bool
+audit_queue_settled(const struct audit_queue *q)
+{
+	return q->settled == q->taken;
+}
+
 const char *
 audit_queue_complaint(const struct audit_queue *q)
 {

@@ -8,6 +8,7 @@
 #ifndef AUDIT_QUEUE_H
 #define AUDIT_QUEUE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "gate/audit.h"
@@ -37,6 +38,8 @@ void audit_queue_use(struct audit_queue *q, int fd);
 bool audit_queue_put(struct audit_queue *q, const void *line, size_t len, bool spare);
 /* See audit_drain(). */
 CHECKED enum err audit_queue_drain(struct audit_queue *q, void (*done)(void *arg), void *arg);
+/* See audit_settled(). */
+bool audit_queue_settled(const struct audit_queue *q);
 
 /*
  * Why lines are not written, or NULL: what the child says, a line that has waited for AUDIT_LATE_NS, or

@@ -24,16 +24,17 @@ class Clock:
         for c in clouds:
             c.admin("POST", "/clock", {"stop": True})
 
-    def advance(self, seconds, pace=1, step=100, slice_s=1.0):
-        """pace: of virtual to real time while a call to a key manager is under way."""
+    def advance(self, seconds, pace=1, step=100, slice_s=1.0, tick=500):
+        """pace: of virtual to real time while a call to a key manager is under way.  tick: between
+        two steps, in real microseconds; 0: nobody is there who would need them."""
         end = self.now + seconds
         while self.now < end - 1e-6:
-            self._slice(min(slice_s, end - self.now), pace, step)
+            self._slice(min(slice_s, end - self.now), pace, step, tick)
 
-    def _slice(self, seconds, pace, step):
+    def _slice(self, seconds, pace, step, tick):
         self.reaches = self.now + seconds
         self.gateway.control("test advance", "ms=%d" % round(1000 * seconds), "step=%d" % step,
-                             "pace=%d" % pace, timeout=600)
+                             "pace=%d" % pace, "tick=%d" % tick, timeout=600)
         self.now = self.reaches
         self._move_clouds(int(self.now + 1e-6) - self.whole)
 
