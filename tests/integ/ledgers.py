@@ -78,10 +78,16 @@ def objects(c):
     dated = c.create(attribute("Deactivation Date", ttlv.date("AttributeValue", UNTIL)),
                      attribute("Activation Date", ttlv.date("AttributeValue", 0)))
     add(dated, ttlv.ACTIVE, c.key(dated).hex())
+    away = c.create()
+    key = c.key(away).hex()
+    put = c.do(on("Archive", away))
+    if put.status == ttlv.SUCCESS:  # the first releases did not know it
+        add(away, ttlv.PRE_ACTIVE, key)
+        made[away]["archived"] = True
     for register, state in ((ttlv.register_secret(b"password"), ttlv.PRE_ACTIVE),
                             (ttlv.register_opaque(b"opaque"), None)):
         result = c.do(register)
-        if result.status == ttlv.SUCCESS:  # not in the first releases
+        if result.status == ttlv.SUCCESS:  # nor these
             add(result.uid, state)
     return made
 

@@ -57,6 +57,11 @@ class Upgrade(kf.Case):
             for uid, o in known["objects"].items():
                 if o["state"] == ttlv.DESTROYED:
                     self.assertEqual(c.do(on("Get", uid)).status, ttlv.FAILED)
+                elif "archived" in o:
+                    self.assert_reason(c.do(on("Get", uid)), "ObjectArchived")
+                    c.ok(on("Recover", uid))
+                    self.assertEqual(c.key(uid).hex(), o["key"])
+                    c.ok(on("Archive", uid))
                 elif o["key"]:
                     self.assertEqual(c.key(uid).hex(), o["key"])
                 else:
@@ -67,7 +72,8 @@ class Upgrade(kf.Case):
                                  {n: [v] for n, v in o["labels"].items()})
             located = c.ok(ttlv.item("Locate")).all("UniqueIdentifier")
             self.assertLessEqual({uid for uid, o in known["objects"].items()
-                                  if o["state"] != ttlv.DESTROYED}, {n.value for n in located})
+                                  if o["state"] != ttlv.DESTROYED and "archived" not in o},
+                                 {n.value for n in located})
             c.key(c.create())
 
     def test_each_version(self):
