@@ -28,7 +28,7 @@ name_room(const char *tenant, const char *uid)
 void
 name_put(char *names, const char *tenant, const char *uid)
 {
-	strcpy(stpcpy(names, tenant) + 1, uid);
+	stpcpy(stpcpy(names, tenant) + 1, uid);
 }
 
 const char *
