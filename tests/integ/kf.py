@@ -372,6 +372,15 @@ class Gateway:
         except AssertionError:
             raise AssertionError("gauges: %s (heap base %s)" % (last, heap))
 
+    def ca(self):
+        """A file with its certificates, for programs that are clients."""
+        path = os.path.join(self.dir, "servers.pem")
+        with open(path, "w", encoding="ascii") as out:
+            for server in self.servers:
+                with open(server.pem, encoding="ascii") as f:
+                    out.write(f.read())
+        return path
+
     def client(self, certificate=None, **kwargs):
         return Client(self, certificate or self.tenants[0].certificates[0], **kwargs)
 

@@ -19,11 +19,7 @@ class Bench(kf.Case):
         super().setUp()
         self.gw = self.gateway()
         self.certificate = kf.AUTHORITY.make("vcenter")
-        self.ca = os.path.join(self.gw.dir, "servers.pem")
-        with open(self.ca, "w", encoding="ascii") as out:
-            for server in self.gw.servers:
-                with open(server.pem, encoding="ascii") as f:
-                    out.write(f.read())
+        self.ca = self.gw.ca()
 
     def run_bench(self, *args, status=0, certificate=None, ca=None):
         certificate = certificate or self.certificate
