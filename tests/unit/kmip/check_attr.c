@@ -380,6 +380,21 @@ START_TEST(younger_attributes_are_not_written)
 }
 END_TEST
 
+/* Whoever asks need not have read it from a message that was checked. */
+START_TEST(encoding_of_a_value_is_judged)
+{
+	struct kmip_attr a = {.id = ATTR_FRESH,
+	    .value = {TAG_ATTRIBUTE_VALUE, TTLV_BOOLEAN, (const uint8_t *)"\0\0\0\0\0\0\0\1", 8}};
+
+	ck_assert_int_eq(kmip_attr_check(&a, KMIP_1_1), ERR_OK);
+	a.value.len = 4;
+	ck_assert_int_eq(kmip_attr_check(&a, KMIP_1_1), ERR_ATTRIBUTE_VALUE);
+	a.value.len = 8;
+	a.value.value = (const uint8_t *)"\0\0\0\0\0\0\0\2";
+	ck_assert_int_eq(kmip_attr_check(&a, KMIP_1_1), ERR_ATTRIBUTE_VALUE);
+}
+END_TEST
+
 /* Neither as what somebody asks for, nor without the value that 2.x has instead of a name. */
 START_TEST(what_cannot_be_written_leaves_nothing)
 {
@@ -494,6 +509,7 @@ main(void)
 	tcase_add_test(tc, values_and_names_are_bounded);
 	tcase_add_test(tc, real_attributes_come_back);
 	tcase_add_test(tc, younger_attributes_are_not_written);
+	tcase_add_test(tc, encoding_of_a_value_is_judged);
 	tcase_add_test(tc, what_cannot_be_written_leaves_nothing);
 	tcase_add_test(tc, same_names_are_the_same);
 	tcase_add_test(tc, index_is_written_when_it_says_something);

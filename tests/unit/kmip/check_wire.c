@@ -298,6 +298,24 @@ START_TEST(wrong_elements_of_2_x_are_refused)
 }
 END_TEST
 
+/* The name of a vendor's attribute is put together in the arena. */
+START_TEST(a_full_arena_is_told)
+{
+	static const char hex[] = "42000801 00000030" VENDOR NAME VALUE;
+	struct arena *small = arena_new(64);
+	uint8_t data[256];
+	size_t len = hex_read(data, sizeof(data), hex);
+	struct ttlv_reader r = {data, data + len, ERR_OK};
+	struct kmip_attr a;
+
+	while (arena_zalloc(small, 1) != NULL)
+		;
+	ck_assert(!kmip_attr_read(&r, small, KMIP_2_0, true, &a));
+	ck_assert_int_eq(r.error, ERR_NO_MEMORY);
+	arena_free(small);
+}
+END_TEST
+
 START_TEST(references_of_2_x_are_two)
 {
 	static const char hex[] = "42013b05 00000004 0042008d00000000"
@@ -335,6 +353,7 @@ main(void)
 	tcase_add_test(tc, elements_of_2_x_are_what_they_are);
 	tcase_add_loop_test(tc, wrong_elements_of_2_x_are_refused, 0,
 	    (int)(sizeof(wrong) / sizeof(wrong[0])));
+	tcase_add_test(tc, a_full_arena_is_told);
 	tcase_add_test(tc, references_of_2_x_are_two);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_NORMAL);
