@@ -13,6 +13,11 @@
 
 enum { FUNCTIONS_MAX = 64 };
 
+struct query {
+	uint32_t asked[FUNCTIONS_MAX];
+	size_t count;
+};
+
 static void
 put_operations(struct request *rq)
 {
@@ -37,11 +42,18 @@ static void
 put_server_information(struct request *rq)
 {
 	const char *name = rq->p.server_name;
+	const struct query *q = rq->state;
 	size_t mark;
 
 	ttlv_put_text(&rq->out, TAG_VENDOR_IDENTIFICATION, name, strlen(name));
+	/*
+	 * 2.0 says what may stand in there.  Older ones have an empty one in the test cases; vCenter, which
+	 * asks for nothing else, was seen to do without.
+	 */
+	if (rq->in.version < KMIP_2_0 && q->count == 1)
+		return;
 	mark = ttlv_begin(&rq->out, TAG_SERVER_INFORMATION);
-	if (rq->in.version >= KMIP_2_0) /* which says what may stand in there */
+	if (rq->in.version >= KMIP_2_0)
 		ttlv_put_text(&rq->out, TAG_PRODUCT_NAME, name, strlen(name));
 	ttlv_end(&rq->out, mark);
 }
@@ -153,25 +165,25 @@ static const struct {
 void
 query_start(struct request *rq)
 {
-	uint32_t asked[FUNCTIONS_MAX];
-	size_t n = 0;
+	struct query *q = rq->state = arena_zalloc(rq->arena, sizeof(*q));
 	struct ttlv t;
-	enum err e = ERR_OK;
+	enum err e = q != NULL ? ERR_OK : ERR_NO_MEMORY;
 
-	while (n < FUNCTIONS_MAX && ttlv_opt(&rq->payload, TAG_QUERY_FUNCTION, TTLV_ENUM, &t)) {
-		asked[n++] = ttlv_uint(&t);
+	while (q != NULL && q->count < FUNCTIONS_MAX &&
+	    ttlv_opt(&rq->payload, TAG_QUERY_FUNCTION, TTLV_ENUM, &t)) {
+		q->asked[q->count++] = ttlv_uint(&t);
 		if (!kmip_value_known(SET_QUERY_FUNCTION, ttlv_uint(&t), rq->in.version))
 			e = ERR_INVALID_FIELD;
 	}
 	if (e == ERR_OK)
 		e = ttlv_finish(&rq->payload);
-	if (e == ERR_OK && n == 0)
+	if (e == ERR_OK && q->count == 0)
 		e = ERR_MISSING_DATA;
 	for (size_t f = 0; e == ERR_OK && f < sizeof(functions) / sizeof(functions[0]); f++) {
 		bool wanted = false;
 
-		for (size_t i = 0; i < n; i++)
-			wanted |= asked[i] == functions[f].function;
+		for (size_t i = 0; i < q->count; i++)
+			wanted |= q->asked[i] == functions[f].function;
 		if (wanted && functions[f].since <= rq->in.version)
 			functions[f].put(rq);
 	}

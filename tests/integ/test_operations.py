@@ -594,7 +594,8 @@ class Operations(kf.SharedCase):
                                               if ttlv.SINCE.get(o, (1, 0)) <= version})
                 self.assertEqual([n.value for n in payload.all("ObjectType")], [2, 6, 7, 8])
                 self.assertTrue(payload.path("VendorIdentification"))
-                self.assertEqual(ask(3).tags(), ["VendorIdentification", "ServerInformation"])
+                self.assertEqual(ask(3).tags(), ["VendorIdentification"])  # as vCenter knows it
+                self.assertIn("ServerInformation", payload.tags())
                 last = {(1, 0): 4, (1, 1): 6, (1, 2): 7, (1, 3): 0xB, (1, 4): 0xC}[version]
                 for function in range(1, last + 1):
                     ask(function)
