@@ -197,8 +197,8 @@ stall_run(struct control_call *call)
 size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
 
 /*
- * What the process has of its allocator, as that counts.  A sanitizer keeps freed memory resident, and
- * notes of its own.
+ * What the process has of its allocator, as that counts; and lets go of what is free, so that only what
+ * is pinned is resident afterwards.  A sanitizer keeps freed memory, and notes of its own.
  */
 static void
 memory_run(struct control_call *call)
@@ -207,6 +207,7 @@ memory_run(struct control_call *call)
 	struct mallinfo2 m = mallinfo2();
 	struct json j;
 
+	(void)malloc_trim(0);
 	json_init(&j, &call->out);
 	json_object(&j, NULL);
 	json_int(&j, "in-use-bytes",

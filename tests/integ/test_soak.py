@@ -32,7 +32,7 @@ KEY = 32  # bytes of the secure heap for a key in memory
 CONNECTION = {"in use": 35000, "secure heap": 96, "descriptors": 1}
 OUTAGE = re.compile(" custody: the key manager is away: keys are served| iam: unavailable "
                     "| keyprotect: (call failed .* status=0 |does not answer)")
-# What the ledger's rows in memory may take is full once all of these were listed, on the first days.
+# All of these are listed every evening: more than the ledger's rows in memory have room for.
 FILL = 700 if kf.LONG else 40
 MADE = 6  # keys a day, on weekdays
 HOUR, SLICE = 3600, 600
@@ -49,7 +49,7 @@ class Site:
             servers=[kf.AUTHORITY.make("soak-server-%d" % number)], options='log-level = "notice"')
         test.addCleanup(test._end, self.gw)
         self.test, self.number, self.authority = test, number, authority
-        self.held, self.log_at, self.roots, self.days = None, 0, 0, []
+        self.held, self.log_at, self.roots, self.days, self.today = None, 0, 0, [], {}
         self.renew_list(0)
         self.gw.tenants[0].options = (
             'client-ca = {"%s"}\n  client-subject = "O=soak, CN=esx*"\n  crl-file = {"%s"}\n'
@@ -135,7 +135,8 @@ class Site:
     # --- what is looked at ---
 
     def look(self):
-        status, memory = self.gw.metrics(), self.gw.control("test memory")[0]
+        memory = self.gw.control("test memory")[0]
+        status = self.gw.metrics()
         self.sanitized = memory["sanitized"]
         used = {
             "in use": memory["in-use-bytes"],
@@ -145,7 +146,9 @@ class Site:
             "storage child": resident(status["storage_pid"]),
         }
         kept = connections(self.gw.process.pid, self.test.cloud) if self.test.cloud else 0
-        self.days.append({what: n - kept * CONNECTION.get(what, 0) for what, n in used.items()})
+        for what, n in used.items():
+            n -= kept * CONNECTION.get(what, 0)
+            self.today[what] = min(n, self.today.get(what, n))
 
     def read_log(self, allowed):
         """Nothing is complained of since the last time but what is allowed."""
@@ -157,7 +160,8 @@ class Site:
 
     def end_day(self, day):
         accounts.balance(self.gw)
-        self.look()
+        self.days.append(self.today)
+        self.today = {}
         print("day %2d, gateway %d: %s, ledger %d" % (
             day, self.number, ", ".join("%s %d" % kv for kv in self.days[-1].items()),
             os.path.getsize(os.path.join(self.gw.state_dir, "ledger.db"))), flush=True)
@@ -270,8 +274,9 @@ class Month(kf.Case):
         if weekday and hour == 18:
             for _ in range(MADE):
                 site.end(self.keys.pop(0)[0])
-        if hour == 20 and day in (1, 2):
-            site.list(self.keys)
+        if hour == 20:
+            for s in self.sites:
+                s.list(self.keys)
         if hour == 22:
             for s in self.sites:
                 s.gw.refuse(self.stranger)
@@ -347,6 +352,10 @@ class Month(kf.Case):
             s.read_log(None)
         if self.cloud:
             self.outage()
+        for _ in range(2):  # what is under way at one time is over at another
+            for s in self.sites:
+                s.look()
+            self.pass_time(HOUR)
         for s in self.sites:
             s.end_day(day)
 
