@@ -32,6 +32,20 @@ except ImportError as e:
     KMIPProxy = object
 
 VERSIONS = ("KMIP_1_0", "KMIP_1_1", "KMIP_1_2", "KMIP_1_3", "KMIP_1_4", "KMIP_2_0")
+# Of its clients' functions: those that ask a server nothing; those whose operations are younger
+# than 1.0; those that are for pairs of keys, which the gateway does not have.
+NO_OPERATION = {"open", "close", "kmip_version", "get_supported_conformance_clauses",
+                "get_supported_authentication_suites", "is_conformance_clause_supported",
+                "is_authentication_suite_supported", "is_profile_supported"}
+SINCE = {"discover_versions": "KMIP_1_1", "encrypt": "KMIP_1_2", "decrypt": "KMIP_1_2",
+         "mac": "KMIP_1_2", "set_attribute": "KMIP_2_0"}
+REFUSED = {"create_key_pair", "rekey_key_pair", "sign", "signature_verify"}
+
+
+def functions():
+    """Of its client, and what only the one below has: its own it asks that one for."""
+    return {name: cls for cls in (KMIPProxy, ProxyKmipClient) for name in vars(cls)
+            if not name.startswith("_") and name not in NO_OPERATION}
 
 
 def make_socket(self, sock):
@@ -107,7 +121,40 @@ class PyKmip(kf.SharedCase):
         original = KMIPProxy._create_socket
         KMIPProxy._create_socket = make_socket
         cls.addClassCleanup(setattr, KMIPProxy, "_create_socket", original)
+        cls.done, cls.tests = set(), set()
+        for name, owner in functions().items():
+            cls.note_use(owner, name)
         super().setUpClass()
+
+    @classmethod
+    def note_use(cls, owner, name):
+        """That it was answered, in which version."""
+        original = getattr(owner, name)
+
+        def noted(self, *args, **kwargs):
+            answer = original(self, *args, **kwargs)
+            cls.done.add((name, self.kmip_version.name))
+            return answer
+        setattr(owner, name, noted)
+        cls.addClassCleanup(setattr, owner, name, original)
+
+    @classmethod
+    def tearDownClass(cls):
+        """After all tests, each function has been used in each version that has its operation."""
+        super().tearDownClass()
+        if cls.tests != set(unittest.TestLoader().getTestCaseNames(cls)):
+            return
+        wanted = {(name, v) for name in set(functions()) - REFUSED for v in VERSIONS
+                  if v >= SINCE.get(name, v)}
+        print("PyKMIP: %d functions, %d of them for pairs of keys; the others in %d versions: "
+              "%d uses wanted, %d not seen" % (len(functions()), len(REFUSED), len(VERSIONS),
+                                               len(wanted), len(wanted - cls.done)))
+        if wanted - cls.done:
+            raise AssertionError("not used: %s" % sorted(wanted - cls.done))
+
+    def setUp(self):
+        super().setUp()
+        self.tests.add(self._testMethodName)
 
     def pie(self, version):
         vcenter = kf.AUTHORITY.make("vcenter")
@@ -296,9 +343,11 @@ class PyKmip(kf.SharedCase):
                     cryptographic_algorithm=enums.CryptographicAlgorithm.AES,
                     cryptographic_usage_mask=[u.ENCRYPT])
                 self.assertEqual(c.get(uid).value, want)
-            if version > "KMIP_2":
-                return  # its Re-key sends a Template-Attribute there
-            new = c.rekey(base, offset=0)
+            if version > "KMIP_2":  # where one of its clients would send a Template-Attribute
+                new = c.proxy.rekey(base, offset=0)["unique_identifier"]
+                self.done.add(("rekey", version))
+            else:
+                new = c.rekey(base, offset=0)
             self.assertNotEqual(c.get(new).value, bytes(range(16)))
             self.assertEqual(c.check(new, cryptographic_usage_mask=[u.DERIVE_KEY]), new)
         self.each_version(derive)
@@ -325,6 +374,23 @@ class PyKmip(kf.SharedCase):
             self.assertEqual(answer.unique_identifier, uid)
             self.assertEqual(c.get(uid).value, key)
         self.each_version(archive)
+
+    def test_pairs_of_keys_are_refused(self):
+        def refuse(c, _version):
+            how = enums.CryptographicAlgorithm.RSA
+            uid = c.create(enums.CryptographicAlgorithm.AES, 256)
+            for call in (lambda: c.create_key_pair(how, 2048), lambda: c.sign(b"data", uid),
+                         lambda: c.signature_verify(b"data", b"signature", uid)):
+                with self.assertRaises(KmipOperationFailure) as caught:
+                    call()
+                self.assertEqual(caught.exception.reason,
+                                 enums.ResultReason.OPERATION_NOT_SUPPORTED)
+            answer = c.proxy.rekey_key_pair(private_key_uuid=kattributes.PrivateKeyUniqueIdentifier(
+                uid))
+            self.assertEqual(answer.result_reason.value,
+                             enums.ResultReason.OPERATION_NOT_SUPPORTED)
+            self.assertEqual(len(c.get(uid).value), 32)
+        self.each_version(refuse)
 
     def test_query_and_versions(self):
         for version in VERSIONS:
