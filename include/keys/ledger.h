@@ -48,7 +48,7 @@ struct ledger_term {
 /*
  * Finds objects: all terms hold.  Newest first (by initial date, then uid, descending).
  * States are those of object_state_at(now); destroyed objects only when include_destroyed.
- * total counts all that match.
+ * total counts all that match.  Of what changes meanwhile it may see either.
  */
 struct ledger_find {
 	struct wait wait;
@@ -59,6 +59,7 @@ struct ledger_find {
 	int64_t now; /* seconds since 1970 */
 	bool include_destroyed, only_destroyed;
 	bool no_online, no_archived; /* of those that are not destroyed; not both */
+	bool no_total; /* it need not count what it does not list */
 	uint32_t offset, max; /* max 0: as many as the provider gives, at least 100,000 */
 	char (*uids)[UID_TEXT_LEN + 1]; /* out */
 	size_t uids_count;

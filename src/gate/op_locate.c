@@ -171,6 +171,7 @@ locate_start(struct request *rq)
 	lo->find.terms_count = lo->count;
 	lo->max = lo->find.max;
 	lo->offset = lo->find.offset;
+	lo->find.no_total = !lo->pages;
 	if (rq->changes.count > 0)
 		lo->find.max = lo->find.offset = 0; /* counted when the changes are merged in */
 	rq_await(rq, &lo->find.wait, locate_found);

@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finding objects.  SQL is put together from fixed pieces; whatever a client sent is bound.  With
- * attributes among the terms the rarest of them leads, so that nothing is scanned.
+ * Finding objects.  SQL is put together from fixed pieces; whatever a client sent is bound.
+ *
+ * An attribute that few objects have leads to them, and so does a uid: that is done at once.  All
+ * else goes through the tenant's objects, newest first, along an index that has this order, so many
+ * rows in a step and from where the last one ended.  So nothing is sorted, whoever wants few objects
+ * does not pay for all, and no question keeps others waiting for more than a step.
  */
-#include "db_ledger.h"
+#include "db_find.h"
 
 #include <string.h>
 
 #include "attr_key.h"
+#include "base/alloc.h"
 #include "base/arena.h"
 #include "keys/ledger.h"
 #include "wire.h"
 
-enum { SQL_MAX = 16384, RARE = 1000, NO_LEAD = WIRE_TERMS_MAX, TERMS = 3 };
+enum { SQL_MAX = 16384, RARE = 8192, STEP_ROWS = 2048, NO_TERM = WIRE_TERMS_MAX, TERMS = 5 };
 
 static const char *const field_columns[] = {
     [FIELD_TYPE] = "type",
@@ -43,20 +48,30 @@ struct term {
 	uint8_t key[ATTR_KEY_LEN];
 };
 
-struct find {
+struct db_find {
 	char tenant[TENANT_ID_MAX + 1];
 	int64_t now;
-	bool include_destroyed, only_destroyed, no_online, no_archived;
+	bool include_destroyed, only_destroyed, no_online, no_archived, no_total;
 	uint32_t offset, max;
 	size_t count;
-	size_t lead; /* the attribute term that leads, or NO_LEAD */
-	bool never;  /* a term that nothing can meet */
+	size_t lead;	/* the attribute term that leads, or NO_TERM */
+	size_t narrows; /* the term that the index has, or NO_TERM */
+	bool never;	/* a term that nothing can meet */
+	bool one;	/* by uid */
+	/* where the last step ended, if there was one */
+	bool begun;
+	int64_t last_date;
+	char last_uid[UID_TEXT_LEN + 1];
+	/* found so far */
+	uint64_t total;
+	uint32_t listed;
+	struct buf list;
 	struct term terms[WIRE_TERMS_MAX];
 };
 
 /* An attribute's term becomes its key, a uid longer than any finds nothing. */
 static enum err
-unpack_term(struct unpack *u, struct arena *a, struct find *f, struct term *t)
+unpack_term(struct unpack *u, struct arena *a, struct db_find *f, struct term *t)
 {
 	uint8_t match;
 	const uint8_t *name, *value;
@@ -77,6 +92,7 @@ unpack_term(struct unpack *u, struct arena *a, struct find *f, struct term *t)
 			f->never = true;
 		else
 			memcpy(t->uid, name, name_len);
+		f->one = true;
 	}
 	if (t->field != FIELD_ATTR)
 		return ERR_OK;
@@ -85,7 +101,7 @@ unpack_term(struct unpack *u, struct arena *a, struct find *f, struct term *t)
 }
 
 static enum err
-unpack_find(struct unpack *u, struct arena *a, struct find *f)
+unpack_find(struct unpack *u, struct arena *a, struct db_find *f)
 {
 	enum err e = ERR_OK;
 
@@ -95,6 +111,7 @@ unpack_find(struct unpack *u, struct arena *a, struct find *f)
 	f->only_destroyed = unpack_u8(u) != 0;
 	f->no_online = unpack_u8(u) != 0;
 	f->no_archived = unpack_u8(u) != 0;
+	f->no_total = unpack_u8(u) != 0;
 	f->offset = unpack_u32(u);
 	f->max = unpack_u32(u);
 	if (f->max == 0 || f->max > WIRE_UIDS_MAX)
@@ -111,14 +128,14 @@ unpack_find(struct unpack *u, struct arena *a, struct find *f)
 
 /* Chooses the attribute that the fewest objects have; counting stops at RARE. */
 static enum err
-choose_lead(struct db *db, struct find *f)
+choose_lead(struct db *db, struct db_find *f)
 {
-	int64_t best = INT64_MAX, n;
+	int64_t best = RARE, n;
 	sqlite3_stmt *st = NULL;
 	bool row;
 	enum err e = ERR_OK;
 
-	f->lead = NO_LEAD;
+	f->lead = NO_TERM;
 	st = db_prepare(db, "SELECT count(*) FROM (SELECT 1 FROM attrs WHERE tenant = ?1"
 			    " AND key = ?2 LIMIT ?3)");
 	if (st == NULL)
@@ -160,9 +177,9 @@ put_state(struct buf *b, int64_t state, unsigned p)
 	    OBJECT_PRE_ACTIVE, OBJECT_ACTIVE);
 }
 
-/* Parameter 1 is the tenant, 2 the time, and TERMS + n belongs to term n. */
+/* Parameter 1 is the tenant, 2 the time, 3 and 4 where to go on; TERMS + n belongs to term n. */
 static void
-put_term(struct buf *b, const struct find *f, size_t i)
+put_term(struct buf *b, const struct db_find *f, size_t i)
 {
 	static const char *const compare[] = {
 	    [MATCH_EQUAL] = "=", [MATCH_AT_LEAST] = ">=", [MATCH_AT_MOST] = "<="};
@@ -195,7 +212,7 @@ put_term(struct buf *b, const struct find *f, size_t i)
 
 /* What is destroyed has its own say. */
 static void
-put_status(struct buf *b, const struct find *f)
+put_status(struct buf *b, const struct db_find *f)
 {
 	if (f->only_destroyed)
 		buf_printf(b, " AND o.state IN (%d, %d)", OBJECT_DESTROYED,
@@ -212,32 +229,35 @@ put_status(struct buf *b, const struct find *f)
 	buf_printf(b, ")");
 }
 
+static void
+put_conditions(struct buf *b, const struct db_find *f)
+{
+	put_status(b, f);
+	for (size_t i = 0; i < f->count; i++)
+		put_term(b, f, i);
+}
+
+/* Only what the statement has can be bound. */
 static sqlite3_stmt *
-prepare_find(struct db *db, const struct find *f, const char *what, const char *order)
+prepare(struct db *db, const struct db_find *f, struct buf *sql)
 {
 	sqlite3_stmt *st = NULL;
-	struct buf b;
+	int params;
 
-	buf_init(&b, SQL_MAX);
-	buf_printf(&b, "SELECT %s FROM ", what);
-	if (f->lead != NO_LEAD) /* CROSS JOIN keeps this order */
-		buf_printf(&b, "attrs a CROSS JOIN objects o ON o.id = a.object"
-			       " WHERE a.tenant = ?1 AND a.key = ?%u AND o.tenant = ?1",
-		    (unsigned)f->lead + TERMS);
-	else
-		buf_printf(&b, "objects o WHERE o.tenant = ?1");
-	put_status(&b, f);
-	for (size_t i = 0; i < f->count; i++)
-		put_term(&b, f, i);
-	buf_put(&b, order, strlen(order) + 1);
-	if (buf_error(&b) == ERR_OK)
-		st = db_prepare(db, (const char *)b.data);
-	buf_fini(&b);
+	buf_put(sql, "", 1);
+	if (buf_error(sql) == ERR_OK)
+		st = db_prepare(db, (const char *)sql->data);
+	buf_fini(sql);
 	if (st == NULL)
 		return NULL;
+	params = sqlite3_bind_parameter_count(st);
 	db_bind_text(st, 1, f->tenant);
-	if (f->count > 0) /* without terms there is no such parameter */
+	if (params >= 2)
 		sqlite3_bind_int64(st, 2, f->now);
+	if (params >= 4 && f->begun) {
+		sqlite3_bind_int64(st, 3, f->last_date);
+		db_bind_text(st, 4, f->last_uid);
+	}
 	for (size_t i = 0; i < f->count; i++) {
 		const struct term *t = &f->terms[i];
 		int p = (int)i + TERMS;
@@ -252,79 +272,202 @@ prepare_find(struct db *db, const struct find *f, const char *what, const char *
 	return st;
 }
 
-static enum err
-count_all(struct db *db, const struct find *f, uint64_t *total)
+static void
+put_listed(struct db_find *f, sqlite3_stmt *st)
 {
-	sqlite3_stmt *st = prepare_find(db, f, "count(*)", "");
-	bool row = false;
-	enum err e;
+	if (f->total++ < f->offset || f->listed == f->max)
+		return;
+	pack_text(&f->list, (const char *)sqlite3_column_text(st, 0));
+	f->listed++;
+}
 
-	e = st != NULL ? db_step(db, st, &row) : db_error(db);
-	if (e == ERR_OK && row)
-		*total = (uint64_t)sqlite3_column_int64(st, 0);
-	sqlite3_finalize(st);
-	return e;
+/* --- at once --- */
+
+/* Those that the attribute leads to, or the one of that uid. */
+static sqlite3_stmt *
+prepare_few(struct db *db, const struct db_find *f)
+{
+	struct buf b;
+
+	buf_init(&b, SQL_MAX);
+	if (f->lead != NO_TERM) /* CROSS JOIN keeps this order */
+		buf_printf(&b, "SELECT o.uid FROM attrs a CROSS JOIN objects o ON o.id = a.object"
+			       " WHERE a.tenant = ?1 AND a.key = ?%u AND o.tenant = ?1",
+		    (unsigned)f->lead + TERMS);
+	else
+		buf_printf(&b, "SELECT o.uid FROM objects o WHERE o.tenant = ?1");
+	put_conditions(&b, f);
+	buf_printf(&b, " ORDER BY o.date_initial DESC, o.uid DESC");
+	return prepare(db, f, &b);
 }
 
 static enum err
-list_some(struct db *db, const struct find *f, struct buf *list, uint32_t *count)
+find_few(struct db *db, struct db_find *f)
 {
-	char order[128];
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = prepare_few(db, f);
 	bool row;
 	enum err e;
 
-	sqlite3_snprintf(sizeof(order), order,
-	    " ORDER BY o.date_initial DESC, o.uid DESC LIMIT %u OFFSET %u", f->max, f->offset);
-	st = prepare_find(db, f, "o.uid", order);
 	if (st == NULL)
 		return db_error(db);
-	while ((e = db_step(db, st, &row)) == ERR_OK && row) {
-		pack_text(list, (const char *)sqlite3_column_text(st, 0));
-		++*count;
-	}
+	while ((e = db_step(db, st, &row)) == ERR_OK && row)
+		put_listed(f, st);
 	sqlite3_finalize(st);
-	return e == ERR_OK ? buf_error(list) : e;
+	return e == ERR_OK ? buf_error(&f->list) : e;
 }
 
-static enum err
-run_find(struct db *db, struct find *f, struct buf *answer)
+/* --- in steps --- */
+
+/* A stored state that no time changes into another, or that no other becomes. */
+static bool
+is_settled(int64_t state)
 {
-	uint64_t total = 0;
-	uint32_t count = 0;
-	struct buf list;
+	return state < OBJECT_ACTIVE || state > OBJECT_DEACTIVATED;
+}
+
+/* The term that goes with the order in one index: the objects that it leaves are all that is read. */
+static void
+choose_index(struct db_find *f)
+{
+	f->narrows = NO_TERM;
+	for (size_t i = 0; i < f->count; i++) {
+		const struct term *t = &f->terms[i];
+
+		if (t->field == FIELD_STATE && is_settled(t->number))
+			f->narrows = i;
+		else if (t->field == FIELD_TYPE && t->match == MATCH_EQUAL && f->narrows == NO_TERM)
+			f->narrows = i;
+	}
+}
+
+/* Archived and nothing else. */
+static bool
+in_archive(const struct db_find *f)
+{
+	return f->no_online && !f->no_archived && !f->include_destroyed;
+}
+
+static const char *
+index_of(const struct db_find *f)
+{
+	if (f->narrows == NO_TERM)
+		return in_archive(f) ? "objects_archived" : "objects_newest";
+	return f->terms[f->narrows].field == FIELD_STATE ? "objects_state" : "objects_type";
+}
+
+/*
+ * Whether each row is one is told, not left to SQLite: so the rows of a step are counted.  Every
+ * object has an initial date.
+ */
+static sqlite3_stmt *
+prepare_step(struct db *db, const struct db_find *f)
+{
+	struct buf b;
+
+	buf_init(&b, SQL_MAX);
+	buf_printf(&b, "SELECT o.uid, o.date_initial, 1");
+	put_conditions(&b, f);
+	buf_printf(&b, " FROM objects o INDEXED BY %s WHERE o.tenant = ?1", index_of(f));
+	if (f->narrows != NO_TERM)
+		buf_printf(&b, " AND o.%s = ?%u",
+		    f->terms[f->narrows].field == FIELD_STATE ? "state" : "type",
+		    (unsigned)f->narrows + TERMS);
+	else if (in_archive(f))
+		buf_printf(&b, " AND o.date_archive IS NOT NULL");
+	if (f->begun)
+		buf_printf(&b, " AND (o.date_initial, o.uid) < (?3, ?4)");
+	buf_printf(&b, " ORDER BY o.date_initial DESC, o.uid DESC LIMIT %d", STEP_ROWS);
+	return prepare(db, f, &b);
+}
+
+static bool
+has_enough(const struct db_find *f)
+{
+	return f->no_total && f->listed == f->max;
+}
+
+/* *rows: how many there were; fewer than STEP_ROWS at the end. */
+static enum err
+find_more(struct db *db, struct db_find *f, int *rows)
+{
+	sqlite3_stmt *st = prepare_step(db, f);
+	bool row;
 	enum err e = ERR_OK;
 
-	buf_init(&list, WIRE_FRAME_MAX / 2);
-	if (!f->never) {
-		e = choose_lead(db, f);
-		if (e == ERR_OK)
-			e = list_some(db, f, &list, &count);
-		total = (uint64_t)f->offset + count;
-		/* a list that was not cut has told the number already */
-		if (e == ERR_OK && (count == f->max || (count == 0 && f->offset > 0)))
-			e = count_all(db, f, &total);
+	if (st == NULL)
+		return db_error(db);
+	*rows = 0;
+	while (!has_enough(f) && (e = db_step(db, st, &row)) == ERR_OK && row) {
+		++*rows;
+		if (sqlite3_column_int(st, 2) != 0)
+			put_listed(f, st);
+		f->last_date = sqlite3_column_int64(st, 1);
+		memcpy(f->last_uid, sqlite3_column_text(st, 0),
+		    (size_t)sqlite3_column_bytes(st, 0) + 1);
 	}
-	if (e == ERR_OK) {
-		pack_u64(answer, total);
-		pack_u32(answer, count);
-		buf_put(answer, list.data, list.len);
-		e = buf_error(answer);
-	}
-	buf_fini(&list);
-	return e;
+	sqlite3_finalize(st);
+	f->begun = true;
+	return e == ERR_OK ? buf_error(&f->list) : e;
 }
 
-enum err
-db_ledger_find(struct db *db, struct unpack *u, struct buf *answer)
+bool
+db_find_step(struct db *db, struct db_find *f, enum err *e)
 {
-	struct arena *a = arena_new(WIRE_FRAME_MAX);
-	struct find *f = a != NULL ? arena_zalloc(a, sizeof(*f)) : NULL;
-	enum err e;
+	int rows = 0;
 
-	e = f != NULL ? unpack_find(u, a, f) : ERR_NO_MEMORY;
-	if (e == ERR_OK)
-		e = run_find(db, f, answer);
+	*e = find_more(db, f, &rows);
+	return *e == ERR_OK && rows == STEP_ROWS && !has_enough(f);
+}
+
+/* --- */
+
+enum err
+db_find_new(struct db_find **out, struct unpack *u)
+{
+	struct db_find *f = alloc_zero(sizeof(*f));
+	struct arena *a = arena_new(WIRE_FRAME_MAX);
+	enum err e = f != NULL && a != NULL ? unpack_find(u, a, f) : ERR_NO_MEMORY;
+
 	arena_free(a);
-	return e;
+	if (e != ERR_OK) {
+		alloc_free(f);
+		return e;
+	}
+	buf_init(&f->list, WIRE_FRAME_MAX / 2);
+	*out = f;
+	return ERR_OK;
+}
+
+void
+db_find_free(struct db_find *f)
+{
+	if (f == NULL)
+		return;
+	buf_fini(&f->list);
+	alloc_free(f);
+}
+
+bool
+db_find_begin(struct db *db, struct db_find *f, enum err *e)
+{
+	*e = ERR_OK;
+	if (f->never)
+		return false;
+	*e = choose_lead(db, f);
+	if (*e != ERR_OK)
+		return false;
+	if (f->lead != NO_TERM || f->one) {
+		*e = find_few(db, f);
+		return false;
+	}
+	choose_index(f);
+	return db_find_step(db, f, e);
+}
+
+void
+db_find_put(const struct db_find *f, struct buf *answer)
+{
+	pack_u64(answer, f->total);
+	pack_u32(answer, f->listed);
+	buf_put(answer, f->list.data, f->list.len);
 }

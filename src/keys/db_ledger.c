@@ -53,7 +53,7 @@ static const char *const migrations[] = {
     ("ALTER TABLE objects ADD COLUMN date_archive INTEGER;"
     "DROP INDEX objects_newest;"
     "CREATE INDEX objects_newest ON objects (tenant, date_initial, uid, state, type, date_archive);"
-    "CREATE INDEX objects_archived ON objects (tenant, date_archive)"
+    "CREATE INDEX objects_archived ON objects (tenant, date_initial, uid)"
     " WHERE date_archive IS NOT NULL"),
 };
 

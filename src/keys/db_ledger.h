@@ -14,7 +14,6 @@
 extern const struct db_schema db_ledger_schema, db_vault_schema;
 
 CHECKED enum err db_ledger_load(struct db *db, struct unpack *u, struct buf *answer);
-CHECKED enum err db_ledger_find(struct db *db, struct unpack *u, struct buf *answer);
 CHECKED enum err db_ledger_prepare(struct db *db, struct unpack *u, struct buf *answer);
 CHECKED enum err db_ledger_commit(struct db *db, struct unpack *u, struct buf *answer);
 CHECKED enum err db_ledger_abandon(struct db *db, struct unpack *u, struct buf *answer);

@@ -91,25 +91,35 @@ stall_on_request(void)
 
 /* Waits until there is something to do.  While answers wait to be sent, nothing new is read. */
 static void
-wait_ready(struct child *c, bool more)
+wait_ready(struct child *c, int ms)
 {
 	struct pollfd p = {.fd = c->fd, .events = c->out.len > 0 ? POLLOUT : POLLIN};
-	int n = poll(&p, 1, more ? BACKUP_MS : IDLE_MS);
+	int n = poll(&p, 1, ms);
 
-	if (n == 0 && !more)
+	if (n == 0 && ms == IDLE_MS)
 		store_exec_idle(c->exec);
+}
+
+/* What is done beside the calls; returns how long it can wait. */
+static int
+step(struct child *c)
+{
+	bool searches = store_exec_search(c->exec, &c->out);
+	bool more = store_exec_step(c->exec, &c->out);
+
+	return searches ? 0 : more ? BACKUP_MS : IDLE_MS;
 }
 
 static enum err
 serve(struct child *c)
 {
 	const char *why;
-	bool more = false;
+	int ms = IDLE_MS;
 	enum err e = ERR_OK;
 
 	while (e == ERR_OK && !(c->closed && !store_exec_ready(&c->in))) {
 		if (!store_exec_ready(&c->in) || c->out.len > 0)
-			wait_ready(c, more);
+			wait_ready(c, ms);
 		write_ready(c);
 		if (c->out.len > 0)
 			continue;
@@ -120,7 +130,7 @@ serve(struct child *c)
 		if (c->in.len == 0 && c->in.cap > KEEP_MAX)
 			buf_fini(&c->in);
 		if (e == ERR_OK)
-			more = store_exec_step(c->exec, &c->out);
+			ms = step(c);
 		write_ready(c);
 	}
 	return e;

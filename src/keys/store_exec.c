@@ -11,6 +11,7 @@
 #include "db_ledger.h"
 #include "disk.h"
 #include "store_file.h"
+#include "store_finds.h"
 #include "wire.h"
 
 enum {
@@ -29,7 +30,6 @@ struct call_kind {
 };
 static const struct call_kind kinds[] = {
     [WIRE_LOAD] = {.run = db_ledger_load, .reads = true, .first = true},
-    [WIRE_FIND] = {.run = db_ledger_find, .reads = true, .first = true},
     [WIRE_PREPARE] = {.run = db_ledger_prepare},
     [WIRE_COMMIT] = {.run = db_ledger_commit},
     [WIRE_ABANDON] = {.run = db_ledger_abandon},
@@ -60,6 +60,7 @@ struct store_exec {
 	size_t group_len;
 	uint32_t commits; /* not told yet */
 	bool dirty;	  /* since the logs were last brought back */
+	struct store_finds finds;
 	struct db_backup *backup;
 	uint64_t backup_id;
 	unsigned backup_percent, percent_told; /* 0: none is under way */
@@ -77,6 +78,7 @@ store_exec_open(struct store_exec **out, const struct store_exec_params *p, cons
 		return ERR_NO_MEMORY;
 	sqlite3_soft_heap_limit64(HEAP_SOFT_MAX);
 	x->lock_fd = -1;
+	store_finds_init(&x->finds);
 	buf_init(&x->answers, OUT_MAX);
 	strncpy(x->state_dir, p->state_dir, sizeof(x->state_dir) - 1);
 	e = disk_check_dir(p->state_dir, why);
@@ -108,6 +110,7 @@ store_exec_close(struct store_exec *x)
 {
 	if (x == NULL)
 		return;
+	store_finds_fini(&x->finds);
 	db_backup_free(x->backup);
 	db_close(&x->vault);
 	db_close(&x->ledger);
@@ -367,6 +370,8 @@ take_frames(struct store_exec *x, const struct buf *in, struct buf *out, bool *b
 		used += n;
 		if (kind == WIRE_BACKUP) {
 			start_backup(x, id, &body, out);
+		} else if (kind == WIRE_FIND) {
+			store_finds_start(&x->finds, &x->ledger, id, &body, out);
 		} else if (kind == WIRE_FILE) {
 			put_answer(out, id, store_file_run(x->state_dir, &body), NULL, 0);
 		} else if (kind >= sizeof(kinds) / sizeof(*kinds) || kinds[kind].run == NULL) {
@@ -440,6 +445,12 @@ note_backup(struct store_exec *x, const struct db_backed_up *done)
 	x->commits++;
 	x->dirty = true;
 	return ERR_OK;
+}
+
+bool
+store_exec_search(struct store_exec *x, struct buf *out)
+{
+	return store_finds_step(&x->finds, &x->ledger, out);
 }
 
 bool

@@ -38,6 +38,8 @@ CHECKED enum err store_exec_run(struct store_exec *x, struct buf *in, struct buf
 /* True when in begins with a whole frame. */
 bool store_exec_ready(const struct buf *in);
 
+/* The next step of a search that is under way.  True while there is more: call again at once. */
+bool store_exec_search(struct store_exec *x, struct buf *out);
 /* Work between messages, in small steps.  True while there is more: call again soon. */
 bool store_exec_step(struct store_exec *x, struct buf *out);
 /* Nothing has come for a while: brings the logs back into the files. */

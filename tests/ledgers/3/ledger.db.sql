@@ -57,7 +57,7 @@ CREATE INDEX objects_type ON objects (tenant, type, date_initial, uid, state);
 CREATE INDEX intents_owner ON intents (owner);
 CREATE INDEX claims_owner ON claims (owner);
 CREATE INDEX objects_newest ON objects (tenant, date_initial, uid, state, type, date_archive);
-CREATE INDEX objects_archived ON objects (tenant, date_archive) WHERE date_archive IS NOT NULL;
+CREATE INDEX objects_archived ON objects (tenant, date_initial, uid) WHERE date_archive IS NOT NULL;
 COMMIT;
 PRAGMA application_id = 1262898247;
 PRAGMA user_version = 3;
