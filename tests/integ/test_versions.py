@@ -431,7 +431,9 @@ class Versions(kf.SharedCase):
             self.assertEqual(ask(0xB).one("CapabilityInformation").tags()[-2:],
                              ["RNGMode", "QuantumSafeCapability"])
             names = {n.path("ProfileName") for n in ask(0xA).all("ProfileInformation")}
-            self.assertTrue({0x109, 0x115, 0x12B} <= names)
+            self.assertTrue({0x109, 0x115} <= names)
+            self.assertNotIn(0x12B, names)  # the Baseline Server has key pairs
+            self.assertEqual(0x10d in names, version == (2, 0))  # with ChaCha20 in 2.1
             self.assertTrue(all(n >= 0x104 for n in names), names)
             self.assertEqual(ask(0xE).get("ProtectionStorageMask"), 1)
             for function in range(1, 0xF):
