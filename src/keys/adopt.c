@@ -149,6 +149,8 @@ merge_attributes(struct adopt *a, struct object *known, bool at_once)
 	if (!at_once && a->ops->recorded(known, a->arena, &base) != ERR_OK)
 		base = NULL;
 	attr_merge(known, a->arena, base, a->find.object);
+	if (at_once && known->date[DATE_ARCHIVE] == NO_DATE) /* of both, what serves less */
+		known->date[DATE_ARCHIVE] = a->find.object->date[DATE_ARCHIVE];
 }
 
 static void

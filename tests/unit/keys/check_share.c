@@ -668,6 +668,25 @@ START_TEST(test_archived)
 }
 END_TEST
 
+/* One archives while the other sets an attribute: it stays archived, whoever's record wins. */
+START_TEST(test_archived_at_once)
+{
+	const char *uid = new_object(NULL);
+
+	archive(_i == 0 ? &east : &west, uid, 5);
+	set(_i == 0 ? &west : &east, uid, "x-b", "2");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	for (int i = 0; i < 4; i++) {
+		watch(&east, uid);
+		watch(&west, uid);
+		pass(2 * SHARE_QUIET_NS);
+	}
+	ck_assert(both_have(uid, "x-b", "2"));
+	ck_assert_int_eq(load(&east, uid)->date[DATE_ARCHIVE], 5);
+	ck_assert_int_eq(load(&west, uid)->date[DATE_ARCHIVE], 5);
+}
+END_TEST
+
 /* Both write at one moment, and neither has seen the other's: nothing is lost. */
 START_TEST(test_at_once)
 {
@@ -793,6 +812,7 @@ main(void)
 	tcase_add_test(t, test_same_attribute);
 	tcase_add_test(t, test_deleted);
 	tcase_add_test(t, test_archived);
+	tcase_add_loop_test(t, test_archived_at_once, 0, 2);
 	tcase_add_test(t, test_at_once);
 	tcase_add_test(t, test_names);
 	tcase_add_test(t, test_local);
