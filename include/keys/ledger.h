@@ -60,6 +60,11 @@ struct ledger_find {
 	bool include_destroyed, only_destroyed;
 	bool no_online, no_archived; /* of those that are not destroyed; not both */
 	bool no_total; /* it need not count what it does not list */
+	/*
+	 * The uid behind which to go on, for those who want all, a part at a time; total counts what
+	 * lies behind it.  Without terms.  ERR_NO_OBJECT when it is not there any more.  NULL: all.
+	 */
+	const char *after;
 	uint32_t offset, max; /* max 0: as many as the provider gives, at least 100,000 */
 	char (*uids)[UID_TEXT_LEN + 1]; /* out */
 	size_t uids_count;

@@ -33,7 +33,8 @@ struct rewrap {
 
 	/* private */
 	struct arena *arena;
-	struct ledger_find find;
+	struct ledger_find find; /* so many at a time */
+	size_t at;
 	struct timer pause;
 	struct succeed *step;
 };

@@ -58,7 +58,7 @@ struct db_find {
 	size_t narrows; /* the term that the index has, or NO_TERM */
 	bool never;	/* a term that nothing can meet */
 	bool one;	/* by uid */
-	/* where the last step ended, if there was one */
+	/* where the last step ended, if there was one, or is to begin */
 	bool begun;
 	int64_t last_date;
 	char last_uid[UID_TEXT_LEN + 1];
@@ -100,9 +100,20 @@ unpack_term(struct unpack *u, struct arena *a, struct db_find *f, struct term *t
 	return text != NULL ? attr_key(text, value, value_len, t->key) : ERR_NO_MEMORY;
 }
 
+static bool
+is_repeated(const struct db_find *f, const struct term *t)
+{
+	for (size_t i = 0; t->field == FIELD_ATTR && i < f->count; i++)
+		if (f->terms[i].field == FIELD_ATTR && f->terms[i].match == t->match &&
+		    memcmp(f->terms[i].key, t->key, ATTR_KEY_LEN) == 0)
+			return true;
+	return false;
+}
+
 static enum err
 unpack_find(struct unpack *u, struct arena *a, struct db_find *f)
 {
+	size_t left;
 	enum err e = ERR_OK;
 
 	unpack_text(u, f->tenant, sizeof(f->tenant));
@@ -112,25 +123,43 @@ unpack_find(struct unpack *u, struct arena *a, struct db_find *f)
 	f->no_online = unpack_u8(u) != 0;
 	f->no_archived = unpack_u8(u) != 0;
 	f->no_total = unpack_u8(u) != 0;
+	unpack_text(u, f->last_uid, sizeof(f->last_uid));
 	f->offset = unpack_u32(u);
 	f->max = unpack_u32(u);
 	if (f->max == 0 || f->max > WIRE_UIDS_MAX)
 		f->max = WIRE_UIDS_MAX;
 	f->count = unpack_u32(u);
-	if (u->bad || f->count > WIRE_TERMS_MAX)
+	if (u->bad || f->count > WIRE_TERMS_MAX || (f->last_uid[0] != '\0' && f->count > 0))
 		return ERR_INTERNAL;
-	for (size_t i = 0; i < f->count && e == ERR_OK; i++)
-		e = unpack_term(u, a, f, &f->terms[i]);
+	left = f->count;
+	for (f->count = 0; left > 0 && e == ERR_OK; left--) {
+		struct term *t = &f->terms[f->count];
+
+		e = unpack_term(u, a, f, t);
+		f->count += e == ERR_OK && !is_repeated(f, t);
+	}
 	if (e == ERR_OK && !unpack_done(u))
 		e = ERR_INTERNAL;
 	return e;
 }
 
-/* Chooses the attribute that the fewest objects have; counting stops at RARE. */
+/* Each attribute is a look-up of its own for each row, so with more of them there are fewer rows. */
+static int
+share_of(int rows, const struct db_find *f)
+{
+	int attrs = 0;
+
+	for (size_t i = 0; i < f->count; i++)
+		attrs += f->terms[i].field == FIELD_ATTR;
+	return rows / (attrs > 0 ? attrs : 1);
+}
+
+/* Chooses the attribute that the fewest objects have; counting stops at their share of RARE. */
 static enum err
 choose_lead(struct db *db, struct db_find *f)
 {
-	int64_t best = RARE, n;
+	const int rare = share_of(RARE, f);
+	int64_t best = rare, n;
 	sqlite3_stmt *st = NULL;
 	bool row;
 	enum err e = ERR_OK;
@@ -146,7 +175,7 @@ choose_lead(struct db *db, struct db_find *f)
 		sqlite3_reset(st);
 		db_bind_text(st, 1, f->tenant);
 		sqlite3_bind_blob(st, 2, f->terms[i].key, ATTR_KEY_LEN, SQLITE_STATIC);
-		sqlite3_bind_int(st, 3, RARE);
+		sqlite3_bind_int(st, 3, rare);
 		e = db_step(db, st, &row);
 		n = e == ERR_OK && row ? sqlite3_column_int64(st, 0) : 0;
 		if (n < best) {
@@ -376,7 +405,8 @@ prepare_step(struct db *db, const struct db_find *f)
 		buf_printf(&b, " AND o.date_archive IS NOT NULL");
 	if (f->begun)
 		buf_printf(&b, " AND (o.date_initial, o.uid) < (?3, ?4)");
-	buf_printf(&b, " ORDER BY o.date_initial DESC, o.uid DESC LIMIT %d", STEP_ROWS);
+	buf_printf(&b, " ORDER BY o.date_initial DESC, o.uid DESC LIMIT %d",
+	    share_of(STEP_ROWS, f));
 	return prepare(db, f, &b);
 }
 
@@ -386,7 +416,22 @@ has_enough(const struct db_find *f)
 	return f->no_total && f->listed == f->max;
 }
 
-/* *rows: how many there were; fewer than STEP_ROWS at the end. */
+/* A foreign file's may be longer than any of ours. */
+static enum err
+keep_uid(struct db_find *f, sqlite3_stmt *st)
+{
+	const unsigned char *text = sqlite3_column_text(st, 0);
+	size_t len = (size_t)sqlite3_column_bytes(st, 0);
+
+	if (text == NULL)
+		return ERR_NO_MEMORY;
+	if (len > UID_TEXT_LEN)
+		return ERR_CORRUPT;
+	memcpy(f->last_uid, text, len + 1);
+	return ERR_OK;
+}
+
+/* *rows: how many there were; fewer than a step's at the end. */
 static enum err
 find_more(struct db *db, struct db_find *f, int *rows)
 {
@@ -397,13 +442,12 @@ find_more(struct db *db, struct db_find *f, int *rows)
 	if (st == NULL)
 		return db_error(db);
 	*rows = 0;
-	while (!has_enough(f) && (e = db_step(db, st, &row)) == ERR_OK && row) {
+	while (e == ERR_OK && !has_enough(f) && (e = db_step(db, st, &row)) == ERR_OK && row) {
 		++*rows;
 		if (sqlite3_column_int(st, 2) != 0)
 			put_listed(f, st);
 		f->last_date = sqlite3_column_int64(st, 1);
-		memcpy(f->last_uid, sqlite3_column_text(st, 0),
-		    (size_t)sqlite3_column_bytes(st, 0) + 1);
+		e = keep_uid(f, st);
 	}
 	sqlite3_finalize(st);
 	f->begun = true;
@@ -416,7 +460,7 @@ db_find_step(struct db *db, struct db_find *f, enum err *e)
 	int rows = 0;
 
 	*e = find_more(db, f, &rows);
-	return *e == ERR_OK && rows == STEP_ROWS && !has_enough(f);
+	return *e == ERR_OK && rows == share_of(STEP_ROWS, f) && !has_enough(f);
 }
 
 /* --- */
@@ -447,13 +491,35 @@ db_find_free(struct db_find *f)
 	alloc_free(f);
 }
 
+/* As if the last step had ended with the object of last_uid. */
+static enum err
+begin_after(struct db *db, struct db_find *f)
+{
+	sqlite3_stmt *st = db_prepare(db, "SELECT date_initial FROM objects WHERE tenant = ?1 AND uid = ?2");
+	bool row = false;
+	enum err e;
+
+	if (st == NULL)
+		return db_error(db);
+	db_bind_text(st, 1, f->tenant);
+	db_bind_text(st, 2, f->last_uid);
+	e = db_step(db, st, &row);
+	if (e == ERR_OK && row)
+		f->last_date = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	f->begun = row;
+	return e == ERR_OK && !row ? ERR_NO_OBJECT : e;
+}
+
 bool
 db_find_begin(struct db *db, struct db_find *f, enum err *e)
 {
 	*e = ERR_OK;
 	if (f->never)
 		return false;
-	*e = choose_lead(db, f);
+	*e = f->last_uid[0] != '\0' ? begin_after(db, f) : ERR_OK;
+	if (*e == ERR_OK)
+		*e = choose_lead(db, f);
 	if (*e != ERR_OK)
 		return false;
 	if (f->lead != NO_TERM || f->one) {

@@ -12,6 +12,7 @@ enum { FIND_ARENA_MAX = 16 * 1024 * 1024 };
 #define PACE_NS (200 * NS_PER_MS) /* between two that were rewrapped */
 
 static void next_object(struct rewrap *r);
+static bool list_more(struct rewrap *r, const char *after);
 
 static void
 finish(struct rewrap *r, enum err e)
@@ -43,6 +44,7 @@ object_done(void *arg, enum err e, bool rewrapped)
 	r->step = NULL;
 	if (rewrapped)
 		metric_inc(METRIC_REWRAPPED_TOTAL);
+	r->at++;
 	r->done++;
 	r->rewrapped += rewrapped;
 	r->left += e != ERR_OK && e != ERR_NO_OBJECT;
@@ -67,27 +69,19 @@ next_object(struct rewrap *r)
 	    .arg = r,
 	};
 
-	if (r->done == r->objects) {
+	if (r->at == r->find.uids_count && r->done < r->objects) {
+		if (!list_more(r, r->find.uids[r->at - 1]))
+			finish(r, ERR_NO_MEMORY);
+		return;
+	}
+	if (r->at == r->find.uids_count) {
 		finish(r, r->left > 0 ? ERR_BUSY : ERR_OK);
 		return;
 	}
-	p.uid = r->find.uids[r->done];
+	p.uid = r->find.uids[r->at];
 	r->step = succeed_start(&p);
 	if (r->step == NULL)
 		finish(r, ERR_NO_MEMORY);
-}
-
-static void
-listed(struct wait *w, enum err e)
-{
-	struct rewrap *r = CONTAINER_OF(w, struct rewrap, find.wait);
-
-	if (e != ERR_OK) {
-		finish(r, e);
-		return;
-	}
-	r->objects = r->find.uids_count;
-	next_object(r);
 }
 
 static void
@@ -103,22 +97,50 @@ cancel(struct wait *w)
 	r->arena = NULL;
 }
 
-void
-rewrap_start(struct rewrap *r)
+static void
+listed(struct wait *w, enum err e)
 {
-	r->arena = arena_new(FIND_ARENA_MAX);
-	if (r->arena == NULL) {
-		wait_finish_soon(r->loop, &r->wait, ERR_NO_MEMORY);
+	struct rewrap *r = CONTAINER_OF(w, struct rewrap, find.wait);
+
+	if (e != ERR_OK) {
+		finish(r, e);
 		return;
 	}
-	r->wait.cancel = cancel;
-	r->pause.fn = on_pause;
-	r->objects = r->done = r->rewrapped = r->left = 0;
+	r->at = 0;
+	r->objects = r->done + (r->find.uids_count > 0 ? r->find.total : 0);
+	next_object(r);
+}
+
+/* The ledger gives so many at a time, and all have to be done before the old root key may go. */
+static bool
+list_more(struct rewrap *r, const char *after)
+{
+	struct arena *last = r->arena; /* it has what after points to */
+	const char *from = NULL;
+
+	r->arena = arena_new(FIND_ARENA_MAX);
+	if (r->arena != NULL && after != NULL)
+		from = arena_text(r->arena, after, strlen(after));
+	arena_free(last);
+	if (r->arena == NULL || (from == NULL) != (after == NULL))
+		return false;
 	r->find = (struct ledger_find){
 	    .wait.done = listed,
 	    .arena = r->arena,
 	    .tenant = r->tenant,
 	    .now = clock_wall(),
+	    .after = from,
 	};
 	r->ledger->ops->find(r->ledger, &r->find);
+	return true;
+}
+
+void
+rewrap_start(struct rewrap *r)
+{
+	r->wait.cancel = cancel;
+	r->pause.fn = on_pause;
+	r->objects = r->done = r->rewrapped = r->left = 0;
+	if (!list_more(r, NULL))
+		wait_finish_soon(r->loop, &r->wait, ERR_NO_MEMORY);
 }

@@ -119,7 +119,7 @@ serve(struct child *c)
 
 	while (e == ERR_OK && !(c->closed && !store_exec_ready(&c->in))) {
 		if (!store_exec_ready(&c->in) || c->out.len > 0)
-			wait_ready(c, ms);
+			wait_ready(c, c->out.len > 0 && ms == 0 ? BACKUP_MS : ms);
 		write_ready(c);
 		if (c->out.len > 0)
 			continue;

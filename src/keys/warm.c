@@ -157,6 +157,7 @@ warm_start(struct warm *w)
 	    .tenant = w->tenant,
 	    .now = clock_wall(),
 	    .max = w->keys,
+	    .no_total = true,
 	};
 	w->ledger->ops->find(w->ledger, &w->find);
 }

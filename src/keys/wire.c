@@ -74,6 +74,7 @@ wire_pack_find(struct buf *b, const struct ledger_find *f)
 	pack_u8(b, f->no_online);
 	pack_u8(b, f->no_archived);
 	pack_u8(b, f->no_total);
+	pack_text(b, f->after != NULL ? f->after : "");
 	pack_u32(b, f->offset);
 	pack_u32(b, f->max);
 	pack_u32(b, (uint32_t)f->terms_count);

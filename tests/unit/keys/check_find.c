@@ -74,6 +74,18 @@ find_more(const struct ledger_term *terms, size_t count, uint32_t offset, uint32
 	return found.total;
 }
 
+static enum err
+find_after(const char *uid, uint32_t max)
+{
+	struct outcome out;
+
+	found = (struct ledger_find){
+	    .arena = rig.arena, .tenant = "a", .after = uid, .max = max, .now = now};
+	rig_begin(&found.wait, &out);
+	rig.ledger->ops->find(rig.ledger, &found);
+	return rig_end(&rig, &out);
+}
+
 static uint64_t
 find(const struct ledger_term *terms, size_t count)
 {
@@ -226,6 +238,24 @@ START_TEST(test_order_and_pages)
 }
 END_TEST
 
+/* In parts, each behind the last one's end. */
+START_TEST(test_after)
+{
+	char all[OBJECTS][UID_TEXT_LEN + 1];
+
+	ck_assert_uint_eq(find(NULL, 0), OBJECTS);
+	memcpy(all, found.uids, sizeof(all));
+	for (size_t at = 1; at <= OBJECTS; at++) {
+		ck_assert_int_eq(find_after(all[at - 1], 7), ERR_OK);
+		ck_assert_uint_eq(found.total, OBJECTS - at);
+		ck_assert_uint_eq(found.uids_count, OBJECTS - at < 7 ? OBJECTS - at : 7);
+		for (size_t i = 0; i < found.uids_count; i++)
+			ck_assert_str_eq(found.uids[i], all[at + i]);
+	}
+	ck_assert_int_eq(find_after("nobody", 7), ERR_NO_OBJECT);
+}
+END_TEST
+
 START_TEST(test_destroyed_and_changed)
 {
 	struct ledger_term t = by_attr("x-ten", "1");
@@ -358,6 +388,7 @@ main(void)
 	tcase_add_test(t, test_fields);
 	tcase_add_test(t, test_dates);
 	tcase_add_test(t, test_order_and_pages);
+	tcase_add_test(t, test_after);
 	tcase_add_test(t, test_destroyed_and_changed);
 	tcase_add_test(t, test_archived);
 	tcase_add_test(t, test_state_by_dates);

@@ -156,6 +156,17 @@ START_TEST(test_nothing)
 }
 END_TEST
 
+/* What the ledger does not list at once is done all the same. */
+START_TEST(test_more_than_a_list)
+{
+	fake.list_max = (size_t)_i;
+	ck_assert_int_eq(run(), ERR_OK);
+	ck_assert_uint_eq(job.r.objects, OBJECTS);
+	ck_assert_uint_eq(job.r.done, OBJECTS);
+	ck_assert_uint_eq(job.r.rewrapped, OBJECTS);
+}
+END_TEST
+
 START_TEST(test_destroyed)
 {
 	fake_known(&fake, "east", objects[0]->uid)->state = OBJECT_DESTROYED;
@@ -328,6 +339,7 @@ main(void)
 	tcase_add_test(t, test_order);
 	tcase_add_test(t, test_pace);
 	tcase_add_test(t, test_nothing);
+	tcase_add_loop_test(t, test_more_than_a_list, 1, OBJECTS + 1);
 	tcase_add_test(t, test_destroyed);
 	tcase_add_loop_test(t, test_read_back, 0, 4);
 	tcase_add_loop_test(t, test_faults, 0, (int)(sizeof(faults) / sizeof(*faults)));

@@ -369,13 +369,19 @@ static void
 on_list(struct ledger *l, struct ledger_find *find)
 {
 	struct fake *f = CONTAINER_OF(l, struct fake, ledger);
+	bool after = find->after != NULL;
 
 	find->uids = arena_array(find->arena, f->objects_count + 1, sizeof(*find->uids));
 	find->uids_count = 0;
-	for (size_t i = 0; i < f->objects_count; i++)
-		if (strcmp(f->objects[i]->tenant, find->tenant) == 0)
+	find->total = 0;
+	for (size_t i = 0; i < f->objects_count; i++) {
+		if (after && strcmp(f->objects[i]->uid, find->after) == 0)
+			after = false;
+		else if (!after && strcmp(f->objects[i]->tenant, find->tenant) == 0 &&
+		    find->total++ < (f->list_max > 0 ? f->list_max : SIZE_MAX))
 			memcpy(find->uids[find->uids_count++], f->objects[i]->uid,
 			    sizeof(*find->uids));
+	}
 	answer(f, &f->list, &find->wait, ERR_OK);
 }
 

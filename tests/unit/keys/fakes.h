@@ -61,6 +61,7 @@ struct fake {
 	struct ledger ledger;
 	struct object **objects;
 	size_t objects_count, objects_room;
+	size_t list_max; /* as many the ledger lists at a time; 0: all */
 	struct fake_fault load, prepare, commit, list;
 	struct list held; /* by wait.link: all calls that wait */
 };
