@@ -126,10 +126,12 @@ teardown(void)
 	rig_fini(&rig);
 }
 
+enum { TERMS = 40 };
+
 /* One question. */
 struct question {
 	const char *what;
-	struct ledger_term terms[3];
+	struct ledger_term terms[TERMS];
 	size_t count;
 	uint32_t offset, max;
 	bool total;
@@ -324,6 +326,31 @@ START_TEST(as_cheap_among_many)
 }
 END_TEST
 
+/* Steps are as short for a question of many attributes, and what is said again costs nothing. */
+START_TEST(many_attributes)
+{
+	struct question q = questions[QUESTIONS - 1];
+	char names[TERMS][16];
+	uint64_t once;
+
+	fill(MANY);
+	for (size_t i = 0; i < TERMS; i++) {
+		snprintf(names[i], sizeof(names[i]), "x-not-%zu", i);
+		q.terms[i] = q.terms[0];
+		q.terms[i].name = i == 0 ? "x-all" : names[i];
+	}
+	q.count = TERMS;
+	ask_right(&q);
+	ck_assert_uint_gt(steps, MANY / 10 * 9 / 2048 * 10);
+	q.count = 1;
+	once = ask_right(&q);
+	for (size_t i = 1; i < TERMS; i++)
+		q.terms[i] = q.terms[0];
+	q.count = TERMS;
+	ck_assert_uint_eq(ask_right(&q), once);
+}
+END_TEST
+
 /* As many as there may be, done in turn: each is answered once, the first of them first. */
 START_TEST(in_turn)
 {
@@ -458,6 +485,7 @@ main(void)
 	tcase_add_test(tc, no_scan);
 	tcase_add_test(tc, as_cheap_among_many);
 	tcase_add_test(tc, pages);
+	tcase_add_test(tc, many_attributes);
 	tcase_add_test(tc, in_turn);
 	suite_add_tcase(s, tc);
 	if (getenv("KEYFERRY_LONG") != NULL) {
