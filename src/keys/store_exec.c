@@ -387,16 +387,30 @@ take_frames(struct store_exec *x, const struct buf *in, struct buf *out, bool *b
 	return used;
 }
 
-enum err
-store_exec_run(struct store_exec *x, struct buf *in, struct buf *out, const char **why)
+static enum err
+look_for_failure(const struct store_exec *x, const struct buf *out, const char **why)
 {
-	enum err e = ERR_OK;
-	size_t used;
-	bool bad;
+	if (x->ledger.failed || x->vault.failed) {
+		/*
+		 * After a failed write or sync nobody knows what is on the disk, and asking again
+		 * would be told a lie: start anew from what can be read back.
+		 */
+		*why = "reading or writing the state directory failed";
+		return ERR_STORAGE;
+	}
+	if (buf_error(out) != ERR_OK) {
+		*why = "the storage child ran out of memory";
+		return ERR_NO_MEMORY;
+	}
+	return ERR_OK;
+}
 
-	if (in->len == 0)
-		return ERR_OK;
-	used = take_frames(x, in, out, &bad);
+static enum err
+run_frames(struct store_exec *x, struct buf *in, struct buf *out, const char **why)
+{
+	bool bad;
+	size_t used = take_frames(x, in, out, &bad);
+
 	if (x->group_len > 0) {
 		run_all(x);
 		if (!x->ledger.failed && !x->vault.failed)
@@ -406,18 +420,19 @@ store_exec_run(struct store_exec *x, struct buf *in, struct buf *out, const char
 	buf_consume(in, used);
 	if (bad) {
 		*why = "the storage child got a frame that is none";
-		e = ERR_INTERNAL;
-	} else if (x->ledger.failed || x->vault.failed) {
-		/*
-		 * After a failed write or sync nobody knows what is on the disk, and asking again
-		 * would be told a lie: start anew from what can be read back.
-		 */
-		*why = "reading or writing the state directory failed";
-		e = ERR_STORAGE;
-	} else if (buf_error(out) != ERR_OK) {
-		*why = "the storage child ran out of memory";
-		e = ERR_NO_MEMORY;
+		return ERR_INTERNAL;
 	}
+	return look_for_failure(x, out, why);
+}
+
+/* What failed beside the calls, in a search's step, ends it before more is done. */
+enum err
+store_exec_run(struct store_exec *x, struct buf *in, struct buf *out, const char **why)
+{
+	enum err e = look_for_failure(x, out, why);
+
+	if (e == ERR_OK && in->len > 0)
+		e = run_frames(x, in, out, why);
 	if (e != ERR_OK && buf_error(out) == ERR_OK)
 		put_text(out, e, *why);
 	return e;

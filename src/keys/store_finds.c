@@ -3,12 +3,16 @@
 #include "store_finds.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "db_find.h"
 #include "wire.h"
+
+#define PATIENCE (20 * NS_PER_S) /* nobody waits for longer: what is older keeps others waiting */
 
 struct search {
 	struct list link;
 	uint64_t id;
+	int64_t began;
 	struct db_find *find;
 };
 
@@ -54,6 +58,7 @@ keep(struct store_finds *s, uint64_t id, struct db_find *find)
 	if (one == NULL)
 		return s->count < STORE_FINDS_MAX ? ERR_NO_MEMORY : ERR_BUSY;
 	one->id = id;
+	one->began = clock_now();
 	one->find = find;
 	list_append(&s->all, &one->link);
 	s->count++;
@@ -96,7 +101,9 @@ store_finds_step(struct store_finds *s, struct db *db, struct buf *out)
 	if (list_empty(&s->all))
 		return false;
 	one = CONTAINER_OF(s->all.next, struct search, link);
-	if (db_find_step(db, one->find, &e)) {
+	if (clock_now() - one->began > PATIENCE) {
+		e = ERR_BUSY;
+	} else if (db_find_step(db, one->find, &e)) {
 		list_remove(&one->link);
 		put_back(s, one);
 		return true;

@@ -15,6 +15,7 @@
 
 #include "attr_key.h"
 #include "base/arena.h"
+#include "base/clock.h"
 #include "db_find.h"
 #include "db_ledger.h"
 #include "rig.h"
@@ -397,6 +398,41 @@ START_TEST(in_turn)
 }
 END_TEST
 
+/* Those who asked have given up: the places are for others. */
+START_TEST(too_old)
+{
+	static const struct ledger_term never = NUMBER(FIELD_ALGORITHM, MATCH_EQUAL, 99);
+	const struct ledger_find wanted = {.tenant = "a", .terms = &never, .terms_count = 1};
+	struct buf body, out;
+	struct store_finds finds;
+	struct unpack u;
+	uint64_t id;
+	uint8_t status;
+	bool bad;
+
+	clock_test_freeze(1760000000);
+	fill(MANY);
+	store_finds_init(&finds);
+	buf_init(&body, WIRE_FRAME_MAX);
+	buf_init(&out, WIRE_FRAME_MAX);
+	wire_pack_find(&body, &wanted);
+	unpack_init(&u, body.data, body.len);
+	store_finds_start(&finds, &db, 7, &u, &out);
+	clock_test_advance(20 * NS_PER_S);
+	ck_assert(store_finds_step(&finds, &db, &out));
+	ck_assert_uint_eq(out.len, 0);
+	clock_test_advance(NS_PER_MS);
+	ck_assert(!store_finds_step(&finds, &db, &out));
+	ck_assert_uint_eq(wire_take(out.data, out.len, &id, &status, &u, &bad), out.len);
+	ck_assert_uint_eq(id, 7);
+	ck_assert_int_eq(status, ERR_BUSY);
+	ck_assert_uint_eq(finds.count, 0);
+	store_finds_fini(&finds);
+	buf_fini(&body);
+	buf_fini(&out);
+}
+END_TEST
+
 START_TEST(a_million)
 {
 	uint64_t few[QUESTIONS];
@@ -487,6 +523,7 @@ main(void)
 	tcase_add_test(tc, pages);
 	tcase_add_test(tc, many_attributes);
 	tcase_add_test(tc, in_turn);
+	tcase_add_test(tc, too_old);
 	suite_add_tcase(s, tc);
 	if (getenv("KEYFERRY_LONG") != NULL) {
 		tc = tcase_create("long");
