@@ -86,6 +86,10 @@ void stream_shut(struct stream *s);
 bool stream_is_silent(const struct stream *s);
 /* How much of its unfinished handshake the client has used up; the rest is time that it waited for us. */
 int64_t stream_kept_waiting(const struct stream *s);
+/* How long it has waited for its client to close, after what was said last; zero: it does not. */
+int64_t stream_lingers_for(const struct stream *s);
+/* No longer: `closed' comes with its next turn, and says why it ended. */
+void stream_hurry(struct stream *s);
 /* Unfinished handshakes from its client's address (of IPv6: a network of 64 bits). */
 unsigned stream_neighbours(const struct stream *s);
 /* Whether one from there succeeded in the last half minute. */

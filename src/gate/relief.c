@@ -18,6 +18,8 @@
 #define PATIENCE_SILENT (100 * NS_PER_MS)
 #define PATIENCE_OVER_SHARE (50 * NS_PER_MS) /* the least of all */
 #define PATIENCE_GOOD (3 * NS_PER_S)
+/* For a last word to reach its client: a round trip to a far one, and some more. */
+#define PATIENCE_LINGERING (200 * NS_PER_MS)
 enum { SHARE = 4 }; /* a quarter of all handshakes for one address */
 
 static bool
@@ -67,6 +69,11 @@ relief_run(struct timer *t)
 
 		if (needed == 0 || s->created > old)
 			break;
+		if (stream_lingers_for(s->stream) >= PATIENCE_LINGERING) {
+			stream_hurry(s->stream);
+			needed--;
+			continue;
+		}
 		if (kept < PATIENCE_OVER_SHARE || kept < patience_with(s))
 			continue;
 		end_slow(s);

@@ -5,6 +5,7 @@
  * of an address with more than a quarter of all those that did so for 50 ms, of others after
  * 500 ms, or 100 when they have said nothing; and of one from which a handshake succeeded lately
  * after 3 s.
+ * One that has failed and waits for its client to close may do so for 200 ms.
  * What a handshake waits for us does not count, so that a site of honest hosts behind one address
  * loses none of them, however slow we are.
  */

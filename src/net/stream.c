@@ -784,6 +784,19 @@ stream_kept_waiting(const struct stream *s)
 	return s->state == HANDSHAKING ? clock_now() - begun - admit_waited(&s->place) : 0;
 }
 
+int64_t
+stream_lingers_for(const struct stream *s)
+{
+	return s->state == LINGERING ? clock_now() - (s->deadline.when - LINGER_NS) : 0;
+}
+
+void
+stream_hurry(struct stream *s)
+{
+	if (s->state == LINGERING)
+		timer_move(s->loop, &s->deadline, clock_now());
+}
+
 unsigned
 stream_neighbours(const struct stream *s)
 {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -150,11 +151,17 @@ ended(enum metric m)
 }
 
 static void
-expect(int64_t silent, int64_t over_share, int64_t stalled)
+expect_ends(int64_t silent, int64_t over_share, int64_t stalled)
 {
 	ck_assert_int_eq(ended(METRIC_HANDSHAKES_SILENT_TOTAL), silent);
 	ck_assert_int_eq(ended(METRIC_HANDSHAKES_OVER_SHARE_TOTAL), over_share);
 	ck_assert_int_eq(ended(METRIC_HANDSHAKES_STALLED_TOTAL), stalled);
+}
+
+static void
+expect(int64_t silent, int64_t over_share, int64_t stalled)
+{
+	expect_ends(silent, over_share, stalled);
 	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES), CEILING - silent - over_share - stalled);
 }
 
@@ -272,6 +279,32 @@ START_TEST(what_they_wait_for_us_does_not_count)
 }
 END_TEST
 
+/* Theirs have failed, and they do not close: they hold places yet. */
+START_TEST(those_who_do_not_go_are_not_waited_for)
+{
+	static const char words[] = "GET / HTTP/1.0\r\n\r\n";
+
+	fill(false, 1);
+	(void)ended(METRIC_HANDSHAKES_FAILED_TOTAL);
+	for (int i = 0; i < CEILING; i++)
+		ck_assert_int_eq(write(guests[i].fd, words, strlen(words)), (int)strlen(words));
+	turns(CEILING);
+	pass(190 * NS_PER_MS);
+	waiting = 3;
+	expect(0, 0, 0);
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_FAILED_TOTAL), 0);
+	pass(10 * NS_PER_MS);
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_FAILED_TOTAL), 3);
+	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES), CEILING - 3);
+	ck_assert(accepting);
+	pass(NS_PER_S); /* nobody waits any more */
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_FAILED_TOTAL), 0);
+	pass(NS_PER_S);
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_FAILED_TOTAL), CEILING - 3);
+	expect_ends(0, 0, 0);
+}
+END_TEST
+
 static Suite *
 relief_suite(void)
 {
@@ -286,6 +319,7 @@ relief_suite(void)
 	tcase_add_test(t, any_client_may_keep_us_waiting_for_so_long);
 	tcase_add_test(t, an_address_that_succeeds_may_be_slower);
 	tcase_add_test(t, what_they_wait_for_us_does_not_count);
+	tcase_add_test(t, those_who_do_not_go_are_not_waited_for);
 	suite_add_tcase(s, t);
 	return s;
 }
