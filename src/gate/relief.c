@@ -10,17 +10,19 @@
 /* How often it is looked at, while a ceiling holds back connections. */
 #define PERIOD (10 * NS_PER_MS)
 /*
- * How long a client may keep us waiting, in all its handshake; one that has said nothing yet; one of
- * an address with too many; and one of an address from which others come through, so that it is no
- * more than slow.
+ * How long a client may keep us waiting, in all its handshake; one of an address from which others
+ * come through, so that it is no more than slow; and one of an address with too many, which has to
+ * suffice for what follows from a far one's hello.  One that has said nothing yet has less.
  */
 #define PATIENCE (500 * NS_PER_MS)
-#define PATIENCE_SILENT (100 * NS_PER_MS)
-#define PATIENCE_OVER_SHARE (50 * NS_PER_MS) /* the least of all */
 #define PATIENCE_GOOD (3 * NS_PER_S)
+#define PATIENCE_OVER_SHARE (200 * NS_PER_MS)
+#define PATIENCE_SILENT (100 * NS_PER_MS)
+#define PATIENCE_SILENT_OVER_SHARE (50 * NS_PER_MS)
+#define PATIENCE_LEAST PATIENCE_SILENT_OVER_SHARE
 /* For a last word to reach its client: a round trip to a far one, and some more. */
 #define PATIENCE_LINGERING (200 * NS_PER_MS)
-enum { SHARE = 4 }; /* a quarter of all handshakes for one address */
+enum { SHARE = 4 }; /* a quarter of all handshakes for one address, and one more */
 
 static bool
 is_over_share(const struct session *s)
@@ -28,25 +30,29 @@ is_over_share(const struct session *s)
 	const struct gate_limits *l = &s->gate->limits;
 	size_t ceiling = l->handshakes_max < l->sessions_max ? l->handshakes_max : l->sessions_max;
 
-	return stream_neighbours(s->stream) > ceiling / SHARE;
+	return stream_neighbours(s->stream) > 1 + ceiling / SHARE;
 }
 
+/*
+ * And why it has to go then.  That others from there come through excuses one that is slow, not one
+ * that is silent, nor one of too many: anybody's neighbour may have a certificate.
+ */
 static int64_t
-patience_with(const struct session *s)
+patience_with(const struct session *s, enum unfinished *why)
 {
-	if (stream_has_good_neighbours(s->stream))
-		return PATIENCE_GOOD;
-	if (is_over_share(s))
-		return PATIENCE_OVER_SHARE;
-	return stream_is_silent(s->stream) ? PATIENCE_SILENT : PATIENCE;
-}
+	bool good = stream_has_good_neighbours(s->stream);
+	bool silent = stream_is_silent(s->stream);
 
-static void
-end_slow(struct session *s)
-{
-	session_end_unfinished(s, stream_is_silent(s->stream) ? UNFINISHED_SILENT
-		: is_over_share(s)			      ? UNFINISHED_OVER_SHARE
-							      : UNFINISHED_STALLED);
+	if (is_over_share(s)) {
+		*why = UNFINISHED_OVER_SHARE;
+		if (silent)
+			return PATIENCE_SILENT_OVER_SHARE;
+		return good ? PATIENCE : PATIENCE_OVER_SHARE;
+	}
+	*why = silent ? UNFINISHED_SILENT : UNFINISHED_STALLED;
+	if (silent)
+		return PATIENCE_SILENT;
+	return good ? PATIENCE_GOOD : PATIENCE;
 }
 
 /* Nobody is sent away for the sake of nobody. */
@@ -60,12 +66,13 @@ void
 relief_run(struct timer *t)
 {
 	struct gate *g = CONTAINER_OF(t, struct gate, relief);
-	int64_t old = clock_now() - PATIENCE_OVER_SHARE;
-	size_t needed = g->paused ? who_waits(g) : 0;
+	int64_t old = clock_now() - PATIENCE_LEAST;
+	size_t needed = g->paused && !g->draining ? who_waits(g) : 0;
 
 	LIST_FOREACH_SAFE(l, next, &g->handshaking) {
 		struct session *s = CONTAINER_OF(l, struct session, handshake);
 		int64_t kept = stream_kept_waiting(s->stream);
+		enum unfinished why;
 
 		if (needed == 0 || s->created > old)
 			break;
@@ -74,9 +81,9 @@ relief_run(struct timer *t)
 			needed--;
 			continue;
 		}
-		if (kept < PATIENCE_OVER_SHARE || kept < patience_with(s))
+		if (kept < PATIENCE_LEAST || kept < patience_with(s, &why))
 			continue;
-		end_slow(s);
+		session_end_unfinished(s, why);
 		needed--;
 	}
 	relief_begin(g);

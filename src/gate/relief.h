@@ -2,9 +2,9 @@
 /*
  * While a ceiling (of handshakes, or of sessions) keeps connections from being accepted, unfinished
  * handshakes whose clients keep us waiting have to go, the oldest first, as many as others wait:
- * of an address with more than a quarter of all those that did so for 50 ms, of others after
- * 500 ms, or 100 when they have said nothing; and of one from which a handshake succeeded lately
- * after 3 s.
+ * those that have said nothing after 100 ms, others after 500 ms, or after 3 s where a handshake from
+ * their address succeeded lately.  Of an address with more than a quarter of all and one, the silent
+ * after 50 ms, others after 200 ms, or 500.
  * One that has failed and waits for its client to close may do so for 200 ms.
  * What a handshake waits for us does not count, so that a site of honest hosts behind one address
  * loses none of them, however slow we are.

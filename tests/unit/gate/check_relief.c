@@ -19,7 +19,7 @@
 
 #include "rig.h"
 
-enum { CEILING = 20, SHARE = CEILING / 4, TURN = 8 /* handshakes */ };
+enum { CEILING = 20, SHARE = 1 + CEILING / 4, TURN = 8 /* handshakes */ };
 
 /* An address in 127/8 each, so that some stand together and others do not. */
 struct guest {
@@ -49,14 +49,22 @@ how_many_wait(void *arg)
 }
 
 static void
-set_up(void)
+configure(size_t ceiling)
 {
-	struct gate_params p = {.may_accept = may_accept, .waiting = how_many_wait};
-	const struct gate_limits limits = {.sessions_max = 100, .handshakes_max = CEILING,
+	const struct gate_limits limits = {.sessions_max = 100, .handshakes_max = ceiling,
 	    .handshake_timeout_ns = 60 * NS_PER_S, .request_timeout_ns = 60 * NS_PER_S,
 	    .idle_timeout_ns = 60 * NS_PER_S, .request_max = 1024, .response_max = 1024,
 	    .items_max = 1};
 	struct tenants *ts = tenants_new();
+
+	(void)gate_configure(gate, rig.tls, ts, &limits);
+	tenants_unref(ts);
+}
+
+static void
+set_up(void)
+{
+	struct gate_params p = {.may_accept = may_accept, .waiting = how_many_wait};
 
 	rig_init(&rig, &(struct rig_options){.keys = KEYS_EC});
 	log_set_output(open("/dev/null", O_WRONLY | O_CLOEXEC), false);
@@ -66,8 +74,7 @@ set_up(void)
 	accepting = true;
 	net++;
 	waiting = count = 0;
-	(void)gate_configure(gate, rig.tls, ts, &limits);
-	tenants_unref(ts);
+	configure(CEILING);
 }
 
 static void
@@ -183,15 +190,20 @@ START_TEST(nobody_leaves_for_nobody)
 }
 END_TEST
 
-START_TEST(the_silent_are_counted_as_such)
+/* Of an address with too many they go first, and as those. */
+START_TEST(the_silent_of_many_leave_first)
 {
+	come(1, true);
 	come(1, false);
-	for (uint8_t i = 1; i < CEILING; i++)
+	for (uint8_t i = 2; i < CEILING; i++)
 		come(1, true);
 	waiting = 1;
-	pass(50 * NS_PER_MS);
-	expect(1, 0, 0);
-	ck_assert(!is_there(&guests[0]));
+	pass(40 * NS_PER_MS);
+	expect(0, 0, 0);
+	pass(10 * NS_PER_MS);
+	expect(0, 1, 0);
+	ck_assert(is_there(&guests[0]));
+	ck_assert(!is_there(&guests[1]));
 	ck_assert(accepting);
 }
 END_TEST
@@ -214,7 +226,7 @@ START_TEST(one_address_gives_up_what_others_need)
 {
 	fill(true, 0);
 	waiting = _i == 0 ? 3 : 100;
-	pass(40 * NS_PER_MS);
+	pass(190 * NS_PER_MS);
 	expect(0, 0, 0);
 	pass(10 * NS_PER_MS);
 	expect(0, _i == 0 ? 3 : CEILING - SHARE, 0);
@@ -237,10 +249,11 @@ START_TEST(any_client_may_keep_us_waiting_for_so_long)
 }
 END_TEST
 
-/* Where others come through, they are no more than slow. */
-START_TEST(an_address_that_succeeds_may_be_slower)
+/* Nobody's tenant: but its certificate is known, and its proof good. */
+static void
+succeed(uint8_t host)
 {
-	come(1, true); /* nobody's tenant: but its certificate is known, and its proof good */
+	come(host, true);
 	for (int i = 0; i < 6; i++) {
 		client_step(&guests[0].client);
 		turns(2);
@@ -249,12 +262,76 @@ START_TEST(an_address_that_succeeds_may_be_slower)
 	client_fini(&guests[0].client);
 	count = 0;
 	turns(2);
-	fill(true, 0);
+}
+
+/* Where others come through, they are no more than slow. */
+START_TEST(an_address_that_succeeds_may_be_slower)
+{
+	for (uint8_t host = 1; host <= 4; host++)
+		succeed(host);
+	for (uint8_t i = 0; i < CEILING; i++)
+		come(1 + i % 4, true);
+	expect(0, 0, 0);
 	waiting = 3;
 	pass(3 * NS_PER_S - 10 * NS_PER_MS);
 	expect(0, 0, 0);
 	pass(10 * NS_PER_MS);
-	expect(0, 3, 0);
+	expect(0, 0, 3);
+}
+END_TEST
+
+START_TEST(who_succeeds_does_not_excuse_too_many)
+{
+	succeed(1);
+	fill(true, 0);
+	waiting = 100;
+	pass(490 * NS_PER_MS);
+	expect(0, 0, 0);
+	pass(10 * NS_PER_MS);
+	expect(0, CEILING - SHARE, 0);
+}
+END_TEST
+
+START_TEST(who_succeeds_does_not_excuse_the_silent)
+{
+	for (uint8_t host = 1; host <= 4; host++)
+		succeed(host);
+	for (uint8_t i = 0; i < CEILING; i++)
+		come(_i == 0 ? 1 : 1 + i % 4, false);
+	expect(0, 0, 0);
+	waiting = 3;
+	pass(_i == 0 ? 40 * NS_PER_MS : 90 * NS_PER_MS);
+	expect(0, 0, 0);
+	pass(10 * NS_PER_MS);
+	expect(_i == 0 ? 0 : 3, _i == 0 ? 3 : 0, 0);
+}
+END_TEST
+
+/* Who is alone is not too many. */
+START_TEST(a_small_ceiling_leaves_a_share)
+{
+	configure(1);
+	come(1, true);
+	ck_assert(!accepting);
+	expect_ends(0, 0, 0);
+	waiting = 1;
+	pass(490 * NS_PER_MS);
+	expect_ends(0, 0, 0);
+	pass(10 * NS_PER_MS);
+	expect_ends(0, 0, 1);
+	ck_assert(accepting);
+}
+END_TEST
+
+/* Nobody else will be accepted. */
+START_TEST(draining_sends_nobody_away_for_others)
+{
+	fill(true, 0);
+	waiting = 100;
+	pass(190 * NS_PER_MS);
+	gate_drain(gate, NULL, NULL);
+	pass(100 * NS_PER_MS);
+	expect(0, 0, 0);
 }
 END_TEST
 
@@ -313,11 +390,15 @@ relief_suite(void)
 
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_loop_test(t, nobody_leaves_for_nobody, 0, 2);
-	tcase_add_test(t, the_silent_are_counted_as_such);
+	tcase_add_test(t, the_silent_of_many_leave_first);
 	tcase_add_test(t, the_silent_leave_sooner);
 	tcase_add_loop_test(t, one_address_gives_up_what_others_need, 0, 2);
 	tcase_add_test(t, any_client_may_keep_us_waiting_for_so_long);
 	tcase_add_test(t, an_address_that_succeeds_may_be_slower);
+	tcase_add_test(t, who_succeeds_does_not_excuse_too_many);
+	tcase_add_loop_test(t, who_succeeds_does_not_excuse_the_silent, 0, 2);
+	tcase_add_test(t, a_small_ceiling_leaves_a_share);
+	tcase_add_test(t, draining_sends_nobody_away_for_others);
 	tcase_add_test(t, what_they_wait_for_us_does_not_count);
 	tcase_add_test(t, those_who_do_not_go_are_not_waited_for);
 	suite_add_tcase(s, t);
