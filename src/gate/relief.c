@@ -20,6 +20,10 @@
 #define PATIENCE_SILENT (100 * NS_PER_MS)
 #define PATIENCE_SILENT_OVER_SHARE (50 * NS_PER_MS)
 #define PATIENCE_LEAST PATIENCE_SILENT_OVER_SHARE
+/* The loop was late, not the clients: what they have said meanwhile is heard first. */
+#define LATE (2 * PERIOD)
+#define REST PATIENCE
+#define RESTS_PERIOD NS_PER_S /* or a loop that is always late would give no relief */
 /* For a last word to reach its client: a round trip to a far one, and some more. */
 #define PATIENCE_LINGERING (200 * NS_PER_MS)
 enum { SHARE = 4 }; /* a quarter of all handshakes for one address, and one more */
@@ -62,6 +66,26 @@ who_waits(const struct gate *g)
 	return g->p.waiting != NULL ? g->p.waiting(g->p.arg) : g->handshakes;
 }
 
+static void
+wake_at(struct gate *g, int64_t when)
+{
+	if (timer_set(g->p.loop, &g->relief, when) != ERR_OK)
+		LOG(LOG_WARN, "gate", "no memory for a timer");
+}
+
+/* True when it takes one. */
+static bool
+takes_rest(struct gate *g)
+{
+	int64_t now = clock_now();
+
+	if (now - g->relief.when <= LATE || now < g->no_rest_before)
+		return false;
+	g->no_rest_before = now + RESTS_PERIOD;
+	wake_at(g, now + REST);
+	return true;
+}
+
 void
 relief_run(struct timer *t)
 {
@@ -69,6 +93,8 @@ relief_run(struct timer *t)
 	int64_t old = clock_now() - PATIENCE_LEAST;
 	size_t needed = g->paused && !g->draining ? who_waits(g) : 0;
 
+	if (takes_rest(g))
+		return;
 	LIST_FOREACH_SAFE(l, next, &g->handshaking) {
 		struct session *s = CONTAINER_OF(l, struct session, handshake);
 		int64_t kept = stream_kept_waiting(s->stream);
@@ -94,6 +120,5 @@ relief_begin(struct gate *g)
 {
 	if (!g->paused || g->draining || g->handshakes == 0 || timer_armed(&g->relief))
 		return;
-	if (timer_set(g->p.loop, &g->relief, clock_now() + PERIOD) != ERR_OK)
-		LOG(LOG_WARN, "gate", "no memory for a timer");
+	wake_at(g, clock_now() + PERIOD);
 }

@@ -7,7 +7,8 @@
  * after 50 ms, others after 200 ms, or 500.
  * One that has failed and waits for its client to close may do so for 200 ms.
  * What a handshake waits for us does not count, so that a site of honest hosts behind one address
- * loses none of them, however slow we are.
+ * loses none of them, however slow we are.  Nor does a stall of the whole process, after which all
+ * have kept us waiting: nobody has to go in the half second that follows, once a second at most.
  */
 #ifndef GATE_RELIEF_H
 #define GATE_RELIEF_H
