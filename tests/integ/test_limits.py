@@ -300,7 +300,10 @@ class Ceilings(kf.Case):
         start = time.monotonic()
         self.assert_fine(gw)
         self.assertLess(time.monotonic() - start, 8)
-        self.assertGreaterEqual(gw.metrics()["handshakes_silent_total"], 32)
+        counts = gw.metrics()  # most are too many of one address
+        self.assertGreater(counts["handshakes_over_share_total"], 0)
+        self.assertGreaterEqual(
+            counts["handshakes_over_share_total"] + counts["handshakes_silent_total"], 32)
         for s in silent:
             s.close()
         gw.assert_idle()
