@@ -2,14 +2,24 @@
 /* What went wrong in a handshake. */
 #include "failure.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include <openssl/ssl.h>
 
 #include "base/metric.h"
 
+/* OpenSSL's reasons that are no library's own (ERR_R_...) have flags above all of the alerts. */
+static bool
+is_alert(int reason)
+{
+	return reason >= SSL_AD_REASON_OFFSET && reason <= SSL_AD_REASON_OFFSET + UINT8_MAX;
+}
+
 unsigned
 failure_label(int reason)
 {
-	if (reason >= SSL_AD_REASON_OFFSET)
+	if (is_alert(reason))
 		return LABEL_FAILURE_ALERT;
 	switch (reason) {
 	case SSL_R_HTTP_REQUEST:

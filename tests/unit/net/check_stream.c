@@ -11,12 +11,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <openssl/err.h>
+
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/metric.h"
 #include "base/secret.h"
 
 #include "admit.h"
+#include "failure.h"
 #include "rig.h"
 
 enum { TURNS = 12, CROWD = 500, BIG = 4 * 1024 * 1024 };
@@ -113,6 +117,17 @@ expect_answer(size_t len)
 		if (client.got.data[i] != (uint8_t)(i * 7 >> 3))
 			ck_abort_msg("byte %zu differs", i);
 }
+
+START_TEST(tells_alerts_from_failures_of_our_own)
+{
+	ck_assert_uint_eq(failure_label(SSL_R_SSLV3_ALERT_BAD_CERTIFICATE), LABEL_FAILURE_ALERT);
+	ck_assert_uint_eq(failure_label(SSL_AD_REASON_OFFSET), LABEL_FAILURE_ALERT);
+	ck_assert_uint_eq(failure_label(SSL_AD_REASON_OFFSET + 255), LABEL_FAILURE_ALERT);
+	ck_assert_uint_eq(failure_label(SSL_AD_REASON_OFFSET + 256), LABEL_FAILURE_MALFORMED);
+	ck_assert_uint_eq(failure_label(ERR_R_INTERNAL_ERROR), LABEL_FAILURE_MALFORMED);
+	ck_assert_uint_eq(failure_label(ERR_R_EVP_LIB), LABEL_FAILURE_MALFORMED);
+}
+END_TEST
 
 /* --- before the handshake is done --- */
 
@@ -983,6 +998,7 @@ stream_suite(void)
 
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_set_timeout(t, 120);
+	tcase_add_test(t, tells_alerts_from_failures_of_our_own);
 	tcase_add_loop_test(t, ends_on_junk, 0, 4);
 	tcase_add_loop_test(t, ends_a_silent_handshake, 0, 2);
 	tcase_add_test(t, drops_a_stale_handshake_unread);
