@@ -9,6 +9,11 @@ struct arena;
 
 /* max: ceiling in bytes over all blocks.  NULL when there is no memory. */
 struct arena *arena_new(size_t max);
+/*
+ * For who knows beforehand all that it will hold: size is the sum of arena_room() of each piece.  It is
+ * one block, so that nothing is lost at the end of others.
+ */
+struct arena *arena_exact(size_t size);
 /* Runs the cleanup hooks, last first, then frees everything.  NULL is allowed. */
 void arena_free(struct arena *a);
 
@@ -19,7 +24,7 @@ void *arena_copy(struct arena *a, const void *data, size_t len);
 /* A NUL-terminated copy of len bytes. */
 char *arena_text(struct arena *a, const char *s, size_t len);
 
-/* What one of len bytes takes of the ceiling: for who knows beforehand all that it will hold. */
+/* What one of len bytes takes of arena_exact(). */
 size_t arena_room(size_t len);
 
 /* Calls fn(arg) in arena_free().  -1 without memory: then nothing was registered. */

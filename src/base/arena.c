@@ -129,6 +129,18 @@ arena_room(size_t len)
 	return (len + ALIGN - 1) / ALIGN * ALIGN;
 }
 
+struct arena *
+arena_exact(size_t size)
+{
+	struct arena *a = arena_new(size);
+
+	if (a != NULL && add_block(a, size) == NULL) {
+		arena_free(a);
+		return NULL;
+	}
+	return a;
+}
+
 void *
 arena_zalloc(struct arena *a, size_t len)
 {

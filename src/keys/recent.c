@@ -119,7 +119,7 @@ static struct row *
 row_new(const struct ledger_load *l)
 {
 	size_t size = arena_room(sizeof(struct row)) + object_copy_room(l->object);
-	struct arena *a = size <= ROW_MAX ? arena_new(size) : NULL;
+	struct arena *a = size <= ROW_MAX ? arena_exact(size) : NULL;
 	struct row *row = a != NULL ? arena_zalloc(a, sizeof(*row)) : NULL;
 	struct object *o = row != NULL ? object_copy(a, l->object) : NULL;
 

@@ -62,6 +62,25 @@ START_TEST(large_blocks_strand_nothing)
 }
 END_TEST
 
+/* Whatever comes first: what was asked for is there to the last byte. */
+START_TEST(an_exact_one_holds_what_was_said)
+{
+	static const size_t pieces[] = {200, 1400, 900, 3000, 200, 1}, small[] = {17, 3, 100};
+	const size_t *lens = _i == 0 ? pieces : small;
+	size_t count = _i == 0 ? 6 : 3, sum = 0;
+	struct arena *a;
+
+	for (size_t i = 0; i < count; i++)
+		sum += arena_room(lens[i]);
+	a = arena_exact(sum);
+	ck_assert_ptr_nonnull(a);
+	for (size_t i = 0; i < count; i++)
+		ck_assert_ptr_nonnull(arena_zalloc(a, lens[i]));
+	ck_assert_ptr_null(arena_zalloc(a, 1));
+	arena_free(a);
+}
+END_TEST
+
 START_TEST(copies)
 {
 	struct arena *a = arena_new(MAX);
@@ -125,6 +144,10 @@ START_TEST(survives_without_memory)
 	ck_assert_int_eq(arena_on_free(a, note, order), -1); /* at its ceiling */
 	fault_test_arm(FAULT_ALLOC, 0, 1);
 	ck_assert_ptr_null(arena_new(MAX));
+	for (unsigned i = 0; i < 2; i++) {
+		fault_test_arm(FAULT_ALLOC, i, 1);
+		ck_assert_ptr_null(arena_exact(MAX));
+	}
 	arena_free(a);
 }
 END_TEST
@@ -140,6 +163,7 @@ main(void)
 	tcase_add_test(t, gives_aligned_zeroed_bytes);
 	tcase_add_test(t, holds_its_ceiling);
 	tcase_add_test(t, large_blocks_strand_nothing);
+	tcase_add_loop_test(t, an_exact_one_holds_what_was_said, 0, 2);
 	tcase_add_test(t, copies);
 	tcase_add_test(t, runs_hooks_last_first);
 	tcase_add_test(t, a_block_that_comes_again_is_empty);

@@ -155,6 +155,17 @@ START_TEST(holds_its_ceiling)
 }
 END_TEST
 
+/* More than a page, in pieces that do not fit into pages. */
+START_TEST(keeps_larger_rows)
+{
+	static char row[3001];
+
+	memset(row, 'x', 3000);
+	keep("a", "1", row);
+	expect("a", "1", row);
+}
+END_TEST
+
 /* Who was told of an object may use it to its own end, and change what is its own. */
 START_TEST(outlives_what_becomes_of_it_here)
 {
@@ -213,6 +224,7 @@ main(void)
 	tcase_add_test(t, keeps_nothing_that_a_change_may_have_overtaken);
 	tcase_add_test(t, waits_for_the_last_change);
 	tcase_add_test(t, holds_its_ceiling);
+	tcase_add_test(t, keeps_larger_rows);
 	tcase_add_test(t, outlives_what_becomes_of_it_here);
 	tcase_add_test(t, needs_no_memory);
 	suite_add_tcase(suite, t);
