@@ -70,7 +70,9 @@ admit_wait(struct place *p, bool begun)
 		list_append(&new_ones, &p->link);
 	} else {
 		list_append(&crowded_ones, &p->link);
-		metric_inc(METRIC_HANDSHAKES_CROWDED_TOTAL);
+		if (!p->apart)
+			metric_inc(METRIC_HANDSHAKES_CROWDED_TOTAL);
+		p->apart = true;
 	}
 }
 

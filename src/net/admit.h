@@ -32,6 +32,7 @@ struct place {
 	int64_t waited; /* in all, until admit_next() gave it a turn */
 	uint16_t crowd; /* admit_crowd() of its client's address */
 	uint8_t steps;	/* turns it had, up to ADMIT_STEPS */
+	bool apart;	/* it has been among those beyond their crowd's share */
 	bool counted;	/* among those of its crowd that wait and have not begun */
 	bool entered;	/* among those of its crowd that are unfinished */
 };

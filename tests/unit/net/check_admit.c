@@ -171,6 +171,26 @@ START_TEST(a_crowd_gets_half_of_the_turns)
 }
 END_TEST
 
+/* However often it comes to wait apart. */
+START_TEST(a_place_is_one_of_a_crowd_once)
+{
+	int64_t before = metric_get(METRIC_HANDSHAKES_CROWDED_TOTAL);
+
+	while (admit_next() != NULL)
+		;
+	memset(flood, 0, sizeof(flood));
+	for (int n = 0; n < 3; n++) {
+		for (int i = 0; i <= ADMIT_SHARE; i++) {
+			flood[i].crowd = 7;
+			admit_wait(&flood[i], false);
+		}
+		ck_assert_int_eq(metric_get(METRIC_HANDSHAKES_CROWDED_TOTAL), before + 1);
+		while (admit_next() != NULL)
+			;
+	}
+}
+END_TEST
+
 /* Steps that lead nowhere, as many as one likes, do not keep out those who have not begun. */
 START_TEST(who_drips_is_not_preferred)
 {
@@ -233,6 +253,7 @@ main(void)
 	tcase_add_test(t, a_place_is_kept);
 	tcase_add_test(t, tells_addresses_apart);
 	tcase_add_test(t, a_crowd_gets_half_of_the_turns);
+	tcase_add_test(t, a_place_is_one_of_a_crowd_once);
 	tcase_add_test(t, who_drips_is_not_preferred);
 	tcase_add_test(t, knows_who_waits_for_whom);
 	srunner_run_all(r, CK_NORMAL);
