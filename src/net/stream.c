@@ -411,13 +411,16 @@ handshakes_run(struct defer *d)
 	int64_t end = clock_now() + TURN_HANDSHAKES_NS;
 	struct loop *l = NULL;
 	struct place *p;
+	int n = 0;
 
-	for (int n = 0; n < TURN_HANDSHAKES && clock_now() < end && (p = admit_next()) != NULL; n++) {
-		struct stream *s = CONTAINER_OF(p, struct stream, place);
-
-		l = s->loop;
-		handshake(s);
-	}
+	/* one at least, however long others have held the CPU since */
+	do {
+		p = admit_next();
+		if (p == NULL)
+			break;
+		l = CONTAINER_OF(p, struct stream, place)->loop;
+		handshake(CONTAINER_OF(p, struct stream, place));
+	} while (++n < TURN_HANDSHAKES && clock_now() < end);
 	if (l != NULL && admit_anybody())
 		loop_defer_idle(l, d);
 }
