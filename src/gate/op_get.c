@@ -202,11 +202,16 @@ get_fetched(struct request *rq, enum err e)
 	}
 }
 
-/* Who could read the wrapping key could read what it wraps: that would be no wrap at all. */
+/*
+ * Who could ever read the wrapping key could read what it wraps, and so could who decrypts with it, since
+ * AES key wrap is AES block by block: that would be no wrap at all.
+ */
 static bool
-is_hidden(const struct object *o)
+hides(const struct object *wrapper)
 {
-	return objattr_flag(o, ATTR_SENSITIVE) || !objattr_flag(o, ATTR_EXTRACTABLE);
+	return (objattr_flag(wrapper, ATTR_ALWAYS_SENSITIVE) ||
+		   objattr_flag(wrapper, ATTR_NEVER_EXTRACTABLE)) &&
+	    (wrapper->usage_mask & KMIP_CRYPTOGRAPHIC_USAGE_MASK_DECRYPT) == 0;
 }
 
 static void
@@ -215,7 +220,7 @@ wrapping_key_fetched(struct request *rq, enum err e)
 	const struct get *g = rq->state;
 
 	if (e == ERR_OK && objattr_flag(g->fetch.object, ATTR_SENSITIVE) &&
-	    !is_hidden(g->wrap->key.object))
+	    !hides(g->wrap->key.object))
 		e = ERR_SENSITIVE_WRAPPER;
 	if (e == ERR_OK)
 		serve(rq, rq->state);

@@ -157,6 +157,24 @@ class Wrapping(Case):
         for spec in (None, specification(self.kek)):
             self.assertEqual(self.c.do(on("Get", kept, spec)).reason, 0x17)
 
+    def test_what_hides_a_sensitive_key(self):
+        """No wrapping key that decrypts, block by block, or that could be read once."""
+        flag = lambda name, value: attribute(name, boolean("AttributeValue", value))
+        sensitive = self.register(self.c, self.KEY, ENCRYPT, flag("Sensitive", True))
+        for name, hidden in (("Sensitive", True), ("Extractable", False)):
+            kek = self.register(self.c, self.KEK, WRAP | DECRYPT, flag(name, hidden))
+            self.assert_reason(self.c.do(on("Get", sensitive, specification(kek))), "Sensitive")
+            self.get(self.key, specification(kek))
+            for unwraps in (0, UNWRAP):
+                kek = self.register(self.c, self.KEK, WRAP | ENCRYPT | unwraps,
+                                    flag(name, not hidden))
+                self.c.ok(on("ModifyAttribute", kek, flag(name, hidden)))
+                self.assert_reason(self.c.do(on("Get", sensitive, specification(kek))),
+                                   "Sensitive")
+                kek = self.register(self.c, self.KEK, WRAP | ENCRYPT | unwraps,
+                                    flag(name, hidden))
+                self.get(sensitive, specification(kek))
+
 
 def parameters(mode=None, pad=None, algorithm=None, random_iv=None, hashing=None, tag=None):
     return seq("CryptographicParameters",
