@@ -12,6 +12,7 @@
 
 #include "cryptparams.h"
 #include "fetch.h"
+#include "inherit.h"
 #include "keyblock.h"
 #include "link.h"
 #include "objattr.h"
@@ -257,35 +258,6 @@ base_fetched(struct request *rq, enum err e)
 	}
 }
 
-/* `hidden' is the flag's value that hides; `history' says whether it was always so. */
-static enum err
-inherit(struct arena *a, struct object *made, const struct object *base, enum kmip_attr_id flag,
-    bool hidden, enum kmip_attr_id history)
-{
-	enum err e;
-
-	if (objattr_flag(base, flag) != hidden)
-		return ERR_OK;
-	if (object_attr_get(made, kmip_attr_info(flag)->name, 0) != NULL &&
-	    objattr_flag(made, flag) != hidden)
-		return ERR_INHERITED;
-	e = objattr_set_flag(made, a, flag, hidden);
-	return e == ERR_OK ? objattr_set_flag(made, a, history, objattr_flag(base, history)) : e;
-}
-
-/* What could not be read of the base cannot be read of what comes from it. */
-static enum err
-inherit_all(struct request *rq, struct derive *d)
-{
-	enum err e = inherit(rq->arena, d->made, d->base.object, ATTR_SENSITIVE, true,
-	    ATTR_ALWAYS_SENSITIVE);
-
-	return e == ERR_OK
-	    ? inherit(rq->arena, d->made, d->base.object, ATTR_EXTRACTABLE, false,
-		  ATTR_NEVER_EXTRACTABLE)
-	    : e;
-}
-
 static enum err
 finish_object(struct request *rq, struct derive *d)
 {
@@ -296,7 +268,7 @@ finish_object(struct request *rq, struct derive *d)
 	if (d->made->type == KMIP_OBJECT_TYPE_SECRET_DATA)
 		e = keyform_keep(d->made, rq->arena, &seed);
 	if (e == ERR_OK)
-		e = inherit_all(rq, d);
+		e = inherit(rq->arena, d->made, d->base.object, true);
 	if (e == ERR_OK)
 		e = objattr_set_no_rng(d->made, rq->arena);
 	d->old = object_copy(rq->arena, d->base.object);

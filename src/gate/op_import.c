@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "kmip/names.h"
 
+#include "inherit.h"
 #include "objattr.h"
 #include "wrap.h"
 
@@ -210,6 +211,8 @@ unwrapping_key_fetched(struct request *rq, enum err e)
 
 	if (e == ERR_OK)
 		e = wrap_undo(rq, im->wrap, &im->block, &im->unwrapped);
+	if (e == ERR_OK)
+		e = inherit(rq->arena, im->object, im->wrap->key.object, false);
 	if (e == ERR_OK)
 		look(rq, im);
 	else

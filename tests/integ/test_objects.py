@@ -269,6 +269,36 @@ class Transfer(Objects):
         information.one("UniqueIdentifier").value = "nobody"
         self.assert_reason(unwrap(exported), "ItemNotFound")
 
+    def test_unwrapped_by_a_hidden_key(self):
+        """What left wrapped by what cannot be read does not become readable on its way back."""
+        c = self.client(version=(1, 4))
+        flag = lambda name, value: attribute(name, ttlv.boolean("AttributeValue", value))
+        told = lambda uid, *names: ttlv.Result(
+            c.call(ttlv.get_attributes(uid, *names)).items[0].node).attributes()
+        for name, hidden, history, reason in (
+                ("Sensitive", True, "Always Sensitive", "Sensitive"),
+                ("Extractable", False, "Never Extractable", "NotExtractable")):
+            kek = c.create(flag(name, hidden), mask=0x30)
+            c.ok(on("Activate", kek))
+            uid = c.create()
+            exported = self.moved(self.export(c, uid, seq(
+                "KeyWrappingSpecification", enum("WrappingMethod", 1),
+                seq("EncryptionKeyInformation", ttlv.uid(kek)), enum("EncodingOption", 1))))
+            unwrap = lambda *changes: self.bring(
+                self.new_uid(), self.edited(exported, *changes), enum("KeyWrapType", 1))
+            self.assert_reason(c.do(unwrap()), "PermissionDenied")  # it says that it is readable
+            value = ttlv.boolean("AttributeValue", hidden)
+            always = ttlv.boolean("AttributeValue", True)
+            for changes, was in (([(name, None)], False), ([(name, value)], False),
+                                 ([(name, value), (history, always)], True)):
+                new = c.ok(unwrap(*changes)).path("UniqueIdentifier")
+                self.assert_reason(c.do(on("Get", new)), reason)
+                self.assertEqual(told(new, name, history), {name: [hidden], history: [was]})
+            c.ok(on("ModifyAttribute", kek, flag(name, not hidden)))
+            c.ok(on("ModifyAttribute", kek, flag(name, hidden)))
+            new = c.ok(unwrap((name, value), (history, always))).path("UniqueIdentifier")
+            self.assertEqual(told(new, name, history), {name: [hidden], history: [False]})
+
     def test_replace(self):
         c = self.client(version=(1, 4))
         uid = c.create(attribute("x-a", "1"), ttlv.name_attribute("replaced"))
