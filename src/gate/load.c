@@ -54,6 +54,7 @@ rq_loaded(struct request *rq, enum err e)
 	if (e == ERR_OK && rq->object->type == KMIP_OBJECT_TYPE_TEMPLATE &&
 	    rq->in.version >= KMIP_2_0) {
 		rq->object = NULL;
+		rq->hidden = true;
 		e = ERR_NO_OBJECT;
 	}
 	rq->load_next(rq, e);
@@ -76,6 +77,7 @@ rq_load(struct request *rq, const char *uid, void (*next)(struct request *, enum
 	rq->load.uid = arena_text(rq->arena, uid, strlen(uid));
 	rq->load_next = next;
 	rq->looked_up = false;
+	rq->hidden = false;
 	rq->object = changes_find(&rq->changes, uid);
 	if (rq->object == NULL && rq->load.uid != NULL) {
 		ask_ledger(rq);
@@ -104,6 +106,12 @@ const struct object *
 rq_object(struct request *rq)
 {
 	return rq->object;
+}
+
+bool
+rq_is_hidden(const struct request *rq)
+{
+	return rq->hidden;
 }
 
 struct object *

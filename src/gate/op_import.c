@@ -54,12 +54,17 @@ is_uuid(const struct ttlv *t)
 	return true;
 }
 
-/* Another identifier than ours is given one of ours in its place. */
+/* Another identifier than ours is given one of ours in its place; a refusal is audited as it came. */
 static enum err
 read_uid(struct request *rq, struct import *im, uint32_t type)
 {
 	enum err e = create_begin(rq, im->object, type);
+	char given[UID_TEXT_LEN + 1] = "";
 
+	if (im->given_uid.len <= UID_TEXT_LEN) {
+		memcpy(given, im->given_uid.value, im->given_uid.len);
+		rq_about(rq, given);
+	}
 	im->is_ours = !is_uuid(&im->given_uid);
 	if (im->is_ours)
 		rq_note(rq, "identifier replaced");
@@ -239,6 +244,9 @@ complete(struct object *o)
 		o->state = OBJECT_PRE_ACTIVE;
 	if (o->state > OBJECT_COMPROMISED)
 		return ERR_WRONG_STATE; /* it has a key */
+	if (o->date[DATE_DESTROY] != NO_DATE ||
+	    (o->date[DATE_COMPROMISE] != NO_DATE && o->state < OBJECT_COMPROMISED))
+		return ERR_ATTRIBUTE_VALUE;
 	if (o->date[DATE_INITIAL] == NO_DATE)
 		o->date[DATE_INITIAL] = now;
 	if (o->date[DATE_LAST_CHANGE] == NO_DATE)
@@ -316,6 +324,10 @@ import_loaded(struct request *rq, enum err e)
 	struct import *im = rq->state;
 	bool is_new = e == ERR_NO_OBJECT;
 
+	if (is_new && !im->is_ours && rq_is_hidden(rq)) {
+		rq_done(rq, ERR_OBJECT_EXISTS);
+		return;
+	}
 	if (e == ERR_OK || is_new)
 		e = prepare(rq, im);
 	if (e == ERR_OK && !is_new)

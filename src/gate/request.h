@@ -81,6 +81,7 @@ struct request {
 	struct ledger_load load;
 	void (*load_next)(struct request *, enum err);
 	const struct object *object; /* what rq_load() found */
+	bool hidden; /* it found what this version does not have */
 	struct fetch *fetch;	     /* what rq_fetch() works on */
 	const struct object **templates; /* which the item names, in the order of their names */
 	size_t templates_count;
@@ -139,6 +140,8 @@ CHECKED enum err rq_take_protection(struct request *rq);
  */
 void rq_load(struct request *rq, const char *uid, void (*next)(struct request *, enum err));
 const struct object *rq_object(struct request *rq);
+/* ERR_NO_OBJECT because this version has no such objects; the identifier is taken. */
+bool rq_is_hidden(const struct request *rq);
 /*
  * The vault does not have the object's record any more: another gateway may have replaced it.
  * rq_may_reload() tells whether that is worth a look, once for each load; then rq_reload() looks,

@@ -381,10 +381,36 @@ class Transfer(Objects):
                 ((("Never Extractable", flag(True)),), "InvalidField"),
                 ((("Cryptographic Usage Mask", None),), "MissingData"),
                 ((("State", enum("AttributeValue", 77)),), "InvalidField"),
+                ((("Destroy Date", date("AttributeValue", 5)),), "InvalidField"),
+                ((("Compromise Date", date("AttributeValue", 5)),), "InvalidField"),
                 ((("Digest", seq("AttributeValue", enum("HashingAlgorithm", 6),
                                  ttlv.octets("DigestValue", bytes(32)))),), "InvalidField")):
             self.assert_reason(c.do(self.bring(self.new_uid(), self.edited(exported, *changes))),
                                reason)
+
+    def test_templates_are_in_the_way(self):
+        """2.x does not see them; their identifiers are taken all the same."""
+        old = self.client()
+        uid = old.ok(item("Register", enum("ObjectType", 6), ttlv.template(), seq(
+            "Template", ttlv.name_attribute("in the way")))).path("UniqueIdentifier")
+        for version in VERSIONS_2:
+            c = self.client(version=version)
+            exported = self.renamed(self.export(c, self.create(c)), uid)
+            for options in ((), (ttlv.boolean("ReplaceExisting", True),)):
+                self.assert_reason(c.do(self.bring(uid, exported, *options)),
+                                   "ObjectAlreadyExists")
+        self.assertEqual(old.ok(on("Get", uid)).path("ObjectType"), 6)
+
+    def test_refused_ones_are_audited(self):
+        c = self.client(version=(1, 4))
+        uid = c.create()
+        exported = self.export(c, uid)
+        for told, refused in ((uid, exported), ("somebody's", self.edited(
+                self.moved(exported), ("Cryptographic Usage Mask", None)))):
+            mark = self.gw.mark()
+            self.assertEqual(c.do(self.bring(told, refused)).status, ttlv.FAILED)
+            (line,) = [l for l in self.gw.log(mark).splitlines() if "Import" in l]
+            self.assertIn("uid=" + told, line)
 
     def test_names_are_held_once(self):
         c = self.client(version=(1, 4))
