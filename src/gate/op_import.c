@@ -3,7 +3,7 @@
  * Import (specification 1.4 section 4.41): an object with all its attributes, as it was elsewhere.
  *
  * An object keeps its key for as long as it lives, and stays destroyed: so what is there already is
- * replaced by other attributes of the same key, and by no less restrictive state.
+ * replaced by other attributes of the same key, and by no less restrictive state or rights.
  */
 #include "register.h"
 
@@ -17,6 +17,7 @@
 
 #include "inherit.h"
 #include "objattr.h"
+#include "usagelimits.h"
 #include "wrap.h"
 
 struct import {
@@ -277,8 +278,48 @@ prepare(struct request *rq, struct import *im)
 	return ERR_OK;
 }
 
+/* What is hidden stays so, and nobody was hidden always who once was not. */
+static bool
+stays_hidden(const struct object *o, const struct object *old)
+{
+	static const struct {
+		enum kmip_attr_id flag;
+		bool kept; /* the value that stays */
+	} flags[] = {
+	    {ATTR_SENSITIVE, true},
+	    {ATTR_EXTRACTABLE, false},
+	    {ATTR_ALWAYS_SENSITIVE, false},
+	    {ATTR_NEVER_EXTRACTABLE, false},
+	};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if (objattr_flag(old, flags[i].flag) == flags[i].kept &&
+		    objattr_flag(o, flags[i].flag) != flags[i].kept)
+			return false;
+	return true;
+}
+
+static bool
+stays_limited(const struct object *o, const struct object *old)
+{
+	struct usagelimits now, before;
+
+	return !usagelimits_of(old, &before) ||
+	    (usagelimits_of(o, &now) && now.unit == before.unit && now.left <= before.left);
+}
+
+/* Other gateways would not hear of another usage mask: it is in the record, which stays. */
 static enum err
-may_replace(const struct import *im, const struct object *old)
+check_rights(const struct request *rq, const struct object *o, const struct object *old)
+{
+	uint32_t more = rq->p.tenant->lookups != NULL ? o->usage_mask ^ old->usage_mask
+						      : o->usage_mask & ~old->usage_mask;
+
+	return more == 0 && stays_hidden(o, old) && stays_limited(o, old) ? ERR_OK : ERR_MORE_RIGHTS;
+}
+
+static enum err
+may_replace(const struct request *rq, const struct import *im, const struct object *old)
 {
 	const struct object *o = im->object;
 
@@ -289,10 +330,15 @@ may_replace(const struct import *im, const struct object *old)
 	if (o->type != old->type || o->algorithm != old->algorithm || o->length != old->length ||
 	    memcmp(o->digest, old->digest, sizeof(o->digest)) != 0)
 		return ERR_OTHER_KEY;
-	return object_state_at(o, clock_wall()) >= old->state ? ERR_OK : ERR_WRONG_STATE;
+	if (object_state_at(o, clock_wall()) < old->state)
+		return ERR_WRONG_STATE;
+	return check_rights(rq, o, old);
 }
 
-/* The record stays, unless other gateways have to see in it that the object was revoked. */
+/*
+ * The record stays, unless other gateways have to see in it that the object was revoked.  So does the
+ * Initial Date, by which searches go, and whether it is archived, which is Recover's to end.
+ */
 static void
 replace(struct request *rq, struct import *im)
 {
@@ -301,6 +347,8 @@ replace(struct request *rq, struct import *im)
 	bool revoked = o->state > OBJECT_ACTIVE && o->state > old->state;
 	enum err e;
 
+	o->date[DATE_INITIAL] = old->date[DATE_INITIAL];
+	o->date[DATE_ARCHIVE] = old->date[DATE_ARCHIVE];
 	o->revision = old->revision;
 	o->record = old->record;
 	o->record_len = old->record_len;
@@ -331,7 +379,7 @@ import_loaded(struct request *rq, enum err e)
 	if (e == ERR_OK || is_new)
 		e = prepare(rq, im);
 	if (e == ERR_OK && !is_new)
-		e = may_replace(im, rq_object(rq));
+		e = may_replace(rq, im, rq_object(rq));
 	if (e != ERR_OK) {
 		rq_done(rq, e);
 	} else if (is_new) {

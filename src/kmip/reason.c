@@ -69,6 +69,7 @@ best_reason(enum err e)
 	case ERR_WRONG_STATE:
 	case ERR_USAGE:
 	case ERR_LIMITS:
+	case ERR_MORE_RIGHTS:
 	case ERR_INHERITED:
 	case ERR_DENIED:
 	case ERR_VAULT_DENIED:

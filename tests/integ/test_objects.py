@@ -334,6 +334,70 @@ class Transfer(Objects):
         self.assert_reason(c.do(self.bring(new, self.edited(
             self.moved(active), state(ttlv.DESTROYED)))), "PermissionDenied")
 
+    def limits(self, total, left, unit=1):
+        return ("Usage Limits", seq(
+            "AttributeValue", ttlv.Node("UsageLimitsTotal", ttlv.LONG, total),
+            ttlv.Node("UsageLimitsCount", ttlv.LONG, left), enum("UsageLimitsUnit", unit)))
+
+    def test_replace_and_rights(self):
+        """Nothing may be done with it that was not allowed before."""
+        c = self.client(version=(1, 4))
+        mask = lambda n: ("Cryptographic Usage Mask", integer("AttributeValue", n))
+        flag = lambda name, v: (name, ttlv.boolean("AttributeValue", v))
+        uid = c.create(mask=0xC)
+        key = c.key(uid)
+        kek = c.create(mask=0x10)
+        c.ok(on("Activate", kek))
+        exported = self.export(c, uid)
+        replace = lambda *changes: self.bring(uid, self.edited(exported, *changes),
+                                              ttlv.boolean("ReplaceExisting", True))
+        refused = lambda *changes: self.assert_reason(c.do(replace(*changes)), "PermissionDenied")
+        found = lambda name: ttlv.Result(c.call(ttlv.get_attributes(uid, name)).items[0].node
+                                         ).attributes()[name]
+        for n in (0x1C, 0x10):
+            refused(mask(n))
+        refused(flag("Sensitive", True), flag("Always Sensitive", True))
+        refused(flag("Extractable", False), flag("Never Extractable", True))
+        if kf.VAULT == "local":
+            c.ok(replace(mask(0x8)))
+            refused(mask(0xC))
+        else:
+            refused(mask(0x8))  # this gateway alone would know
+        left = found("Cryptographic Usage Mask")
+        self.assertEqual(left, [0x8 if kf.VAULT == "local" else 0xC])
+        same = mask(left[0])
+        c.ok(replace(same, self.limits(100, 50)))
+        for limits in (self.limits(100, 51), self.limits(100, 50, 2), ("Usage Limits", None)):
+            refused(same, limits)
+        c.ok(replace(same, self.limits(200, 49)))
+        limits = self.limits(200, 49)
+        self.assertEqual(c.key(uid), key)
+        for name, value in (("Extractable", False), ("Sensitive", True)):
+            c.ok(replace(same, limits, flag(name, value)))
+            refused(same, limits, flag(name, not value))
+            c.ok(on("ModifyAttribute", uid, attribute(*flag(name, not value))))
+        self.assertEqual(c.key(uid), key)
+
+    def test_replace_and_dates(self):
+        """When it came here, and that it is archived, is not Import's to say."""
+        c = self.client(version=(1, 4))
+        uid = c.create()
+        exported = self.export(c, uid)
+        at = lambda name: (name, date("AttributeValue", 5))
+        told = lambda name: ttlv.Result(c.call(ttlv.get_attributes(uid, name)).items[0].node
+                                        ).attributes().get(name)
+        initial = told("Initial Date")
+        again = lambda *changes: c.ok(self.bring(uid, self.edited(exported, *changes),
+                                                 ttlv.boolean("ReplaceExisting", True)))
+        again(at("Initial Date"), at("Archive Date"), ("x-a", "1"))
+        self.assertEqual((told("Initial Date"), told("Archive Date"), told("x-a")),
+                         (initial, None, ["1"]))
+        c.ok(on("Archive", uid))
+        archived = told("Archive Date")
+        again(at("Initial Date"))
+        self.assertEqual((told("Initial Date"), told("Archive Date")), (initial, archived))
+        self.assert_reason(c.do(on("Get", uid)), "ObjectArchived")
+
     def test_destroyed(self):
         for version in self.WITH:
             c = self.client(version=version)
