@@ -71,12 +71,12 @@ ask_ledger(struct request *rq)
 	ledger->ops->load(ledger, &rq->load);
 }
 
-void
-rq_load(struct request *rq, const char *uid, void (*next)(struct request *, enum err))
+static void
+load(struct request *rq, const char *uid, bool here, void (*next)(struct request *, enum err))
 {
 	rq->load.uid = arena_text(rq->arena, uid, strlen(uid));
 	rq->load_next = next;
-	rq->looked_up = false;
+	rq->looked_up = here;
 	rq->hidden = false;
 	rq->object = changes_find(&rq->changes, uid);
 	if (rq->object == NULL && rq->load.uid != NULL) {
@@ -86,6 +86,18 @@ rq_load(struct request *rq, const char *uid, void (*next)(struct request *, enum
 	rq_await(rq, &rq->load.wait, rq_loaded);
 	wait_finish_soon(
 	    rq->p.loop, &rq->load.wait, rq->object != NULL ? ERR_OK : ERR_NO_MEMORY);
+}
+
+void
+rq_load(struct request *rq, const char *uid, void (*next)(struct request *, enum err))
+{
+	load(rq, uid, false, next);
+}
+
+void
+rq_load_here(struct request *rq, const char *uid, void (*next)(struct request *, enum err))
+{
+	load(rq, uid, true, next);
 }
 
 bool

@@ -24,7 +24,7 @@ struct import {
 	struct object *object;
 	struct ttlv given_uid;
 	bool replace;
-	bool is_ours; /* the identifier is one that we have just made */
+	bool is_ours; /* the identifier is one that we have just made: nobody has it */
 	struct keyblock block;
 	struct ttlv digest; /* value NULL: none was given that we could check */
 	struct wrap *wrap;  /* it is to be unwrapped before it is stored */
@@ -177,13 +177,19 @@ read_import(struct request *rq, struct import *im)
 				: ERR_NO_MEMORY;
 }
 
+/*
+ * What is not known here is nothing to wait for, and costs the client none of its look-ups: it gets an
+ * identifier of its own.  Only who wants to replace something has to know for sure whether it is there.
+ */
 static void
 look(struct request *rq, struct import *im)
 {
 	if (im->is_ours)
 		import_loaded(rq, ERR_NO_OBJECT);
-	else
+	else if (im->replace)
 		rq_load(rq, im->object->uid, import_loaded);
+	else
+		rq_load_here(rq, im->object->uid, import_loaded);
 }
 
 void
@@ -366,6 +372,21 @@ replace(struct request *rq, struct import *im)
 	rq_done(rq, e);
 }
 
+/*
+ * Where other gateways use the vault, they find a record by the time in its object's identifier,
+ * remember that there was none, and do not take back one that was destroyed: so the identifier has to say
+ * when the record was made, and to be new.
+ */
+static enum err
+choose_uid(struct request *rq, struct import *im)
+{
+	if (rq->p.tenant->lookups == NULL || im->is_ours)
+		return ERR_OK;
+	im->is_ours = true;
+	rq_note(rq, "identifier replaced");
+	return text_uuid7(im->object->uid);
+}
+
 static void
 import_loaded(struct request *rq, enum err e)
 {
@@ -378,8 +399,8 @@ import_loaded(struct request *rq, enum err e)
 	}
 	if (e == ERR_OK || is_new)
 		e = prepare(rq, im);
-	if (e == ERR_OK && !is_new)
-		e = may_replace(rq, im, rq_object(rq));
+	if (e == ERR_OK)
+		e = is_new ? choose_uid(rq, im) : may_replace(rq, im, rq_object(rq));
 	if (e != ERR_OK) {
 		rq_done(rq, e);
 	} else if (is_new) {

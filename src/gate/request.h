@@ -139,6 +139,8 @@ CHECKED enum err rq_take_protection(struct request *rq);
  * ERR_OK rq_object() is it.  Last statement of a function.
  */
 void rq_load(struct request *rq, const char *uid, void (*next)(struct request *, enum err));
+/* What this gateway knows of it, without a look into the vault. */
+void rq_load_here(struct request *rq, const char *uid, void (*next)(struct request *, enum err));
 const struct object *rq_object(struct request *rq);
 /* ERR_NO_OBJECT because this version has no such objects; the identifier is taken. */
 bool rq_is_hidden(const struct request *rq);

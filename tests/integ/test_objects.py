@@ -4,6 +4,7 @@ made after templates."""
 
 import json
 import time
+import unittest
 
 import kf
 import ttlv
@@ -153,6 +154,15 @@ class Transfer(Objects):
         return item("Import", text("UniqueIdentifier", uid), enum("ObjectType", kind), *options,
                     *attributes, obj)
 
+    def brought(self, c, uid, exported, *options):
+        """Of a new object: the identifier that it got."""
+        got = c.ok(self.bring(uid, exported, *options)).path("UniqueIdentifier")
+        if kf.VAULT == "local":
+            self.assertEqual(got, uid)
+        else:
+            self.assertNotEqual(got, uid)  # other gateways find it by the time in it
+        return got
+
     def assert_same(self, one, other):
         """The order of attributes says nothing."""
         texts = lambda exported: sorted(
@@ -203,11 +213,10 @@ class Transfer(Objects):
                     if state in ("Deactivated", "Compromised"):
                         c.ok(ttlv.revoke(uid, 6 if state == "Deactivated" else KEY_COMPROMISE,
                                          message="told"))
-                    # one that is not there is waited for, where it may have been made a moment ago
-                    new = uid if kf.VAULT == "local" else self.new_uid()
-                    exported = self.renamed(self.export(c, uid), new)
-                    self.assertEqual(d.ok(self.bring(new, exported)).path("UniqueIdentifier"), new)
-                    self.assert_same(self.renamed(self.export(d, new), new), exported)
+                    exported = self.export(c, uid)
+                    new = self.brought(d, uid, exported)
+                    self.assert_same(self.renamed(self.export(d, new), uid),
+                                     self.renamed(exported, uid))
 
     def test_every_kind_of_object(self):
         other = kf.AUTHORITY.make("second")
@@ -222,8 +231,8 @@ class Transfer(Objects):
             uid = c.ok(made).path("UniqueIdentifier")
             new = self.new_uid()
             exported = self.renamed(self.export(c, uid), new)
-            d.ok(self.bring(new, exported))
-            self.assert_same(self.export(d, new), exported)
+            got = self.brought(d, new, exported)
+            self.assert_same(self.renamed(self.export(d, got), new), exported)
 
     def test_formats_and_wrapping(self):
         c = self.client(version=(1, 4))
@@ -239,8 +248,8 @@ class Transfer(Objects):
                 "KeyWrappingSpecification", enum("WrappingMethod", 1),
                 seq("EncryptionKeyInformation", ttlv.uid(kek)), enum("EncodingOption", encoding)))
             for wanted, comes in ((1, False), (2, True)):  # not wrapped; as registered
-                new = self.new_uid()
-                c.ok(self.bring(new, self.moved(exported), enum("KeyWrapType", wanted)))
+                new = self.brought(c, self.new_uid(), self.moved(exported),
+                                   enum("KeyWrapType", wanted))
                 block = c.ok(on("Get", new)).one("SymmetricKey").one("KeyBlock")
                 self.assertEqual(bool(block.all("KeyWrappingData")), comes)
                 if not comes:
@@ -430,9 +439,30 @@ class Transfer(Objects):
         results = c.call(*[i for n, i in enumerate((
             self.bring(uid, exported), on("Get")))
             if not i.value.insert(1, ttlv.octets("UniqueBatchItemID", ttlv.ubid(n)))]).items
-        self.assertEqual(results[1].uid, uid)
+        self.assertEqual((results[0].status, results[1].uid), (ttlv.SUCCESS, results[0].uid))
+        self.assertEqual(results[0].uid == uid, kf.VAULT == "local")
         self.assert_reason(c.do(self.bring(self.new_uid(), self.edited(
             exported, ("Unique Identifier", text("AttributeValue", "another"))))), "InvalidField")
+
+    @unittest.skipIf(kf.VAULT == "local", "no other gateway looks for it")
+    def test_where_other_gateways_look(self):
+        """An identifier that is not there is replaced, and nobody looks for it before."""
+        c = self.client(version=(1, 4))
+        exported = self.moved(self.export(c, c.create()))
+        looked = self.gw.metrics()["lookups_total"]
+        now = int(time.time() * 1000)
+        for n in range(60):  # more than a client has look-ups
+            given = "%08x-%04x-7000-8000-%012x" % (now >> 16, now & 0xFFFF, n)
+            mark = self.gw.mark()
+            uid = self.brought(c, given, exported)
+        self.assertIn('note="identifier replaced"', self.gw.log(mark))
+        self.assertEqual(len(c.key(uid)), 32)
+        self.assertEqual(self.gw.metrics()["lookups_total"], looked)
+        c.ok(on("Destroy", uid))
+        replace = ttlv.boolean("ReplaceExisting", True)
+        self.assert_reason(c.do(self.bring(uid, exported)), "ObjectAlreadyExists")
+        self.assert_reason(c.do(self.bring(uid, exported, replace)), "PermissionDenied")
+        self.brought(c, self.new_uid(), exported, replace)
 
     def test_what_does_not_fit(self):
         c = self.client(version=(1, 4))

@@ -138,6 +138,22 @@ class Manager(Pair):
                         self.assertEqual(seen[0][name], seen[1][name], name)
                     self.assertEqual(len(self.cloud.records(uid)), 1)
 
+    def test_imported_key_is_found_by_the_other(self):
+        """Whatever it was called elsewhere, and though the other has looked for that in vain."""
+        with self.first.client(version=(1, 4)) as c, self.second.client() as d:
+            uid = c.create()
+            key, payload = c.key(uid), c.ok(on("Export", uid))
+            attributes = [a for a in payload.all("Attribute")
+                          if a.path("AttributeName") != "Unique Identifier"]
+            for given in ("11111111-2222-4333-8444-555555555555",
+                          "01890000-0000-7000-8000-000000000009"):
+                self.assert_reason(d.do(on("Get", given)), "ItemNotFound")
+                new = c.ok(ttlv.item(
+                    "Import", ttlv.text("UniqueIdentifier", given), ttlv.enum("ObjectType", 2),
+                    *attributes, payload.one("SymmetricKey"))).path("UniqueIdentifier")
+                self.assertEqual(d.key(new), key)
+                self.assert_reason(d.do(on("Get", given)), "ItemNotFound")
+
     def test_destroy_holds_at_both(self):
         uid = self.create(self.first)
         self.assertEqual(self.states(uid), [ACTIVE, ACTIVE])
