@@ -12,6 +12,7 @@ is late by itself."""
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 
@@ -33,6 +34,12 @@ def parse():
     p.add_argument("--bench", default="keyferry-bench", metavar="PROGRAM")
     p.add_argument("--json", action="store_true", help="print one JSON object")
     return p.parse_args()
+
+
+def most_clients():
+    """As many as keyferry-bench may have descriptors for, and some for itself."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return sys.maxsize if hard == resource.RLIM_INFINITY else max(1, hard - 64)
 
 
 def ms(seconds):
@@ -61,7 +68,7 @@ def measure(o):
     capacity = found["done"] * 1e6 / found["wall_us"]
     offered = o.times * capacity
     # one for each who waits, those whose patience ends now included
-    clients = int(offered * (o.patience + 0.5)) + o.connections
+    clients = min(int(offered * (o.patience + 0.5)) + o.connections, most_clients())
     gets = Bench(o, "-n", str(o.sessions), "-R", "%.3f" % o.gets, "-d", ms(o.duration), "gets")
     flood = Bench(o, "-n", str(clients), "-R", "%.3f" % offered, "-d", ms(o.duration), "-p",
                   ms(o.patience), "fetches").result()
