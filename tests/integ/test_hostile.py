@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import threading
 import time
 
 import flood
@@ -123,24 +124,34 @@ class Case(kf.Case):
         found["sessions"] = m.of("sessions_total")
         return found
 
+    def balanced(self):
+        """The counts, once each connection has one outcome, and each failure one reason."""
+        counts = {}
+
+        def look():
+            counts.update(self.counts())
+            return (sum(counts[name] for name in OUTCOMES) == counts["sessions"] and
+                    sum(counts[r] for r in REASONS) == counts["failed"])
+        kf.eventually(look, counts, 60)
+        return counts
+
     def idle(self):
         """Only the honest client is left."""
         kf.eventually(lambda: self.gw.metrics()["sessions"] == 1, "all others are gone", 60)
 
     @contextlib.contextmanager
     def counted(self, **expect):
-        """Each connection made meanwhile has one outcome, and a failure one reason.  expect: outcomes
-        and reasons that have to have grown by that much; other outcomes but ok may not."""
-        before = self.counts()
+        """Each connection made meanwhile has one outcome, and a failure one reason; others are served
+        beside them.  expect: outcomes and reasons that have to have grown by that much; other outcomes
+        but ok may not."""
+        before = self.balanced()
         served = self.served
         grown = {}
         yield grown
         self.idle()
-        after = self.counts()
+        after = self.balanced()
         grown.update({name: int(after[name] - before[name]) for name in after})
-        self.assertEqual(sum(grown[name] for name in OUTCOMES), grown["sessions"], grown)
-        self.assertEqual(sum(grown[r] for r in REASONS), grown["failed"], grown)
-        self.assertGreaterEqual(self.served, served)
+        self.assertGreater(self.served, served)
         for name in OUTCOMES[1:] if expect else ():
             self.assertEqual(grown[name], expect.pop(name, 0), (name, grown))
         for name, count in expect.items():
@@ -221,7 +232,7 @@ class Slow(Case):
 
     def test_stops_for_good(self):
         """All at once: each runs into its deadline, which no byte extends."""
-        self.start('handshake-timeout = "1s"\nrequest-timeout = "1s"\nidle-timeout = "1s"')
+        self.start('handshake-timeout = "5s"\nrequest-timeout = "5s"\nidle-timeout = "5s"')
         self.honest.close()
         several = []
         before = self.counts()
@@ -371,6 +382,7 @@ class Odd(Case):
         for case, (data, reasons) in OPENINGS.items():
             reasons = reasons if isinstance(reasons, tuple) else (reasons,)
             with self.subTest(case=case):
+                answered = b""
                 with self.counted() as grown:
                     s = self.raw(data)
                     if None in reasons:
@@ -389,32 +401,42 @@ class Odd(Case):
                 self.assertEqual(grown["failed"], 1)
         self.serve_honest()
 
-    def s_client(self, tls, said, *args):
-        """What openssl's client printed, told these lines; each once the last was done."""
+    def s_client(self, tls, *talk):
+        """What openssl's client printed.  talk: pairs of a line that it is told, or None, and what it
+        then prints; each once the last was done, as what stands in one read is no command."""
         with subprocess.Popen(
-                ["openssl", "s_client", "-connect", "127.0.0.1:%d" % self.gw.port, tls, "-cert",
-                 self.vcenter.pem, "-key", self.vcenter.key, *args], stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as p:
+                ["stdbuf", "-o0", "openssl", "s_client", "-connect", "127.0.0.1:%d" % self.gw.port,
+                 tls, "-cert", self.vcenter.pem, "-key", self.vcenter.key], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as p:
+            said = bytearray()
+            reader = threading.Thread(target=lambda: [said.extend(b) for b in iter(
+                lambda: p.stdout.read1(4096), b"")])
+            reader.start()
             kf.eventually(lambda: self.gw.metrics()["sessions"] == 2 and
-                          self.gw.metrics()["handshakes"] == 0, "it is there", 30)
-            for line in said:
-                p.stdin.write(line + "\n")
-                p.stdin.flush()
-                time.sleep(0.05)  # what stands in one read is no command
+                          self.gw.metrics()["handshakes"] == 0, "it is there", 60)
+            for n, (line, text) in enumerate(talk, 1):
+                if line is not None:
+                    p.stdin.write(line + b"\n")
+                    p.stdin.flush()
+                times = [t for _, t in talk[:n]].count(text)
+                kf.eventually(lambda: said.count(text) >= times, "%r, %d times" % (text, times), 60)
                 self.serve_honest(sessions=0)
-            return p.communicate(timeout=60)[0]
+            p.stdin.close()
+            p.wait(60)
+            reader.join()
+            return said.decode()
 
     def test_renegotiation(self):
         self.start()
         with self.counted(failed=0):
-            said = self.s_client("-tls1_2", ["R"])
+            said = self.s_client("-tls1_2", (b"R", b"no renegotiation"))
         self.assertRegex(said, "RENEGOTIATING(.|\n)*no renegotiation")
         self.serve_honest()
 
     def test_key_updates(self):
         self.start()
         with self.counted(failed=0):
-            said = self.s_client("-tls1_3", ["K", "k"] * 5)
+            said = self.s_client("-tls1_3", *[(b"K", b"KEYUPDATE"), (b"k", b"KEYUPDATE")] * 5)
         self.assertEqual(said.count("KEYUPDATE"), 10)
         self.serve_honest()
 
@@ -422,7 +444,7 @@ class Odd(Case):
         """Where sessions are resumed a ticket says that none is taken."""
         self.start("tls { resumption = true }")
         with self.counted(failed=0):
-            said = self.s_client("-tls1_3", [])
+            said = self.s_client("-tls1_3", (None, b"Max Early Data"))
         self.assertIn("New Session Ticket", said)
         self.assertRegex(said, "Max Early Data: 0")
         self.serve_honest()
@@ -476,7 +498,7 @@ class Floods(Case):
         while True:
             try:
                 return super().fetch()
-            except ConnectionError:
+            except (ConnectionError, ssl.SSLError, kf.Closed):
                 self.assertLess(time.monotonic(), end)
 
     def measure(self, count):
@@ -506,37 +528,33 @@ class Floods(Case):
             ", ".join("p99 of a %s %.1f ms beside it, %.1f ms without" % (
                 name, beside[name] * 1e3, normal[name] * 1e3) for name in normal)), flush=True)
         self.idle()
-        counts = self.counts()
-        self.assertEqual(sum(counts[name] for name in OUTCOMES), counts["sessions"], counts)
-        return counts, normal, beside
+        return self.balanced()
 
     def test_one_address_has_all_handshakes(self):
         """It fills the ceiling, and the queue behind it."""
         self.start("handshakes-max = 64")
-        counts, _, _ = self.flood("hello", 1, 150)
+        counts = self.flood("hello", 1, 150)
         self.assertGreater(counts["over_share"], 0, counts)
 
     def test_one_address_has_all_sessions(self):
         """The same with a ceiling of sessions."""
         self.start("sessions-max = 64")
-        normal = self.measure(3)
         with flood.Running(self.gw, "hello", 1, 150):
             kf.eventually(lambda: self.gw.metrics()["sessions"] == 64, "a flood", 60)
-            self.measure(3)
-        self.assertIsNotNone(normal)
+            self.serve_honest(3, 3)
         self.idle()
         self.assertGreater(self.counts()["over_share"], 0)
 
     def test_many_addresses_have_all_handshakes(self):
         addresses = 1000 if LONG else 150
         self.start("handshakes-max = %d" % (addresses // 2))
-        counts, _, _ = self.flood("hello", addresses, addresses)
+        counts = self.flood("hello", addresses, addresses)
         self.assertGreater(counts["stalled"], 0, counts)
         self.assertEqual(counts["over_share"], 0, counts)
 
     def test_silent(self):
         self.start("handshakes-max = 64")
-        counts, _, _ = self.flood("silent", 100, 150)
+        counts = self.flood("silent", 100, 150)
         self.assertGreater(counts["silent"], 0, counts)
 
     def test_drips(self):
@@ -546,12 +564,12 @@ class Floods(Case):
 
     def test_no_tls(self):
         self.start()
-        counts, _, _ = self.flood("garbage", 50, 20, full=False)
+        counts = self.flood("garbage", 50, 20, full=False)
         self.assertGreater(counts["not TLS"] + counts["left"], 50)
 
     def test_resets(self):
         self.start()
-        counts, _, _ = self.flood("reset", 50, 20, full=False)
+        counts = self.flood("reset", 50, 20, full=False)
         self.assertGreater(counts["reset"] + counts["left"], 50)
 
     def test_hosts_behind_one_address(self):
@@ -559,13 +577,17 @@ class Floods(Case):
         hosts = 2000 if LONG else 40
         self.start("" if LONG else "handshakes-max = 10")
         with self.counted() as grown:
-            subprocess.run([kf.program("keyferry-bench"), "-s", "127.0.0.1:%d" % self.gw.port,
-                            "--cert", self.vcenter.pem, "--key", self.vcenter.key, "--ca",
-                            self.gw.ca(), "-n", str(hosts), "-p", "5min", "-q", "storm"],
-                           check=True, stdout=subprocess.PIPE, timeout=600)
+            with subprocess.Popen(
+                    [kf.program("keyferry-bench"), "-s", "127.0.0.1:%d" % self.gw.port, "--cert",
+                     self.vcenter.pem, "--key", self.vcenter.key, "--ca", self.gw.ca(), "-n",
+                     str(hosts), "-p", "5min", "-q", "storm"], stdout=subprocess.DEVNULL) as storm:
+                kf.eventually(lambda: self.serve_honest(sessions=0) or storm.poll() is not None,
+                              "all have been served", 600)
+            self.assertEqual(storm.returncode, 0)
         self.assertEqual(grown["ok"], grown["sessions"], grown)
         self.assertGreaterEqual(grown["ok"], hosts)
-        self.assertGreaterEqual(self.gw.metrics()["handshakes_ceiling_total"], 0 if LONG else 1)
+        if not LONG:  # nobody said how many the ceiling is
+            self.assertGreaterEqual(self.gw.metrics()["handshakes_ceiling_total"], 1)
 
     def test_many_sessions(self):
         """As many as descriptors allow; those who come and ask beside them are served."""
@@ -579,7 +601,7 @@ class Floods(Case):
             several.append(self.fresh.wrap_socket(raw))
             if n % 100 == 0:
                 self.serve_honest()
-        self.assertEqual(self.gw.metrics()["sessions"], count + 1)
+        kf.eventually(lambda: self.gw.metrics()["sessions"] == count + 1, "only these are left", 60)
         beside = self.measure(self.HONEST)
         for s in several:
             s.sendall(request)
