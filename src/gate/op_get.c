@@ -203,8 +203,8 @@ get_fetched(struct request *rq, enum err e)
 }
 
 /*
- * Who could ever read the wrapping key could read what it wraps, and so could who decrypts with it, since
- * AES key wrap is AES block by block: that would be no wrap at all.
+ * Who could ever read the wrapping key could read what it wraps, and so could who decrypts with it,
+ * since AES key wrap is AES block by block: that would be no wrap at all.
  */
 static bool
 hides(const struct object *wrapper)

@@ -55,7 +55,7 @@ is_uuid(const struct ttlv *t)
 	return true;
 }
 
-/* Another identifier than ours is given one of ours in its place; a refusal is audited as it came. */
+/* Another identifier than ours is replaced by one of ours; a refusal is audited as it came. */
 static enum err
 read_uid(struct request *rq, struct import *im, uint32_t type)
 {
@@ -178,8 +178,8 @@ read_import(struct request *rq, struct import *im)
 }
 
 /*
- * What is not known here is nothing to wait for, and costs the client none of its look-ups: it gets an
- * identifier of its own.  Only who wants to replace something has to know for sure whether it is there.
+ * What is not known here is nothing to wait for, and costs the client none of its look-ups: it gets
+ * an identifier of its own.  Only who wants to replace something has to know whether it is there.
  */
 static void
 look(struct request *rq, struct import *im)
@@ -321,7 +321,9 @@ check_rights(const struct request *rq, const struct object *o, const struct obje
 	uint32_t more = rq->p.tenant->lookups != NULL ? o->usage_mask ^ old->usage_mask
 						      : o->usage_mask & ~old->usage_mask;
 
-	return more == 0 && stays_hidden(o, old) && stays_limited(o, old) ? ERR_OK : ERR_MORE_RIGHTS;
+	if (more != 0 || !stays_hidden(o, old) || !stays_limited(o, old))
+		return ERR_MORE_RIGHTS;
+	return ERR_OK;
 }
 
 static enum err
@@ -342,8 +344,8 @@ may_replace(const struct request *rq, const struct import *im, const struct obje
 }
 
 /*
- * The record stays, unless other gateways have to see in it that the object was revoked.  So does the
- * Initial Date, by which searches go, and whether it is archived, which is Recover's to end.
+ * The record stays, unless other gateways have to see in it that the object was revoked.  So does
+ * the Initial Date, by which searches go, and whether it is archived, which is Recover's to end.
  */
 static void
 replace(struct request *rq, struct import *im)
@@ -374,8 +376,8 @@ replace(struct request *rq, struct import *im)
 
 /*
  * Where other gateways use the vault, they find a record by the time in its object's identifier,
- * remember that there was none, and do not take back one that was destroyed: so the identifier has to say
- * when the record was made, and to be new.
+ * remember that there was none, and do not take back one that was destroyed: so the identifier has
+ * to say when the record was made, and to be new.
  */
 static enum err
 choose_uid(struct request *rq, struct import *im)
