@@ -4,7 +4,7 @@
 all layers; and each fuzzer for a while.
 
 What has passed is not run again after an interruption, as long as what the test is made of is the
-same: its program, the programs that it starts, and the scripts beside it.
+same: its program, the programs that it starts, the scripts beside it, and what these read.
 
 usage: long.py TEST-BUILD MEMCHECK-BUILD COVERAGE-BUILD FUZZ-BUILD STAMPS FUZZ-SECONDS
 """
@@ -22,6 +22,9 @@ MEMORY = ["base-alloc", "soak", "soak-keyprotect"]  # a sanitizer keeps what was
 VALGRIND = ("valgrind --quiet --trace-children=yes --leak-check=full --errors-for-leak-kinds=definite "
             "--error-exitcode=99")
 HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+# What the programs that talk to a running gateway read.
+INTEG = [os.path.join(ROOT, d) for d in ("tests/integ", "tests/ledgers", "contrib")]
 SLOWER = "60"  # how much longer than in the short tier a test may take
 
 
@@ -38,12 +41,24 @@ def digest(paths):
     return total.hexdigest()
 
 
+def tree(directory):
+    """Its files, where it is a directory of the source: what a test makes is none of its parts."""
+    for folder, below, names in os.walk(directory):
+        made = (folder + os.sep).startswith(os.path.join(ROOT, "build") + os.sep)
+        below[:] = [] if made else [d for d in below if d[0] != "." and d != "__pycache__"]
+        yield from (os.path.join(folder, name) for name in names if not made)
+
+
 def parts(test, targets):
     """The files that decide how a test ends."""
-    files = {os.path.realpath(word) for word in test["cmd"] if os.path.isfile(word)}
+    words = {os.path.realpath(word) for word in test["cmd"] if os.path.exists(word)}
+    files = {word for word in words if os.path.isfile(word)}
     for name in list(files):
         if name.endswith(".py"):
             files.update(glob.glob(os.path.join(os.path.dirname(name), "*.py")))
+    integ = INTEG if any("integ" in suite for suite in test["suite"]) else []
+    for directory in [*words - files, *integ]:
+        files.update(tree(directory))
     for target in test["depends"]:
         files.update(f for f in targets[target] if os.path.isfile(f))
     return sorted(files)
@@ -102,9 +117,11 @@ def run_tests(tier, build, prefix="", names=None, **env):
 
 
 def run_coverage(tier, build, of):
-    """Again whenever a test or a program has become another one."""
+    """Again whenever a test, a program or a floor has become another one."""
     targets = {t["id"]: t["filename"] for t in introspect(of, "targets")}
-    made_of = {p for test in introspect(of, "tests") for p in parts(test, targets)}
+    made_of = {p for test in introspect(of, "tests") if "lint" not in " ".join(test["suite"])
+               for p in parts(test, targets)}
+    made_of.update(os.path.join(HERE, name) for name in ("coverage.py", "coverage.floor"))
     tier.run("coverage", digest(sorted(made_of)),
              [os.path.join(HERE, "coverage.py"), "--long", build])
 
