@@ -172,15 +172,15 @@ mkdir -p build
 rm -f build/own-checks.json
 
 # A build that fails leaves no results, and that counts as a failure at the end.
-rm -f build/*/meson-logs/testlog.json
+rm -f build/*/meson-logs/testlog.json build/long/testlog.json
 if build test-gcc gcc "${sanitized[@]}"; then
   if [ "$long" = yes ]; then
-    build fuzz clang -Dfuzz=true "${sanitized[@]}" || exit 1
-    build memcheck gcc -Dtesting=true -Dwerror=true || exit 1
-    /usr/bin/python3 "$top/tests/long.py" build/test-gcc build/memcheck build/coverage build/fuzz \
-      build/long "${KEYFERRY_FUZZ_SECONDS:-1800}"
-    sum_up build/long/testlog.json
-    exit
+    note "build of the fuzzers" build fuzz clang -Dfuzz=true "${sanitized[@]}"
+    note "build for valgrind" build memcheck gcc -Dtesting=true -Dwerror=true
+    note "all of the long tier was run" /usr/bin/python3 "$top/tests/long.py" build/test-gcc \
+      build/memcheck build/coverage build/fuzz build/long "${KEYFERRY_FUZZ_SECONDS:-1800}"
+    sum_up build/long/testlog.json build/own-checks.json || failed=1
+    exit "$failed"
   fi
   run_tests test-gcc
 fi
