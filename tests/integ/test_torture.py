@@ -173,9 +173,9 @@ class World:
         self.number += 1
         uid, key = "00000000-0000-4000-8000-%012d" % self.number, os.urandom(32)
         newest = {"version": (1, 4)}
-        may_fail(self.c().do(ttlv.item(
+        uid = may_fail(self.c().do(ttlv.item(  # maybe one of the gateway's own
             "Import", ttlv.uid(uid), ttlv.enum("ObjectType", 2), *ttlv.aes_attributes(),
-            attribute("x-Note", "t"), ttlv.seq("SymmetricKey", ttlv.key_block(key))), **newest))
+            attribute("x-Note", "t"), ttlv.seq("SymmetricKey", ttlv.key_block(key))), **newest)).uid
         self.keys[uid] = key
         assert may_fail(self.c().do(on("Export", uid), **newest)).key == key, "another key"
 
