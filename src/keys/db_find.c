@@ -361,10 +361,10 @@ choose_index(struct db_find *f)
 	f->narrows = NO_TERM;
 	for (size_t i = 0; i < f->count; i++) {
 		const struct term *t = &f->terms[i];
+		bool state = t->field == FIELD_STATE && is_settled(t->number);
+		bool type = t->field == FIELD_TYPE && t->match == MATCH_EQUAL;
 
-		if (t->field == FIELD_STATE && is_settled(t->number))
-			f->narrows = i;
-		else if (t->field == FIELD_TYPE && t->match == MATCH_EQUAL && f->narrows == NO_TERM)
+		if (state || (type && f->narrows == NO_TERM))
 			f->narrows = i;
 	}
 }
