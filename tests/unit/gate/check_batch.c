@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages of several items: what they hand on, where they stop, and what has no room. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "rqrig.h"
+
+START_TEST(placeholder_runs_through_a_batch)
+{
+	begin(4, 0, 0);
+	create_item();
+	add_item(NULL, "x-Name", "vm-1");
+	simple(KMIP_OPERATION_ACTIVATE, NULL);
+	simple(KMIP_OPERATION_GET, NULL);
+	run();
+	for (unsigned i = 0; i < 4; i++)
+		expect_ok(i);
+	ck_assert_uint_eq(mem.commits, 1);
+	one(KMIP_OPERATION_GET, NULL, FAILED, KMIP_RESULT_REASON_MISSING_DATA);
+}
+END_TEST
+
+static void
+locate_item(const char *name, int32_t max)
+{
+	item_begin(KMIP_OPERATION_LOCATE, NULL);
+	if (max > 0)
+		ttlv_put_int(&msg, TAG_MAXIMUM_ITEMS, max);
+	put_attr_text("x-Name", name);
+	item_end();
+}
+
+static unsigned
+located(unsigned n)
+{
+	struct seen s;
+	struct ttlv_reader r;
+	struct ttlv t;
+	unsigned count = 0;
+
+	ck_assert(item(n, &s));
+	ck_assert_uint_eq(s.status, KMIP_RESULT_STATUS_SUCCESS);
+	ttlv_enter(&r, &s.payload);
+	while (ttlv_next(&r, &t))
+		count += t.tag == TAG_UNIQUE_IDENTIFIER;
+	return count;
+}
+
+START_TEST(locate_sees_its_own_message)
+{
+	char old[UID_TEXT_LEN + 1];
+
+	create_one(old);
+	begin(1, 0, 0);
+	add_item(old, "x-Name", "vm");
+	run();
+	begin(8, 0, 0);
+	create_item();
+	add_item(NULL, "x-Name", "vm");
+	locate_item("vm", 0); /* both */
+	locate_item("vm", 1);
+	simple(KMIP_OPERATION_DESTROY, old);
+	locate_item("vm", 0); /* the new one, which becomes the placeholder */
+	simple(KMIP_OPERATION_DESTROY, NULL);
+	locate_item("vm", 0);
+	run();
+	ck_assert_uint_eq(located(2), 2);
+	ck_assert_uint_eq(located(3), 1);
+	ck_assert_uint_eq(located(5), 1);
+	expect_ok(6);
+	ck_assert_uint_eq(located(7), 0);
+}
+END_TEST
+
+START_TEST(stop_is_the_default)
+{
+	char uid[UID_TEXT_LEN + 1];
+
+	create_one(uid);
+	begin(3, 0, 0);
+	add_item(uid, "x-a", "1");
+	simple(KMIP_OPERATION_GET, "no-such");
+	add_item(uid, "x-b", "2");
+	run();
+	expect_ok(0);
+	expect(1, FAILED, NOT_FOUND);
+	expect_count(2);
+	ck_assert_uint_eq(mem.commits, 2); /* what succeeded before the error stays */
+}
+END_TEST
+
+START_TEST(continue_goes_on)
+{
+	char uid[UID_TEXT_LEN + 1];
+
+	create_one(uid);
+	begin(3, KMIP_CONTINUE_CONTINUE, 0);
+	add_item(uid, "x-a", "1");
+	simple(KMIP_OPERATION_GET, "no-such");
+	add_item(uid, "x-b", "2");
+	run();
+	expect_ok(0);
+	expect(1, FAILED, NOT_FOUND);
+	expect_ok(2);
+}
+END_TEST
+
+START_TEST(undo_leaves_nothing)
+{
+	begin(4, KMIP_CONTINUE_UNDO, 0);
+	create_item();
+	add_item(NULL, "x-a", "1");
+	simple(KMIP_OPERATION_GET, NULL);
+	simple(KMIP_OPERATION_GET, "no-such");
+	run();
+	for (unsigned i = 0; i < 3; i++) {
+		struct seen s;
+
+		ck_assert(item(i, &s));
+		ck_assert_uint_eq(s.status, KMIP_RESULT_STATUS_OPERATION_UNDONE);
+		ck_assert(s.payload.value == NULL); /* no key that will never be */
+	}
+	expect(3, FAILED, NOT_FOUND);
+	ck_assert_uint_eq(mem.commits + mem.stores, 0);
+}
+END_TEST
+
+/* After a failed Create, Destroy without an identifier must not mean the one before. */
+START_TEST(failure_ends_the_placeholder)
+{
+	begin(3, KMIP_CONTINUE_CONTINUE, 0);
+	create_item();
+	simple(KMIP_OPERATION_CREATE, NULL);
+	simple(KMIP_OPERATION_DESTROY, NULL);
+	run();
+	expect_ok(0);
+	expect(1, FAILED, KMIP_RESULT_REASON_MISSING_DATA);
+	expect(2, FAILED, KMIP_RESULT_REASON_MISSING_DATA);
+	one(KMIP_OPERATION_GET, uid_of(0), 0, 0);
+}
+END_TEST
+
+/* An item whose answer has no room fails, so its change must not be made. */
+START_TEST(no_room_for_an_answer_changes_nothing)
+{
+	static char label[8000];
+	char uid[UID_TEXT_LEN + 1];
+	struct seen s;
+
+	create_one(uid);
+	memset(label, 'v', sizeof(label) - 1);
+	begin(10, KMIP_CONTINUE_CONTINUE, 0);
+	for (int i = 0; i < 10; i++) {
+		char name[8] = "x-0";
+
+		name[2] = (char)('0' + i);
+		add_item(uid, name, label);
+	}
+	run();
+	ck_assert(item(0, &s));
+	ck_assert_uint_eq(s.reason, KMIP_RESULT_REASON_RESPONSE_TOO_LARGE);
+	ck_assert_uint_eq(mem.commits, 1);
+}
+END_TEST
+
+START_TEST(create_and_destroy_in_one_message)
+{
+	begin(2, 0, 0);
+	create_item();
+	simple(KMIP_OPERATION_DESTROY, NULL);
+	run();
+	expect_ok(0);
+	expect_ok(1);
+	ck_assert_uint_eq(mem.stores, 0);
+	one(KMIP_OPERATION_GET, uid_of(0), FAILED, NOT_FOUND);
+}
+END_TEST
+
+START_TEST(max_response_changes_nothing)
+{
+	struct seen s;
+
+	begin(1, 0, 64);
+	create_item();
+	run();
+	ck_assert(item(0, &s));
+	ck_assert_uint_eq(s.status, FAILED);
+	ck_assert_uint_eq(s.reason, KMIP_RESULT_REASON_RESPONSE_TOO_LARGE);
+	ck_assert_uint_eq(mem.commits + mem.stores, 0);
+}
+END_TEST
+
+static Suite *
+batch_suite(void)
+{
+	const struct {
+		const char *name;
+		const TTest *test;
+		int times;
+	} tests[] = {
+	    {"placeholder", placeholder_runs_through_a_batch, 1},
+	    {"locate in a batch", locate_sees_its_own_message, 1},
+	    {"stop", stop_is_the_default, 1},
+	    {"continue", continue_goes_on, 1},
+	    {"undo", undo_leaves_nothing, 1},
+	    {"failure and placeholder", failure_ends_the_placeholder, 1},
+	    {"no room for an answer", no_room_for_an_answer_changes_nothing, 1},
+	    {"create and destroy", create_and_destroy_in_one_message, 1},
+	    {"maximum response size", max_response_changes_nothing, 1},
+	};
+	Suite *s = suite_create("batch");
+
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		TCase *tc = tcase_create(tests[i].name);
+
+		tcase_add_checked_fixture(tc, setup, teardown);
+		tcase_add_loop_test(tc, tests[i].test, 0, tests[i].times);
+		suite_add_tcase(s, tc);
+	}
+	return s;
+}
+
+int
+main(void)
+{
+	SRunner *r = srunner_create(batch_suite());
+	int failed;
+
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
