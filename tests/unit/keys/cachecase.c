@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What tests of the key cache and of custody begin with. */
 #include "cachecase.h"
 
 #include "base/fault.h"
