@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Root keys that rotate, or give way to others, under two gateways."""
+
+import threading
+
+import kf
+from pair import Pair, WITHIN
+from ttlv import ACTIVE, on
+
+
+class Rotation(Pair):
+    """Old wraps keep working; rewrapping is for those who want nothing left under an old version."""
+
+    def rotate(self):
+        self.cloud.settings(rotate_interval_s=0)
+        self.cloud.customer(self.cloud.root, "rotate")
+
+    def rewrap(self, gw=None):
+        return (gw or self.first).control("keys rewrap", timeout=120)[-1]
+
+    def test_rotations_with_traffic(self):
+        uids = [self.create(self.first) for _ in range(5)]
+        keys = {uid: self.keys(uid)[0] for uid in uids}
+        for n in range(20 if kf.LONG else 5):
+            self.rotate()
+            uids.append(self.create((self.first, self.second)[n % 2]))
+            keys[uids[-1]] = self.keys(uids[-1])[0]
+            for gw in (self.first, self.second):
+                gw.control("cache flush")
+            for uid in uids:
+                self.assertEqual(self.keys(uid), [keys[uid]] * 2)
+
+    def test_rewrap_under_gets_at_the_other(self):
+        uids = [self.create(self.first) for _ in range(12)]
+        keys = {uid: self.keys(uid)[0] for uid in uids}
+        self.rotate()
+        with self.gets_at_the_other(keys):
+            done = self.rewrap()
+            self.assertEqual((done["objects"], done["rewrapped"], done["left"]), (12, 12, 0))
+            if self.role == "Manager":
+                kf.eventually(lambda: all(len(self.cloud.records(uid)) == 1 for uid in uids),
+                              "old records retired", WITHIN)
+        self.assertEqual(self.rewrap()["rewrapped"], 0)
+        for uid in uids:
+            self.assertEqual(self.keys(uid), [keys[uid]] * 2)
+            self.assertEqual(self.states(uid), [ACTIVE] * 2)
+
+    def test_rewrap_killed_and_resumed(self):
+        uids = [self.create(self.first) for _ in range(12)]
+        keys = {uid: self.keys(uid)[0] for uid in uids}
+        self.rotate()
+        rewrapper = threading.Thread(target=lambda: self.first.ctl("keys", "rewrap", check=False))
+        rewrapper.start()
+        kf.eventually(lambda: self.first.metrics()["rewrapped_total"] >= 4, "some are done", 30)
+        self.first.kill()
+        rewrapper.join()
+        self.first.start()
+        done = self.rewrap()
+        self.assertEqual((done["objects"], done["left"]), (12, 0))
+        self.assertTrue(0 < done["rewrapped"] <= 8, done)
+        self.assertEqual(self.rewrap()["rewrapped"], 0)
+        if self.role == "Manager":
+            kf.eventually(lambda: all(len(self.cloud.records(uid)) == 1 for uid in uids),
+                          "old records retired", 60)
+        for uid in uids:
+            self.assertEqual(self.keys(uid), [keys[uid]] * 2)
+
+    def test_both_rewrap_at_once(self):
+        """Two successors of one sequence: one stays, and both gateways agree on it."""
+        uids = [self.create(self.first) for _ in range(6)]
+        keys = {uid: self.keys(uid)[0] for uid in uids}
+        self.rotate()
+        kf.in_parallel(2, lambda n: self.rewrap((self.first, self.second)[n]))
+        self.first.control("keys rebuild", timeout=60)
+        self.assertEqual(self.first.control("keys rebuild", timeout=60)[-1]["adopted"], 0)
+        if self.role == "Manager":
+            kf.eventually(lambda: all(len(self.cloud.records(uid)) == 1 for uid in uids),
+                          "one record each", 60)
+        for gw in (self.first, self.second):
+            gw.control("cache flush")
+        for uid in uids:
+            self.assertEqual(self.keys(uid), [keys[uid]] * 2)
+            self.assertEqual(self.states(uid), [ACTIVE] * 2)
+
+    def test_read_back_lags(self):
+        """The server that is asked for the successor does not know it yet."""
+        self.create(self.first)
+        self.rotate()
+        self.cloud.fault(operation="kms.secrets.read", status=404, count=1,
+                         content_type="application/json",
+                         body='{"metadata":{},"resources":[{"errorMsg":"Not Found: key does not exist",'
+                              '"reasons":[{"code":"KEY_NOT_FOUND_ERR","message":"x","status":404}]}]}')
+        done = self.rewrap()
+        self.assertEqual((done["rewrapped"], done["left"]), (1, 0), done)
+
+    def test_new_root_key(self):
+        """Another root key in the configuration: old keys are served, and move at a rewrap."""
+        uid = self.create(self.first)
+        key = self.keys(uid)[0]
+        other = self.cloud.create("root-2")["id"]
+        for gw in (self.first, self.second):
+            gw.tenants = [self.tenant(root=other)]
+            gw.configure()
+            gw.control("reload")
+        self.assertEqual(self.keys(uid), [key] * 2)
+        self.assertEqual(self.rewrap()["rewrapped"], 1)
+        self.assertEqual(self.keys(uid), [key] * 2)
+        kf.eventually(lambda: len(self.cloud.records(uid)) == 1, "old record retired", WITHIN)
+        self.cloud.customer(self.cloud.root, "delete")
+        for gw in (self.first, self.second):
+            gw.control("cache flush")
+        self.assertEqual(self.keys(uid), [key] * 2)
+
+    def test_one_at_a_time(self):
+        for _ in range(6):
+            self.create(self.first)
+        self.rotate()
+        first = threading.Thread(target=self.rewrap)
+        first.start()
+        kf.eventually(lambda: self.first.metrics()["rewrapped_total"] >= 1, "it is under way", 30)
+        done = self.first.ctl("keys", "rewrap", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("under way", done.stderr)
+        first.join()
+
+    def test_stopped_in_the_middle(self):
+        for _ in range(6):
+            self.create(self.first)
+        self.rotate()
+        job = threading.Thread(target=lambda: self.first.ctl("keys", "rewrap", check=False))
+        job.start()
+        kf.eventually(lambda: self.first.metrics()["rewrapped_total"] >= 1, "it is under way", 30)
+        self.assertEqual(self.first.stop(), 0)
+        job.join()
+
+
+class RootKeys(Pair):
+    """Keys under several root keys at a time: each depends on its own, and on no other."""
+
+    def move(self, gw, root):
+        gw.tenants = [self.tenant(root=root)]
+        gw.configure()
+        gw.control("reload")
+
+    def alias(self, method, key):
+        answer = self.cloud.call(method, "/keys/%s/aliases/prod" % key)
+        self.assertLess(answer.status, 300)
+
+    def test_old_root_key_is_disabled_then_deleted(self):
+        old = self.create(self.first)
+        self.keys(old)
+        other = self.cloud.create("root-2")["id"]
+        self.move(self.first, other)
+        new = self.create(self.first)
+        with self.first.client() as c:
+            c.ok(on("Get", old))
+            self.cloud.customer(self.cloud.root, "disable")
+            self.after_bound()
+            self.assert_reason(c.do(on("Get", old)), "CryptographicFailure")
+            self.cloud.customer(self.cloud.root, "delete")
+            self.assert_reason(c.do(on("Get", old)), "CryptographicFailure")
+            c.ok(on("Get", new))
+        metrics = self.first.metrics()
+        self.assertEqual((metrics["custody_revoked_total"], metrics["custody_suspended_total"]),
+                         (0, 0), self.first.log()[-1500:])
+
+    def test_record_under_a_deleted_root_key_holds_up_nothing(self):
+        """With Writer the old record stays when its key has moved to another root key."""
+        self.cloud.identity("Manager", [{"instance": self.cloud.instance, "roles": ["Writer"]}])
+        uid = self.create(self.first)
+        key = self.keys(uid)[0]
+        self.move(self.first, self.cloud.create("root-2")["id"])
+        self.assertEqual(self.first.control("keys rewrap")[-1]["rewrapped"], 1)
+        self.cloud.customer(self.cloud.root, "delete")
+        self.first.stop()
+        self.first.start()
+        rebuilt = self.first.control("keys rebuild", timeout=60)[-1]
+        self.assertEqual((rebuilt["left"], rebuilt["adopted"]), (0, 0))
+        with self.first.client() as c:
+            self.assertEqual(c.key(uid), key)
+        self.assertEqual(self.first.metrics()["integrity_alarms_total"], 0)
+
+    def test_alias_that_moves_to_another_root_key(self):
+        """The old root key is there, and what it wrapped is served."""
+        self.alias("POST", self.cloud.root)
+        self.move(self.first, "prod")
+        uid = self.create(self.first)
+        with self.first.client() as c:
+            key = c.key(uid)
+            other = self.cloud.create("root-2")["id"]
+            self.alias("DELETE", self.cloud.root)
+            self.cloud.advance(400)
+            self.alias("POST", other)
+            self.first.control("cache flush")
+            self.assertEqual(c.key(uid), key)
+            self.first.stop()  # so that the alias is looked up at once
+            self.first.start()
+        new = self.create(self.first)
+        self.assertEqual(self.keys(uid), [key] * 2)
+        self.cloud.customer(self.cloud.root, "delete")
+        self.first.control("cache flush")
+        with self.first.client() as c:
+            self.assert_reason(c.do(on("Get", uid)), "CryptographicFailure")
+            self.assertEqual(len(c.key(new)), 32)
+
+
+class WriterRotation(Rotation):
+    role = "Writer"
+
+    def test_new_root_key(self):
+        self.skipTest("old records stay with Writer")
+
+
+if __name__ == "__main__":
+    kf.main()
