@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "config_check.h"
 #include "config_text.h"
 #include "config_value.h"
 
@@ -28,7 +29,7 @@ struct config_file {
 	struct arena *arena; /* holds this struct as well */
 };
 
-struct load {
+struct config_reading {
 	struct config_file *file;
 	struct config_converter cv;
 	struct buf *errors;
@@ -42,10 +43,10 @@ struct load {
 static const char end_name[] = "\001", end_mark[] = "\001 = end";
 
 /* libconfuse's callbacks carry no argument of ours; this is set while it parses. */
-static struct load *loading;
+static struct config_reading *loading;
 
-static void __attribute__((format(printf, 3, 4)))
-report(struct load *ld, int line, const char *fmt, ...)
+void
+config_report(struct config_reading *ld, int line, const char *fmt, ...)
 {
 	char text[PROBLEM_MAX];
 	char number[16] = ": ";
@@ -76,12 +77,12 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 	char *kept = arena_zalloc(loading->file->arena, size);
 
 	if (kept == NULL) {
-		report(loading, cfg->line, "option \"%s\": does not fit in memory; shorten it",
+		config_report(loading, cfg->line, "option \"%s\": does not fit in memory; shorten it",
 		    opt->name);
 		return -1;
 	}
 	if (opt->nvalues == 1 && opt->def.number != 0)
-		report(loading, cfg->line,
+		config_report(loading, cfg->line,
 		    "option \"%s\": is given twice, first on line %ld; keep one of them", opt->name,
 		    opt->def.number);
 	else if (opt->nvalues == 1)
@@ -111,27 +112,27 @@ vault_kind(const char *name)
 	return (enum config_vault_kind)i;
 }
 
-static const char *
-section_title(const cfg_t *section)
+const char *
+config_section_title(const cfg_t *section)
 {
 	return section->title != NULL ? section->title : "";
 }
 
 /* A provider that this release does not have: that is the news, not its unknown options. */
 static bool
-report_provider(struct load *ld, const cfg_t *section)
+report_provider(struct config_reading *ld, const cfg_t *section)
 {
-	const char *title = section_title(section);
+	const char *title = config_section_title(section);
 
 	if (strcmp(section->name, "vault") == 0 && vault_kind(title) == CONFIG_VAULTS) {
-		report(ld, section->line,
+		config_report(ld, section->line,
 		    "option \"vault\": this release has no vault \"%.64s\"; write vault local { } or "
 		    "vault keyprotect { }",
 		    title);
 		return true;
 	}
 	if (strcmp(section->name, "ledger") == 0 && strcmp(title, "sqlite") != 0) {
-		report(ld, section->line,
+		config_report(ld, section->line,
 		    "option \"ledger\": this release has no ledger \"%.64s\"; write ledger sqlite "
 		    "{ }",
 		    title);
@@ -141,12 +142,12 @@ report_provider(struct load *ld, const cfg_t *section)
 }
 
 static void
-report_unknown(struct load *ld, const cfg_t *section, const char *name)
+report_unknown(struct config_reading *ld, const cfg_t *section, const char *name)
 {
 	const struct config_option *o;
 
 	if (strcmp(name, end_name) == 0) {
-		report(ld, section->line, "syntax: section \"%s\" is not closed; add a } to it",
+		config_report(ld, section->line, "syntax: section \"%s\" is not closed; add a } to it",
 		    section->name);
 		return;
 	}
@@ -154,13 +155,13 @@ report_unknown(struct load *ld, const cfg_t *section, const char *name)
 		return;
 	for (size_t i = 0; (o = config_option(i)) != NULL; i++) {
 		if (strcmp(o->name, name) == 0) {
-			report(ld, section->line,
+			config_report(ld, section->line,
 			    "option \"%s\": does not belong here; it belongs %s %s", name,
 			    o->scope == SCOPE_config ? "at" : "in", scope_names[o->scope]);
 			return;
 		}
 	}
-	report(ld, section->line,
+	config_report(ld, section->line,
 	    "option \"%.64s\": is not known; keyferryd.conf(5) lists all options", name);
 }
 
@@ -181,14 +182,14 @@ on_error(cfg_t *cfg, const char *fmt, va_list ap)
 		return;
 	}
 	if (strncmp(text, twice, strlen(twice)) == 0) {
-		report(loading, cfg->line,
+		config_report(loading, cfg->line,
 		    "option \"tenant\": the title \"%s\" is used twice; every tenant needs its own",
 		    text + strlen(twice));
 		return;
 	}
 	if (len > 0 && text[len - 1] == '\0')
 		text[len - 1] = '\'';
-	report(loading, cfg->line, "syntax: %s; keyferryd.conf(5) shows the form", text);
+	config_report(loading, cfg->line, "syntax: %s; keyferryd.conf(5) shows the form", text);
 }
 
 static void
@@ -237,7 +238,7 @@ reset_lexer(void)
 
 /* The parsed tree, or NULL after a report.  text holds the file, terminated. */
 static cfg_t *
-parse(struct load *ld, const char *text)
+parse(struct config_reading *ld, const char *text)
 {
 	const cfg_flag_t titled = CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES;
 	cfg_opt_t top[SCOPE_OPTIONS_MAX] = {0}, tls[SCOPE_OPTIONS_MAX] = {0};
@@ -259,14 +260,14 @@ parse(struct load *ld, const char *text)
 
 	cfg = cfg_init(top, CFGF_NONE);
 	if (cfg == NULL) {
-		report(ld, 0, "there is no memory to read it; give the daemon more");
+		config_report(ld, 0, "there is no memory to read it; give the daemon more");
 		return NULL;
 	}
 	cfg_set_error_function(cfg, on_error);
 	loading = ld;
 	if (cfg_parse_buf(cfg, text) != CFG_SUCCESS) {
 		if (!ld->failed)
-			report(ld, cfg->line,
+			config_report(ld, cfg->line,
 			    "syntax: cannot be read on; keyferryd.conf(5) shows the form");
 		cfg_free(cfg);
 		cfg = NULL;
@@ -278,8 +279,8 @@ parse(struct load *ld, const char *text)
 
 /* --- meaning --- */
 
-static int
-value_line(const cfg_opt_t *opt, size_t n)
+int
+config_value_line(const cfg_opt_t *opt, size_t n)
 {
 	return (int)strtol(opt->values[n]->string, NULL, 10);
 }
@@ -291,20 +292,20 @@ value_text(const cfg_opt_t *opt, size_t n)
 }
 
 static void
-convert_option(struct load *ld, cfg_t *section, const struct config_option *o, void *base)
+convert_option(struct config_reading *ld, cfg_t *section, const struct config_option *o, void *base)
 {
 	cfg_opt_t *opt = cfg_getopt(section, o->name);
 	size_t count = opt->nvalues, bad;
 	const char **texts;
 
 	if (count == 0 && o->fallback == NULL) {
-		report(ld, section->line, "option \"%s\": is missing above in %s; it is: %s",
+		config_report(ld, section->line, "option \"%s\": is missing above in %s; it is: %s",
 		    o->name, scope_names[o->scope], o->help);
 		return;
 	}
 	texts = arena_array(ld->file->arena, count + 1, sizeof(*texts));
 	if (texts == NULL) {
-		report(ld, section->line, "option \"%s\": does not fit in memory; shorten it",
+		config_report(ld, section->line, "option \"%s\": does not fit in memory; shorten it",
 		    o->name);
 		return;
 	}
@@ -314,12 +315,12 @@ convert_option(struct load *ld, cfg_t *section, const struct config_option *o, v
 		texts[0] = o->fallback;
 	buf_reset(&ld->cv.problem);
 	if (!config_convert(&ld->cv, o, texts, count > 0 ? count : 1, base, &bad))
-		report(ld, count > 0 ? value_line(opt, bad) : section->line, "option \"%s\": %.*s",
-		    o->name, (int)ld->cv.problem.len, (const char *)ld->cv.problem.data);
+		config_report(ld, count > 0 ? config_value_line(opt, bad) : section->line,
+		    "option \"%s\": %.*s", o->name, (int)ld->cv.problem.len, (const char *)ld->cv.problem.data);
 }
 
 static void
-convert_scope(struct load *ld, cfg_t *section, enum config_scope scope, void *base)
+convert_scope(struct config_reading *ld, cfg_t *section, enum config_scope scope, void *base)
 {
 	const struct config_option *o;
 
@@ -330,7 +331,7 @@ convert_scope(struct load *ld, cfg_t *section, enum config_scope scope, void *ba
 
 /* libconfuse takes the options of every vault in each of them. */
 static void
-refuse_scope(struct load *ld, cfg_t *section, enum config_scope scope)
+refuse_scope(struct config_reading *ld, cfg_t *section, enum config_scope scope)
 {
 	const struct config_option *o;
 
@@ -338,155 +339,79 @@ refuse_scope(struct load *ld, cfg_t *section, enum config_scope scope)
 		cfg_opt_t *opt = o->scope == scope ? cfg_getopt(section, o->name) : NULL;
 
 		if (opt != NULL && opt->nvalues > 0)
-			report(ld, value_line(opt, 0),
+			config_report(ld, config_value_line(opt, 0),
 			    "option \"%s\": does not belong here; it belongs in %s", o->name,
 			    scope_names[scope]);
 	}
 }
 
 static void
-check_keyprotect(struct load *ld, cfg_t *section, const struct config_keyprotect *kp)
-{
-	bool profile = kp->profile_id != NULL || kp->profile_name != NULL;
-
-	if (kp->name_prefix == NULL)
-		report(ld, section->line,
-		    "option \"name-prefix\": is empty in the vault above; records are known by it");
-	if ((kp->api_key_file != NULL) == profile || (kp->token_file != NULL && !profile) ||
-	    (kp->profile_id != NULL && kp->profile_name != NULL))
-		report(ld, section->line,
-		    "option \"api-key-file\": is not the one credential in the vault above; give "
-		    "api-key-file, or one of profile-id and profile-name with the token-file of a "
-		    "compute resource");
-}
-
-static void
-convert_vault(struct load *ld, cfg_t *tenant, struct config_vault *vault)
+convert_vault(struct config_reading *ld, cfg_t *tenant, struct config_vault *vault)
 {
 	unsigned count = cfg_size(tenant, "vault");
 
 	if (count != 1) {
-		report(ld, tenant->line,
+		config_report(ld, tenant->line,
 		    "option \"vault\": %s in tenant \"%.64s\" above; write one vault local { } or "
 		    "vault keyprotect { }",
-		    count == 0 ? "is missing" : "is given twice", section_title(tenant));
+		    count == 0 ? "is missing" : "is given twice", config_section_title(tenant));
 		return;
 	}
 	tenant = cfg_getnsec(tenant, "vault", 0);
 	if (report_provider(ld, tenant))
 		return;
-	vault->kind = vault_kind(section_title(tenant));
+	vault->kind = vault_kind(config_section_title(tenant));
 	if (vault->kind == CONFIG_VAULT_LOCAL) {
 		refuse_scope(ld, tenant, SCOPE_config_keyprotect);
 		convert_scope(ld, tenant, SCOPE_config_local, &vault->local);
 	} else {
 		refuse_scope(ld, tenant, SCOPE_config_local);
 		convert_scope(ld, tenant, SCOPE_config_keyprotect, &vault->keyprotect);
-		check_keyprotect(ld, tenant, &vault->keyprotect);
+		config_check_keyprotect(ld, tenant, &vault->keyprotect);
 	}
 }
 
 static void
-convert_ledger(struct load *ld, cfg_t *tenant, struct config_ledger *ledger)
+convert_ledger(struct config_reading *ld, cfg_t *tenant, struct config_ledger *ledger)
 {
 	ledger->kind = CONFIG_LEDGER_SQLITE;
 	for (unsigned i = 0; i < cfg_size(tenant, "ledger"); i++)
 		(void)report_provider(ld, cfg_getnsec(tenant, "ledger", i));
 }
 
-/* An authority vouches for many; without a rule all of them would be the tenant's. */
 static void
-check_clients(struct load *ld, cfg_t *section, const struct config_tenant *t)
-{
-	bool authorities = t->client_ca != NULL && t->client_ca[0] != NULL;
-
-	if (authorities != (t->client_subject != NULL))
-		report(ld, section->line,
-		    "option \"client-subject\": is not given together with client-ca in tenant \"%.64s\" "
-		    "above; give both or none",
-		    section_title(section));
-	if (!authorities && t->crl_files != NULL && t->crl_files[0] != NULL)
-		report(ld, section->line,
-		    "option \"crl-file\": is given without client-ca in tenant \"%.64s\" above, and "
-		    "would be of no effect", section_title(section));
-}
-
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-/* Without a ring all are searched. */
-static bool
-share_ring(const char *a, const char *b)
-{
-	return a == NULL || b == NULL || strcmp(a, b) == 0;
-}
-
-/*
- * Records are known by name: two tenants that share names would take each other's for theirs.  An
- * instance is the same by whatever URL.
- */
-static bool
-same_records(const struct config_vault *a, const struct config_vault *b)
-{
-	const struct config_keyprotect *p = &a->keyprotect, *q = &b->keyprotect;
-
-	return a->kind == CONFIG_VAULT_KEYPROTECT && b->kind == CONFIG_VAULT_KEYPROTECT &&
-	    p->instance != NULL && q->instance != NULL &&
-	    strcasecmp(p->instance, q->instance) == 0 && share_ring(p->key_ring, q->key_ring) &&
-	    same_text(p->name_prefix, q->name_prefix);
-}
-
-static void
-check_apart(struct load *ld, cfg_t *section, const struct config_tenant *t,
-    const struct config_tenant *other)
-{
-	if (t->id != NULL && same_text(t->id, other->id))
-		report(ld, value_line(cfg_getopt(section, "id"), 0),
-		    "option \"id\": \"%s\" is that "
-		    "of tenant \"%.64s\" as well; every tenant needs its own",
-		    t->id, other->title);
-	if (same_records(&t->vault, &other->vault))
-		report(ld, section->line,
-		    "option \"name-prefix\": instance, prefix and key ring (if none: all) above are "
-		    "those of tenant \"%.64s\" as well; give every tenant a prefix of its own",
-		    other->title);
-}
-
-static void
-convert_tenants(struct load *ld, cfg_t *top)
+convert_tenants(struct config_reading *ld, cfg_t *top)
 {
 	struct config *c = &ld->file->c;
 	struct config_tenant *tenants;
 	size_t count = cfg_size(top, "tenant");
+	const char *title;
 	cfg_t *section;
 
 	if (count == 0) {
-		report(ld, top->line,
+		config_report(ld, top->line,
 		    "option \"tenant\": is missing; without one nobody may connect: tenant "
 		    "\"TITLE\" { ... }");
 		return;
 	}
 	tenants = arena_array(ld->file->arena, count, sizeof(*tenants));
 	if (tenants == NULL) {
-		report(ld, top->line,
+		config_report(ld, top->line,
 		    "option \"tenant\": there are too many; up to what memory holds");
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
 		section = cfg_getnsec(top, "tenant", (unsigned)i);
-		tenants[i].title = arena_text(
-		    ld->file->arena, section_title(section), strlen(section_title(section)));
+		title = config_section_title(section);
+		tenants[i].title = arena_text(ld->file->arena, title, strlen(title));
 		convert_scope(ld, section, SCOPE_config_tenant, &tenants[i]);
-		check_clients(ld, section, &tenants[i]);
+		config_check_clients(ld, section, &tenants[i]);
 		convert_vault(ld, section, &tenants[i].vault);
 		convert_ledger(ld, section, &tenants[i].ledger);
 		for (size_t k = 0; k < i; k++)
-			check_apart(ld, section, &tenants[i], &tenants[k]);
+			config_check_apart(ld, section, &tenants[i], &tenants[k]);
 		if (tenants[i].title == NULL)
-			report(ld, section->line,
+			config_report(ld, section->line,
 			    "option \"tenant\": does not fit in memory; shorten it");
 	}
 	c->tenants = tenants;
@@ -494,22 +419,7 @@ convert_tenants(struct load *ld, cfg_t *top)
 }
 
 static void
-check_tls(struct load *ld, cfg_t *section)
-{
-	cfg_opt_t *certificates = cfg_getopt(section, "certificate");
-	cfg_opt_t *keys = cfg_getopt(section, "private-key");
-
-	if (keys->nvalues > 0 && certificates->nvalues > 0 &&
-	    keys->nvalues != certificates->nvalues)
-		report(ld, value_line(keys, 0),
-		    "option \"private-key\": %u keys for %u certificates; one key for each, in the "
-		    "same "
-		    "order",
-		    keys->nvalues, certificates->nvalues);
-}
-
-static void
-load_text(struct load *ld, struct buf *text)
+load_text(struct config_reading *ld, struct buf *text)
 {
 	cfg_t *top, *tls;
 
@@ -521,7 +431,7 @@ load_text(struct load *ld, struct buf *text)
 
 	if (top == NULL) {
 		if (!ld->failed)
-			report(ld, 0, "%s", buf_error(text) == ERR_RESPONSE_TOO_LARGE
+			config_report(ld, 0, "%s", buf_error(text) == ERR_RESPONSE_TOO_LARGE
 				? "is too large; up to 1 MiB" : "cannot be read: out of memory");
 		return;
 	}
@@ -530,7 +440,7 @@ load_text(struct load *ld, struct buf *text)
 		tls->line = top->line; /* it is not in the file: what is missing is so at the end */
 	convert_scope(ld, top, SCOPE_config, &ld->file->c);
 	convert_scope(ld, tls, SCOPE_config_tls, &ld->file->c.tls);
-	check_tls(ld, tls);
+	config_check_tls(ld, tls);
 	convert_tenants(ld, top);
 	cfg_free(top);
 }
@@ -575,7 +485,7 @@ enum err
 config_load(const char *path, const struct config **out, struct buf *errors)
 {
 	const char *slash = strrchr(path, '/');
-	struct load ld = {.file = file_new(path), .errors = errors};
+	struct config_reading ld = {.file = file_new(path), .errors = errors};
 	struct buf text;
 	const char *why;
 	int line;
@@ -591,7 +501,7 @@ config_load(const char *path, const struct config **out, struct buf *errors)
 	buf_init(&ld.cv.problem, PROBLEM_MAX / 2);
 	buf_init(&text, CONFIG_TEXT_MAX);
 	if (!config_text_read(path, &text, &line, &why))
-		report(&ld, line, "%s", why);
+		config_report(&ld, line, "%s", why);
 	else
 		load_text(&ld, &text);
 	buf_fini(&text);

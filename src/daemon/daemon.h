@@ -98,6 +98,14 @@ void trust_stop(struct keyferryd *d);
 /* The backup that is under way has come so far. */
 void backup_progress(struct keyferryd *d, int64_t percent);
 
+/* The children are this program again, with one of these and their end of a socket. */
+#define DAEMON_STORAGE_CHILD "--storage-child"
+#define DAEMON_AUDIT_CHILD "--audit-child"
+enum { DAEMON_CHILD_FD = 3 };
+
+/* From start to stop; takes the configuration over.  The process's exit status. */
+int daemon_run(const struct config *config, bool background);
+
 /* Stops accepting, lets requests end, then leaves the loop. */
 void daemon_stop(struct keyferryd *d, const char *why);
 
