@@ -394,7 +394,8 @@ backed_up(struct wait *w, enum err e)
 	}
 	control_done(b->call, e,
 	    e == ERR_IN_USE || e == ERR_INVALID_FIELD
-		? "the directory must exist, be empty and be an absolute path"
+		? "the directory must be an absolute path, exist, be empty, and be the "
+		  "daemon's to write to"
 		: NULL);
 	alloc_free(b);
 }
