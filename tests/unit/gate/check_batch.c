@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Messages of several items: what they hand on, where they stop, and what has no room. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "rqrig.h"
@@ -190,14 +189,10 @@ START_TEST(max_response_changes_nothing)
 }
 END_TEST
 
-static Suite *
-batch_suite(void)
+int
+main(void)
 {
-	const struct {
-		const char *name;
-		const TTest *test;
-		int times;
-	} tests[] = {
+	const struct rqcase cases[] = {
 	    {"placeholder", placeholder_runs_through_a_batch, 1},
 	    {"locate in a batch", locate_sees_its_own_message, 1},
 	    {"stop", stop_is_the_default, 1},
@@ -208,26 +203,6 @@ batch_suite(void)
 	    {"create and destroy", create_and_destroy_in_one_message, 1},
 	    {"maximum response size", max_response_changes_nothing, 1},
 	};
-	Suite *s = suite_create("batch");
 
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-		TCase *tc = tcase_create(tests[i].name);
-
-		tcase_add_checked_fixture(tc, setup, teardown);
-		tcase_add_loop_test(tc, tests[i].test, 0, tests[i].times);
-		suite_add_tcase(s, tc);
-	}
-	return s;
-}
-
-int
-main(void)
-{
-	SRunner *r = srunner_create(batch_suite());
-	int failed;
-
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return rqrig_main("batch", cases, sizeof(cases) / sizeof(cases[0]));
 }

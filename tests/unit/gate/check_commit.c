@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The writes of a message: all or nothing, beside other writers, and when vault or disk fails. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -215,14 +214,10 @@ START_TEST(half_destroyed_is_left_to_recovery)
 }
 END_TEST
 
-static Suite *
-commit_suite(void)
+int
+main(void)
 {
-	const struct {
-		const char *name;
-		const TTest *test;
-		int times;
-	} tests[] = {
+	const struct rqcase cases[] = {
 	    {"conflict", conflict_runs_again, 1},
 	    {"endless conflict", endless_conflict_ends, 1},
 	    {"two at once", two_at_once_lose_nothing, 1},
@@ -234,26 +229,6 @@ commit_suite(void)
 	    {"refused destroy", refused_destroy_is_undone, 2},
 	    {"half destroyed", half_destroyed_is_left_to_recovery, 1},
 	};
-	Suite *s = suite_create("commit");
 
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-		TCase *tc = tcase_create(tests[i].name);
-
-		tcase_add_checked_fixture(tc, setup, teardown);
-		tcase_add_loop_test(tc, tests[i].test, 0, tests[i].times);
-		suite_add_tcase(s, tc);
-	}
-	return s;
-}
-
-int
-main(void)
-{
-	SRunner *r = srunner_create(commit_suite());
-	int failed;
-
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return rqrig_main("commit", cases, sizeof(cases) / sizeof(cases[0]));
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The yes-or-no attributes that every key has: Fresh, Sensitive, Extractable and what they were. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "rqrig.h"
@@ -97,38 +96,14 @@ START_TEST(hidden_from_birth_is_remembered)
 }
 END_TEST
 
-static Suite *
-flags_suite(void)
+int
+main(void)
 {
-	const struct {
-		const char *name;
-		const TTest *test;
-		int times;
-	} tests[] = {
+	const struct rqcase cases[] = {
 	    {"fresh", fresh_until_served, 1},
 	    {"hidden", hidden_keys_stay, 2},
 	    {"hidden from birth", hidden_from_birth_is_remembered, 1},
 	};
-	Suite *s = suite_create("flags");
 
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-		TCase *tc = tcase_create(tests[i].name);
-
-		tcase_add_checked_fixture(tc, setup, teardown);
-		tcase_add_loop_test(tc, tests[i].test, 0, tests[i].times);
-		suite_add_tcase(s, tc);
-	}
-	return s;
-}
-
-int
-main(void)
-{
-	SRunner *r = srunner_create(flags_suite());
-	int failed;
-
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return rqrig_main("flags", cases, sizeof(cases) / sizeof(cases[0]));
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One message from bytes to answer, over a ledger and a vault in memory, on virtual time. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 
@@ -349,14 +348,10 @@ START_TEST(located_items_with_offset)
 }
 END_TEST
 
-static Suite *
-request_suite(void)
+int
+main(void)
 {
-	const struct {
-		const char *name;
-		const TTest *test;
-		int times;
-	} tests[] = {
+	const struct rqcase cases[] = {
 	    {"life", create_get_destroy, 1},
 	    {"transition", transition, sizeof(transitions) / sizeof(transitions[0])},
 	    {"long revocation message", long_revocation_message_is_read_back, 1},
@@ -370,26 +365,6 @@ request_suite(void)
 	    {"activation date", activation_date_acts_by_itself, 1},
 	    {"located items", located_items_with_offset, 2},
 	};
-	Suite *s = suite_create("request");
 
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-		TCase *tc = tcase_create(tests[i].name);
-
-		tcase_add_checked_fixture(tc, setup, teardown);
-		tcase_add_loop_test(tc, tests[i].test, 0, tests[i].times);
-		suite_add_tcase(s, tc);
-	}
-	return s;
-}
-
-int
-main(void)
-{
-	SRunner *r = srunner_create(request_suite());
-	int failed;
-
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return rqrig_main("request", cases, sizeof(cases) / sizeof(cases[0]));
 }

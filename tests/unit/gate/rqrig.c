@@ -62,6 +62,26 @@ teardown(void)
 	loop_free(loop);
 }
 
+int
+rqrig_main(const char *name, const struct rqcase *cases, size_t count)
+{
+	Suite *s = suite_create(name);
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	for (size_t i = 0; i < count; i++) {
+		TCase *t = tcase_create(cases[i].name);
+
+		tcase_add_checked_fixture(t, setup, teardown);
+		tcase_add_loop_test(t, cases[i].test, 0, cases[i].times);
+		suite_add_tcase(s, t);
+	}
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
+
 /* --- building requests --- */
 
 void

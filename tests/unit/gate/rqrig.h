@@ -33,6 +33,15 @@ extern uint8_t client; /* who asks: the first byte of its digest */
 void setup(void);
 void teardown(void);
 
+struct rqcase {
+	const char *name;
+	const TTest *test;
+	int times; /* with _i from 0 */
+};
+
+/* Runs them, each between setup() and teardown(); the program's exit status. */
+int rqrig_main(const char *name, const struct rqcase *cases, size_t count);
+
 /* --- building requests --- */
 
 void begin(unsigned count, uint32_t continuation, uint32_t max_response);

@@ -42,3 +42,20 @@ warm_up(void)
 	ck_assert_int_eq(state(), CUSTODY_FRESH);
 	rig.loads = 0;
 }
+
+int
+cachecase_main(const char *name, void (*add)(TCase *t))
+{
+	Suite *s = suite_create(name);
+	TCase *t = tcase_create(name);
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	add(t);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}

@@ -10,6 +10,8 @@ extern struct object *key1, *key2;
 
 void setup(void);
 void teardown(void);
+/* Runs what is added, each test between the two; the program's exit status. */
+int cachecase_main(const char *name, void (*add)(TCase *t));
 
 /* Tells what a check that began now came to. */
 void verdict(enum err e);

@@ -292,15 +292,9 @@ END_TEST
 
 /* --- what is taken away --- */
 
-int
-main(void)
+static void
+add_tests(TCase *t)
 {
-	Suite *s = suite_create("cache");
-	TCase *t = tcase_create("cache");
-	SRunner *r = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_thousand);
 	tcase_add_test(t, test_failure_is_shared);
 	tcase_add_test(t, test_deadlines);
@@ -312,9 +306,10 @@ main(void)
 	tcase_add_test(t, test_digest);
 	tcase_add_test(t, test_custody_is_part_of_it);
 	tcase_add_test(t, test_custody_goes);
-	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int
+main(void)
+{
+	return cachecase_main("cache", add_tests);
 }

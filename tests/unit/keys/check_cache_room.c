@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How much memory keys may take, which go when there is no more, and what is left in the end. */
 #include <malloc.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/fault.h"
@@ -187,24 +186,19 @@ START_TEST(test_memory)
 }
 END_TEST
 
-int
-main(void)
+static void
+add_tests(TCase *t)
 {
-	Suite *s = suite_create("cache room");
-	TCase *t = tcase_create("cache room");
-	SRunner *r = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, test_memory, 0, 2);
 	tcase_add_test(t, test_least_recently_used);
 	tcase_add_test(t, test_no_room);
 	tcase_add_test(t, test_heap_full);
 	tcase_add_test(t, test_key_in_use);
 	tcase_add_test(t, test_no_memory);
-	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int
+main(void)
+{
+	return cachecase_main("cache room", add_tests);
 }

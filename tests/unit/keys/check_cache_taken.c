@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys that are taken out of memory: by command, with their record, or with their root key. */
-#include <stdlib.h>
 
 #include "cachecase.h"
 
@@ -237,15 +236,9 @@ START_TEST(test_put)
 }
 END_TEST
 
-int
-main(void)
+static void
+add_tests(TCase *t)
 {
-	Suite *s = suite_create("cache taken");
-	TCase *t = tcase_create("cache taken");
-	SRunner *r = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_flush);
 	tcase_add_test(t, test_forget);
 	tcase_add_test(t, test_outage_is_over);
@@ -255,9 +248,10 @@ main(void)
 	tcase_add_loop_test(t, test_moved_while_loading, 0, 2);
 	tcase_add_loop_test(t, test_moved_and_gone, 0, 2);
 	tcase_add_test(t, test_put);
-	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int
+main(void)
+{
+	return cachecase_main("cache taken", add_tests);
 }

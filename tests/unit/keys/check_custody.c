@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the key manager says, for how long it holds, and what it does to keys in memory. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/metric.h"
@@ -408,15 +407,9 @@ START_TEST(test_no_evidence)
 }
 END_TEST
 
-int
-main(void)
+static void
+add_tests(TCase *t)
 {
-	Suite *s = suite_create("custody");
-	TCase *t = tcase_create("custody");
-	SRunner *r = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_bound);
 	tcase_add_loop_test(t, test_slow_load, 0, 2);
 	tcase_add_test(t, test_confirmed);
@@ -434,9 +427,10 @@ main(void)
 	tcase_add_loop_test(t, test_one_key, 0, 2);
 	tcase_add_test(t, test_other_bytes);
 	tcase_add_loop_test(t, test_no_evidence, 0, 4);
-	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int
+main(void)
+{
+	return cachecase_main("custody", add_tests);
 }

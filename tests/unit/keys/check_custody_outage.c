@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The key manager is silent: how long keys in memory are served on, and when they go. */
-#include <stdlib.h>
 
 #include "base/metric.h"
 #include "cache_parts.h"
@@ -222,15 +221,9 @@ START_TEST(test_known_outage)
 }
 END_TEST
 
-int
-main(void)
+static void
+add_tests(TCase *t)
 {
-	Suite *s = suite_create("custody outage");
-	TCase *t = tcase_create("custody outage");
-	SRunner *r = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, test_ride_out, 0, 3);
 	tcase_add_test(t, test_ride_out_since_check);
 	tcase_add_test(t, test_strict);
@@ -241,9 +234,10 @@ main(void)
 	tcase_add_test(t, test_cold_outage);
 	tcase_add_test(t, test_patience);
 	tcase_add_test(t, test_known_outage);
-	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int
+main(void)
+{
+	return cachecase_main("custody outage", add_tests);
 }

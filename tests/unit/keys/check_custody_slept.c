@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pauses: of the process, of the machine, and of one that was suspended; and clocks that are set. */
-#include <stdlib.h>
 
 #include "cache_parts.h"
 #include "cachecase.h"
@@ -202,15 +201,9 @@ START_TEST(test_expired_asleep)
 }
 END_TEST
 
-int
-main(void)
+static void
+add_tests(TCase *t)
 {
-	Suite *s = suite_create("custody slept");
-	TCase *t = tcase_create("custody slept");
-	SRunner *r = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, test_load_slept, 0, 9);
 	tcase_add_loop_test(t, test_patience_slept, 0, 3);
 	tcase_add_loop_test(t, test_deadline_slept, 0, 3);
@@ -219,9 +212,10 @@ main(void)
 	tcase_add_test(t, test_absurd_clock);
 	tcase_add_test(t, test_jump_while_riding);
 	tcase_add_loop_test(t, test_expired_asleep, 0, 2);
-	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int
+main(void)
+{
+	return cachecase_main("custody slept", add_tests);
 }
