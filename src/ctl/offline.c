@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/secret.h"
@@ -121,6 +123,21 @@ report(const struct ctl_call *call, const char *dir, enum err e, const struct st
 	return e == ERR_OK || tolerated ? CTL_OK : CTL_REFUSED;
 }
 
+/* What somebody else restores there the daemon could not open.  A directory that is not there is made. */
+static bool
+is_ours(const char *state_dir)
+{
+	struct stat st;
+
+	if (stat(state_dir, &st) != 0 || st.st_uid == geteuid())
+		return true;
+	fprintf(stderr,
+	    "keyferryctl: %s: the state directory belongs to the user with the id %ld: restore as "
+	    "that one\n",
+	    state_dir, (long)st.st_uid);
+	return false;
+}
+
 /* Puts a backup back, or only checks it. */
 static int
 with_copy(const struct ctl_call *call, bool restore)
@@ -137,6 +154,10 @@ with_copy(const struct ctl_call *call, bool restore)
 		known.config = ctl_load_config(call);
 		if (known.config == NULL)
 			return CTL_USAGE;
+	}
+	if (restore && !is_ours(known.config->state_dir)) {
+		config_unref(known.config);
+		return CTL_REFUSED;
 	}
 	e = restore ? store_restore(dir, known.config->state_dir, &roots, &counts, &why)
 		    : store_verify_copy(dir, &roots, &counts, &why);

@@ -120,6 +120,7 @@ class Recovery(kf.Case):
         gw.ctl("verify", copy)
         gw.stop()
         shutil.rmtree(gw.state_dir)
+        self.assert_only_its_user_restores(gw, copy)
         gw.ctl("restore", copy)
         gw.start()
         with gw.client(added) as c:
@@ -130,6 +131,21 @@ class Recovery(kf.Case):
         self.assertEqual((listed[added.digest], listed[reader.digest]), ("command", "command"))
         self.assertNotIn(gone.digest, listed)
         gw.ctl("trust", "remove", added.digest)
+
+    def assert_only_its_user_restores(self, gw, copy):
+        """Somebody else's files in the state directory would be no use to the daemon."""
+        state_dir, strange = gw.state_dir, "/usr"  # root's, where the test is not
+        if os.geteuid() == 0:
+            strange = os.path.join(gw.dir, "strange")
+            os.mkdir(strange, 0o700)
+            os.chown(strange, 65534, 65534)
+        gw.state_dir = strange
+        gw.configure()
+        done = gw.ctl("restore", copy, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("the state directory belongs to the user with the id", done.stderr)
+        gw.state_dir = state_dir
+        gw.configure()
 
     @staticmethod
     def tree(top):
