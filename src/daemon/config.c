@@ -2,7 +2,6 @@
 /* The configuration file: libconfuse reads its syntax, the option table says what it means. */
 #include "daemon/config.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "config_check.h"
+#include "config_report.h"
 #include "config_text.h"
 #include "config_value.h"
 
@@ -29,11 +29,10 @@ struct config_file {
 	struct arena *arena; /* holds this struct as well */
 };
 
-struct config_reading {
+struct load {
 	struct config_file *file;
 	struct config_converter cv;
-	struct buf *errors;
-	bool failed;
+	struct config_report report;
 };
 
 /*
@@ -43,26 +42,7 @@ struct config_reading {
 static const char end_name[] = "\001", end_mark[] = "\001 = end";
 
 /* libconfuse's callbacks carry no argument of ours; this is set while it parses. */
-static struct config_reading *loading;
-
-void
-config_report(struct config_reading *ld, int line, const char *fmt, ...)
-{
-	char text[PROBLEM_MAX];
-	char number[16] = ": ";
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	ld->failed = true;
-	if (line > 0) /* 0: about the file as a whole */
-		snprintf(number, sizeof(number), ":%d: ", line);
-	buf_put(ld->errors, ld->file->c.path, strlen(ld->file->c.path));
-	buf_put(ld->errors, number, strlen(number));
-	buf_put(ld->errors, text, strlen(text));
-	buf_put(ld->errors, "\n", 1);
-}
+static struct load *loading;
 
 /* --- what libconfuse calls --- */
 
@@ -77,12 +57,12 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 	char *kept = arena_zalloc(loading->file->arena, size);
 
 	if (kept == NULL) {
-		config_report(loading, cfg->line, "option \"%s\": does not fit in memory; shorten it",
-		    opt->name);
+		config_report(&loading->report, cfg->line,
+		    "option \"%s\": does not fit in memory; shorten it", opt->name);
 		return -1;
 	}
 	if (opt->nvalues == 1 && opt->def.number != 0)
-		config_report(loading, cfg->line,
+		config_report(&loading->report, cfg->line,
 		    "option \"%s\": is given twice, first on line %ld; keep one of them", opt->name,
 		    opt->def.number);
 	else if (opt->nvalues == 1)
@@ -112,27 +92,21 @@ vault_kind(const char *name)
 	return (enum config_vault_kind)i;
 }
 
-const char *
-config_section_title(const cfg_t *section)
-{
-	return section->title != NULL ? section->title : "";
-}
-
 /* A provider that this release does not have: that is the news, not its unknown options. */
 static bool
-report_provider(struct config_reading *ld, const cfg_t *section)
+report_provider(struct load *ld, const cfg_t *section)
 {
 	const char *title = config_section_title(section);
 
 	if (strcmp(section->name, "vault") == 0 && vault_kind(title) == CONFIG_VAULTS) {
-		config_report(ld, section->line,
+		config_report(&ld->report, section->line,
 		    "option \"vault\": this release has no vault \"%.64s\"; write vault local { } or "
 		    "vault keyprotect { }",
 		    title);
 		return true;
 	}
 	if (strcmp(section->name, "ledger") == 0 && strcmp(title, "sqlite") != 0) {
-		config_report(ld, section->line,
+		config_report(&ld->report, section->line,
 		    "option \"ledger\": this release has no ledger \"%.64s\"; write ledger sqlite "
 		    "{ }",
 		    title);
@@ -142,26 +116,26 @@ report_provider(struct config_reading *ld, const cfg_t *section)
 }
 
 static void
-report_unknown(struct config_reading *ld, const cfg_t *section, const char *name)
+report_unknown(struct load *ld, const cfg_t *section, const char *name)
 {
 	const struct config_option *o;
 
 	if (strcmp(name, end_name) == 0) {
-		config_report(ld, section->line, "syntax: section \"%s\" is not closed; add a } to it",
-		    section->name);
+		config_report(&ld->report, section->line,
+		    "syntax: section \"%s\" is not closed; add a } to it", section->name);
 		return;
 	}
 	if (report_provider(ld, section))
 		return;
 	for (size_t i = 0; (o = config_option(i)) != NULL; i++) {
 		if (strcmp(o->name, name) == 0) {
-			config_report(ld, section->line,
+			config_report(&ld->report, section->line,
 			    "option \"%s\": does not belong here; it belongs %s %s", name,
 			    o->scope == SCOPE_config ? "at" : "in", scope_names[o->scope]);
 			return;
 		}
 	}
-	config_report(ld, section->line,
+	config_report(&ld->report, section->line,
 	    "option \"%.64s\": is not known; keyferryd.conf(5) lists all options", name);
 }
 
@@ -182,14 +156,15 @@ on_error(cfg_t *cfg, const char *fmt, va_list ap)
 		return;
 	}
 	if (strncmp(text, twice, strlen(twice)) == 0) {
-		config_report(loading, cfg->line,
+		config_report(&loading->report, cfg->line,
 		    "option \"tenant\": the title \"%s\" is used twice; every tenant needs its own",
 		    text + strlen(twice));
 		return;
 	}
 	if (len > 0 && text[len - 1] == '\0')
 		text[len - 1] = '\'';
-	config_report(loading, cfg->line, "syntax: %s; keyferryd.conf(5) shows the form", text);
+	config_report(
+	    &loading->report, cfg->line, "syntax: %s; keyferryd.conf(5) shows the form", text);
 }
 
 static void
@@ -238,7 +213,7 @@ reset_lexer(void)
 
 /* The parsed tree, or NULL after a report.  text holds the file, terminated. */
 static cfg_t *
-parse(struct config_reading *ld, const char *text)
+parse(struct load *ld, const char *text)
 {
 	const cfg_flag_t titled = CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES;
 	cfg_opt_t top[SCOPE_OPTIONS_MAX] = {0}, tls[SCOPE_OPTIONS_MAX] = {0};
@@ -260,14 +235,15 @@ parse(struct config_reading *ld, const char *text)
 
 	cfg = cfg_init(top, CFGF_NONE);
 	if (cfg == NULL) {
-		config_report(ld, 0, "there is no memory to read it; give the daemon more");
+		config_report(
+		    &ld->report, 0, "there is no memory to read it; give the daemon more");
 		return NULL;
 	}
 	cfg_set_error_function(cfg, on_error);
 	loading = ld;
 	if (cfg_parse_buf(cfg, text) != CFG_SUCCESS) {
-		if (!ld->failed)
-			config_report(ld, cfg->line,
+		if (!ld->report.failed)
+			config_report(&ld->report, cfg->line,
 			    "syntax: cannot be read on; keyferryd.conf(5) shows the form");
 		cfg_free(cfg);
 		cfg = NULL;
@@ -279,12 +255,6 @@ parse(struct config_reading *ld, const char *text)
 
 /* --- meaning --- */
 
-int
-config_value_line(const cfg_opt_t *opt, size_t n)
-{
-	return (int)strtol(opt->values[n]->string, NULL, 10);
-}
-
 static const char *
 value_text(const cfg_opt_t *opt, size_t n)
 {
@@ -292,21 +262,22 @@ value_text(const cfg_opt_t *opt, size_t n)
 }
 
 static void
-convert_option(struct config_reading *ld, cfg_t *section, const struct config_option *o, void *base)
+convert_option(struct load *ld, cfg_t *section, const struct config_option *o, void *base)
 {
 	cfg_opt_t *opt = cfg_getopt(section, o->name);
 	size_t count = opt->nvalues, bad;
 	const char **texts;
 
 	if (count == 0 && o->fallback == NULL) {
-		config_report(ld, section->line, "option \"%s\": is missing above in %s; it is: %s",
-		    o->name, scope_names[o->scope], o->help);
+		config_report(&ld->report, section->line,
+		    "option \"%s\": is missing above in %s; it is: %s", o->name,
+		    scope_names[o->scope], o->help);
 		return;
 	}
 	texts = arena_array(ld->file->arena, count + 1, sizeof(*texts));
 	if (texts == NULL) {
-		config_report(ld, section->line, "option \"%s\": does not fit in memory; shorten it",
-		    o->name);
+		config_report(&ld->report, section->line,
+		    "option \"%s\": does not fit in memory; shorten it", o->name);
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
@@ -315,12 +286,13 @@ convert_option(struct config_reading *ld, cfg_t *section, const struct config_op
 		texts[0] = o->fallback;
 	buf_reset(&ld->cv.problem);
 	if (!config_convert(&ld->cv, o, texts, count > 0 ? count : 1, base, &bad))
-		config_report(ld, count > 0 ? config_value_line(opt, bad) : section->line,
-		    "option \"%s\": %.*s", o->name, (int)ld->cv.problem.len, (const char *)ld->cv.problem.data);
+		config_report(&ld->report, count > 0 ? config_value_line(opt, bad) : section->line,
+		    "option \"%s\": %.*s", o->name, (int)ld->cv.problem.len,
+		    (const char *)ld->cv.problem.data);
 }
 
 static void
-convert_scope(struct config_reading *ld, cfg_t *section, enum config_scope scope, void *base)
+convert_scope(struct load *ld, cfg_t *section, enum config_scope scope, void *base)
 {
 	const struct config_option *o;
 
@@ -331,7 +303,7 @@ convert_scope(struct config_reading *ld, cfg_t *section, enum config_scope scope
 
 /* libconfuse takes the options of every vault in each of them. */
 static void
-refuse_scope(struct config_reading *ld, cfg_t *section, enum config_scope scope)
+refuse_scope(struct load *ld, cfg_t *section, enum config_scope scope)
 {
 	const struct config_option *o;
 
@@ -339,19 +311,19 @@ refuse_scope(struct config_reading *ld, cfg_t *section, enum config_scope scope)
 		cfg_opt_t *opt = o->scope == scope ? cfg_getopt(section, o->name) : NULL;
 
 		if (opt != NULL && opt->nvalues > 0)
-			config_report(ld, config_value_line(opt, 0),
+			config_report(&ld->report, config_value_line(opt, 0),
 			    "option \"%s\": does not belong here; it belongs in %s", o->name,
 			    scope_names[scope]);
 	}
 }
 
 static void
-convert_vault(struct config_reading *ld, cfg_t *tenant, struct config_vault *vault)
+convert_vault(struct load *ld, cfg_t *tenant, struct config_vault *vault)
 {
 	unsigned count = cfg_size(tenant, "vault");
 
 	if (count != 1) {
-		config_report(ld, tenant->line,
+		config_report(&ld->report, tenant->line,
 		    "option \"vault\": %s in tenant \"%.64s\" above; write one vault local { } or "
 		    "vault keyprotect { }",
 		    count == 0 ? "is missing" : "is given twice", config_section_title(tenant));
@@ -367,12 +339,12 @@ convert_vault(struct config_reading *ld, cfg_t *tenant, struct config_vault *vau
 	} else {
 		refuse_scope(ld, tenant, SCOPE_config_local);
 		convert_scope(ld, tenant, SCOPE_config_keyprotect, &vault->keyprotect);
-		config_check_keyprotect(ld, tenant, &vault->keyprotect);
+		config_check_keyprotect(&ld->report, tenant, &vault->keyprotect);
 	}
 }
 
 static void
-convert_ledger(struct config_reading *ld, cfg_t *tenant, struct config_ledger *ledger)
+convert_ledger(struct load *ld, cfg_t *tenant, struct config_ledger *ledger)
 {
 	ledger->kind = CONFIG_LEDGER_SQLITE;
 	for (unsigned i = 0; i < cfg_size(tenant, "ledger"); i++)
@@ -380,7 +352,7 @@ convert_ledger(struct config_reading *ld, cfg_t *tenant, struct config_ledger *l
 }
 
 static void
-convert_tenants(struct config_reading *ld, cfg_t *top)
+convert_tenants(struct load *ld, cfg_t *top)
 {
 	struct config *c = &ld->file->c;
 	struct config_tenant *tenants;
@@ -389,14 +361,14 @@ convert_tenants(struct config_reading *ld, cfg_t *top)
 	cfg_t *section;
 
 	if (count == 0) {
-		config_report(ld, top->line,
+		config_report(&ld->report, top->line,
 		    "option \"tenant\": is missing; without one nobody may connect: tenant "
 		    "\"TITLE\" { ... }");
 		return;
 	}
 	tenants = arena_array(ld->file->arena, count, sizeof(*tenants));
 	if (tenants == NULL) {
-		config_report(ld, top->line,
+		config_report(&ld->report, top->line,
 		    "option \"tenant\": there are too many; up to what memory holds");
 		return;
 	}
@@ -405,13 +377,13 @@ convert_tenants(struct config_reading *ld, cfg_t *top)
 		title = config_section_title(section);
 		tenants[i].title = arena_text(ld->file->arena, title, strlen(title));
 		convert_scope(ld, section, SCOPE_config_tenant, &tenants[i]);
-		config_check_clients(ld, section, &tenants[i]);
+		config_check_clients(&ld->report, section, &tenants[i]);
 		convert_vault(ld, section, &tenants[i].vault);
 		convert_ledger(ld, section, &tenants[i].ledger);
 		for (size_t k = 0; k < i; k++)
-			config_check_apart(ld, section, &tenants[i], &tenants[k]);
+			config_check_apart(&ld->report, section, &tenants[i], &tenants[k]);
 		if (tenants[i].title == NULL)
-			config_report(ld, section->line,
+			config_report(&ld->report, section->line,
 			    "option \"tenant\": does not fit in memory; shorten it");
 	}
 	c->tenants = tenants;
@@ -419,7 +391,7 @@ convert_tenants(struct config_reading *ld, cfg_t *top)
 }
 
 static void
-load_text(struct config_reading *ld, struct buf *text)
+load_text(struct load *ld, struct buf *text)
 {
 	cfg_t *top, *tls;
 
@@ -430,9 +402,11 @@ load_text(struct config_reading *ld, struct buf *text)
 	top = buf_error(text) == ERR_OK ? parse(ld, (const char *)text->data) : NULL;
 
 	if (top == NULL) {
-		if (!ld->failed)
-			config_report(ld, 0, "%s", buf_error(text) == ERR_RESPONSE_TOO_LARGE
-				? "is too large; up to 1 MiB" : "cannot be read: out of memory");
+		if (!ld->report.failed)
+			config_report(&ld->report, 0, "%s",
+			    buf_error(text) == ERR_RESPONSE_TOO_LARGE
+				? "is too large; up to 1 MiB"
+				: "cannot be read: out of memory");
 		return;
 	}
 	tls = cfg_getsec(top, "tls");
@@ -440,7 +414,7 @@ load_text(struct config_reading *ld, struct buf *text)
 		tls->line = top->line; /* it is not in the file: what is missing is so at the end */
 	convert_scope(ld, top, SCOPE_config, &ld->file->c);
 	convert_scope(ld, tls, SCOPE_config_tls, &ld->file->c.tls);
-	config_check_tls(ld, tls);
+	config_check_tls(&ld->report, tls);
 	convert_tenants(ld, top);
 	cfg_free(top);
 }
@@ -485,7 +459,7 @@ enum err
 config_load(const char *path, const struct config **out, struct buf *errors)
 {
 	const char *slash = strrchr(path, '/');
-	struct config_reading ld = {.file = file_new(path), .errors = errors};
+	struct load ld = {.file = file_new(path), .report = {path, errors, false}};
 	struct buf text;
 	const char *why;
 	int line;
@@ -501,12 +475,12 @@ config_load(const char *path, const struct config **out, struct buf *errors)
 	buf_init(&ld.cv.problem, PROBLEM_MAX / 2);
 	buf_init(&text, CONFIG_TEXT_MAX);
 	if (!config_text_read(path, &text, &line, &why))
-		config_report(&ld, line, "%s", why);
+		config_report(&ld.report, line, "%s", why);
 	else
 		load_text(&ld, &text);
 	buf_fini(&text);
 	buf_fini(&ld.cv.problem);
-	if (ld.failed) {
+	if (ld.report.failed) {
 		arena_free(ld.file->arena);
 		return ERR_CONFIG;
 	}

@@ -6,16 +6,16 @@
 #include <strings.h>
 
 void
-config_check_keyprotect(struct config_reading *ld, cfg_t *section, const struct config_keyprotect *kp)
+config_check_keyprotect(struct config_report *r, cfg_t *section, const struct config_keyprotect *kp)
 {
 	bool profile = kp->profile_id != NULL || kp->profile_name != NULL;
 
 	if (kp->name_prefix == NULL)
-		config_report(ld, section->line,
+		config_report(r, section->line,
 		    "option \"name-prefix\": is empty in the vault above; records are known by it");
 	if ((kp->api_key_file != NULL) == profile || (kp->token_file != NULL && !profile) ||
 	    (kp->profile_id != NULL && kp->profile_name != NULL))
-		config_report(ld, section->line,
+		config_report(r, section->line,
 		    "option \"api-key-file\": is not the one credential in the vault above; give "
 		    "api-key-file, or one of profile-id and profile-name with the token-file of a "
 		    "compute resource");
@@ -23,17 +23,17 @@ config_check_keyprotect(struct config_reading *ld, cfg_t *section, const struct 
 
 /* An authority vouches for many; without a rule all of them would be the tenant's. */
 void
-config_check_clients(struct config_reading *ld, cfg_t *section, const struct config_tenant *t)
+config_check_clients(struct config_report *r, cfg_t *section, const struct config_tenant *t)
 {
 	bool authorities = t->client_ca != NULL && t->client_ca[0] != NULL;
 
 	if (authorities != (t->client_subject != NULL))
-		config_report(ld, section->line,
+		config_report(r, section->line,
 		    "option \"client-subject\": is not given together with client-ca in tenant \"%.64s\" "
 		    "above; give both or none",
 		    config_section_title(section));
 	if (!authorities && t->crl_files != NULL && t->crl_files[0] != NULL)
-		config_report(ld, section->line,
+		config_report(r, section->line,
 		    "option \"crl-file\": is given without client-ca in tenant \"%.64s\" above, and "
 		    "would be of no effect", config_section_title(section));
 }
@@ -67,30 +67,30 @@ same_records(const struct config_vault *a, const struct config_vault *b)
 }
 
 void
-config_check_apart(struct config_reading *ld, cfg_t *section, const struct config_tenant *t,
+config_check_apart(struct config_report *r, cfg_t *section, const struct config_tenant *t,
     const struct config_tenant *other)
 {
 	if (t->id != NULL && same_text(t->id, other->id))
-		config_report(ld, config_value_line(cfg_getopt(section, "id"), 0),
+		config_report(r, config_value_line(cfg_getopt(section, "id"), 0),
 		    "option \"id\": \"%s\" is that "
 		    "of tenant \"%.64s\" as well; every tenant needs its own",
 		    t->id, other->title);
 	if (same_records(&t->vault, &other->vault))
-		config_report(ld, section->line,
+		config_report(r, section->line,
 		    "option \"name-prefix\": instance, prefix and key ring (if none: all) above are "
 		    "those of tenant \"%.64s\" as well; give every tenant a prefix of its own",
 		    other->title);
 }
 
 void
-config_check_tls(struct config_reading *ld, cfg_t *section)
+config_check_tls(struct config_report *r, cfg_t *section)
 {
 	cfg_opt_t *certificates = cfg_getopt(section, "certificate");
 	cfg_opt_t *keys = cfg_getopt(section, "private-key");
 
 	if (keys->nvalues > 0 && certificates->nvalues > 0 &&
 	    keys->nvalues != certificates->nvalues)
-		config_report(ld, config_value_line(keys, 0),
+		config_report(r, config_value_line(keys, 0),
 		    "option \"private-key\": %u keys for %u certificates; one key for each, in the "
 		    "same "
 		    "order",
