@@ -178,17 +178,24 @@ keys_json_put(struct json *j, const struct exchange *x, const struct key *k, enu
 	json_object_end(j);
 }
 
+/* An answer about one key, up to that one. */
+static void
+begin_reply(struct exchange *x, int status, struct json *j)
+{
+	exchange_reply(x, status, j);
+	json_object(j, NULL);
+	json_object(j, "metadata");
+	exchange_collection(j, "key", 1);
+	json_object_end(j);
+	json_array(j, "resources");
+}
+
 void
 keys_json_reply(struct exchange *x, int status, const struct key *k, enum key_view v)
 {
 	struct json j;
 
-	exchange_reply(x, status, &j);
-	json_object(&j, NULL);
-	json_object(&j, "metadata");
-	exchange_collection(&j, "key", 1);
-	json_object_end(&j);
-	json_array(&j, "resources");
+	begin_reply(x, status, &j);
 	keys_json_put(&j, x, k, v);
 	json_array_end(&j);
 	json_object_end(&j);
@@ -199,12 +206,7 @@ keys_json_reply_id(struct exchange *x, int status, const struct key *k)
 {
 	struct json j;
 
-	exchange_reply(x, status, &j);
-	json_object(&j, NULL);
-	json_object(&j, "metadata");
-	exchange_collection(&j, "key", 1);
-	json_object_end(&j);
-	json_array(&j, "resources");
+	begin_reply(x, status, &j);
 	json_object(&j, NULL);
 	json_text(&j, "id", k->id);
 	json_object_end(&j);
