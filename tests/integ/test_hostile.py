@@ -279,6 +279,10 @@ class Slow(Case):
                             h.sock.sendall(rawtls.alert(*what))
                         h.leave("half")
                 self.serve_honest()
+            h = self.stop_at(T12, "hello said")  # the others may have gone before theirs is read
+            h.sock.sendall(rawtls.alert(rawtls.FATAL, rawtls.INTERNAL))
+            wait_for_end(h.sock)
+            h.sock.close()
             s = self.raw()
             with contextlib.suppress(ConnectionError):
                 for _ in range(200):
