@@ -12,7 +12,9 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/list.h"
 #include "base/pack.h"
+#include "base/secret.h"
 #include "base/text.h"
 
 enum { TENANT_ID_MAX = 64, OBJECT_ATTRS_MAX = 256, OBJECT_SIZE_MAX = 128 * 1024 };
@@ -58,7 +60,14 @@ struct object_proof {
 	const uint8_t *record; /* the one that it is about; NULL: nothing yet */
 	size_t clear_len;
 	uint8_t digest[32];
+	/* keys/opened's: the record's key, for as long as it is kept; NULL: it is not */
+	struct secret *key;
+	struct opened *opened;
+	struct list link;
+	bool asked; /* for the key, since it was looked after last */
 };
+/* Before its memory goes; wipes the key. */
+void object_proof_fini(struct object_proof *p);
 
 /* Lives in an arena, with all that it points to. */
 struct object {

@@ -162,6 +162,8 @@ struct vault_ops {
 	enum err (*recorded)(const struct object *o, struct arena *a, struct object **out);
 	/* Whose record counts, the same at all gateways: positive: a's.  Zero: it is one record. */
 	int (*order)(const struct object *a, const struct object *b);
+	/* Wipes the keys that the vault itself keeps in memory, and says how many; NULL: it keeps none. */
+	size_t (*flush)(struct vault *);
 	void (*free)(struct vault *);
 };
 

@@ -2,6 +2,8 @@
 /* Control commands about keys in memory: list (no key bytes), flush. */
 #include "commands.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/json.h"
 
@@ -51,18 +53,33 @@ cache_list_run(struct control_call *call)
 	control_done(call, ERR_OK, NULL);
 }
 
+/* Of vaults that keep keys themselves; id NULL: of all tenants. */
+static size_t
+flush_vaults(const struct tenants *ts, const char *id)
+{
+	size_t count = 0;
+	struct tenant *t;
+
+	for (size_t i = 0; (t = tenants_at(ts, i)) != NULL; i++)
+		if ((id == NULL || strcmp(t->id, id) == 0) && t->vault->ops->flush != NULL)
+			count += t->vault->ops->flush(t->vault);
+	return count;
+}
+
 void
 cache_flush_run(struct control_call *call)
 {
 	struct keyferryd *d = call->user;
 	const char *tenant;
 	struct json j;
+	size_t count;
 
 	if (!take_tenant(call, &tenant))
 		return;
+	count = cache_flush(d->cache, tenant) + flush_vaults(gate_tenants(d->gate), tenant);
 	json_init(&j, &call->out);
 	json_object(&j, NULL);
-	json_int(&j, "keys-wiped", (int64_t)cache_flush(d->cache, tenant));
+	json_int(&j, "keys-wiped", (int64_t)count);
 	json_object_end(&j);
 	control_done(call, ERR_OK, NULL);
 }

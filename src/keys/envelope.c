@@ -377,7 +377,7 @@ parse(struct envelope_crypto *c, const struct object *o, struct parts *p, struct
 
 enum err
 envelope_open(struct envelope_crypto *c, const struct rootkeys *roots, const struct object *o,
-    struct secret **key)
+    enum secret_use use, struct secret **key)
 {
 	struct secret *root, *out;
 	struct parts p;
@@ -390,7 +390,7 @@ envelope_open(struct envelope_crypto *c, const struct rootkeys *roots, const str
 	root = rootkeys_find(roots, p.root_version);
 	if (root == NULL)
 		return ERR_NO_ROOT_KEY;
-	out = secret_new(p.wrapped_len, SECRET_TRANSIENT);
+	out = secret_new(p.wrapped_len, use);
 	if (out == NULL)
 		return ERR_NO_SECURE_MEMORY;
 	e = decrypt(c, root, &p, &aad, secret_bytes(out));

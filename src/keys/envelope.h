@@ -63,10 +63,11 @@ CHECKED enum err envelope_seal(struct envelope_crypto *c, const struct rootkeys 
     size_t *record_len);
 
 /*
- * Opens the object's record.  ERR_INTEGRITY: it is not the one that was made for this object.
- * ERR_SCHEMA: a later version.  ERR_NO_ROOT_KEY, ERR_NO_SECURE_MEMORY, ERR_CRYPTO.
+ * Opens the object's record; `use' is what the key will be for.  ERR_INTEGRITY: it is not the one that
+ * was made for this object.  ERR_SCHEMA: a later version.  ERR_NO_ROOT_KEY, ERR_NO_SECURE_MEMORY,
+ * ERR_CRYPTO.
  */
 CHECKED enum err envelope_open(struct envelope_crypto *c, const struct rootkeys *roots,
-    const struct object *o, struct secret **key);
+    const struct object *o, enum secret_use use, struct secret **key);
 
 #endif

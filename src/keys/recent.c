@@ -64,8 +64,10 @@ row_unref(void *arg)
 {
 	struct row *row = arg;
 
-	if (--row->refs == 0)
-		arena_free(row->arena);
+	if (--row->refs > 0)
+		return;
+	object_proof_fini(&row->proof);
+	arena_free(row->arena);
 }
 
 static void

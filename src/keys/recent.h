@@ -2,7 +2,7 @@
 /*
  * Objects of the ledger that clients asked for lately, as the storage child answered: a host's key is
  * asked for by every host of its cluster, and again at each boot.  Bounded in bytes; an object has its
- * key wrapped only.
+ * key wrapped, and for a while opened if its vault keeps it so (keys/opened).
  *
  * An object is kept only when no change was under way while it was read, and goes before a change of
  * it is sent: what is found here is what the storage child would say.

@@ -107,7 +107,7 @@ open_record(struct verify *v, const struct object *o)
 		v->counts.unverified++;
 		return ERR_OK;
 	}
-	e = envelope_open(v->crypto, roots, o, &key);
+	e = envelope_open(v->crypto, roots, o, SECRET_TRANSIENT, &key);
 	if (e == ERR_NO_MEMORY || e == ERR_NO_SECURE_MEMORY)
 		return e; /* says nothing about the record */
 	if (e == ERR_OK) {

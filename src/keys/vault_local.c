@@ -9,6 +9,7 @@
 #include "base/metric.h"
 #include "envelope.h"
 #include "keys/store.h"
+#include "opened.h"
 #include "store_call.h"
 
 struct vault_local {
@@ -17,6 +18,7 @@ struct vault_local {
 	struct loop *loop;
 	struct rootkeys roots;
 	struct envelope_crypto *crypto;
+	struct opened opened;
 };
 
 static struct vault_local *
@@ -82,17 +84,42 @@ local_make(struct vault *vault, struct vault_make *m)
 	wait_finish_soon(v->loop, &m->wait, e);
 }
 
+/* Kept for the next who asks, if the object is, and if there is room. */
+static enum err
+open_record(struct vault_local *v, struct vault_unwrap *u)
+{
+	const struct object *o = u->object;
+	enum err e = ERR_NO_SECURE_MEMORY;
+
+	if (o->record == NULL)
+		return ERR_NO_KEY_VALUE;
+	if (o->proof != NULL)
+		e = envelope_open(v->crypto, &v->roots, o, SECRET_KEPT, &u->key);
+	if (e == ERR_OK)
+		opened_keep(&v->opened, o, u->key);
+	else if (e == ERR_NO_SECURE_MEMORY)
+		e = envelope_open(v->crypto, &v->roots, o, SECRET_TRANSIENT, &u->key);
+	return e;
+}
+
 static void
 local_unwrap(struct vault *vault, struct vault_unwrap *u)
 {
 	struct vault_local *v = local_of(vault);
-	enum err e = ERR_NO_KEY_VALUE;
+	enum err e = ERR_OK;
 
-	if (u->object->record != NULL)
-		e = envelope_open(v->crypto, &v->roots, u->object, &u->key);
+	u->key = opened_find(&v->opened, u->object);
+	if (u->key == NULL)
+		e = open_record(v, u);
 	if (e == ERR_INTEGRITY)
 		metric_inc(METRIC_INTEGRITY_ALARMS_TOTAL);
 	wait_finish_soon(v->loop, &u->wait, e);
+}
+
+static size_t
+local_flush(struct vault *v)
+{
+	return opened_wipe(&local_of(v)->opened);
 }
 
 static enum err
@@ -170,6 +197,7 @@ local_free(struct vault *vault)
 {
 	struct vault_local *v = local_of(vault);
 
+	opened_fini(&v->opened);
 	rootkeys_fini(&v->roots);
 	envelope_crypto_free(v->crypto);
 	alloc_free(v);
@@ -186,6 +214,7 @@ vault_local_new(struct vault **out, struct store *s, struct loop *l, const char 
 	    .store = local_store,
 	    .destroy = local_destroy,
 	    .probe = local_probe,
+	    .flush = local_flush,
 	    .free = local_free,
 	};
 	struct vault_local *v = alloc_zero(sizeof(*v));
@@ -197,6 +226,7 @@ vault_local_new(struct vault **out, struct store *s, struct loop *l, const char 
 	v->vault.ops = &ops;
 	v->store = s;
 	v->loop = l;
+	opened_init(&v->opened, l);
 	v->crypto = envelope_crypto_new();
 	e = v->crypto != NULL ? rootkeys_load(&v->roots, root_key_file, why) : ERR_NO_MEMORY;
 	if (e == ERR_OK)

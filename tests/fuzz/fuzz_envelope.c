@@ -54,7 +54,7 @@ fuzz_object(const uint8_t *data, size_t size)
 		MUST(second.len == first.len && memcmp(second.data, first.data, first.len) == 0);
 		buf_fini(&first);
 		buf_fini(&second);
-		if (o->record != NULL && envelope_open(crypto, &roots, o, &key) == ERR_OK)
+		if (o->record != NULL && envelope_open(crypto, &roots, o, SECRET_TRANSIENT, &key) == ERR_OK)
 			secret_unref(key);
 	}
 	arena_free(a);
@@ -77,7 +77,7 @@ fuzz_record(const uint8_t *p, size_t size)
 	same = o.record_len == state.object.record_len &&
 	    memcmp(record, state.object.record, o.record_len) == 0;
 	o.record = record;
-	e = envelope_open(crypto, &roots, &o, &key);
+	e = envelope_open(crypto, &roots, &o, SECRET_TRANSIENT, &key);
 	MUST((e == ERR_OK) == same);
 	MUST(e == ERR_OK || e == ERR_INTEGRITY || e == ERR_SCHEMA || e == ERR_NO_ROOT_KEY ||
 	    e == ERR_NO_SECURE_MEMORY);

@@ -78,7 +78,7 @@ static enum err
 open_it(const struct object *o)
 {
 	struct secret *out = NULL;
-	enum err e = envelope_open(crypto, &roots, o, &out);
+	enum err e = envelope_open(crypto, &roots, o, SECRET_TRANSIENT, &out);
 
 	if (e == ERR_OK)
 		ck_assert(secret_equal(out, key));
@@ -309,7 +309,7 @@ START_TEST(test_no_memory)
 		struct secret *out = NULL;
 
 		fault_test_arm(FAULT_ALLOC, n, 1);
-		e = envelope_open(fresh, &roots, &object, &out);
+		e = envelope_open(fresh, &roots, &object, SECRET_TRANSIENT, &out);
 		fault_test_clear();
 		ck_assert_msg(e == ERR_OK || e == ERR_NO_MEMORY || e == ERR_NO_SECURE_MEMORY ||
 		    e == ERR_CRYPTO, "%u: %s", n, err_name(e));

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keys that a vault of this process opened lately, in front of the unwrap that each Get would need
+ * else.  A key stays with the proof of an object that is kept (keys/recent), and goes with it; or, a
+ * minute or two after it was asked for last; or when the vault ends.
+ *
+ * They are in the part of the secure heap that is for what is kept: without room there, or without
+ * memory for the timer, a key is not kept, and nobody notices.
+ */
+#ifndef KEYS_OPENED_H
+#define KEYS_OPENED_H
+
+#include "base/loop.h"
+#include "base/secret.h"
+#include "keys/object.h"
+
+#define OPENED_LOOK_NS (60 * NS_PER_S)
+
+struct opened {
+	struct loop *loop;
+	struct list proofs;
+	struct timer look;
+};
+
+void opened_init(struct opened *o, struct loop *l);
+void opened_fini(struct opened *o); /* wipes them all */
+
+/* One reference, the caller's; NULL: it is not here.  The proof may be NULL. */
+struct secret *opened_find(struct opened *o, const struct object *object);
+/* A SECRET_KEPT; takes a reference of its own.  Ignored for an object that nobody keeps. */
+void opened_keep(struct opened *o, const struct object *object, struct secret *key);
+/* How many there were. */
+size_t opened_wipe(struct opened *o);
+
+#endif
