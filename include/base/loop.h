@@ -28,6 +28,12 @@ void loop_run(struct loop *l);
 void loop_turn(struct loop *l, bool may_block);
 void loop_stop(struct loop *l);
 
+/*
+ * clock_now() as it was at most one half of a turn ago: for what needs no better one, like a deadline.
+ * It costs less.
+ */
+int64_t loop_time(struct loop *l);
+
 /* Work for the next turn.  Zero it, set fn.  Deferring twice before it ran is once. */
 struct defer {
 	struct list link;

@@ -68,11 +68,20 @@ bool audit_refuses(const struct audit *a);
 /* NULL when all is well, else a sentence for health; valid until the next call. */
 const char *audit_complaint(const struct audit *a);
 
+/*
+ * Who asks, as lines say it, made once for all that a session asks; counted.  sha256: of the client's
+ * certificate; NULL: an administrator asks.  NULL without memory.
+ */
+struct audit_client;
+struct audit_client *audit_client_new(const char *tenant, const char *address, const uint8_t *sha256);
+struct audit_client *audit_client_ref(struct audit_client *c);
+void audit_client_unref(struct audit_client *c); /* NULL is allowed */
+const char *audit_client_address(const struct audit_client *c);
+
 struct audit_item {
 	uint64_t request;
 	unsigned item; /* from 1; 0: the message as a whole */
-	const char *tenant, *address;
-	const uint8_t *sha256;	/* of the client's certificate; NULL: an administrator asked */
+	const struct audit_client *client;
 	uint32_t operation;	/* KMIP Operation */
 	const char *uid;	/* may be empty */
 	const char *note;	/* what is worth knowing besides, or NULL */

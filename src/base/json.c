@@ -84,6 +84,20 @@ json_text(struct json *j, const char *key, const char *value)
 }
 
 void
+json_word(struct json *j, const char *key, const char *word)
+{
+	size_t len = strlen(word);
+	uint8_t *at;
+
+	begin_value(j, key);
+	at = buf_extend(j->out, len + 2);
+	if (at == NULL)
+		return;
+	at[0] = at[len + 1] = '"';
+	memcpy(at + 1, word, len);
+}
+
+void
 json_bytes(struct json *j, const char *key, const void *value, size_t len)
 {
 	begin_value(j, key);
@@ -95,6 +109,13 @@ json_int(struct json *j, const char *key, int64_t value)
 {
 	begin_value(j, key);
 	text_int(j->out, value);
+}
+
+void
+json_members(struct json *j, const void *text, size_t len)
+{
+	begin_value(j, NULL);
+	buf_put(j->out, text, len);
 }
 
 void

@@ -30,6 +30,8 @@ struct loop {
 	} lag;
 	struct event *wake; /* ends libevent's wait at the earliest timer */
 	bool stop;
+	bool turning;
+	int64_t time; /* 0: to be looked up when somebody asks */
 };
 
 static void
@@ -316,12 +318,26 @@ wait_for_events(struct loop *l, bool may_block)
 	event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
 }
 
+int64_t
+loop_time(struct loop *l)
+{
+	if (!l->turning)
+		return clock_now();
+	if (l->time == 0)
+		l->time = clock_now();
+	return l->time;
+}
+
 void
 loop_turn(struct loop *l, bool may_block)
 {
+	l->turning = true;
+	l->time = 0;
 	wait_for_events(l, may_block);
 	run_timers(l);
+	l->time = 0;
 	run_deferred(l);
+	l->turning = false;
 	free_dead(l);
 }
 

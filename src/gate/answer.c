@@ -98,9 +98,7 @@ audit_one(const struct request *rq, unsigned item, const struct outcome *oc, int
 	const struct audit_item line = {
 	    .request = rq->p.id,
 	    .item = item,
-	    .tenant = rq->p.tenant->id,
-	    .address = rq->p.address,
-	    .sha256 = rq->p.local ? NULL : rq->p.sha256,
+	    .client = rq->p.client,
 	    .operation = item > 0 ? rq->in.items[item - 1].operation : 0,
 	    .uid = oc->uid,
 	    .note = oc->note,

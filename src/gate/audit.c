@@ -22,6 +22,7 @@
 #include "kmip/names.h"
 #include "kmip/reason.h"
 
+#include "audit_client.h"
 #include "audit_queue.h"
 
 enum { WHY_MAX = PATH_MAX + 128, TIME_TEXT = 25, ADDRESS_MAX = 64 };
@@ -156,8 +157,8 @@ line_begin(struct audit *a, struct json *j, const char *event)
 	json_init(j, &a->line);
 	json_object(j, NULL);
 	text_time(when, clock_wall_ms());
-	json_text(j, "time", when);
-	json_text(j, "event", event);
+	json_word(j, "time", when);
+	json_word(j, "event", event);
 }
 
 /* As spare as the line that it stands before: those that find no room do not eat what is kept. */
@@ -188,14 +189,15 @@ line_end(struct audit *a, struct json *j, bool spare)
 }
 
 static void
-log_item(const struct audit_item *i, const char *name, const char *digest)
+log_item(const struct audit_item *i, const char *name)
 {
 	bool ping = i->item != 0 && (i->operation == KMIP_OPERATION_DISCOVER_VERSIONS ||
 				       i->operation == KMIP_OPERATION_PING);
 
 	LOG(ping ? LOG_DEBUG : LOG_INFO, "audit", name, kv_int("request", (int64_t)i->request),
-	    kv_int("item", i->item), kv_text("tenant", i->tenant), kv_text("certificate", digest),
-	    kv_text("from", i->address), kv_text("uid", i->uid),
+	    kv_int("item", i->item), kv_text("tenant", i->client->tenant),
+	    kv_text("certificate", i->client->digest), kv_text("from", i->client->address),
+	    kv_text("uid", i->uid),
 	    kv_text("note", i->note != NULL ? i->note : ""), kv_text("result", err_name(i->err)),
 	    kv_int("us", i->duration_ns / 1000));
 }
@@ -203,10 +205,10 @@ log_item(const struct audit_item *i, const char *name, const char *digest)
 static void
 put_result(struct json *j, enum err e, int version, uint32_t operation)
 {
-	json_text(j, "result", kmip_value_name(SET_RESULT_STATUS, kmip_status(e)));
+	json_word(j, "result", kmip_value_name(SET_RESULT_STATUS, kmip_status(e)));
 	if (e == ERR_OK)
 		return;
-	json_text(j, "reason",
+	json_word(j, "reason",
 	    kmip_value_name(SET_RESULT_REASON, kmip_reason(e, version, operation)));
 	json_text(j, "message", err_text(e));
 }
@@ -215,26 +217,21 @@ void
 audit_item(struct audit *a, const struct audit_item *i)
 {
 	const char *name = kmip_value_name(SET_OPERATION, i->operation);
-	char digest[2 * TLS_DIGEST_LEN + 1];
 	struct json j;
 
 	if (i->item == 0)
 		name = "message refused";
 	else if (name == NULL)
 		name = "unknown operation";
-	if (i->sha256 != NULL)
-		text_hex(digest, i->sha256, TLS_DIGEST_LEN);
 	if (a == NULL || !a->to_file) {
-		log_item(i, name, i->sha256 != NULL ? digest : "");
+		log_item(i, name);
 		return;
 	}
 	line_begin(a, &j, "request");
 	json_int(&j, "request", (int64_t)i->request);
 	json_int(&j, "item", i->item);
-	json_text(&j, "tenant", i->tenant);
-	json_text(&j, "certificate", i->sha256 != NULL ? digest : NULL);
-	json_text(&j, "address", i->address);
-	json_text(&j, "operation", name);
+	json_members(&j, i->client->members.data, i->client->members.len);
+	json_word(&j, "operation", name);
 	if (i->uid[0] != '\0')
 		json_text(&j, "uid", i->uid);
 	if (i->note != NULL)

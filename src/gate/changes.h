@@ -52,7 +52,7 @@ CHECKED enum err changes_replace(struct changes *c, struct object *o, const stru
  */
 struct commit {
 	struct wait wait;
-	struct stamp began; /* in: before anything of the message was done */
+	struct stamp began; /* in: before anything of the message was done, if the tenant has a cache */
 	int64_t deadline;   /* in: clock_now() time, for calls to the vault; 0: none */
 	bool missing_is_gone; /* in: see struct vault_change */
 	/* private */

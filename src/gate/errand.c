@@ -78,7 +78,6 @@ errand_destroy(struct gate *g, struct errand *e)
 	struct request_params p = {
 	    .loop = g->p.loop,
 	    .tenant = e->tenant,
-	    .local = true,
 	    .missing_is_gone = e->missing_is_gone,
 	    .server_name = g->p.server_name,
 	    .audit = g->p.audit,
@@ -86,7 +85,7 @@ errand_destroy(struct gate *g, struct errand *e)
 	    .items_max = KMIP_ITEMS_MAX,
 	    .deadline = clock_now() + g->limits.request_timeout_ns,
 	    .id = ++g->next_request,
-	    .address = "control",
+	    .client = audit_client_new(e->tenant->id, "control", NULL),
 	    .answered = answered,
 	    .user = e,
 	};
@@ -95,8 +94,10 @@ errand_destroy(struct gate *g, struct errand *e)
 
 	buf_init(&b, MESSAGE_MAX);
 	put_message(&b, e);
-	started = buf_error(&b) == ERR_OK && rq_start(&e->request, &p, b.data, b.len);
+	started = p.client != NULL && buf_error(&b) == ERR_OK &&
+	    rq_start(&e->request, &p, b.data, b.len);
 	buf_fini(&b);
+	audit_client_unref(p.client);
 	if (started)
 		e->wait.cancel = cancel;
 	else

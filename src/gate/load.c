@@ -16,7 +16,7 @@ static void ask_ledger(struct request *rq);
 static void
 looked_up(struct request *rq, enum err e)
 {
-	if (e == ERR_OK || (e == ERR_NO_OBJECT && !rq->lookup.known))
+	if (e == ERR_OK || (e == ERR_NO_OBJECT && !rq->lookup->known))
 		ask_ledger(rq);
 	else
 		rq->load_next(rq, e);
@@ -25,7 +25,14 @@ looked_up(struct request *rq, enum err e)
 static void
 ask_vault(struct request *rq, bool known, enum vault_gone gone)
 {
-	rq->lookup = (struct lookup){
+	struct lookup *l = arena_zalloc(rq->arena, sizeof(*l));
+
+	rq->looked_up = true;
+	if (l == NULL) {
+		rq->load_next(rq, ERR_NO_MEMORY);
+		return;
+	}
+	*l = (struct lookup){
 	    .vault = rq->p.tenant->vault,
 	    .ledger = rq->p.tenant->ledger,
 	    .tenant = rq->p.tenant->id,
@@ -35,9 +42,9 @@ ask_vault(struct request *rq, bool known, enum vault_gone gone)
 	    .gone = gone,
 	    .terms.deadline = rq->p.deadline,
 	};
-	rq->looked_up = true;
-	rq_await(rq, &rq->lookup.wait, looked_up);
-	lookup_start(rq->p.tenant->lookups, &rq->lookup);
+	rq->lookup = l;
+	rq_await(rq, &l->wait, looked_up);
+	lookup_start(rq->p.tenant->lookups, l);
 }
 
 static void

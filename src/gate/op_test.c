@@ -25,7 +25,7 @@ log_start(struct request *rq)
 	}
 	if (e == ERR_OK)
 		LOG(LOG_INFO, "client", "a client says", kv_int("request", (int64_t)rq->p.id),
-		    kv_text("tenant", rq->p.tenant->id), kv_text("from", rq->p.address),
+		    kv_text("tenant", rq->p.tenant->id), kv_text("from", audit_client_address(rq->p.client)),
 		    kv_text("message", text));
 	rq_done(rq, e);
 }

@@ -50,6 +50,7 @@ rq_end(struct request *rq)
 	buf_fini(&rq->payloads);
 	buf_fini(&rq->answer);
 	tenant_unref(rq->p.tenant);
+	audit_client_unref(rq->p.client);
 	loop_free_later(rq->p.loop, rq);
 }
 
@@ -114,9 +115,8 @@ rq_start(struct request **out, const struct request_params *p, const uint8_t *ms
 	rq->p = *p;
 	rq->started = clock_now();
 	rq->expired = p->deadline <= rq->started;
-	rq->commit.began = stamp_now();
-	rq->commit.deadline = p->deadline;
-	rq->commit.missing_is_gone = p->missing_is_gone;
+	if (p->tenant->cache != NULL)
+		rq->began = stamp_now();
 	rq->turn.fn = rq_step;
 	rq->deadline.fn = rq_expired;
 	rq->again.fn = rq_again;
@@ -126,6 +126,7 @@ rq_start(struct request **out, const struct request_params *p, const uint8_t *ms
 	buf_init(&rq->answer, p->response_max);
 	buf_put(&rq->msg, msg, len);
 	tenant_ref(p->tenant);
+	audit_client_ref(p->client);
 	metric_add(METRIC_REQUESTS, 1);
 	if (buf_error(&rq->msg) != ERR_OK) {
 		rq_end(rq);
@@ -331,7 +332,7 @@ start_item(struct request *rq)
 	rq->state = NULL;
 	rq->object = NULL;
 	rq->templates_count = 0;
-	rq->outcomes[rq->item].began = clock_now();
+	rq->outcomes[rq->item].began = rq->item == 0 && rq->restarts == 0 ? rq->started : clock_now();
 	ttlv_enter(&rq->payload, item->payload.value != NULL ? &item->payload : &none);
 	rq->op = op_find(item->operation, rq->in.version);
 	if (rq->expired)
@@ -445,6 +446,22 @@ committed(struct request *rq, enum err e)
 }
 
 static void
+start_commit(struct request *rq)
+{
+	struct commit *c = arena_zalloc(rq->arena, sizeof(*c));
+
+	rq->committing = true;
+	if (c == NULL) {
+		committed(rq, ERR_NO_MEMORY);
+		return;
+	}
+	*c = (struct commit){.began = rq->began, .deadline = rq->p.deadline,
+	    .missing_is_gone = rq->p.missing_is_gone};
+	rq_await(rq, &c->wait, committed);
+	commit_start(c, rq->p.loop, rq->p.tenant, &rq->changes);
+}
+
+static void
 items_ended(struct request *rq)
 {
 	enum err e;
@@ -462,7 +479,5 @@ items_ended(struct request *rq)
 		answer_leave(rq);
 		return;
 	}
-	rq->committing = true;
-	rq_await(rq, &rq->commit.wait, committed);
-	commit_start(&rq->commit, rq->p.loop, rq->p.tenant, &rq->changes);
+	start_commit(rq);
 }

@@ -29,7 +29,6 @@ struct request_params {
 	struct loop *loop;
 	struct tenant *tenant;
 	bool read_only; /* whatever changes something is denied */
-	bool local;	/* an administrator's, who shows no certificate */
 	bool missing_is_gone; /* of what is destroyed: see struct vault_change */
 	const char *server_name;
 	struct audit *audit; /* NULL: the log */
@@ -38,8 +37,8 @@ struct request_params {
 	unsigned items_max;
 	int64_t deadline; /* clock_now() time */
 	uint64_t id;	  /* for the log */
-	uint8_t sha256[TLS_DIGEST_LEN]; /* the client's certificate, for the audit */
-	char address[64];
+	uint8_t sha256[TLS_DIGEST_LEN]; /* the client's certificate */
+	struct audit_client *client;	/* for the audit */
 	/* The answer, once.  The bytes are the callee's to take.  Not called after rq_abandon(). */
 	void (*answered)(void *user, struct buf *answer);
 	void *user;
@@ -85,7 +84,7 @@ struct request {
 	struct fetch *fetch;	     /* what rq_fetch() works on */
 	const struct object **templates; /* which the item names, in the order of their names */
 	size_t templates_count;
-	struct lookup lookup;
+	struct lookup *lookup; /* made when the vault is asked */
 	bool looked_up; /* in the vault, for this load */
 
 	/* the message */
@@ -94,7 +93,7 @@ struct request {
 	struct outcome *outcomes;
 	struct buf payloads;
 	struct buf answer;
-	struct commit commit;
+	struct stamp began; /* for the commit: before anything was done, if the tenant has a cache */
 };
 
 /*

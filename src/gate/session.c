@@ -48,6 +48,7 @@ session_end(struct session *s, const char *why)
 			limit_leave(s->tenant->limit);
 	}
 	tenant_unref(s->tenant);
+	audit_client_unref(s->client);
 	list_remove(&s->link);
 	list_remove(&s->handshake);
 	gate_counts(g, -1, s->state == SESSION_HANDSHAKE ? -1 : 0);
@@ -66,7 +67,7 @@ session_set(struct session *s, enum session_state state)
 	if (s->state == state)
 		return;
 	s->state = state;
-	s->active = clock_now();
+	s->active = loop_time(s->gate->p.loop);
 	if (state == SESSION_IDLE)
 		when = s->active + (s->gate->draining ? DRAIN_GRACE : s->gate->limits.idle_timeout_ns);
 	else if (state == SESSION_READING || state == SESSION_LIMITED)
@@ -167,6 +168,16 @@ refuse_message(struct session *s, enum err e)
 	buf_fini(&b);
 }
 
+/* NULL without memory. */
+static struct audit_client *
+client_of(struct session *s)
+{
+	if (s->client == NULL)
+		s->client = audit_client_new(s->tenant->id, stream_address(s->stream),
+		    stream_peer(s->stream)->sha256);
+	return s->client;
+}
+
 /* came: its time runs from then on. */
 static void
 start_request(struct session *s, size_t len, int64_t came)
@@ -185,15 +196,15 @@ start_request(struct session *s, size_t len, int64_t came)
 	    .items_max = g->limits.items_max,
 	    .deadline = came + g->limits.request_timeout_ns,
 	    .id = ++g->next_request,
+	    .client = client_of(s),
 	    .answered = session_answered,
 	    .user = s,
 	};
 
 	memcpy(p.sha256, peer->sha256, sizeof(p.sha256));
-	strncpy(p.address, stream_address(s->stream), sizeof(p.address) - 1);
 	session_set(s, SESSION_RUNNING);
 	s->requests++;
-	if (!rq_start(&s->request, &p, in->data, len)) {
+	if (p.client == NULL || !rq_start(&s->request, &p, in->data, len)) {
 		session_end(s, "no memory for the request");
 		return;
 	}
@@ -216,7 +227,7 @@ take_request(struct session *s, size_t len)
 	s->turn.fn = on_turn;
 	s->held = len;
 	if (limit_request(s->tenant->limit, &s->turn))
-		start_request(s, len, clock_now());
+		start_request(s, len, loop_time(s->gate->p.loop));
 	else
 		session_set(s, SESSION_LIMITED);
 }

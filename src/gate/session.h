@@ -19,6 +19,7 @@ struct session {
 	struct stream *stream;
 	struct tenant *tenant; /* from ready on */
 	struct request *request;
+	struct audit_client *client; /* from the first request on */
 	enum session_state state;
 	struct timer deadline;
 	bool read_only;		/* may not change anything */

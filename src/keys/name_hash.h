@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* FNV-1a, from a seed that nobody outside knows; the low bits may be taken. */
+/* From a seed that nobody outside knows; the low bits may be taken. */
 uint64_t name_hash(uint64_t seed, const char *tenant, const char *uid);
 
 /*

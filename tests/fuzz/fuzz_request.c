@@ -87,7 +87,7 @@ static void
 run(const uint8_t *data, size_t size)
 {
 	struct request_params p = {.loop = loop, .server_name = "fuzz", .response_max = 256 << 10,
-	    .items_max = KMIP_ITEMS_MAX, .answered = answered};
+	    .items_max = KMIP_ITEMS_MAX, .client = memkeys_client(), .answered = answered};
 	struct request *rq;
 
 	memkeys_init(&mem, loop);

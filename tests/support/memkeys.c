@@ -116,6 +116,18 @@ release(struct tenant *t)
 	alloc_free(t);
 }
 
+struct audit_client *
+memkeys_client(void)
+{
+	static struct audit_client *one;
+
+	if (one == NULL)
+		one = audit_client_new("tenant", "192.0.2.1:1", NULL);
+	if (one == NULL)
+		abort();
+	return one;
+}
+
 struct tenant *
 memkeys_tenant(struct memkeys *m, const char *id)
 {

@@ -7,6 +7,7 @@
 #define SUPPORT_MEMKEYS_H
 
 #include "base/loop.h"
+#include "gate/audit.h"
 #include "gate/tenant.h"
 #include "keys/ledger.h"
 #include "keys/vault.h"
@@ -52,6 +53,8 @@ struct memkeys {
 
 void memkeys_init(struct memkeys *m, struct loop *l);
 void memkeys_fini(struct memkeys *m);
+/* Who asks, for the audit; borrowed, and always the same. */
+struct audit_client *memkeys_client(void);
 /* A tenant over it, with one reference. */
 struct tenant *memkeys_tenant(struct memkeys *m, const char *id);
 

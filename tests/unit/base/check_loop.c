@@ -99,6 +99,33 @@ START_TEST(runs_timers_in_order_when_due)
 }
 END_TEST
 
+static int64_t told[2];
+
+static void
+tell_time(struct defer *d)
+{
+	(void)d;
+	told[0] = loop_time(loop);
+	clock_test_advance(7);
+	told[1] = loop_time(loop);
+}
+
+/* Within a turn it may stand still; never from one to the next, nor outside of turns. */
+START_TEST(knows_the_time_of_its_turn)
+{
+	struct defer d = {.fn = tell_time};
+	int64_t before = clock_now();
+
+	for (int n = 0; n < 2; n++) {
+		loop_defer(loop, &d);
+		turn();
+		ck_assert_int_eq(told[0], before + 7 * n);
+		ck_assert_int_eq(told[1], told[0]);
+		ck_assert_int_eq(loop_time(loop), clock_now());
+	}
+}
+END_TEST
+
 START_TEST(moves_and_clears_timers)
 {
 	struct ticker a = ticker("a"), b = ticker("b"), c = ticker("c");
@@ -482,6 +509,7 @@ main(void)
 
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, runs_timers_in_order_when_due);
+	tcase_add_test(t, knows_the_time_of_its_turn);
 	tcase_add_test(t, moves_and_clears_timers);
 	tcase_add_test(t, a_timer_that_sets_itself_waits_for_its_turn);
 	tcase_add_test(t, a_due_timer_can_be_cleared_or_moved_by_another);

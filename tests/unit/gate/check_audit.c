@@ -25,6 +25,7 @@
 enum { TEXT_MAX = 16 * 1024 * 1024 };
 
 static struct loop *loop;
+static struct audit_client *client;
 static struct audit *audit;
 static int quiet = -1;
 static int child = -1; /* the child's end: the tests play the child */
@@ -124,9 +125,7 @@ put_item(uint64_t request, enum err e)
 	audit_item(audit,
 	    &(struct audit_item){.request = request,
 		.item = 1,
-		.tenant = "a",
-		.address = "192.0.2.1:4711",
-		.sha256 = digest,
+		.client = client,
 		.operation = KMIP_OPERATION_GET,
 		.uid = "01890000-0000-7000-8000-000000000001",
 		.err = e,
@@ -143,6 +142,8 @@ setup(void)
 		quiet = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	log_set_output(quiet, false);
 	loop = loop_new();
+	client = audit_client_new("a", "192.0.2.1:4711", digest);
+	ck_assert_ptr_nonnull(client);
 	audit = audit_new(&(struct audit_params){.loop = loop, .spawn = spawn, .arg = &spawned});
 	ck_assert_ptr_nonnull(audit);
 	text = calloc(1, TEXT_MAX);
@@ -158,6 +159,7 @@ static void
 teardown(void)
 {
 	audit_free(audit);
+	audit_client_unref(client);
 	loop_free(loop);
 	close(child);
 	free(text);
@@ -184,6 +186,24 @@ START_TEST(test_line)
 	ck_assert_ptr_nonnull(strstr(text, "\"result\":\"Operation Failed\","
 					   "\"reason\":\"Item Not Found\","
 					   "\"message\":\"no such object\""));
+}
+END_TEST
+
+/* An administrator shows no certificate; what is configured may have to be escaped. */
+START_TEST(test_line_of_an_administrator)
+{
+	struct audit_client *admin = audit_client_new("a\"b", "control", NULL);
+
+	ck_assert_ptr_nonnull(admin);
+	ck_assert_str_eq(audit_client_address(admin), "control");
+	audit_use(audit, some_file(), false);
+	audit_item(audit, &(struct audit_item){.request = 1, .item = 1, .uid = "",
+	    .client = admin, .operation = KMIP_OPERATION_DESTROY, .version = KMIP_1_4});
+	audit_client_unref(admin);
+	take_all();
+	ck_assert_ptr_nonnull(strstr(text, "\"item\":1,\"tenant\":\"a\\\"b\",\"certificate\":null,"
+					   "\"address\":\"control\",\"operation\":\"Destroy\","
+					   "\"result\":\"Success\",\"duration-us\":0}\n"));
 }
 END_TEST
 
@@ -261,7 +281,7 @@ START_TEST(test_without_a_file)
 {
 	put_item(1, ERR_OK);
 	audit_command(audit, &(struct audit_command){NULL, 0, 0, 0, ERR_OK});
-	audit_item(NULL, &(struct audit_item){.sha256 = digest, .uid = "", .tenant = "a", .address = ""});
+	audit_item(NULL, &(struct audit_item){.client = client, .uid = ""});
 	turns();
 	ck_assert_uint_eq(spawned, 0);
 	ck_assert(!audit_refuses(audit) && !audit_refuses(NULL));
@@ -598,6 +618,7 @@ audit_suite(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_line);
+	tcase_add_test(t, test_line_of_an_administrator);
 	tcase_add_test(t, test_text_of_strangers);
 	tcase_add_test(t, test_messages_are_rationed);
 	tcase_add_test(t, test_refusals_are_rationed);

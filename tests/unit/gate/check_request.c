@@ -233,7 +233,7 @@ START_TEST(allocations_fail)
 	unsigned before = answers;
 	struct request_params p = {.loop = loop, .tenant = tenant, .server_name = "t",
 	    .response_max = 64 << 10, .items_max = 128, .deadline = clock_now() + NS_PER_S,
-	    .answered = answered};
+	    .client = memkeys_client(), .answered = answered};
 	struct request *rq;
 	bool started;
 

@@ -334,6 +334,7 @@ gateway_ask(struct gateway *g, struct exchange *x)
 	    .response_max = 64 << 10,
 	    .items_max = 8,
 	    .deadline = clock_now() + PATIENCE_NS,
+	    .client = memkeys_client(),
 	    .answered = answered,
 	    .user = x,
 	};

@@ -234,7 +234,7 @@ start(void)
 {
 	struct request_params p = {.loop = loop, .tenant = tenant, .server_name = "keyferry test",
 	    .response_max = 64 << 10, .items_max = 128, .deadline = clock_now() + 15 * NS_PER_S,
-	    .id = 1, .answered = answered, .parts = parts, .sha256 = {client}};
+	    .id = 1, .client = memkeys_client(), .answered = answered, .parts = parts, .sha256 = {client}};
 	struct request *rq = NULL;
 
 	ttlv_end(&msg, msg_mark);
