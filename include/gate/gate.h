@@ -55,7 +55,15 @@ size_t gate_change_pinned(struct gate *g, struct tenants *tenants,
 enum tls_verdict gate_check_certificate(void *arg, const struct tls_shown *shown,
     bool *ignore_dates);
 
-/* Takes a connected descriptor. */
+/*
+ * Whether a connection may be accepted now: no ceiling is reached, or somebody gives up a place for
+ * it.  When not, may_accept() has said so.
+ */
+bool gate_has_room(struct gate *g);
+/*
+ * Takes a connected descriptor.  At a ceiling one from an address whose handshakes come to nothing
+ * is closed at once; for others such a one ends.
+ */
 void gate_accept(struct gate *g, int fd);
 
 /* No new requests: idle sessions close now, others after the answer.  done() when none is left. */

@@ -12,6 +12,8 @@ struct listener;
 struct listen_ops {
 	/* Takes fd (non-blocking, close-on-exec, TCP_NODELAY).  Called from the loop. */
 	void (*accepted)(void *user, int fd);
+	/* Asked before each: whether there is room for one.  NULL: while it is not paused. */
+	bool (*has_room)(void *user);
 };
 
 /*

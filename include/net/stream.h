@@ -88,12 +88,21 @@ bool stream_is_silent(const struct stream *s);
 int64_t stream_kept_waiting(const struct stream *s);
 /* How long it has waited for its client to close, after what was said last; zero: it does not. */
 int64_t stream_lingers_for(const struct stream *s);
-/* No longer: `closed' comes with its next turn, and says why it ended. */
-void stream_hurry(struct stream *s);
+/* What `closed' will say then, for who frees it before. */
+enum stream_end stream_lingers_after(const struct stream *s);
 /* Unfinished handshakes from its client's address (of IPv6: a network of 64 bits). */
 unsigned stream_neighbours(const struct stream *s);
-/* Whether one from there succeeded in the last half minute. */
+/* Whether one from there succeeded in the last hour. */
 bool stream_has_good_neighbours(const struct stream *s);
+/*
+ * Its client fails to finish its handshake: it, and for half a minute others from its address, if
+ * none from there succeeds, come last.  Not so where it waited for us.  Failed ones are blamed already.
+ */
+void stream_blame(struct stream *s);
+/* Whether it may make room at once: it or its address is blamed, and it has kept us waiting for so long. */
+bool stream_is_idle_suspect(const struct stream *s, int64_t for_ns);
+/* Whether handshakes from a connection's address come to nothing. */
+bool stream_comes_from_suspect(int fd);
 const struct tls_peer *stream_peer(const struct stream *s); /* valid from ready on, and in closed */
 /* What the client showed, from ready on; false when the connection is over. */
 bool stream_shown(const struct stream *s, struct tls_shown *out);

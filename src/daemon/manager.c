@@ -15,7 +15,15 @@ on_accepted(void *user, int fd)
 	gate_accept(d->gate, fd);
 }
 
-static const struct listen_ops ops = {on_accepted};
+static bool
+has_room(void *user)
+{
+	struct keyferryd *d = user;
+
+	return gate_has_room(d->gate);
+}
+
+static const struct listen_ops ops = {.accepted = on_accepted, .has_room = has_room};
 
 void
 manager_may_accept(void *daemon, bool may)

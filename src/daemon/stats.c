@@ -110,7 +110,7 @@ on_accepted(void *user, int fd)
 	web_accept(en->web, fd);
 }
 
-static const struct listen_ops listen_ops = {on_accepted};
+static const struct listen_ops listen_ops = {.accepted = on_accepted};
 
 static enum err
 open_web(struct stats *s, struct entrance *en)

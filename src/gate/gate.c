@@ -101,13 +101,19 @@ look_for_ends(struct timer *t)
 		gate_expect_end(g, soonest);
 }
 
-/* Accepting goes on exactly while both ceilings leave room. */
+static bool
+is_full(const struct gate *g)
+{
+	return g->count >= g->limits.sessions_max || g->handshakes >= g->limits.handshakes_max;
+}
+
+/* Accepting goes on exactly while both ceilings leave room, or somebody can give way. */
 static void
 admit(struct gate *g)
 {
 	bool sessions = g->count >= g->limits.sessions_max;
 	bool handshakes = g->handshakes >= g->limits.handshakes_max;
-	bool pause = sessions || handshakes || g->draining;
+	bool pause = g->draining || (is_full(g) && relief_find(g) == NULL);
 
 	if (pause == g->paused)
 		return;
@@ -206,6 +212,24 @@ gate_check_certificate(void *arg, const struct tls_shown *shown, bool *ignore_da
 	return v;
 }
 
+bool
+gate_has_room(struct gate *g)
+{
+	admit(g);
+	return !g->paused;
+}
+
+/* True when it was: one that would take the place of its like, and lead as far. */
+static bool
+turn_away(struct gate *g, int fd)
+{
+	if (!is_full(g) || !stream_comes_from_suspect(fd))
+		return false;
+	metric_inc(METRIC_HANDSHAKES_TURNED_AWAY_TOTAL);
+	close(fd);
+	return true;
+}
+
 void
 gate_accept(struct gate *g, int fd)
 {
@@ -213,6 +237,10 @@ gate_accept(struct gate *g, int fd)
 		close(fd);
 		return;
 	}
+	if (turn_away(g, fd))
+		return;
+	if (is_full(g))
+		relief_make_room(g);
 	if (!session_new(g, fd))
 		LOG(LOG_ERROR, "gate", "no memory for a session", kv_int("sessions", (int64_t)g->count));
 }

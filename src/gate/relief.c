@@ -20,13 +20,18 @@
 #define PATIENCE_SILENT (100 * NS_PER_MS)
 #define PATIENCE_SILENT_OVER_SHARE (50 * NS_PER_MS)
 #define PATIENCE_LEAST PATIENCE_SILENT_OVER_SHARE
+/* One of those that came to nothing; enough for a client nearby. */
+#define PATIENCE_SUSPECT (20 * NS_PER_MS)
 /* The loop was late, not the clients: what they have said meanwhile is heard first. */
 #define LATE (2 * PERIOD)
 #define REST PATIENCE
 #define RESTS_PERIOD NS_PER_S /* or a loop that is always late would give no relief */
 /* For a last word to reach its client: a round trip to a far one, and some more. */
 #define PATIENCE_LINGERING (200 * NS_PER_MS)
-enum { SHARE = 4 }; /* a quarter of all handshakes for one address, and one more */
+enum {
+	SHARE = 4,     /* a quarter of all handshakes for one address, and one more */
+	LOOK_MAX = 64, /* at each that comes; the timer looks at all */
+};
 
 static bool
 is_over_share(const struct session *s)
@@ -100,19 +105,56 @@ relief_run(struct timer *t)
 		int64_t kept = stream_kept_waiting(s->stream);
 		enum unfinished why;
 
-		if (needed == 0 || s->created > old)
+		if (s->created > old)
 			break;
-		if (stream_lingers_for(s->stream) >= PATIENCE_LINGERING) {
-			stream_hurry(s->stream);
+		if (needed > 0 && stream_lingers_for(s->stream) >= PATIENCE_LINGERING) {
+			session_end_lingering(s);
 			needed--;
 			continue;
 		}
 		if (kept < PATIENCE_LEAST || kept < patience_with(s, &why))
 			continue;
-		session_end_unfinished(s, why);
-		needed--;
+		stream_blame(s->stream);
+		if (needed > 0) {
+			session_end_unfinished(s, why);
+			needed--;
+		}
 	}
+	gate_counts(g, 0, 0); /* some are known now that can make room */
 	relief_begin(g);
+}
+
+struct session *
+relief_find(const struct gate *g)
+{
+	int looked = 0;
+
+	LIST_FOREACH(l, &g->handshaking) {
+		struct session *s = CONTAINER_OF(l, struct session, handshake);
+
+		if (looked++ == LOOK_MAX)
+			break;
+		if (stream_is_idle_suspect(s->stream, PATIENCE_SUSPECT))
+			return s;
+	}
+	return NULL;
+}
+
+void
+relief_make_room(struct gate *g)
+{
+	struct session *s = relief_find(g);
+	enum unfinished why;
+
+	if (s == NULL)
+		return;
+	if (stream_lingers_for(s->stream) > 0) {
+		session_end_lingering(s);
+		return;
+	}
+	(void)patience_with(s, &why);
+	stream_blame(s->stream);
+	session_end_unfinished(s, why);
 }
 
 void

@@ -516,6 +516,12 @@ on_closed(struct stream *st, void *user, enum stream_end why)
 	session_end(s, stream_end_text(why));
 }
 
+void
+session_end_lingering(struct session *s)
+{
+	on_closed(s->stream, s, stream_lingers_after(s->stream));
+}
+
 static const struct stream_ops session_stream_ops = {on_ready, on_data, on_drained, on_closed};
 
 bool

@@ -41,6 +41,8 @@ void session_end(struct session *s, const char *why);
 /* The end of a handshake that somebody else needs the place of. */
 enum unfinished { UNFINISHED_SILENT, UNFINISHED_OVER_SHARE, UNFINISHED_STALLED };
 void session_end_unfinished(struct session *s, enum unfinished why);
+/* Its stream waits for the client to close, and shall not do so for longer. */
+void session_end_lingering(struct session *s);
 /* Takes up what the gate's tenants say of its client now.  False when it is not its tenant's. */
 bool session_stays(struct session *s);
 /* Its client's certificate has expired: true when that was so, and was acted upon. */

@@ -11,13 +11,28 @@
 
 #include "base/metric.h"
 
+enum { KNOWN, NEW, CROWDED, SUSPECT, QUEUES };
+
+struct queue {
+	struct list all;
+	uint64_t due; /* the queue that is due soonest has the turn */
+	uint8_t stride; /* by so much is it due later after a turn */
+	uint8_t late; /* turns one after the other in which its oldest had waited for too long */
+};
+
+struct crowd {
+	uint32_t waiting;   /* and were not preferred */
+	uint32_t under_way; /* all that are unfinished */
+	/* clock_now() in seconds, rounded up; zero: never */
+	uint32_t good_until, suspect_until;
+};
+
+#define QUEUE(which, stride) [which] = {{&queues[which].all, &queues[which].all}, 0, stride, 0}
+static struct queue queues[QUEUES] = {
+    QUEUE(KNOWN, 1), QUEUE(NEW, 2), QUEUE(CROWDED, 2), QUEUE(SUSPECT, 8)};
 static struct list begun_ones = {&begun_ones, &begun_ones};
-static struct list new_ones = {&new_ones, &new_ones};
-static struct list crowded_ones = {&crowded_ones, &crowded_ones};
-static bool crowds_turn;
-static uint32_t waiting[ADMIT_CROWDS];   /* of each, those that wait and were not preferred */
-static uint32_t under_way[ADMIT_CROWDS]; /* of each, all that are unfinished */
-static int64_t good_until[ADMIT_CROWDS]; /* of each; zero: none of its handshakes succeeded */
+static uint64_t last_due; /* of the queue that had the last turn */
+static struct crowd crowds[ADMIT_CROWDS];
 
 unsigned
 admit_crowd(const struct sockaddr_storage *ss)
@@ -42,38 +57,47 @@ admit_crowd(const struct sockaddr_storage *ss)
 	return (unsigned)((h ^ h >> 32) % ADMIT_CROWDS);
 }
 
-/* True while its crowd has no more than its share. */
-static bool
-join_crowd(struct place *p)
-{
-	p->counted = true;
-	return ++waiting[p->crowd] <= ADMIT_SHARE;
-}
-
 static void
 leave_crowd(struct place *p)
 {
 	if (p->counted)
-		waiting[p->crowd]--;
+		crowds[p->crowd].waiting--;
 	p->counted = false;
+}
+
+/* Counts it among its crowd. */
+static unsigned
+choose_queue(struct place *p)
+{
+	bool within = ++crowds[p->crowd].waiting <= ADMIT_SHARE;
+
+	p->counted = true;
+	if (admit_is_suspect(p->crowd))
+		return SUSPECT;
+	if (within)
+		return admit_is_good(p->crowd) ? KNOWN : NEW;
+	if (!p->apart)
+		metric_inc(METRIC_HANDSHAKES_CROWDED_TOTAL);
+	p->apart = true;
+	return CROWDED;
 }
 
 void
 admit_wait(struct place *p, bool begun)
 {
+	struct queue *q;
+
 	if (list_linked(&p->link))
 		return;
 	p->since = clock_now();
 	if (begun && p->steps < ADMIT_STEPS) {
 		list_append(&begun_ones, &p->link);
-	} else if (join_crowd(p)) {
-		list_append(&new_ones, &p->link);
-	} else {
-		list_append(&crowded_ones, &p->link);
-		if (!p->apart)
-			metric_inc(METRIC_HANDSHAKES_CROWDED_TOTAL);
-		p->apart = true;
+		return;
 	}
+	q = &queues[choose_queue(p)];
+	if (list_empty(&q->all) && q->due < last_due)
+		q->due = last_due; /* turns that it had no use for are gone */
+	list_append(&q->all, &p->link);
 }
 
 void
@@ -83,26 +107,32 @@ admit_leave(struct place *p)
 	leave_crowd(p);
 }
 
-/* Of those that have not begun, who is to be asked. */
-static struct list *
+/* Of those that have not begun, who is to be asked.  NULL: nobody waits. */
+static struct queue *
 next_queue(void)
 {
-	if (list_empty(&crowded_ones))
-		return &new_ones;
-	crowds_turn = !crowds_turn;
-	return crowds_turn || list_empty(&new_ones) ? &crowded_ones : &new_ones;
+	struct queue *q = NULL;
+
+	for (unsigned i = 0; i < QUEUES; i++)
+		if (!list_empty(&queues[i].all) && (q == NULL || queues[i].due < q->due))
+			q = &queues[i];
+	if (q == NULL)
+		return NULL;
+	last_due = q->due;
+	q->due += q->stride;
+	return q;
 }
 
 static struct list *
-take(struct list *queue)
+take(struct queue *q)
 {
-	struct list *l = queue->next;
+	struct list *l = q->all.next;
+	bool late = clock_now() - CONTAINER_OF(l, struct place, link)->since > ADMIT_WAIT_MAX;
 
-	if (list_empty(queue))
-		return NULL;
-	if (clock_now() - CONTAINER_OF(l, struct place, link)->since > ADMIT_WAIT_MAX &&
-	    queue->prev != l) {
-		l = queue->prev;
+	if (!late || q->all.prev == l) {
+		q->late = 0;
+	} else if (++q->late % ADMIT_OLDEST_TURN != 0) {
+		l = q->all.prev;
 		metric_inc(METRIC_HANDSHAKES_LATEST_FIRST_TOTAL);
 	}
 	list_remove(l);
@@ -113,10 +143,11 @@ struct place *
 admit_next(void)
 {
 	struct list *l = list_pop(&begun_ones);
+	struct queue *q = l == NULL ? next_queue() : NULL;
 	struct place *p;
 
-	if (l == NULL)
-		l = take(next_queue());
+	if (q != NULL)
+		l = take(q);
 	if (l == NULL)
 		return NULL;
 	p = CONTAINER_OF(l, struct place, link);
@@ -130,14 +161,18 @@ admit_next(void)
 bool
 admit_anybody(void)
 {
-	return !list_empty(&begun_ones) || !list_empty(&new_ones) || !list_empty(&crowded_ones);
+	bool any = !list_empty(&begun_ones);
+
+	for (unsigned i = 0; i < QUEUES; i++)
+		any = any || !list_empty(&queues[i].all);
+	return any;
 }
 
 void
 admit_enter(struct place *p)
 {
 	p->entered = true;
-	under_way[p->crowd]++;
+	crowds[p->crowd].under_way++;
 }
 
 void
@@ -145,14 +180,14 @@ admit_exit(struct place *p)
 {
 	admit_leave(p);
 	if (p->entered)
-		under_way[p->crowd]--;
+		crowds[p->crowd].under_way--;
 	p->entered = false;
 }
 
 unsigned
 admit_under_way(const struct place *p)
 {
-	return under_way[p->crowd];
+	return crowds[p->crowd].under_way;
 }
 
 int64_t
@@ -161,14 +196,36 @@ admit_waited(const struct place *p)
 	return p->waited + (list_linked(&p->link) ? clock_now() - p->since : 0);
 }
 
+static uint32_t
+seconds_now(void)
+{
+	return (uint32_t)(clock_now() / NS_PER_S);
+}
+
 void
 admit_succeeded(const struct place *p)
 {
-	good_until[p->crowd] = clock_now() + ADMIT_GOOD;
+	crowds[p->crowd].good_until = seconds_now() + 1 + ADMIT_GOOD_S;
+	crowds[p->crowd].suspect_until = 0;
+}
+
+void
+admit_blame(struct place *p)
+{
+	if (admit_waited(p) > ADMIT_BLAMELESS)
+		return;
+	p->blamed = true;
+	crowds[p->crowd].suspect_until = seconds_now() + 1 + ADMIT_SUSPECT_S;
 }
 
 bool
-admit_is_good(const struct place *p)
+admit_is_good(unsigned crowd)
 {
-	return good_until[p->crowd] > clock_now();
+	return crowds[crowd].good_until > seconds_now();
+}
+
+bool
+admit_is_suspect(unsigned crowd)
+{
+	return crowds[crowd].suspect_until > seconds_now() && !admit_is_good(crowd);
 }

@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whose handshake is next.  One that has begun comes first: CPU was spent on it.  Of those that
- * have not, the one that has waited longest, until that is so long that the gateway cannot keep up:
- * then the latest, since its client waits yet.  Serving them in order would serve nobody in time.
+ * Whose handshake is next.  One that has begun comes first: CPU was spent on it.  Those that have
+ * not wait in four queues, which share the turns by their weights while all have somebody:
  *
- * Of an address (of IPv6: a network of 64 bits) ADMIT_SHARE may wait among the others; what it has
- * beyond that waits apart, and gets every other turn while others wait.  So one address that floods
- * takes half of the turns at most.  Addresses fall into ADMIT_CROWDS crowds, by a hash.
+ *     8  of addresses from which handshakes succeeded in the last hour
+ *     4  of others
+ *     4  those whose address (of IPv6: a network of 64 bits) has ADMIT_SHARE that wait already
+ *     1  of suspects: addresses from which handshakes came to nothing in the last half minute, by no
+ *        delay of ours, and none succeeded
  *
- * A handshake that comes in many small pieces is not preferred any more: those who drip bytes could
- * keep out all others with steps that lead nowhere.
+ * So neither one address that floods keeps out the others, nor do many.  In each queue the one that
+ * has waited longest is next, until that is so long that the gateway cannot keep up: then the latest,
+ * since its client waits yet.  Serving them in order would serve nobody in time.  Every eighth turn
+ * of a queue is the oldest's all the same: with k older ones in its queue nobody waits for more than
+ * 8 (k + 1) of its turns, and those whose clients have left do not count.
+ *
+ * Addresses fall into ADMIT_CROWDS crowds, by a hash.  A handshake that comes in many small pieces is
+ * not preferred any more: those who drip bytes could keep out all others with steps that lead nowhere.
  */
 #ifndef NET_ADMIT_H
 #define NET_ADMIT_H
@@ -22,8 +29,10 @@
 
 /* So old is the oldest one when the latest come first.  Hosts wait for two seconds at least. */
 #define ADMIT_WAIT_MAX (500 * NS_PER_MS)
-#define ADMIT_GOOD (30 * NS_PER_S)
-enum { ADMIT_SHARE = 32, ADMIT_CROWDS = 4096, ADMIT_STEPS = 32 };
+enum { ADMIT_GOOD_S = 3600, ADMIT_SUSPECT_S = 30 };
+/* Whom we kept waiting for longer may have left for that. */
+#define ADMIT_BLAMELESS (100 * NS_PER_MS)
+enum { ADMIT_SHARE = 32, ADMIT_CROWDS = 32768, ADMIT_STEPS = 32, ADMIT_OLDEST_TURN = 8 };
 
 /* A handshake's place.  Zeroed it waits for nothing. */
 struct place {
@@ -35,6 +44,7 @@ struct place {
 	bool apart;	/* it has been among those beyond their crowd's share */
 	bool counted;	/* among those of its crowd that wait and have not begun */
 	bool entered;	/* among those of its crowd that are unfinished */
+	bool blamed;	/* by admit_blame() */
 };
 
 struct sockaddr_storage;
@@ -51,9 +61,12 @@ bool admit_anybody(void);
 void admit_enter(struct place *p);
 void admit_exit(struct place *p); /* leaves its place as well; harmless twice */
 unsigned admit_under_way(const struct place *p); /* of its crowd */
-/* Its handshake succeeded; for ADMIT_GOOD its crowd is known to do more than stand about. */
+/* Its handshake succeeded: its crowd is known to do more than stand about. */
 void admit_succeeded(const struct place *p);
-bool admit_is_good(const struct place *p);
+/* It failed, or keeps us waiting for too long; nothing happens if we kept it waiting ourselves. */
+void admit_blame(struct place *p);
+bool admit_is_good(unsigned crowd);
+bool admit_is_suspect(unsigned crowd);
 /* How long it has waited for its turns, in all. */
 int64_t admit_waited(const struct place *p);
 

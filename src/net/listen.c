@@ -129,6 +129,8 @@ on_connection(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd, (void)what;
 	for (int n = 0; n < TURN_ACCEPTS && ls->armed; n++) {
+		if (ls->ops->has_room != NULL && !ls->ops->has_room(ls->user))
+			return;
 		conn = accept_one(ls);
 		if (conn >= 0) {
 			ls->ops->accepted(ls->user, conn);

@@ -167,9 +167,18 @@ release(struct stream *s)
 	s->fd = -1;
 }
 
+/* A handshake that was begun came to nothing.  Who had to wait for its turn may have left for that. */
+static void
+blame(struct stream *s, enum stream_end why)
+{
+	if (s->state == HANDSHAKING && why != STREAM_LEFT && why != STREAM_NO_MEMORY)
+		admit_blame(&s->place);
+}
+
 static void
 finish(struct stream *s, enum stream_end why)
 {
+	blame(s, why);
 	s->end = why;
 	release(s);
 	s->p.ops->closed(s, s->p.user, why);
@@ -208,6 +217,7 @@ linger(struct stream *s)
 static void
 finish_gently(struct stream *s, enum stream_end why)
 {
+	blame(s, why);
 	s->end = why;
 	s->state = LINGERING;
 	s->linger_left = LINGER_BYTES;
@@ -767,16 +777,20 @@ stream_shut(struct stream *s)
 	loop_defer(s->loop, &s->turn);
 }
 
+static bool
+has_unread(const struct stream *s)
+{
+	int waiting = 0;
+
+	return s->fd >= 0 && ioctl(s->fd, FIONREAD, &waiting) == 0 && waiting > 0;
+}
+
 /* Bytes that wait in the socket for their turn count as well. */
 bool
 stream_is_silent(const struct stream *s)
 {
-	int waiting = 0;
-
-	if (s->fd < 0 || s->state != HANDSHAKING ||
-	    (s->ssl != NULL && BIO_number_read(SSL_get_rbio(s->ssl)) > 0))
-		return false;
-	return ioctl(s->fd, FIONREAD, &waiting) == 0 && waiting == 0;
+	return s->fd >= 0 && s->state == HANDSHAKING &&
+	    (s->ssl == NULL || BIO_number_read(SSL_get_rbio(s->ssl)) == 0) && !has_unread(s);
 }
 
 int64_t
@@ -793,11 +807,10 @@ stream_lingers_for(const struct stream *s)
 	return s->state == LINGERING ? clock_now() - (s->deadline.when - LINGER_NS) : 0;
 }
 
-void
-stream_hurry(struct stream *s)
+enum stream_end
+stream_lingers_after(const struct stream *s)
 {
-	if (s->state == LINGERING)
-		timer_move(s->loop, &s->deadline, clock_now());
+	return s->end;
 }
 
 unsigned
@@ -809,7 +822,30 @@ stream_neighbours(const struct stream *s)
 bool
 stream_has_good_neighbours(const struct stream *s)
 {
-	return admit_is_good(&s->place);
+	return admit_is_good(s->place.crowd);
+}
+
+void
+stream_blame(struct stream *s)
+{
+	admit_blame(&s->place);
+}
+
+/* Bytes that wait in the socket are the client's answer. */
+bool
+stream_is_idle_suspect(const struct stream *s, int64_t for_ns)
+{
+	return (s->place.blamed || admit_is_suspect(s->place.crowd)) &&
+	    stream_kept_waiting(s) + stream_lingers_for(s) >= for_ns && !has_unread(s);
+}
+
+bool
+stream_comes_from_suspect(int fd)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof(ss);
+
+	return getpeername(fd, (struct sockaddr *)&ss, &len) == 0 && admit_is_suspect(admit_crowd(&ss));
 }
 
 const struct tls_peer *

@@ -515,6 +515,13 @@ class Floods(Case):
                 took[name].append(time.perf_counter() - began)
         return {name: sorted(t)[int(0.99 * (len(t) - 1))] for name, t in took.items()}
 
+    def is_not_held_back(self):
+        """Whether clients come in without waiting until the patience with somebody of the flood is over.
+        That happens while its addresses are new, and not again."""
+        before = self.gw.metrics()["handshakes_ceiling_total"]
+        self.serve_honest(sessions=10)
+        return self.gw.metrics()["handshakes_ceiling_total"] - before < 5
+
     def flood(self, kind, addresses, connections, full=True):
         """full: it comes to fill the ceiling of handshakes."""
         normal = self.measure(self.HONEST)
@@ -525,6 +532,7 @@ class Floods(Case):
             else:
                 first = f.opened()
                 kf.eventually(lambda: f.opened() > first + 50, "a flood", 60)
+            kf.eventually(self.is_not_held_back, "the flood is known", 120)
             beside = self.measure(self.HONEST)
             opened = f.opened()
         print("%s, %d connections from %d addresses (%d in all): %s" % (
@@ -539,6 +547,7 @@ class Floods(Case):
         self.start("handshakes-max = 64")
         counts = self.flood("hello", 1, 150)
         self.assertGreater(counts["over_share"], 0, counts)
+        self.assertGreater(self.gw.metrics()["handshakes_turned_away_total"], 0)
 
     def test_one_address_has_all_sessions(self):
         """The same with a ceiling of sessions."""

@@ -29,7 +29,7 @@ struct guest {
 
 static struct rig rig;
 static struct gate *gate;
-static struct guest guests[CEILING];
+static struct guest guests[2 * CEILING];
 static size_t count, waiting;
 static uint32_t net; /* of the test: what is known of an address outlives it */
 static bool accepting;
@@ -358,28 +358,128 @@ START_TEST(what_they_wait_for_us_does_not_count)
 }
 END_TEST
 
-/* Theirs have failed, and they do not close: they hold places yet. */
-START_TEST(those_who_do_not_go_are_not_waited_for)
+/* --- those that are known to come to nothing --- */
+
+/* A ceiling's worth, of one address each, one of which has had to go. */
+static void
+fill_with_suspects(bool hello)
+{
+	fill(hello, 1);
+	waiting = 1;
+	pass(500 * NS_PER_MS);
+	if (hello)
+		expect(0, 0, 1);
+	else
+		expect(1, 0, 0);
+	come(200, true); /* it takes the place */
+	waiting = 0;
+	expect_ends(0, 0, 0);
+	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES), CEILING);
+}
+
+/* The place of the oldest, in the same turn, though none has had to go for it before. */
+START_TEST(suspects_give_way_at_once)
+{
+	bool hello = _i == 0;
+
+	fill_with_suspects(hello);
+	ck_assert(accepting);
+	for (int i = 1; i < CEILING; i++) {
+		ck_assert(gate_has_room(gate));
+		ck_assert(is_there(&guests[i]));
+		come((uint8_t)(200 + i), true);
+		ck_assert(!is_there(&guests[i]));
+		expect_ends(hello ? 0 : 1, 0, hello ? 1 : 0);
+		ck_assert_int_eq(metric_get(METRIC_HANDSHAKES), CEILING);
+	}
+	/* those who came are no suspects: nobody gives way to others before their time is over */
+	ck_assert(!gate_has_room(gate));
+	ck_assert(!accepting);
+}
+END_TEST
+
+/* They could only take each other's places; nothing is computed for them, and no honest one goes. */
+START_TEST(suspects_are_turned_away)
+{
+	(void)ended(METRIC_HANDSHAKES_TURNED_AWAY_TOTAL);
+	fill_with_suspects(true);
+	ck_assert(gate_has_room(gate));
+	come(1, false); /* the one that has had to go */
+	ck_assert(!is_there(&guests[count - 1]));
+	come(2, false); /* one that is there yet */
+	ck_assert(!is_there(&guests[count - 1]));
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_TURNED_AWAY_TOTAL), 2);
+	expect_ends(0, 0, 0);
+	ck_assert(is_there(&guests[1]));
+	pass(31 * NS_PER_S); /* for the one that is not there it is over */
+	come(1, true);
+	ck_assert(is_there(&guests[count - 1]));
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_TURNED_AWAY_TOTAL), 0);
+}
+END_TEST
+
+/* It has kept us waiting for long, and has spoken now. */
+START_TEST(a_suspect_that_answers_stays)
+{
+	fill_with_suspects(true);
+	ck_assert_int_eq(write(guests[1].fd, "\x16", 1), 1);
+	ck_assert(gate_has_room(gate));
+	come(220, true); /* before its bytes are read */
+	expect_ends(0, 0, 1);
+	ck_assert(is_there(&guests[1]));
+	ck_assert(!is_there(&guests[2]));
+}
+END_TEST
+
+static void
+speak_no_tls(void)
 {
 	static const char words[] = "GET / HTTP/1.0\r\n\r\n";
 
-	fill(false, 1);
-	(void)ended(METRIC_HANDSHAKES_FAILED_TOTAL);
 	for (int i = 0; i < CEILING; i++)
 		ck_assert_int_eq(write(guests[i].fd, words, strlen(words)), (int)strlen(words));
+}
+
+/* Theirs have failed, and they do not close: they hold places yet, of which others have need. */
+START_TEST(those_who_do_not_go_are_not_waited_for)
+{
+	fill(false, 1);
+	(void)ended(METRIC_HANDSHAKES_FAILED_TOTAL);
+	speak_no_tls();
 	turns(CEILING);
-	pass(190 * NS_PER_MS);
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_FAILED_TOTAL), 0);
+	ck_assert(!gate_has_room(gate));
+	pass(20 * NS_PER_MS);
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_FAILED_TOTAL), 0);
+	ck_assert(gate_has_room(gate));
+	come(200, true);
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_FAILED_TOTAL), 1);
+	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES), CEILING);
+	pass(2 * NS_PER_S);
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_FAILED_TOTAL), CEILING - 1);
+	expect_ends(0, 0, 0);
+}
+END_TEST
+
+/* Those that had to wait for us before they failed are no suspects, and have some more time. */
+START_TEST(who_had_to_wait_may_linger)
+{
+	fill(false, 1);
+	(void)ended(METRIC_HANDSHAKES_FAILED_TOTAL);
+	speak_no_tls();
+	turns(1);
+	clock_test_advance(150 * NS_PER_MS);
+	turns(CEILING);
+	pass(30 * NS_PER_MS);
+	for (int i = 0; i < TURN; i++)
+		come((uint8_t)(200 + i), true);
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_FAILED_TOTAL), TURN);
+	ck_assert(!gate_has_room(gate));
 	waiting = 3;
-	expect(0, 0, 0);
+	pass(140 * NS_PER_MS);
 	ck_assert_int_eq(ended(METRIC_HANDSHAKES_FAILED_TOTAL), 0);
-	pass(10 * NS_PER_MS);
+	pass(500 * NS_PER_MS); /* the loop was late: all had a rest */
 	ck_assert_int_eq(ended(METRIC_HANDSHAKES_FAILED_TOTAL), 3);
-	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES), CEILING - 3);
-	ck_assert(accepting);
-	pass(NS_PER_S); /* nobody waits any more */
-	ck_assert_int_eq(ended(METRIC_HANDSHAKES_FAILED_TOTAL), 0);
-	pass(NS_PER_S);
-	ck_assert_int_eq(ended(METRIC_HANDSHAKES_FAILED_TOTAL), CEILING - 3);
 	expect_ends(0, 0, 0);
 }
 END_TEST
@@ -434,7 +534,11 @@ relief_suite(void)
 	tcase_add_test(t, a_small_ceiling_leaves_a_share);
 	tcase_add_test(t, draining_sends_nobody_away_for_others);
 	tcase_add_test(t, what_they_wait_for_us_does_not_count);
+	tcase_add_loop_test(t, suspects_give_way_at_once, 0, 2);
+	tcase_add_test(t, suspects_are_turned_away);
+	tcase_add_test(t, a_suspect_that_answers_stays);
 	tcase_add_test(t, those_who_do_not_go_are_not_waited_for);
+	tcase_add_test(t, who_had_to_wait_may_linger);
 	tcase_add_test(t, our_own_stall_is_not_theirs);
 	tcase_add_test(t, a_loop_that_is_always_late_gives_relief);
 	suite_add_tcase(s, t);

@@ -191,6 +191,152 @@ START_TEST(a_place_is_one_of_a_crowd_once)
 }
 END_TEST
 
+/* --- how long the oldest waits --- */
+
+enum { TICKS = 2000, LOAD = 3 }; /* each tick one is served, and LOAD more come */
+
+/*
+ * The latest come first, and more come than are served: one with `older' before it, which has all the
+ * patience in the world, has its turn within ADMIT_OLDEST_TURN turns for each of these and itself.
+ */
+START_TEST(the_oldest_has_its_turn)
+{
+	static const unsigned older_ones[] = {0, 1, 40};
+	static struct place others[LOAD * TICKS];
+	unsigned older = older_ones[_i], came = 0, bound = ADMIT_OLDEST_TURN * (older + 1), turns = 0;
+	struct place patient = {.crowd = 9}, *p = NULL;
+
+	while (admit_next() != NULL)
+		;
+	memset(others, 0, sizeof(others));
+	for (unsigned i = 0; i < LOAD * TICKS; i++)
+		others[i].crowd = (uint16_t)(100 + i); /* nobody's share is used up */
+	for (; came < older; came++)
+		admit_wait(&others[came], false);
+	admit_wait(&patient, false);
+	clock_test_advance(ADMIT_WAIT_MAX + 1);
+	for (; p != &patient; turns++) {
+		ck_assert_uint_lt(turns, bound);
+		for (int i = 0; i < LOAD; i++)
+			admit_wait(&others[came++], false);
+		p = admit_next();
+		clock_test_advance(NS_PER_MS);
+	}
+	ck_assert_uint_eq(turns, bound); /* nor is it sooner: seven of eight are of use */
+	while (admit_next() != NULL)
+		;
+}
+END_TEST
+
+/* --- what is known of addresses --- */
+
+enum { GOOD_CROWD = 11, BAD_CROWD = 12, NOBODY = 13 };
+
+static void
+judge_crowds(void)
+{
+	struct place good = {.crowd = GOOD_CROWD}, bad = {.crowd = BAD_CROWD};
+
+	while (admit_next() != NULL)
+		;
+	admit_succeeded(&good);
+	admit_blame(&bad);
+}
+
+START_TEST(what_is_known_has_an_end)
+{
+	judge_crowds();
+	ck_assert(admit_is_good(GOOD_CROWD) && !admit_is_suspect(GOOD_CROWD));
+	ck_assert(!admit_is_good(BAD_CROWD) && admit_is_suspect(BAD_CROWD));
+	ck_assert(!admit_is_good(NOBODY) && !admit_is_suspect(NOBODY));
+	clock_test_advance(ADMIT_SUSPECT_S * NS_PER_S - NS_PER_MS);
+	ck_assert(admit_is_suspect(BAD_CROWD));
+	clock_test_advance(NS_PER_S + NS_PER_MS);
+	ck_assert(!admit_is_suspect(BAD_CROWD));
+	ck_assert(admit_is_good(GOOD_CROWD));
+	clock_test_advance(ADMIT_GOOD_S * NS_PER_S);
+	ck_assert(!admit_is_good(GOOD_CROWD));
+}
+END_TEST
+
+/* Anybody's neighbour may be hostile; who succeeds is no suspect any more. */
+START_TEST(success_counts_for_more)
+{
+	struct place p = {.crowd = BAD_CROWD}, good = {.crowd = GOOD_CROWD};
+
+	judge_crowds();
+	admit_blame(&good);
+	ck_assert(good.blamed);
+	ck_assert(!admit_is_suspect(GOOD_CROWD));
+	admit_succeeded(&p);
+	ck_assert(!admit_is_suspect(BAD_CROWD));
+	clock_test_advance((ADMIT_GOOD_S + 1) * NS_PER_S);
+	ck_assert(!admit_is_suspect(BAD_CROWD));
+}
+END_TEST
+
+START_TEST(whom_we_kept_waiting_is_not_blamed)
+{
+	struct place p = {.crowd = NOBODY};
+
+	judge_crowds();
+	admit_wait(&p, false);
+	clock_test_advance(ADMIT_BLAMELESS + 1);
+	ck_assert_ptr_eq(admit_next(), &p);
+	admit_blame(&p);
+	ck_assert(!p.blamed);
+	ck_assert(!admit_is_suspect(NOBODY));
+}
+END_TEST
+
+/* However many suspects and strangers wait, one that is known is next. */
+START_TEST(known_ones_are_served_beside_any_flood)
+{
+	struct place known[8] = {0};
+	unsigned strangers = 0;
+
+	judge_crowds();
+	memset(flood, 0, sizeof(flood));
+	for (unsigned i = 0; i < FLOOD; i++) {
+		flood[i].crowd = (uint16_t)(i % 2 == 0 ? BAD_CROWD : 100 + i);
+		admit_wait(&flood[i], false);
+	}
+	for (unsigned i = 0; i < 20; i++) /* it has been going on */
+		ck_assert_ptr_nonnull(admit_next());
+	for (unsigned i = 0; i < 8; i++) {
+		known[i].crowd = GOOD_CROWD;
+		admit_wait(&known[i], false);
+	}
+	for (unsigned n = 0; n < 8;) {
+		struct place *p = admit_next();
+
+		n += p->crowd == GOOD_CROWD;
+		strangers += p->crowd != GOOD_CROWD;
+	}
+	ck_assert_uint_le(strangers, 5); /* four and one for eight */
+	while (admit_next() != NULL)
+		;
+}
+END_TEST
+
+START_TEST(suspects_get_a_turn_among_strangers)
+{
+	unsigned suspects = 0;
+
+	judge_crowds();
+	memset(flood, 0, sizeof(flood));
+	for (unsigned i = 0; i < FLOOD; i++) {
+		flood[i].crowd = (uint16_t)(i % 2 == 0 ? BAD_CROWD : 100 + i);
+		admit_wait(&flood[i], false);
+	}
+	for (unsigned turns = 0; turns < 50; turns++)
+		suspects += admit_next()->crowd == BAD_CROWD;
+	ck_assert_uint_eq(suspects, 10); /* one for four */
+	while (admit_next() != NULL)
+		;
+}
+END_TEST
+
 /* Steps that lead nowhere, as many as one likes, do not keep out those who have not begun. */
 START_TEST(who_drips_is_not_preferred)
 {
@@ -254,6 +400,12 @@ main(void)
 	tcase_add_test(t, tells_addresses_apart);
 	tcase_add_test(t, a_crowd_gets_half_of_the_turns);
 	tcase_add_test(t, a_place_is_one_of_a_crowd_once);
+	tcase_add_loop_test(t, the_oldest_has_its_turn, 0, 3);
+	tcase_add_test(t, what_is_known_has_an_end);
+	tcase_add_test(t, success_counts_for_more);
+	tcase_add_test(t, whom_we_kept_waiting_is_not_blamed);
+	tcase_add_test(t, known_ones_are_served_beside_any_flood);
+	tcase_add_test(t, suspects_get_a_turn_among_strangers);
 	tcase_add_test(t, who_drips_is_not_preferred);
 	tcase_add_test(t, knows_who_waits_for_whom);
 	srunner_run_all(r, CK_NORMAL);

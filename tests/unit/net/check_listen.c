@@ -40,7 +40,7 @@ on_accepted(void *user, int fd)
 	}
 }
 
-static const struct listen_ops ops = {on_accepted};
+static const struct listen_ops ops = {.accepted = on_accepted};
 
 static void
 set_up(void)

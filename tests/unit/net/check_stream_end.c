@@ -241,20 +241,17 @@ START_TEST(lingers_for_a_while_only)
 }
 END_TEST
 
-START_TEST(lingers_for_less_in_a_hurry)
+START_TEST(tells_how_long_it_lingers)
 {
 	establish(&right);
-	stream_hurry(served.s); /* not lingering, it goes on */
 	ck_assert_int_eq(stream_lingers_for(served.s), 0);
 	stream_shut(served.s);
 	loop_turn(rig.loop, false);
 	clock_test_advance(NS_PER_MS);
 	loop_turn(rig.loop, false);
 	ck_assert_int_eq(stream_lingers_for(served.s), NS_PER_MS);
-	stream_hurry(served.s);
-	ck_assert_uint_eq(served.closed, 0); /* no callback from inside a call */
-	loop_turn(rig.loop, false);
-	expect_end(STREAM_EOF);
+	ck_assert_int_eq(stream_lingers_after(served.s), STREAM_EOF);
+	ck_assert_uint_eq(served.closed, 0);
 }
 END_TEST
 
@@ -304,7 +301,7 @@ main(void)
 	tcase_add_test(t, tells_a_reset);
 	tcase_add_test(t, shuts_after_what_is_queued);
 	tcase_add_loop_test(t, lingers_for_a_while_only, 0, 2);
-	tcase_add_test(t, lingers_for_less_in_a_hurry);
+	tcase_add_test(t, tells_how_long_it_lingers);
 	tcase_add_loop_test(t, shuts_in_the_middle_of_a_handshake, 0, 2);
 	tcase_add_loop_test(t, frees_inside_each_callback, FREE_READY, FREE_CLOSED + 1);
 	return stream_case_run("stream-end", t);
