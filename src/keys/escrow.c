@@ -21,12 +21,14 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "disk.h"
+#include "escrow_rounds.h"
 #include "rootkey.h"
 #include "secret_file.h"
 
 enum {
 	FORMAT = 1,
 	ITERATIONS = 2000000,
+	ITERATIONS_MAX = 4 * ITERATIONS, /* of a file that is given to us: seconds, not hours */
 	ROOT_FILE_MAX = 8192,
 	SIDE_FILE_MAX = 65536, /* certificates, private keys, escrow files */
 	PASSPHRASE_MAX = 1024,
@@ -400,6 +402,10 @@ unlock_with_passphrase(CMS_ContentInfo *cms, const struct escrow *x, const char 
 
 	*why = "the root key was exported for a certificate: --private-key opens it";
 	if (!wants_passphrase(cms))
+		return ERR_CONFIG;
+	*why = "the exported root key asks for more than 8,000,000 rounds of PBKDF2, or for "
+	       "something else: no release of keyferry made it";
+	if (!escrow_rounds_are_bounded(cms, ITERATIONS_MAX))
 		return ERR_CONFIG;
 	e = read_passphrase(&text, x->passphrase_file, why);
 	if (e != ERR_OK)

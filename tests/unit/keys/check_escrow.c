@@ -389,6 +389,72 @@ START_TEST(test_refused_exports)
 }
 END_TEST
 
+/* --- what opening it costs --- */
+
+/* Replaces the only occurrence of old in the exported message, and writes it back. */
+static void
+patch(const uint8_t *old, const uint8_t *new, size_t size)
+{
+	char first[64], *name, *header;
+	unsigned char *data;
+	uint8_t *found;
+	long len;
+	FILE *f = fopen(at.out, "r");
+
+	ck_assert_ptr_nonnull(fgets(first, sizeof(first), f));
+	ck_assert_int_eq(PEM_read(f, &name, &header, &data, &len), 1);
+	fclose(f);
+	found = memmem(data, (size_t)len, old, size);
+	ck_assert_ptr_nonnull(found);
+	memcpy(found, new, size);
+	ck_assert_int_eq(unlink(at.out), 0);
+	f = fopen(at.out, "w");
+	fputs(first, f);
+	ck_assert_int_gt(PEM_write(f, name, header, data, len), 0);
+	fclose(f);
+	OPENSSL_free(name);
+	OPENSSL_free(header);
+	OPENSSL_free(data);
+}
+
+/* An INTEGER of three bytes. */
+static const uint8_t rounds_made[] = {2, 3, 0x1e, 0x84, 0x80};
+static const uint8_t rounds_refused[][sizeof(rounds_made)] = {
+    {2, 3, 0x7f, 0xff, 0xff}, /* 8,388,607 */
+    {2, 3, 0xff, 0xff, 0xff}, /* negative */
+    {2, 3, 0x00, 0x00, 0x00},
+    {4, 3, 0x1e, 0x84, 0x80}, /* no number */
+};
+static const uint8_t rounds_taken[] = {2, 3, 0x1e, 0x84, 0x81};
+static const uint8_t pbkdf2[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 12};
+static const uint8_t another[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 13};
+
+static void
+expect_too_costly(void)
+{
+	ck_assert_int_eq(import(at.pass, NULL), ERR_CONFIG);
+	ck_assert(strstr(why, "8,000,000 rounds") != NULL);
+	ck_assert(!is_there(at.back));
+}
+
+START_TEST(test_cost_has_a_ceiling)
+{
+	put_passphrase("correct horse battery");
+	export_ok(by_passphrase());
+	for (size_t i = 0; i < sizeof(rounds_refused) / sizeof(*rounds_refused); i++) {
+		patch(rounds_made, rounds_refused[i], sizeof(rounds_made));
+		expect_too_costly();
+		patch(rounds_refused[i], rounds_made, sizeof(rounds_made));
+	}
+	patch(pbkdf2, another, sizeof(pbkdf2)); /* whose cost nobody looked at */
+	expect_too_costly();
+	patch(another, pbkdf2, sizeof(pbkdf2));
+	patch(rounds_made, rounds_taken, sizeof(rounds_made));
+	ck_assert_int_eq(import(at.pass, NULL), ERR_INTEGRITY); /* computed, to something else */
+	ck_assert(!is_there(at.back));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -407,6 +473,7 @@ main(void)
 	tcase_add_test(t, test_openssl_opens_it);
 	tcase_add_test(t, test_existing_files);
 	tcase_add_test(t, test_refused_exports);
+	tcase_add_test(t, test_cost_has_a_ceiling);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
