@@ -49,6 +49,7 @@ struct share {
 	struct arena *arena;	    /* of a look under way */
 	struct ledger_find find;
 	size_t at;
+	char last[UID_TEXT_LEN + 1]; /* of those that were listed before */
 	struct arena *object_arena; /* of the object that is looked at */
 	struct ledger_load load;
 	struct object *recorded;
@@ -198,28 +199,33 @@ end_look(struct share *s)
 }
 
 static void
+look_later(struct share *s)
+{
+	end_look(s);
+	s->look_wanted = true;
+	s->not_before = clock_now() + RETRY_NS;
+	plan(s);
+}
+
+static void
 listed(struct wait *w, enum err e)
 {
 	struct share *s = CONTAINER_OF(w, struct share, find.wait);
 
 	s->at = 0;
-	if (e != ERR_OK) {
-		end_look(s);
-		s->look_wanted = true;
-		s->not_before = clock_now() + RETRY_NS;
-	}
-	plan(s);
+	if (e == ERR_OK)
+		plan(s);
+	else /* with all anew, as that behind which to go on may be there no more */
+		look_later(s);
 }
 
+/* The ledger gives so many at a time.  s->last: behind whom to go on; empty: with the newest. */
 static void
-start_look(struct share *s)
+list_more(struct share *s)
 {
-	s->look_wanted = false;
 	s->arena = arena_new(FIND_ARENA_MAX);
 	if (s->arena == NULL) {
-		s->look_wanted = true;
-		s->not_before = clock_now() + RETRY_NS;
-		plan(s);
+		look_later(s);
 		return;
 	}
 	s->find = (struct ledger_find){
@@ -227,8 +233,29 @@ start_look(struct share *s)
 	    .arena = s->arena,
 	    .tenant = s->tenant,
 	    .now = clock_wall(),
+	    .after = s->last[0] != '\0' ? s->last : NULL,
 	};
 	s->p.ledger->ops->find(s->p.ledger, &s->find);
+}
+
+static void
+start_look(struct share *s)
+{
+	s->look_wanted = false;
+	s->last[0] = '\0';
+	list_more(s);
+}
+
+/* False: there are no more. */
+static bool
+go_on_listing(struct share *s)
+{
+	if (s->find.uids_count == 0 || s->find.uids_count == s->find.total)
+		return false;
+	memcpy(s->last, s->find.uids[s->find.uids_count - 1], sizeof(s->last));
+	end_look(s);
+	list_more(s);
+	return true;
 }
 
 static void
@@ -322,8 +349,10 @@ look(struct share *s)
 		return;
 	}
 	if (s->at == s->find.uids_count) {
-		end_look(s);
-		plan(s);
+		if (!go_on_listing(s)) {
+			end_look(s);
+			plan(s);
+		}
 		return;
 	}
 	s->object_arena = arena_new(OBJECT_ARENA_MAX);

@@ -117,6 +117,80 @@ START_TEST(test_after_a_start)
 END_TEST
 
 /* Its answer was lost, or it died before the commit: recovery takes over what was stored. */
+/* A ledger that lists two at a time. */
+static const struct ledger *whole;
+static unsigned pages;
+static bool is_gone; /* behind which to go on */
+
+static void
+find_two(struct ledger *l, struct ledger_find *f)
+{
+	pages++;
+	f->max = 2;
+	if (is_gone && f->after != NULL) {
+		f->after = "01000000-0000-7000-8000-000000000000";
+		is_gone = false;
+	}
+	whole->ops->find(l, f);
+}
+
+/* However many there are, and how few of them the ledger lists at a time. */
+START_TEST(test_looks_through_all)
+{
+	enum { OBJECTS = 7 };
+	const struct ledger real = *rig.ledger;
+	struct ledger_ops few = *rig.ledger->ops;
+	const char *uids[OBJECTS];
+
+	for (int i = 0; i < OBJECTS; i++)
+		uids[i] = new_object(NULL);
+	end(&east);
+	for (int i = 0; i < OBJECTS; i++)
+		set(&east, uids[i], "x-a", "1"); /* nobody takes note of it */
+	whole = &real;
+	few.find = find_two;
+	pages = 0;
+	rig.ledger->ops = &few;
+	begin(&east);
+	pass(SHARE_QUIET_NS + 10 * NS_PER_S);
+	rig.ledger->ops = real.ops;
+	ck_assert_uint_eq(pages, 4); /* of 2, 2, 2 and 1 */
+	ck_assert_uint_eq(there.stores, OBJECTS);
+	for (int i = 0; i < OBJECTS; i++) {
+		watch(&west, uids[i]);
+		ck_assert(both_have(uids[i], "x-a", "1"));
+	}
+}
+END_TEST
+
+/* The last of a part is gone when the next is asked for: all are listed anew. */
+START_TEST(test_looks_anew)
+{
+	const struct ledger real = *rig.ledger;
+	struct ledger_ops few = *rig.ledger->ops;
+	const char *uids[4];
+
+	for (int i = 0; i < 4; i++)
+		uids[i] = new_object(NULL);
+	end(&east);
+	set(&east, uids[0], "x-a", "1"); /* the oldest: in the second part */
+	whole = &real;
+	few.find = find_two;
+	pages = 0;
+	rig.ledger->ops = &few;
+	begin(&east);
+	is_gone = true;
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	ck_assert(!is_gone);
+	ck_assert_uint_eq(pages, 2);
+	ck_assert_uint_eq(there.stores, 0);
+	pass(60 * NS_PER_S);
+	rig.ledger->ops = real.ops;
+	ck_assert_uint_eq(pages, 4);
+	ck_assert_uint_eq(there.stores, 1);
+}
+END_TEST
+
 START_TEST(test_successor_in_doubt)
 {
 	const char *uid = new_object(NULL);
@@ -456,6 +530,8 @@ main(void)
 	tcase_add_test(t, test_fresh);
 	tcase_add_test(t, test_no_need);
 	tcase_add_test(t, test_after_a_start);
+	tcase_add_test(t, test_looks_through_all);
+	tcase_add_test(t, test_looks_anew);
 	tcase_add_test(t, test_successor_in_doubt);
 	tcase_add_loop_test(t, test_failures_are_tried_again, 0, 3);
 	tcase_add_test(t, test_locked);
