@@ -530,6 +530,12 @@ db_find_begin(struct db *db, struct db_find *f, enum err *e)
 	return db_find_step(db, f, e);
 }
 
+size_t
+db_find_bytes(const struct db_find *f)
+{
+	return f->list.cap;
+}
+
 void
 db_find_put(const struct db_find *f, struct buf *answer)
 {

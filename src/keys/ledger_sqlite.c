@@ -8,6 +8,7 @@
 #include <openssl/rand.h>
 
 #include "base/alloc.h"
+#include "base/metric.h"
 #include "keys/ledger.h"
 #include "recent.h"
 #include "store_call.h"
@@ -152,10 +153,18 @@ answer_find(void *ctx, struct wait *w, struct unpack *u)
 }
 
 static void
+find_over(void *ctx, uint64_t token, enum err e, bool waited)
+{
+	(void)ctx, (void)token, (void)waited;
+	if (e == ERR_BUSY)
+		metric_inc(METRIC_STORE_FINDS_REFUSED_TOTAL);
+}
+
+static void
 ledger_find(struct ledger *l, struct ledger_find *c)
 {
 	static const struct store_call_type type = {
-	    .kind = WIRE_FIND, .pack = pack_find, .answer = answer_find};
+	    .kind = WIRE_FIND, .pack = pack_find, .answer = answer_find, .over = find_over};
 
 	store_call(CONTAINER_OF(l, struct ledger_sqlite, ledger)->store, &type, &c->wait, NULL, 0);
 }

@@ -14,6 +14,7 @@ struct search {
 	uint64_t id;
 	int64_t began;
 	struct db_find *find;
+	size_t bytes; /* as they are counted */
 };
 
 void
@@ -21,6 +22,8 @@ store_finds_init(struct store_finds *s)
 {
 	list_init(&s->all);
 	s->count = 0;
+	s->bytes = 0;
+	s->bytes_max = STORE_FINDS_BYTES_MAX;
 }
 
 static void
@@ -28,6 +31,7 @@ drop(struct store_finds *s, struct search *one)
 {
 	list_remove(&one->link);
 	s->count--;
+	s->bytes -= one->bytes;
 	db_find_free(one->find);
 	alloc_free(one);
 }
@@ -50,6 +54,17 @@ put_answer(struct buf *out, uint64_t id, const struct db_find *find, enum err e)
 	wire_end(out, at);
 }
 
+/* What it found in its last step.  False when that is too much. */
+static bool
+count_bytes(struct store_finds *s, struct search *one)
+{
+	size_t bytes = db_find_bytes(one->find);
+
+	s->bytes += bytes - one->bytes;
+	one->bytes = bytes;
+	return s->bytes <= s->bytes_max;
+}
+
 static enum err
 keep(struct store_finds *s, uint64_t id, struct db_find *find)
 {
@@ -62,6 +77,7 @@ keep(struct store_finds *s, uint64_t id, struct db_find *find)
 	one->find = find;
 	list_append(&s->all, &one->link);
 	s->count++;
+	(void)count_bytes(s, one); /* if that is too much, the next step finds it so */
 	return ERR_OK;
 }
 
@@ -104,9 +120,12 @@ store_finds_step(struct store_finds *s, struct db *db, struct buf *out)
 	if (clock_now() - one->began > PATIENCE) {
 		e = ERR_BUSY;
 	} else if (db_find_step(db, one->find, &e)) {
-		list_remove(&one->link);
-		put_back(s, one);
-		return true;
+		if (count_bytes(s, one)) {
+			list_remove(&one->link);
+			put_back(s, one);
+			return true;
+		}
+		e = ERR_BUSY;
 	}
 	put_answer(out, one->id, one->find, e);
 	drop(s, one);

@@ -398,6 +398,54 @@ START_TEST(in_turn)
 }
 END_TEST
 
+/* Lists that grow side by side: some end, so that the others come to theirs, and all is given back. */
+START_TEST(bytes_have_a_ceiling)
+{
+	static const struct ledger_term all = ATTR("x-all", "same");
+	const struct ledger_find wanted = {.tenant = "a", .terms = &all, .terms_count = 1};
+	enum { ASKED = 10 };
+	unsigned ended[2] = {0};
+	struct store_finds finds;
+	struct buf body, out;
+	struct unpack u;
+	uint64_t id;
+	uint8_t status;
+	bool bad, more = true;
+
+	fill(MANY);
+	store_finds_init(&finds);
+	ck_assert_uint_eq(finds.bytes_max, STORE_FINDS_BYTES_MAX);
+	finds.bytes_max = 640 * 1024; /* five of these lists */
+	buf_init(&body, WIRE_FRAME_MAX);
+	buf_init(&out, WIRE_FRAME_MAX);
+	wire_pack_find(&body, &wanted);
+	for (id = 1; id <= ASKED; id++) {
+		unpack_init(&u, body.data, body.len);
+		store_finds_start(&finds, &db, id, &u, &out);
+		ck_assert_uint_eq(out.len, 0);
+	}
+	while (more) {
+		buf_reset(&out);
+		more = store_finds_step(&finds, &db, &out);
+		ck_assert_uint_le(finds.bytes, finds.bytes_max);
+		if (out.len == 0)
+			continue;
+		ck_assert_uint_eq(wire_take(out.data, out.len, &id, &status, &u, &bad), out.len);
+		ck_assert(status == ERR_OK || status == ERR_BUSY);
+		if (status == ERR_OK)
+			ck_assert_uint_eq(unpack_u64(&u), MANY / 10 * 9);
+		ended[status == ERR_BUSY]++;
+	}
+	ck_assert_uint_eq(ended[0] + ended[1], ASKED);
+	ck_assert_uint_ge(ended[0], 3);
+	ck_assert_uint_ge(ended[1], 3);
+	ck_assert_uint_eq(finds.bytes, 0);
+	store_finds_fini(&finds);
+	buf_fini(&body);
+	buf_fini(&out);
+}
+END_TEST
+
 /* Those who asked have given up: the places are for others. */
 START_TEST(too_old)
 {
@@ -523,6 +571,7 @@ main(void)
 	tcase_add_test(tc, pages);
 	tcase_add_test(tc, many_attributes);
 	tcase_add_test(tc, in_turn);
+	tcase_add_test(tc, bytes_have_a_ceiling);
 	tcase_add_test(tc, too_old);
 	suite_add_tcase(s, tc);
 	if (getenv("KEYFERRY_LONG") != NULL) {
