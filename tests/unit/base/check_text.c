@@ -82,8 +82,10 @@ START_TEST(escapes_at_each_place)
 	for (unsigned c = 0; c < 256; c++) {
 		bool ascii = c > 0 && c < 0x80;
 		char text[20], want[64], alone[16];
+		int len = snprintf(alone, sizeof(alone), "%s",
+		    escaped(text_json, &(char){(char)c}, 1) + 1);
 
-		snprintf(alone, sizeof(alone), "%s", escaped(text_json, &(char){(char)c}, 1) + 1);
+		ck_assert_int_lt(len, (int)sizeof(alone));
 		alone[strlen(alone) - 1] = '\0';
 		for (size_t at = 0; at < sizeof(text); at++) {
 			memset(text, 'a', sizeof(text));

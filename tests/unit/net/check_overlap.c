@@ -144,7 +144,7 @@ static void
 check_set(const struct random_rule *set, size_t count, unsigned found[2])
 {
 	struct authority_overlap expected, have = {0};
-	const struct subject_rule *rules[RULES_MAX];
+	const struct subject_rule *rules[RULES_MAX] = {0};
 	bool overlaps = first_pair(set, count, &expected);
 
 	for (size_t i = 0; i < count; i++)
