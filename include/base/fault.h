@@ -33,7 +33,9 @@ void fault_test_env(enum fault_process who);
 /*
  * Maps a file that a test maps, too, so that it can count and arm from outside, without a single
  * allocation of ours, and in children as well: for each process, for each fault, three numbers of
- * 64 bits: how often the place was passed, at which pass it fails, how often it failed.
+ * 64 bits: how often the place was passed, at which pass it fails, how often it failed.  Behind them,
+ * for each process, whether stacks are wanted; and for 65,536 passes of ALLOC, by their number modulo
+ * that, a hash of the stack: equal within one process where the stacks are.
  */
 CHECKED bool fault_test_share(const char *path, enum fault_process who);
 

@@ -2,6 +2,7 @@
 /* Faults on request: what a test build is built with. */
 #include "base/fault.h"
 
+#include <execinfo.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -24,7 +25,15 @@ struct place {
 	_Atomic uint64_t passes, fail_at, failed;
 };
 
+/* From which stacks a process asks for memory, in the same file, behind the places of all. */
+enum { STACKS_MAX = 65536, FRAMES_MAX = 64 };
+struct stacks {
+	_Atomic uint64_t wanted;
+	uint64_t hash[STACKS_MAX]; /* of a pass, at its number modulo that */
+};
+
 static struct place *shared;
+static struct stacks *stacks;
 static bool trace;
 
 static const char *const names[FAULT_COUNT] = {
@@ -43,10 +52,27 @@ print_trace(void)
 #endif
 }
 
+/* FNV-1a; of addresses, which stay as long as the process. */
+static uint64_t
+hash_stack(void)
+{
+	void *frames[FRAMES_MAX];
+	uint64_t h = 14695981039346656037u;
+	int count = backtrace(frames, FRAMES_MAX);
+
+	for (int i = 0; i < count; i++)
+		h = (h ^ (uintptr_t)frames[i]) * 1099511628211u;
+	return h;
+}
+
 static bool
 hit_shared(struct place *p)
 {
-	if (atomic_fetch_add(&p->passes, 1) + 1 != atomic_load(&p->fail_at))
+	uint64_t pass = atomic_fetch_add(&p->passes, 1) + 1;
+
+	if (p == &shared[FAULT_ALLOC] && atomic_load(&stacks->wanted) != 0)
+		stacks->hash[pass % STACKS_MAX] = hash_stack();
+	if (pass != atomic_load(&p->fail_at))
 		return false;
 	print_trace();
 	atomic_fetch_add(&p->failed, 1);
@@ -84,19 +110,22 @@ fault_test_clear(void)
 bool
 fault_test_share(const char *path, enum fault_process who)
 {
-	size_t len = FAULT_PROCESSES * FAULT_COUNT * sizeof(struct place);
+	size_t places = FAULT_PROCESSES * FAULT_COUNT * sizeof(struct place);
+	size_t len = places + FAULT_PROCESSES * sizeof(struct stacks);
 	int fd = open(path, O_RDWR | O_CLOEXEC);
-	void *p;
+	char *p;
 
 	if (fd < 0)
 		return false;
+	(void)hash_stack(); /* what it needs is loaded now */
 	p = ftruncate(fd, (off_t)len) == 0
 	    ? mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
 	    : MAP_FAILED;
 	close(fd);
 	if (p == MAP_FAILED)
 		return false;
-	shared = (struct place *)p + (size_t)who * FAULT_COUNT;
+	shared = (struct place *)(void *)p + (size_t)who * FAULT_COUNT;
+	stacks = (struct stacks *)(void *)(p + places) + who;
 	return true;
 }
 

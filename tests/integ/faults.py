@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counting and arming a gateway's faults from outside: the file that a test build maps, too."""
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -22,13 +23,18 @@ def names():
         return re.findall(r"^FAULT\((\w+)\)", f.read(), re.M)
 
 
+class _Stacks(ctypes.Structure):
+    _fields_ = [("wanted", ctypes.c_uint64), ("hash", ctypes.c_uint64 * 65536)]
+
+
 class Faults:
     """of("daemon"): its numbers, which are those of the process itself."""
 
     def __init__(self, path):
         self.env = {"KEYFERRY_FAULT_FILE": path}
         self.names = names()
-        size = len(PROCESSES) * len(self.names) * ctypes.sizeof(_Place)
+        self.behind = len(PROCESSES) * len(self.names) * ctypes.sizeof(_Place)
+        size = self.behind + len(PROCESSES) * ctypes.sizeof(_Stacks)
         with open(path, "wb") as f:
             f.truncate(size)
         with open(path, "r+b") as f:
@@ -52,3 +58,29 @@ class Faults:
     def disarm(self):
         for p in PROCESSES:
             self.of(p).fail_at = 0
+
+    @contextlib.contextmanager
+    def stacks(self):
+        """Of what is asked for meanwhile: {process: [a number for each allocation's stack]}, filled at
+        the end.  A process that is started meanwhile has to count from 0."""
+        notes = {p: _Stacks.from_buffer(self.map, self.behind + n * ctypes.sizeof(_Stacks))
+                 for n, p in enumerate(PROCESSES)}
+        found, before = {}, {p: self.passes(p) for p in PROCESSES}
+        for note in notes.values():
+            note.wanted = 1
+        try:
+            yield found
+        finally:
+            for p, note in notes.items():
+                note.wanted = 0
+                passes = range(before[p] + 1, self.passes(p) + 1)
+                found[p] = [note.hash[n % len(note.hash)] for n in passes]
+
+
+def telling(stacks, rnd):
+    """Which allocations of a run say what all of them do: of each stack the first, the last and one
+    between.  What a loop asks for at each turn goes the same way when it cannot be had."""
+    turns = {}
+    for n, stack in enumerate(stacks, 1):
+        turns.setdefault(stack, []).append(n)
+    return sorted({n for found in turns.values() for n in (found[0], rnd.choice(found), found[-1])})

@@ -44,6 +44,34 @@ START_TEST(counts_and_fails_once)
 }
 END_TEST
 
+/* What a loop asks for has one stack, and that from elsewhere another. */
+START_TEST(tells_stacks_apart)
+{
+	const size_t behind = FAULT_PROCESSES * FAULT_COUNT * NUMBERS, each = 1 + 65536;
+	char path[] = "/tmp/keyferry-fault-XXXXXX";
+	int fd = mkstemp(path);
+	uint64_t *all, *mine;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert(fault_test_share(path, FAULT_IN_STORE));
+	all = mmap(NULL, (behind + FAULT_PROCESSES * each) * sizeof(*all), PROT_READ | PROT_WRITE,
+	    MAP_SHARED, fd, 0);
+	ck_assert_ptr_ne(all, MAP_FAILED);
+	mine = all + behind + FAULT_IN_STORE * each;
+	alloc_free(alloc_bytes(1));
+	ck_assert_uint_eq(mine[1 + 1], 0); /* nobody wanted it */
+	mine[0] = 1;
+	for (volatile int turns = 2; turns > 0; turns--)
+		alloc_free(alloc_bytes(1));
+	alloc_free(alloc_bytes(1));
+	ck_assert_uint_ne(mine[1 + 2], 0);
+	ck_assert_uint_eq(mine[1 + 2], mine[1 + 3]);
+	ck_assert_uint_ne(mine[1 + 3], mine[1 + 4]);
+	close(fd);
+	unlink(path);
+}
+END_TEST
+
 START_TEST(no_file)
 {
 	ck_assert(!fault_test_share("/nonexistent/faults", FAULT_IN_DAEMON));
@@ -59,6 +87,7 @@ main(void)
 	int failed;
 
 	tcase_add_test(t, counts_and_fails_once);
+	tcase_add_test(t, tells_stacks_apart);
 	tcase_add_test(t, no_file);
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);
