@@ -31,6 +31,8 @@ struct store_params {
 	 *   "refused"    a new one could not open the files; number: enum err
 	 *   "orphaned"   intents were left to recovery.  Time to run it, though not from here
 	 *   "copying"    a backup is under way; number: percent of it, 1 to 99
+	 *   "migrating"  within store_open(), each second while the files are brought to another schema,
+	 *                if that takes long; number: how often that was told
 	 */
 	void (*event)(void *arg, const char *what, int64_t number);
 };

@@ -73,6 +73,10 @@ on_store_event(void *arg, const char *what, int64_t number)
 		backup_progress(d, number);
 		return;
 	}
+	if (strcmp(what, "migrating") == 0) {
+		manager_wait(number == 1);
+		return;
+	}
 	LOG(LOG_WARN, "store", what, kv_int("number", number));
 	if (strcmp(what, "restarted") == 0 || strcmp(what, "orphaned") == 0) {
 		if (metric_get(METRIC_CHANGES_IN_DOUBT) == 0)

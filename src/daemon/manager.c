@@ -123,6 +123,17 @@ on_watchdog(struct timer *t)
 	(void)!timer_set(d->loop, t, clock_now() + d->watchdog_ns); /* its place is free */
 }
 
+/* In microseconds.  It is said each second, but not during the commit, which may be of gigabytes. */
+#define PATIENCE "120000000"
+
+void
+manager_wait(bool first)
+{
+	if (first)
+		LOG(LOG_NOTICE, "daemon", "bringing the ledger to this release's schema");
+	notify("EXTEND_TIMEOUT_USEC=" PATIENCE);
+}
+
 enum err
 manager_ready(struct keyferryd *d)
 {

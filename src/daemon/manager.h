@@ -29,6 +29,12 @@ size_t manager_waiting(void *daemon);
  */
 void manager_stop(struct keyferryd *d);
 
+/*
+ * Tells the service manager that starting takes longer, each time anew while it does; first: the log as
+ * well.
+ */
+void manager_wait(bool first);
+
 /* Tells the service manager that we serve, and from here on that the loop turns. */
 CHECKED enum err manager_ready(struct keyferryd *d);
 

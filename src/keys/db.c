@@ -14,6 +14,7 @@
  * that SQLite makes of each page as it reads it, and to the full check of every backup.
  */
 enum { CHECK_AT_OPEN_MAX = 64 * 1024 * 1024 };
+enum { WATCHED_STEPS = 20000 }; /* of SQLite's machine: some milliseconds */
 
 static enum err
 error_of(int rc)
@@ -226,9 +227,31 @@ db_open(struct db *db, const struct db_schema *schema, const char *dir, const ch
 	return e;
 }
 
-enum err
-db_make_ready(struct db *db, const char **why)
+static int
+on_progress(void *arg)
 {
+	const struct db_watcher *w = arg;
+
+	w->working(w->arg);
+	return 0;
+}
+
+static enum err
+migrate(struct db *db, const char **why)
+{
+	enum err e = ERR_OK;
+
+	for (int i = (int)db->found; i < db->schema->version && e == ERR_OK; i++) {
+		*why = "a file of the state directory cannot be brought to this release's schema";
+		e = migrate_step(db, i);
+	}
+	return e;
+}
+
+enum err
+db_make_ready(struct db *db, const struct db_watcher *watcher, const char **why)
+{
+	struct db_watcher w = watcher != NULL ? *watcher : (struct db_watcher){0};
 	enum err e;
 
 	*why = "a file of the state directory cannot be set to write-ahead logging";
@@ -237,10 +260,11 @@ db_make_ready(struct db *db, const char **why)
 	e = exec(db, "PRAGMA synchronous = FULL");
 	if (e == ERR_OK && db->found > 0)
 		e = check_pages(db, why);
-	for (int i = (int)db->found; i < db->schema->version && e == ERR_OK; i++) {
-		*why = "a file of the state directory cannot be brought to this release's schema";
-		e = migrate_step(db, i);
-	}
+	if (w.working != NULL)
+		sqlite3_progress_handler(db->h, WATCHED_STEPS, on_progress, &w);
+	if (e == ERR_OK)
+		e = migrate(db, why);
+	sqlite3_progress_handler(db->h, 0, NULL, NULL);
 	return e == ERR_OK ? prepare_statements(db, why) : e;
 }
 

@@ -43,8 +43,17 @@ struct db {
  */
 CHECKED enum err db_open(struct db *db, const struct db_schema *schema, const char *dir,
     const char *vfs, const char **why);
-/* Brings it to this release's schema, checks it and prepares all statements; to be closed on failure. */
-CHECKED enum err db_make_ready(struct db *db, const char **why);
+/* Who is told every few milliseconds that work goes on. */
+struct db_watcher {
+	void (*working)(void *arg);
+	void *arg;
+};
+
+/*
+ * Brings it to this release's schema, checks it and prepares all statements; to be closed on failure.
+ * watcher: of the former, which takes minutes where there are millions of objects; NULL: nobody.
+ */
+CHECKED enum err db_make_ready(struct db *db, const struct db_watcher *watcher, const char **why);
 /*
  * Opens a copy that nobody writes, as it is: it may have an older schema.  Checks the structure of every
  * page.

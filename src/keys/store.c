@@ -200,6 +200,8 @@ take_notice(struct store *s, enum err e, struct unpack *body)
 {
 	uint8_t percent;
 
+	if (e == ERR_BUSY && s->state == STORE_STARTING)
+		return true;
 	if (e == ERR_OK && s->state == STORE_STARTING) {
 		take_last_backup(body);
 		child_is_up(s);
@@ -389,18 +391,16 @@ on_restart(struct timer *t)
 	restart_at(s, clock_now() + s->backoff);
 }
 
-/* Before serving begins: reads the greeting, blocking, and not a byte more. */
+/* One frame, blocking, and not a byte more. */
 static enum err
-await_hello(struct store *s, const char **why)
+read_frame(struct store *s, uint8_t *result, struct unpack *body)
 {
-	struct unpack body;
 	uint64_t id;
-	uint8_t result = ERR_STORAGE_DOWN;
 	bool bad = false;
 	ssize_t n;
 
-	*why = "the storage child ended before it had opened the files";
-	while (wire_take(s->in.data, s->in.len, &id, &result, &body, &bad) == 0) {
+	buf_reset(&s->in);
+	while (wire_take(s->in.data, s->in.len, &id, result, body, &bad) == 0) {
 		if (bad || buf_reserve(&s->in, 1) != ERR_OK)
 			return ERR_STORAGE_DOWN;
 		n = read(s->fd, s->in.data + s->in.len, 1);
@@ -408,6 +408,23 @@ await_hello(struct store *s, const char **why)
 			s->in.len++;
 		else if (n == 0 || errno != EINTR)
 			return ERR_STORAGE_DOWN;
+	}
+	return ERR_OK;
+}
+
+/* Before serving begins: reads up to the greeting. */
+static enum err
+await_hello(struct store *s, const char **why)
+{
+	struct unpack body;
+	uint8_t result = ERR_BUSY;
+
+	*why = "the storage child ended before it had opened the files";
+	for (int64_t told = 1; result == ERR_BUSY; told++) {
+		if (read_frame(s, &result, &body) != ERR_OK)
+			return ERR_STORAGE_DOWN;
+		if (result == ERR_BUSY)
+			store_event(s, "migrating", told);
 	}
 	if (result == ERR_OK) {
 		take_last_backup(&body);

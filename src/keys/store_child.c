@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/child.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "keys/store.h"
 #include "store_exec.h"
@@ -25,6 +26,7 @@ struct child {
 	struct store_exec *exec;
 	struct buf in, out;
 	bool closed; /* the gateway has gone */
+	int64_t told; /* when it was last told that opening goes on; 0: not yet */
 };
 
 /* Takes all that is ready; a frame larger than IN_HIGH is read to its end nevertheless. */
@@ -136,11 +138,26 @@ serve(struct child *c)
 	return e;
 }
 
+/* Whoever waits for the files would else take long work for none. */
+static void
+on_working(void *arg)
+{
+	struct child *c = arg;
+	int64_t now = clock_now();
+
+	if (c->told != 0 && now - c->told < NS_PER_S)
+		return;
+	c->told = now;
+	store_exec_opening(&c->out);
+	write_all(c);
+}
+
 int
 store_child_main(int fd, const char *state_dir)
 {
-	const struct store_exec_params params = {.state_dir = state_dir};
 	struct child c = {.fd = fd};
+	const struct store_exec_params params = {
+	    .state_dir = state_dir, .working = on_working, .arg = &c};
 	const char *why = "";
 	enum err e;
 

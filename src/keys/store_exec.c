@@ -70,6 +70,7 @@ struct store_exec {
 enum err
 store_exec_open(struct store_exec **out, const struct store_exec_params *p, const char **why)
 {
+	const struct db_watcher watcher = {p->working, p->arg};
 	struct store_exec *x = alloc_zero(sizeof(*x));
 	enum err e;
 
@@ -90,9 +91,9 @@ store_exec_open(struct store_exec **out, const struct store_exec_params *p, cons
 		e = db_open(&x->vault, &db_vault_schema, p->state_dir, p->vfs, why);
 	/* both are known to be ours by now: neither is changed for the other to be refused */
 	if (e == ERR_OK)
-		e = db_make_ready(&x->ledger, why);
+		e = db_make_ready(&x->ledger, &watcher, why);
 	if (e == ERR_OK)
-		e = db_make_ready(&x->vault, why);
+		e = db_make_ready(&x->vault, &watcher, why);
 	if (e == ERR_OK &&
 	    (p->sync_dir != NULL ? p->sync_dir : disk_sync_dir)(p->state_dir) != 0) {
 		*why = "the state directory cannot be synced";
@@ -158,6 +159,12 @@ put_news(struct store_exec *x, struct buf *out)
 	wire_end(out, at);
 	x->commits = 0;
 	x->percent_told = x->backup_percent;
+}
+
+void
+store_exec_opening(struct buf *out)
+{
+	wire_end(out, wire_begin(out, 0, ERR_BUSY));
 }
 
 void

@@ -18,6 +18,9 @@ struct store_exec_params {
 	const char *state_dir;
 	const char *vfs;		   /* SQLite's file layer; NULL: the system's */
 	int (*sync_dir)(const char *dir); /* makes directory entries durable; NULL: fsync() */
+	/* Told every few milliseconds while a migration goes on; NULL: nobody is. */
+	void (*working)(void *arg);
+	void *arg;
 };
 
 /* Locks, opens, migrates and checks.  *why is a sentence (static storage). */
@@ -25,6 +28,8 @@ CHECKED enum err store_exec_open(struct store_exec **out, const struct store_exe
     const char **why);
 void store_exec_close(struct store_exec *x);
 
+/* Puts the frame that says that opening takes long. */
+void store_exec_opening(struct buf *out);
 /* Puts the frame that greets the gateway, whether opening worked (x) or not (e and why). */
 void store_exec_hello(struct buf *out, struct store_exec *x, enum err e, const char *why);
 

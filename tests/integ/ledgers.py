@@ -52,6 +52,22 @@ def read(version, state_dir):
         return json.load(f)
 
 
+def put_root(gw, known):
+    """The root key goes where the gateway's tenant has it."""
+    with open(os.path.join(gw.dir, "a.root"), "w", encoding="ascii") as f:
+        f.write(known["root"])
+
+
+def multiply(state_dir, rounds):
+    """Doubles the number of objects so many times; those that are added are nobody's."""
+    db = connect(state_dir, "ledger.db")
+    for n in range(rounds):
+        db.executescript("CREATE TEMP TABLE more AS SELECT * FROM objects;"
+                         "UPDATE more SET id = NULL, uid = uid || char(97 + %d);"
+                         "INSERT INTO objects SELECT * FROM more; DROP TABLE more" % n)
+    db.close()
+
+
 # What is written.
 
 def objects(c):

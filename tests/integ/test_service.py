@@ -16,6 +16,7 @@ import time
 import unittest
 
 import kf
+import ledgers
 import ttlv
 from ttlv import on
 
@@ -169,6 +170,19 @@ class Service(kf.Case):
         gw.process.send_signal(signal.SIGTERM)
         gw.heard("STOPPING=1")
         self.assertEqual(gw.stop(), 0)
+
+    def test_a_long_migration(self):
+        """Whoever waits for the start hears that it goes on; else it would be killed in the midst."""
+        gw = self.supervisor(start=False)
+        known = ledgers.read(1, gw.state_dir)
+        ledgers.put_root(gw, known)
+        ledgers.multiply(gw.state_dir, 12)
+        gw.launch()
+        self.assertIn("EXTEND_TIMEOUT_USEC=120000000", gw.heard("READY=1", 120))
+        self.assertEqual(gw.log().count("daemon: bringing the ledger to this release's schema"), 1)
+        self.assert_fine(gw)
+        self.assertEqual(gw.restart(), 0)
+        self.assertEqual([s for s in gw.heard("READY=1") if s.startswith("EXTEND")], [])
 
     def test_no_watchdog_unasked(self):
         gw = self.supervisor()

@@ -29,12 +29,8 @@ class Upgrade(kf.Case):
         """A gateway on the files of that version, not started yet; and what is known of them."""
         gw = self.gateway(start=False)
         known = ledgers.read(version, gw.state_dir)
-        self.put_root(gw, known)
+        ledgers.put_root(gw, known)
         return gw, known
-
-    def put_root(self, gw, known):
-        with open(os.path.join(gw.dir, "a.root"), "w", encoding="ascii") as f:
-            f.write(known["root"])
 
     def fresh_shapes(self):
         gw = self.gateway()
@@ -150,7 +146,7 @@ class Upgrade(kf.Case):
                 copy = os.path.join(gw.dir, "copy")
                 os.mkdir(copy, 0o700)
                 known = ledgers.read(version, copy)
-                self.put_root(gw, known)
+                ledgers.put_root(gw, known)
                 before = digests(copy)
                 counts = json.loads(gw.ctl("--json", "verify", copy).stdout)
                 self.assertEqual((counts["missing"], counts["damaged"]), (0, 0))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening the files: schema versions, damage, foreign files, modes; query plans. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,7 @@ static void
 open_ready(struct db *db, const struct db_schema *schema)
 {
 	ck_assert_int_eq(db_open(db, schema, rig.state, NULL, &why), ERR_OK);
-	ck_assert_int_eq(db_make_ready(db, &why), ERR_OK);
+	ck_assert_int_eq(db_make_ready(db, NULL, &why), ERR_OK);
 }
 
 /* Each file of a later release is refused before the other one, of an older, is brought to ours. */
@@ -150,6 +151,61 @@ START_TEST(test_schema_2)
 			ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
 		}
 	}
+}
+END_TEST
+
+/* So many objects that to bring them to another schema is worth a word. */
+static void
+make_many(void)
+{
+	char text[256];
+
+	make_files();
+	for (char round = 'a'; round <= 'm'; round++) {
+		snprintf(text, sizeof(text),
+		    "CREATE TEMP TABLE more AS SELECT * FROM objects;"
+		    "UPDATE more SET id = NULL, uid = uid || '%c';"
+		    "INSERT INTO objects SELECT * FROM more", round);
+		sql("ledger.db", text);
+	}
+}
+
+static pid_t
+spawn_on_schema_2(void *arg, int fd)
+{
+	sql("ledger.db", UNDO_3 "PRAGMA user_version = 2");
+	return rig_fork_child(arg, fd);
+}
+
+/* A start that takes long says so while it does, and any other says nothing. */
+START_TEST(test_long_migration)
+{
+	make_many();
+	rig_start(&rig);
+	rig_stop(&rig);
+	ck_assert_int_eq(rig.migrating, 0);
+	rig.spawn = spawn_on_schema_2;
+	rig_start(&rig);
+	ck_assert_int_ge(rig.migrating, 1);
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", "another")), ERR_OK);
+}
+END_TEST
+
+/* Nobody waits with a time of his own for a child that is started anew; it comes all the same. */
+START_TEST(test_long_migration_at_a_restart)
+{
+	int told;
+
+	make_many();
+	rig.spawn = spawn_on_schema_2;
+	rig_start(&rig);
+	told = rig.migrating;
+	ck_assert_int_eq(kill(store_pid(rig.store), SIGKILL), 0);
+	while (rig.restarted == 0)
+		loop_turn(rig.loop, true);
+	ck_assert_int_eq(rig.refused, 0);
+	ck_assert_int_eq(rig.ended, 1);
+	ck_assert_int_eq(rig.migrating, told);
 }
 END_TEST
 
@@ -340,6 +396,8 @@ main(void)
 	tcase_add_test(t, test_other_tables);
 	tcase_add_test(t, test_schema_1);
 	tcase_add_test(t, test_schema_2);
+	tcase_add_test(t, test_long_migration);
+	tcase_add_test(t, test_long_migration_at_a_restart);
 	tcase_add_test(t, test_foreign_database);
 	tcase_add_test(t, test_not_a_database);
 	tcase_add_test(t, test_damaged);

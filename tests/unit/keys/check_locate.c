@@ -116,7 +116,7 @@ setup(void)
 	rig_init(&rig);
 	arena = arena_new(1024 * 1024);
 	ck_assert_int_eq(db_open(&db, &db_ledger_schema, rig.state, NULL, &why), ERR_OK);
-	ck_assert_int_eq(db_make_ready(&db, &why), ERR_OK);
+	ck_assert_int_eq(db_make_ready(&db, NULL, &why), ERR_OK);
 }
 
 static void

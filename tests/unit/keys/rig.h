@@ -21,6 +21,7 @@ struct rig {
 	void *arg;
 	int64_t timeout_ns;
 	int restarted, ended, refused, orphaned;
+	int migrating; /* how often a start has told that it takes long */
 	int copying, percent; /* how often a backup has told, and what at last */
 };
 
