@@ -4,8 +4,9 @@ children, while it starts, serves, reloads, copies and stops.
 
 A start may be refused, with a reason.  After it nothing but the request that needed the call fails:
 the gateway stays, a storage child that died comes back, and what was acknowledged is there when it is
-started again without faults.  KEYFERRY_LONG=1: each call of each kind; else a sample, which
-KEYFERRY_SEED repeats.  KEYFERRY_SYSCALL="CALL ERROR N" does one.
+started again without faults.  KEYFERRY_LONG=1: of each kind and error, of each stack that makes such a
+call the first, the last and one between; else a sample, which KEYFERRY_SEED repeats.
+KEYFERRY_SYSCALL="CALL ERROR N" does one, KEYFERRY_SYSCALL_FROM=N goes on at the N-th that was chosen.
 """
 
 import collections
@@ -17,6 +18,7 @@ import socket
 import ssl
 import subprocess
 
+import faults
 import kf
 import ttlv
 from ttlv import attribute, on
@@ -49,6 +51,7 @@ FAULTS = collections.OrderedDict((
 SAMPLES = 10 ** 9 if kf.LONG else 1  # of each kind and error
 PAIRS = 10 ** 9 if kf.LONG else 16
 ONLY = os.environ.get("KEYFERRY_SYSCALL")
+FROM = int(os.environ.get("KEYFERRY_SYSCALL_FROM", "0"))
 TIMEOUT = 30.0
 FAILED = ("GeneralFailure",)
 
@@ -76,14 +79,30 @@ class Traced(kf.Gateway):
         rule = "trace=" + ",".join(kinds)
         if self.inject:
             rule = "inject=%s:error=%s:when=%d" % self.inject
+        stacks = ["-k"] if kf.LONG and not self.inject else []
         # -D: the gateway is our own child, and strace its grandchild.  There is no leak check
         # beneath a tracer.
-        return ["env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-D", "-I2", "-f", "-qq", "-e", rule,
-                "-e", "signal=none", "-o", self.trace] + line
+        return ["env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-D", "-I2", "-f", "-qq", *stacks,
+                "-e", rule, "-e", "signal=none", "-o", self.trace] + line
 
     def calls(self):
+        """{(process, name): the stack of each such call, as far as strace tells}"""
+        made, here, pending = collections.defaultdict(list), None, {}
         with open(self.trace, encoding="utf-8", errors="replace") as f:
-            return re.findall(r"^(\d+) +(\w+)\(", f.read(), re.M)
+            for line in f:
+                begins = re.match(r"(\d+) +(\w+)\(", line)
+                ends = re.match(r"(\d+) +<\.\.\. \w+ resumed>", line)
+                if begins:
+                    here = []
+                    made[begins.groups()].append(here)
+                    pending[begins.group(1)] = here
+                elif ends:
+                    here = pending.get(ends.group(1))
+                elif line.startswith(" > ") and here is not None:
+                    here.append(line)
+                else:
+                    here = None
+        return {who: ["".join(stack) for stack in stacks] for who, stacks in made.items()}
 
     def let_go(self):
         """strace counts for each process anew: a child that is started again would fail again."""
@@ -189,37 +208,37 @@ class Syscalls(kf.Case):
                 self.assertIn(key, (None, found), uid)
         self.assertEqual(self.gw.stop(), 0)
 
-    def count(self):
-        """How often the busiest process makes each kind of call."""
+    def count(self, rnd):
+        """{name of a call: which of them say what all do, in whichever process}"""
         self.gw.inject = ()
         self.assertTrue(self.life())
-        each = collections.Counter(self.gw.calls())
-        most = collections.Counter()
-        for (_, name), n in each.items():
-            most[name] = max(most[name], n)
-        return most
+        numbers = collections.defaultdict(set)
+        for (_, name), stacks in self.gw.calls().items():
+            numbers[name].update(faults.telling(stacks, rnd) if any(stacks)
+                                 else range(1, len(stacks) + 1))
+        return numbers
 
-    def chosen(self, rnd, most):
+    def chosen(self, rnd, calls):
         if ONLY:
             call, error, n = ONLY.split()
             return [(call, error, int(n))]
         every = []
         for names, errors in FAULTS.items():
-            count = max(most[n] for n in names.split(","))
-            if count == 0:
-                continue
+            numbers = sorted(set().union(*(calls.get(n, ()) for n in names.split(","))))
             for error in errors:
-                numbers = range(1, count + 1)
                 every += [(names, error, n) for n in (
-                    numbers if count <= SAMPLES else rnd.sample(numbers, SAMPLES))]
+                    numbers if len(numbers) <= SAMPLES else rnd.sample(numbers, SAMPLES))]
         return every if len(every) <= PAIRS else rnd.sample(every, PAIRS)
 
     def test_every_call(self):
-        most = self.count()
-        self.assertGreater(most["fdatasync"] + most["fsync"], 5, most)
+        rnd = kf.random_for("syscalls")
+        calls = self.count(rnd)
+        self.assertTrue(calls["fdatasync"] and calls["pwrite64"], calls)
         met = refusals = 0
-        chosen = self.chosen(kf.random_for("syscalls"), most)
-        for inject in chosen:
+        chosen = self.chosen(rnd, calls)[FROM:]
+        for at, inject in enumerate(chosen, FROM):
+            if at % 100 == 99:
+                print("%d of %d: %s %s %d" % (at, FROM + len(chosen), *inject), flush=True)
             with self.subTest(call=inject[0], error=inject[1], n=inject[2]):
                 self.gw.inject, self.keys = inject, {}
                 refusals += not self.life()
