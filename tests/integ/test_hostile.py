@@ -270,6 +270,9 @@ class Slow(Case):
         """Fatal ones end it; those that warn, some of them, as well in the end."""
         self.start()
         with self.counted() as grown:
+            h = self.stop_at(T12, "hello said")  # whoever leaves as well may be seen by that alone
+            h.sock.sendall(rawtls.alert(rawtls.FATAL, rawtls.INTERNAL))
+            wait_for_end(h.sock)
             for tls in (T12, T13):
                 for point in self.BEFORE + ("open", "message header"):
                     for what in ((rawtls.FATAL, rawtls.INTERNAL), (rawtls.WARNING,
