@@ -17,7 +17,7 @@ struct memkeys mem;
 struct tenant *tenant;
 struct buf msg;
 struct buf answer;
-unsigned answers, version_minor;
+unsigned answers, version_major, version_minor;
 struct parts *parts;
 uint8_t client;
 size_t msg_mark;
@@ -45,6 +45,7 @@ setup(void)
 	buf_init(&msg, 1 << 20);
 	buf_init(&answer, 1 << 20);
 	answers = 0;
+	version_major = 1;
 	version_minor = 1;
 }
 
@@ -94,7 +95,7 @@ begin(unsigned count, uint32_t continuation, uint32_t max_response)
 	msg_mark = ttlv_begin(&msg, TAG_REQUEST_MESSAGE);
 	header = ttlv_begin(&msg, TAG_REQUEST_HEADER);
 	version = ttlv_begin(&msg, TAG_PROTOCOL_VERSION);
-	ttlv_put_int(&msg, TAG_PROTOCOL_VERSION_MAJOR, 1);
+	ttlv_put_int(&msg, TAG_PROTOCOL_VERSION_MAJOR, (int32_t)version_major);
 	ttlv_put_int(&msg, TAG_PROTOCOL_VERSION_MINOR, (int32_t)version_minor);
 	ttlv_end(&msg, version);
 	if (max_response > 0)
@@ -282,7 +283,7 @@ item(unsigned n, struct seen *out)
 	ttlv_enter(&v, &version);
 	ck_assert(ttlv_need(&v, TAG_PROTOCOL_VERSION_MAJOR, TTLV_INTEGER, &major));
 	ck_assert(ttlv_need(&v, TAG_PROTOCOL_VERSION_MINOR, TTLV_INTEGER, &minor));
-	ck_assert_int_eq(ttlv_int(&major), 1);
+	ck_assert_uint_eq((unsigned)ttlv_int(&major), version_major);
 	ck_assert_uint_eq((unsigned)ttlv_int(&minor), version_minor);
 	do {
 		if (!ttlv_opt(&r, TAG_BATCH_ITEM, TTLV_STRUCTURE, &t))

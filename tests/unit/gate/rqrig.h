@@ -25,7 +25,7 @@ extern struct tenant *tenant;
 extern struct buf msg;	  /* the request being built */
 extern struct buf answer; /* the last answer */
 extern size_t msg_mark;
-extern unsigned answers, version_minor;
+extern unsigned answers, version_major, version_minor;
 extern struct parts *parts;
 extern uint8_t client; /* who asks: the first byte of its digest */
 
