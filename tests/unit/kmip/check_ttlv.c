@@ -10,6 +10,7 @@
 
 #include "kmip/names.h"
 #include "messages.h"
+#include "values.h"
 
 /* A copy of exactly the right size, so that the sanitizer sees a read past the end. */
 static uint8_t *
@@ -398,56 +399,6 @@ write_random(struct buf *b, unsigned depth)
 	}
 }
 
-/* Writes what was read, value by value. */
-static void
-write_again(struct buf *b, const struct ttlv *t)
-{
-	struct ttlv_reader r;
-	struct ttlv child;
-	size_t mark;
-
-	switch (t->type) {
-	case TTLV_STRUCTURE:
-		mark = ttlv_begin(b, t->tag);
-		ttlv_enter(&r, t);
-		while (ttlv_next(&r, &child))
-			write_again(b, &child);
-		ck_assert_int_eq(r.error, ERR_OK);
-		ttlv_end(b, mark);
-		break;
-	case TTLV_INTEGER:
-		ttlv_put_int(b, t->tag, ttlv_int(t));
-		break;
-	case TTLV_LONG:
-		ttlv_put_long(b, t->tag, ttlv_long(t));
-		break;
-	case TTLV_BIG_INTEGER:
-		ttlv_put_raw(b, t->tag, t->type, t->value, t->len);
-		break;
-	case TTLV_ENUM:
-		ttlv_put_enum(b, t->tag, ttlv_uint(t));
-		break;
-	case TTLV_BOOLEAN:
-		ttlv_put_bool(b, t->tag, ttlv_bool(t));
-		break;
-	case TTLV_TEXT:
-		ttlv_put_text(b, t->tag, (const char *)t->value, t->len);
-		break;
-	case TTLV_BYTES:
-		ttlv_put_bytes(b, t->tag, t->value, t->len);
-		break;
-	case TTLV_DATE_TIME:
-		ttlv_put_date_time(b, t->tag, ttlv_long(t));
-		break;
-	case TTLV_DATE_TIME_EXTENDED:
-		ttlv_put_extended(b, t->tag, ttlv_long(t));
-		break;
-	case TTLV_INTERVAL:
-		ttlv_put_interval(b, t->tag, ttlv_uint(t));
-		break;
-	}
-}
-
 START_TEST(what_is_written_is_read_again)
 {
 	struct buf one, two;
@@ -462,7 +413,7 @@ START_TEST(what_is_written_is_read_again)
 		ck_assert_int_eq(buf_error(&one), ERR_OK);
 		ck_assert_msg(ttlv_check(one.data, one.len, 100000, &root) == ERR_OK,
 		    "KEYFERRY_SEED=%llu, round %d", (unsigned long long)seed, round);
-		write_again(&two, &root);
+		values_copy(&two, &root);
 		ck_assert_msg(one.len == two.len && memcmp(one.data, two.data, one.len) == 0,
 		    "KEYFERRY_SEED=%llu, round %d", (unsigned long long)seed, round);
 	}
@@ -486,7 +437,7 @@ START_TEST(changed_bits_do_no_harm)
 		copy[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		if (ttlv_check(copy, len, 1000, &root) == ERR_OK) {
 			buf_reset(&again);
-			write_again(&again, &root);
+			values_copy(&again, &root);
 			ck_assert_uint_eq(again.len, len);
 			ck_assert_mem_eq(again.data, copy, len);
 		}
