@@ -113,7 +113,7 @@ bool kmip_attr_take_reference(struct ttlv_reader *r, struct arena *a, int versio
  * Checks a value that a client wants to set against its type, its structure (Name, Link,
  * Application Specific Information, ...), known enumeration values, ranges and ATTR_VALUE_MAX.
  * Custom attributes: any type, structures only well formed.  ERR_ATTRIBUTE_VALUE,
- * ERR_ATTRIBUTE_UNKNOWN.
+ * ERR_ATTRIBUTE_UNKNOWN, ERR_NAMESPACE (no server here makes application data).
  */
 CHECKED enum err kmip_attr_check(const struct kmip_attr *a, int version);
 

@@ -225,5 +225,5 @@ wrapping_key_fetched(struct request *rq, enum err e)
 	if (e == ERR_OK)
 		serve(rq, rq->state);
 	else
-		rq_done(rq, e == ERR_ARCHIVED ? ERR_WRAPPER_ARCHIVED : e);
+		rq_done(rq, wrap_error(g->wrap, e));
 }

@@ -228,7 +228,7 @@ unwrapping_key_fetched(struct request *rq, enum err e)
 	if (e == ERR_OK)
 		look(rq, im);
 	else
-		rq_done(rq, e == ERR_ARCHIVED ? ERR_WRAPPER_ARCHIVED : e);
+		rq_done(rq, wrap_error(im->wrap, e));
 }
 
 /* --- what it becomes --- */

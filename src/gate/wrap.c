@@ -46,6 +46,17 @@ may_unwrap(struct request *rq, const struct object *o)
 	    o, KMIP_CRYPTOGRAPHIC_USAGE_MASK_UNWRAP_KEY, USAGE_PROCESS, clock_wall());
 }
 
+enum err
+wrap_error(const struct wrap *w, enum err e)
+{
+	if (e == ERR_ARCHIVED)
+		return ERR_WRAPPER_ARCHIVED;
+	if (e != ERR_NO_OBJECT)
+		return e;
+	return w->key.object != NULL && object_is_destroyed(w->key.object) ? ERR_WRAPPER_DESTROYED
+									   : ERR_NO_WRAPPER;
+}
+
 static enum err
 read_key(struct request *rq, struct wrap *w, const struct ttlv *information)
 {

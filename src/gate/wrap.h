@@ -21,6 +21,8 @@ struct wrap {
 
 /* Takes the specification from the payload, where it is next.  *w lies in the arena. */
 CHECKED enum err wrap_read(struct request *rq, struct wrap *w);
+/* How the look for the wrapping key ended, told apart from that for the object itself. */
+enum err wrap_error(const struct wrap *w, enum err e);
 /* Wraps the key of o, once w->key was fetched, and makes *p say so. */
 CHECKED enum err wrap_do(struct request *rq, struct wrap *w, const struct object *o,
     struct keyblock_put *p);

@@ -275,6 +275,20 @@ value_right(const struct kmip_attr_info *info, const struct ttlv *value, int ver
 	return fields_right(info, value, version);
 }
 
+/* Application data that the client leaves to a server that knows the namespace. */
+static bool
+lacks_application_data(const struct ttlv *value)
+{
+	struct ttlv_reader r;
+	struct ttlv t;
+
+	if (value->type != TTLV_STRUCTURE)
+		return false;
+	ttlv_enter(&r, value);
+	return ttlv_need(&r, TAG_APPLICATION_NAMESPACE, TTLV_TEXT, &t) &&
+	    ttlv_finish(&r) == ERR_OK;
+}
+
 enum err
 kmip_attr_check(const struct kmip_attr *a, int version)
 {
@@ -291,6 +305,8 @@ kmip_attr_check(const struct kmip_attr *a, int version)
 		return ERR_ATTRIBUTE_VALUE;
 	if (info == NULL)
 		return a->name_len <= ATTR_NAME_MAX ? ERR_OK : ERR_ATTRIBUTE_UNKNOWN;
+	if (info->id == ATTR_APPLICATION_SPECIFIC_INFORMATION && lacks_application_data(v))
+		return ERR_NAMESPACE;
 	return value_right(info, v, version) ? ERR_OK : ERR_ATTRIBUTE_VALUE;
 }
 

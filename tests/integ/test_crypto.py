@@ -140,6 +140,12 @@ class Wrapping(Case):
                 self.assert_reason(self.c.do(on("Get", self.key, spec)), *reasons)
         self.assert_reason(self.c.do(on("Get", self.key, enum("KeyFormatType", 7),
                                         specification(self.kek))), "EncodingOptionError")
+        self.c.ok(on("Destroy", gone))
+        two = self.client(version=(2, 1))
+        for kek, reason in (("nobody", "WrappingObjectNotFound"),
+                            (gone, "WrappingObjectDestroyed")):
+            self.assert_reason(two.do(on("Get", self.key, specification(kek))), reason)
+            self.assert_reason(self.c.do(on("Get", self.key, specification(kek))), "ItemNotFound")
 
     def test_sensitive_ones_leave_wrapped_only(self):
         flag = lambda name, value: attribute(name, boolean("AttributeValue", value))

@@ -10,7 +10,7 @@ import kf
 import ttlv
 from ttlv import (ACTIVE, COMPROMISED, DEACTIVATED, DESTROYED, DESTROYED_COMPROMISED, PRE_ACTIVE,
                   SUCCESS, UNDONE, VERSIONS, VERSIONS_2, attribute, date, enum, get_attributes, integer,
-                  item, name_attribute, on, revoke, text, ubid)
+                  item, name_attribute, on, revoke, seq, text, ubid)
 
 KEY_COMPROMISE, CA_COMPROMISE, CESSATION = 2, 3, 6
 STOP, CONTINUE, UNDO = 2, 1, 3
@@ -313,6 +313,21 @@ class Operations(kf.SharedCase):
                                    "PermissionDenied", "IllegalOperation")
         self.assertEqual(c.state(uid), PRE_ACTIVE)
         self.assertEqual(len(c.key(uid)), 32)
+
+    def test_application_data_is_the_clients(self):
+        """A namespace alone asks the server for data, which this one makes for none."""
+        for version in VERSIONS + VERSIONS_2:
+            c = self.client(version=version)
+            value = text("ApplicationNamespace", "ours")
+            if version < (2, 0):
+                new = seq("Attribute", text("AttributeName", "Application Specific Information"),
+                          seq("AttributeValue", value))
+                uid = c.create()
+            else:
+                new = seq("NewAttribute", seq("ApplicationSpecificInformation", value))
+                uid = c.ok(ttlv.create2()).path("UniqueIdentifier")
+            self.assert_reason(c.do(on("AddAttribute", uid, new)),
+                               "ApplicationNamespaceNotSupported")
 
     def test_unknown_attribute_names_are_left_out(self):
         c = self.client()

@@ -105,7 +105,8 @@ REASONS = {
     "IncompatibleCryptographicUsageMask": 0x29, "InvalidObjectType": 0x30,
     "NonUniqueNameAttribute": 0x35, "ObjectNotFound": 0x37,
     "UnknownMessageExtension": 0x3C, "UnsupportedProtocolVersion": 0x3F,
-    "WrongKeyLifecycleState": 0x43, "WrappingObjectArchived": 0x40, "ProtectionStorageUnavailable": 0x44,
+    "WrongKeyLifecycleState": 0x43, "WrappingObjectArchived": 0x40, "WrappingObjectDestroyed": 0x41,
+    "WrappingObjectNotFound": 0x42, "ProtectionStorageUnavailable": 0x44,
 }
 REASON_NAMES = {number: name for name, number in REASONS.items()}
 
