@@ -132,13 +132,66 @@ take_limits(struct request *rq, struct object *made, const struct object *old)
 	return usagelimits_keep(made, rq->arena, &l);
 }
 
-/* What the template did not say; names go over to the new key. */
+static bool
+is_name(const struct object_attr *at)
+{
+	return strcmp(at->name, kmip_attr_info(ATTR_NAME)->name) == 0;
+}
+
+/* Adds the names of `from` that are not there yet, behind the first *count. */
+static enum err
+add_names(struct request *rq, struct object *made, const struct object *from, uint32_t *count)
+{
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; e == ERR_OK && i < from->attrs_count; i++) {
+		const struct object_attr *at = &from->attrs[i], *had;
+		bool is_there = !is_name(at);
+
+		for (uint32_t n = 0; !is_there && n < *count; n++) {
+			had = object_attr_get(made, at->name, n);
+			is_there = had->value_len == at->value_len &&
+			    memcmp(had->value, at->value, at->value_len) == 0;
+		}
+		if (!is_there)
+			e = object_attr_set(made, rq->arena, at->name, strlen(at->name),
+			    (*count)++, at->value, at->value_len);
+	}
+	return e;
+}
+
+static void
+drop_names(struct object *o)
+{
+	for (size_t i = o->attrs_count; i-- > 0;)
+		if (is_name(&o->attrs[i]))
+			object_attr_remove(o, o->attrs[i].name, o->attrs[i].index);
+}
+
+/* The old key's names go over to the new one; those of the template come behind them. */
+static enum err
+take_names(struct request *rq, struct rekey *rk)
+{
+	const struct object *given = object_copy(rq->arena, rk->made);
+	uint32_t count = 0;
+	enum err e = ERR_NO_MEMORY;
+
+	if (given != NULL) {
+		drop_names(rk->made);
+		e = add_names(rq, rk->made, rk->old, &count);
+	}
+	if (e == ERR_OK)
+		e = add_names(rq, rk->made, given, &count);
+	if (e == ERR_OK)
+		drop_names(rk->old);
+	return e;
+}
+
+/* What the template did not say. */
 static enum err
 take_attributes(struct request *rq, struct rekey *rk)
 {
-	const char *name = kmip_attr_info(ATTR_NAME)->name;
 	const struct object *from = rq_object(rq);
-	bool named = object_attr_get(rk->made, name, 0) != NULL;
 	const char *given = "";
 	enum err e = ERR_OK;
 
@@ -146,15 +199,17 @@ take_attributes(struct request *rq, struct rekey *rk)
 		const struct object_attr *at = &from->attrs[i];
 		bool first = i == 0 || strcmp(from->attrs[i - 1].name, at->name) != 0;
 
+		if (is_name(at))
+			continue;
 		if (first && object_attr_get(rk->made, at->name, at->index) != NULL)
 			given = at->name; /* all instances are the template's */
 		if (stays(at->name) || strcmp(given, at->name) == 0)
 			continue;
 		e = object_attr_set(rk->made, rq->arena, at->name, strlen(at->name), at->index,
 		    at->value, at->value_len);
-		if (e == ERR_OK && !named && strcmp(at->name, name) == 0)
-			object_attr_remove(rk->old, name, at->index);
 	}
+	if (e == ERR_OK)
+		e = take_names(rq, rk);
 	return e == ERR_OK ? take_limits(rq, rk->made, from) : e;
 }
 

@@ -192,9 +192,11 @@ class Replacing(Case):
         new = self.rekey(c, old, ttlv.template(ttlv.name_attribute("new name"),
                                                attribute("x-a", "3")))
         found = values(c, new)
-        self.assertEqual((found["Name"][0][0].value, found["x-a"], found["x-b"]),
-                         ("new name", ["3"], ["2"]))
-        self.assertEqual(values(c, old)["Name"][0][0].value, "old name")
+        self.assertEqual(([n[0].value for n in found["Name"]], found["x-a"], found["x-b"]),
+                         (["old name", "new name"], ["3"], ["2"]))
+        self.assertNotIn("Name", values(c, old))
+        again = self.rekey(c, new, ttlv.template(ttlv.name_attribute("old name")))
+        self.assertEqual([n[0].value for n in values(c, again)["Name"]], ["old name", "new name"])
         self.assert_reason(c.do(on("ReKey", old, ttlv.template(attribute(
             "Cryptographic Length", integer("AttributeValue", 128))))), "InvalidField")
 
