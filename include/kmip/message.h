@@ -72,7 +72,7 @@ struct kmip_response {
 	unsigned count;
 };
 
-/* id: for the Server Correlation Value of an answer in 2.x; 0: none. */
+/* id: for the Server Correlation Value of an answer since 1.4; 0: none. */
 void kmip_response_begin(struct kmip_response *rs, struct buf *b, int version, int64_t time_stamp,
     uint64_t id);
 /*

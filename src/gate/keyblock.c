@@ -132,6 +132,15 @@ check_format(uint32_t format, uint32_t type)
 	    : ERR_KEY_FORMAT;
 }
 
+/* Since 1.2 a key may be kept elsewhere, and only its attributes here: not by this gateway. */
+static enum err
+no_value(const struct ttlv_reader *r, int version)
+{
+	if (r->error != ERR_OK)
+		return r->error;
+	return version < KMIP_1_2 ? ERR_MISSING_DATA : ERR_FEATURE_UNSUPPORTED;
+}
+
 /* Key Value: a structure, or the bytes of a wrapped one; then what the block says about it. */
 static enum err
 read_value(struct ttlv_reader *r, struct keyblock *k, int version)
@@ -140,7 +149,7 @@ read_value(struct ttlv_reader *r, struct keyblock *k, int version)
 	enum err e = ERR_OK;
 
 	if (ttlv_peek(r) != TAG_KEY_VALUE)
-		return r->error != ERR_OK ? r->error : ERR_MISSING_DATA;
+		return no_value(r, version);
 	ttlv_next(r, &value);
 	if (ttlv_opt(r, TAG_CRYPTOGRAPHIC_ALGORITHM, TTLV_ENUM, &t))
 		k->algorithm = ttlv_uint(&t);

@@ -21,6 +21,23 @@ struct change_attr {
 	struct ttlv by;
 };
 
+static enum err
+find(struct request *rq, struct change_attr *ca, const struct object *o, struct instances *out)
+{
+	return instances_find(rq->arena, o, &ca->attr, rq->in.version, out);
+}
+
+/* 1.x is answered with the attribute as it is now: to limits the server adds what is left. */
+static void
+put_changed(struct request *rq, struct change_attr *ca, const struct object *o)
+{
+	struct instances now;
+
+	if (ca->attr.id == ATTR_USAGE_LIMITS && find(rq, ca, o, &now) == ERR_OK && now.count > 0)
+		ca->attr.value = now.all[0].value;
+	kmip_attr_write(&rq->out, rq->in.version, &ca->attr);
+}
+
 static void
 change_loaded(struct request *rq, enum err e)
 {
@@ -36,7 +53,7 @@ change_loaded(struct request *rq, enum err e)
 		e = changes_put(&rq->changes, CHANGE_UPDATE, o, NULL);
 		rq_put_uid(rq, o->uid);
 		if (rq->in.version < KMIP_2_0)
-			kmip_attr_write(&rq->out, rq->in.version, &ca->attr);
+			put_changed(rq, ca, o);
 	}
 	rq_done(rq, e);
 }
@@ -73,12 +90,6 @@ set(struct request *rq, struct change_attr *ca, struct object *o, enum objattr_b
 	ca->attr.index = (int32_t)index;
 	ca->attr.has_index = index > 0;
 	return e;
-}
-
-static enum err
-find(struct request *rq, struct change_attr *ca, const struct object *o, struct instances *out)
-{
-	return instances_find(rq->arena, o, &ca->attr, rq->in.version, out);
 }
 
 /* --- Add --- */

@@ -188,11 +188,11 @@ put_answer(struct request *rq, const struct crypt *c)
 		    c->own_tag_len);
 }
 
-/* What a cipher has given so far; a MAC or digest is there at the end only. */
+/* What a cipher gave in this part, if anything; a MAC or digest is there at the end only. */
 static void
 put_data(struct request *rq, const struct crypt *c, uint32_t tag)
 {
-	if (is_last(c) || c->result.len > 0)
+	if (is_alone(c) || c->result.len > 0)
 		ttlv_put_bytes(&rq->out, tag, c->result.data, c->result.len);
 }
 

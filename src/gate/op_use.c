@@ -157,6 +157,8 @@ lease_loaded(struct request *rq, enum err e)
 
 	if (e == ERR_OK)
 		e = may_use(o);
+	if (e == ERR_OK && o->state == OBJECT_COMPROMISED)
+		e = ERR_WRONG_STATE; /* nobody shall go on using it */
 	if (e == ERR_OK) {
 		rq_put_uid(rq, o->uid);
 		ttlv_put_interval(&rq->out, TAG_LEASE_TIME, OBJATTR_LEASE_S);

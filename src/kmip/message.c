@@ -335,7 +335,7 @@ kmip_response_begin(struct kmip_response *rs, struct buf *b, int version, int64_
 	header = ttlv_begin(b, TAG_RESPONSE_HEADER);
 	kmip_put_version(b, version);
 	ttlv_put_date_time(b, TAG_TIME_STAMP, time_stamp);
-	if (version >= KMIP_2_0 && id != 0) {
+	if (version >= KMIP_1_4 && id != 0) {
 		len = snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
 		ttlv_put_text(b, TAG_SERVER_CORRELATION_VALUE, text, (size_t)len);
 	}

@@ -17,7 +17,7 @@ the case's name with its version.  [1.1-] before a line or a field: in these ver
 
 Attributes stand as 2.x has them, by their tags, in Attributes, NewAttribute and AttributeReference;
 for 1.x these become what the operation has there.  x-NAME is a vendor's attribute, of the type that
-int: or date: says, or else a text.
+int: or date: says, or else a text.  NAME:1 has Attribute Index 1 in 1.x.
 """
 
 import re
@@ -26,18 +26,21 @@ import xml.etree.ElementTree
 from oasis_xml import Case
 
 INTEGERS = {"CryptographicLength", "CryptographicUsageMask", "DataLength", "TagLength",
+            "IterationCount",
             "MaximumItems", "OffsetItems", "LocatedItems", "ProtectionStorageMask"}
 LONGS = {"UsageLimitsTotal", "UsageLimitsCount"}
 ENUMERATIONS = {"OpaqueDataType"}  # those that have no values of the standard's own
 BOOLEANS = {"RandomIV", "InitIndicator", "FinalIndicator", "Fresh", "Sensitive", "AlwaysSensitive",
-            "Extractable", "NeverExtractable", "BatchOrderOption"}
+            "Extractable", "NeverExtractable", "BatchOrderOption", "ReplaceExisting",
+            "PredictionResistance"}
 BYTES = {"KeyMaterial", "KeyValue", "Key", "Data", "IVCounterNonce", "MACData", "DigestValue",
-         "OpaqueDataValue", "AuthenticatedEncryptionTag", "CorrelationValue", "UniqueBatchItemID",
+         "OpaqueDataValue", "InitializationVector", "DerivationData", "Salt",
+         "AuthenticatedEncryptionTag", "CorrelationValue", "UniqueBatchItemID",
          "AuthenticatedEncryptionAdditionalData", "ShortUniqueIdentifier"}
 TEXTS = {"UniqueIdentifier", "LinkedObjectIdentifier"}  # 2.x has enumerations of these names
 KINDS = {"Integer": INTEGERS, "LongInteger": LONGS, "Boolean": BOOLEANS, "ByteString": BYTES,
          "Interval": {"LeaseTime"}, "TextString": TEXTS, "Enumeration": ENUMERATIONS}
-TEMPLATED = {"Create", "Register"}  # in 1.x their attributes stand in a Template-Attribute
+TEMPLATED = {"Create", "Register", "ReKey", "DeriveKey"}  # in 1.x their attributes stand in a Template-Attribute
 VERSIONS = ((1, 0), (1, 1), (1, 2), (1, 3), (1, 4), (2, 0), (2, 1))
 TOKEN = re.compile(r'\s*(\[[0-9.]*-[0-9.]*\]|[{},]|"[^"]*"|[^\s{},"]+)')
 
@@ -139,9 +142,11 @@ class Writer:
         return name if name.startswith("x-") else self.tables.titles[name]
 
     def attribute(self, name, value):
+        name, _, index = name.partition(":")
         if self.old:
+            indexes = [element("AttributeIndex", "Integer", index)] if index else []
             return element("Attribute", children=[
-                element("AttributeName", "TextString", self.title(name)),
+                element("AttributeName", "TextString", self.title(name)), *indexes,
                 self.attribute_value(name, value)])
         if not name.startswith("x-"):
             return self.plain(name, value)

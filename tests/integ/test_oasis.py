@@ -17,7 +17,7 @@ import ttlv
 
 DIRECTORY = os.environ.get("KEYFERRY_OASIS") or os.path.join(kf.TOP, "..", "shared", "oasis")
 # What keys are made for, or used with; Query does not tell.
-ALGORITHMS = {"AES", "DES3", "HMAC_SHA256"}
+ALGORITHMS = {"AES", "DES3", "HMAC_SHA1", "HMAC_SHA256"}
 
 # Cases that the gateway does not pass, each with the reason.
 EXPECTED_FAILURES = {

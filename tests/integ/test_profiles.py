@@ -34,11 +34,18 @@ PROFILES = {
         "[CS-AC-M-OAEP-1..10]": "1.4-2.1"},
     "RNG Cryptographic": {"CS-RNG-M-1 CS-RNG-O-1..4": "1.2-2.1"},
     "AES XTS": {"AX-M-1..2": "1.4-2.1"},
+    "Test cases": {
+        "TC-DERIVEKEY-1 TC-REKEY-1 TC-51 TC-94 TC-95 TC-142": "1.0-2.1", "TC-141": "1.1-2.1",
+        "[TC-MDO-1..3]": "1.2-2.1", "TC-STREAM-ENC-1 TC-RNG-ATTR-1": "1.3-2.1",
+        "TC-WRAP-1 TC-CS-CORVAL-1": "1.4-2.1"},
+    "Of our own": {"KF-DERIVEKEY-1..3": "1.0-2.1", "KF-MDO-1": "1.2-2.1",
+                   "KF-IMPEXP-1..3": "1.4-2.1"},
 }
 NOT_OURS = {
     "BL-M": "public and private keys, certificates",
     "CS-AC-M": "signatures and RSA encryption",
     "CS-BC-M": "ChaCha20",
+    "TC-MDO": "keys that are kept elsewhere",
 }
 # Of several answers to one request a server gives one: these are what others do.
 OTHER_CHOICES = {

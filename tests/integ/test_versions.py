@@ -486,6 +486,12 @@ class Versions(kf.SharedCase):
                          "UnknownMessageExtension")
         self.each(header)
 
+    def test_header_of_1_4(self):
+        c = self.client(version=(1, 4))
+        for mine in ([], [text("ClientCorrelationValue", "mine")]):
+            tags = c.call(item("DiscoverVersions"), header=mine).node.value[0].tags()
+            self.assertEqual("ServerCorrelationValue" in tags, bool(mine))
+
 
 if __name__ == "__main__":
     kf.main()

@@ -444,8 +444,8 @@ START_TEST(fields_of_2_x)
 }
 END_TEST
 
-/* In 2.x an answer can say which request of our log it is. */
-START_TEST(answers_of_2_x_are_numbered)
+/* Since 1.4 an answer can say which request of our log it is. */
+START_TEST(answers_since_1_4_are_numbered)
 {
 	static const char want[] = "42007b01 00000060 42007a01 00000058" V20
 	    "42009209 00000008 0000000000000001 42010607 00000002 3432000000000000"
@@ -462,6 +462,9 @@ START_TEST(answers_of_2_x_are_numbered)
 	ck_assert_mem_eq(b.data, data, len);
 	buf_reset(&b);
 	kmip_response_begin(&rs, &b, KMIP_1_4, 1, 42);
+	ck_assert_uint_eq(b.len, len);
+	buf_reset(&b);
+	kmip_response_begin(&rs, &b, KMIP_1_3, 1, 42);
 	ck_assert_uint_eq(b.len, len - 16);
 	buf_fini(&b);
 }
@@ -578,7 +581,7 @@ main(void)
 	tcase_add_test(tc, versions);
 	tcase_add_test(tc, response_to_activate);
 	tcase_add_test(tc, fields_of_2_x);
-	tcase_add_test(tc, answers_of_2_x_are_numbered);
+	tcase_add_test(tc, answers_since_1_4_are_numbered);
 	tcase_add_test(tc, failures_in_a_response);
 	tcase_add_test(tc, item_lengths_are_foreseen);
 	tcase_add_test(tc, response_has_a_ceiling);
