@@ -61,8 +61,8 @@ enum tls_verdict gate_check_certificate(void *arg, const struct tls_shown *shown
  */
 bool gate_has_room(struct gate *g);
 /*
- * Takes a connected descriptor.  At a ceiling one from an address whose handshakes come to nothing
- * is closed at once; for others such a one ends.
+ * Takes a connected descriptor.  At a ceiling those from an address whose handshakes come to nothing
+ * are closed at once, but for 128 a second; for others such a one ends.
  */
 void gate_accept(struct gate *g, int fd);
 

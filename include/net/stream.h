@@ -101,8 +101,11 @@ bool stream_has_good_neighbours(const struct stream *s);
 void stream_blame(struct stream *s);
 /* Whether it may make room at once: it or its address is blamed, and it has kept us waiting for so long. */
 bool stream_is_idle_suspect(const struct stream *s, int64_t for_ns);
-/* Whether handshakes from a connection's address come to nothing. */
-bool stream_comes_from_suspect(int fd);
+/*
+ * Whether a connection should not be taken where places are short: handshakes from its address come to
+ * nothing, and others such have had this second's chances already.
+ */
+bool stream_turns_away(int fd);
 const struct tls_peer *stream_peer(const struct stream *s); /* valid from ready on, and in closed */
 /* What the client showed, from ready on; false when the connection is over. */
 bool stream_shown(const struct stream *s, struct tls_shown *out);

@@ -223,7 +223,7 @@ gate_has_room(struct gate *g)
 static bool
 turn_away(struct gate *g, int fd)
 {
-	if (!is_full(g) || !stream_comes_from_suspect(fd))
+	if (!is_full(g) || !stream_turns_away(fd))
 		return false;
 	metric_inc(METRIC_HANDSHAKES_TURNED_AWAY_TOTAL);
 	close(fd);

@@ -11,8 +11,8 @@
  *
  * Whose time is over is a suspect from then on, whether it has to go at once or not, and so is its
  * address if none from there succeeds.  While there are such, with 20 ms over, accepting goes on: who
- * comes takes the place of the oldest of them at once.  Who comes from a suspect's address itself is
- * closed before anything is computed for it.  So those who fill a ceiling delay others once, until
+ * comes takes the place of the oldest of them at once.  Of those who come from suspects' addresses
+ * themselves 128 a second may do so; the others are closed before anything is computed for them.  So those who fill a ceiling delay others once, until
  * they are known, and not by that at each turn.
  */
 #ifndef GATE_RELIEF_H

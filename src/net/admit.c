@@ -229,3 +229,19 @@ admit_is_suspect(unsigned crowd)
 {
 	return crowds[crowd].suspect_until > seconds_now() && !admit_is_good(crowd);
 }
+
+bool
+admit_turns_away(unsigned crowd)
+{
+	static uint32_t second, taken;
+
+	if (!admit_is_suspect(crowd))
+		return false;
+	if (second != seconds_now())
+		taken = 0;
+	second = seconds_now();
+	if (taken >= ADMIT_CHANCES)
+		return true;
+	taken++;
+	return false;
+}

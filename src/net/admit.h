@@ -11,9 +11,9 @@
  *
  * So neither one address that floods keeps out the others, nor do many.  In each queue the one that
  * has waited longest is next, until that is so long that the gateway cannot keep up: then the latest,
- * since its client waits yet.  Serving them in order would serve nobody in time.  Every eighth turn
+ * since its client waits yet.  Serving them in order would serve nobody in time.  Every sixteenth turn
  * of a queue is the oldest's all the same: with k older ones in its queue nobody waits for more than
- * 8 (k + 1) of its turns, and those whose clients have left do not count.
+ * 16 (k + 1) of its turns, and those whose clients have left do not count.
  *
  * Addresses fall into ADMIT_CROWDS crowds, by a hash.  A handshake that comes in many small pieces is
  * not preferred any more: those who drip bytes could keep out all others with steps that lead nowhere.
@@ -32,7 +32,8 @@
 enum { ADMIT_GOOD_S = 3600, ADMIT_SUSPECT_S = 30 };
 /* Whom we kept waiting for longer may have left for that. */
 #define ADMIT_BLAMELESS (100 * NS_PER_MS)
-enum { ADMIT_SHARE = 32, ADMIT_CROWDS = 32768, ADMIT_STEPS = 32, ADMIT_OLDEST_TURN = 8 };
+enum { ADMIT_SHARE = 32, ADMIT_CROWDS = 32768, ADMIT_STEPS = 32, ADMIT_OLDEST_TURN = 16,
+	ADMIT_CHANCES = 128 };
 
 /* A handshake's place.  Zeroed it waits for nothing. */
 struct place {
@@ -67,6 +68,11 @@ void admit_succeeded(const struct place *p);
 void admit_blame(struct place *p);
 bool admit_is_good(unsigned crowd);
 bool admit_is_suspect(unsigned crowd);
+/*
+ * Whether one of it that comes where places are short is not even asked for its hello: all suspects
+ * together have ADMIT_CHANCES a second, as somebody honest may share their address.
+ */
+bool admit_turns_away(unsigned crowd);
 /* How long it has waited for its turns, in all. */
 int64_t admit_waited(const struct place *p);
 

@@ -840,12 +840,12 @@ stream_is_idle_suspect(const struct stream *s, int64_t for_ns)
 }
 
 bool
-stream_comes_from_suspect(int fd)
+stream_turns_away(int fd)
 {
 	struct sockaddr_storage ss = {0};
 	socklen_t len = sizeof(ss);
 
-	return getpeername(fd, (struct sockaddr *)&ss, &len) == 0 && admit_is_suspect(admit_crowd(&ss));
+	return getpeername(fd, (struct sockaddr *)&ss, &len) == 0 && admit_turns_away(admit_crowd(&ss));
 }
 
 const struct tls_peer *

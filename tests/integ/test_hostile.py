@@ -550,7 +550,6 @@ class Floods(Case):
         self.start("handshakes-max = 64")
         counts = self.flood("hello", 1, 150)
         self.assertGreater(counts["over_share"], 0, counts)
-        self.assertGreater(self.gw.metrics()["handshakes_turned_away_total"], 0)
 
     def test_one_address_has_all_sessions(self):
         """The same with a ceiling of sessions."""

@@ -222,7 +222,7 @@ START_TEST(the_oldest_has_its_turn)
 		p = admit_next();
 		clock_test_advance(NS_PER_MS);
 	}
-	ck_assert_uint_eq(turns, bound); /* nor is it sooner: seven of eight are of use */
+	ck_assert_uint_eq(turns, bound); /* nor sooner: most turns are for those whose clients wait yet */
 	while (admit_next() != NULL)
 		;
 }
@@ -286,6 +286,21 @@ START_TEST(whom_we_kept_waiting_is_not_blamed)
 	admit_blame(&p);
 	ck_assert(!p.blamed);
 	ck_assert(!admit_is_suspect(NOBODY));
+}
+END_TEST
+
+/* So much is done for all suspects together in a second, while places are short. */
+START_TEST(suspects_have_some_chances)
+{
+	judge_crowds();
+	for (int second = 0; second < 2; second++) {
+		for (int i = 0; i < ADMIT_CHANCES; i++)
+			ck_assert(!admit_turns_away(BAD_CROWD));
+		ck_assert(admit_turns_away(BAD_CROWD));
+		ck_assert(!admit_turns_away(NOBODY));
+		ck_assert(!admit_turns_away(GOOD_CROWD));
+		clock_test_advance(NS_PER_S);
+	}
 }
 END_TEST
 
@@ -404,6 +419,7 @@ main(void)
 	tcase_add_test(t, what_is_known_has_an_end);
 	tcase_add_test(t, success_counts_for_more);
 	tcase_add_test(t, whom_we_kept_waiting_is_not_blamed);
+	tcase_add_test(t, suspects_have_some_chances);
 	tcase_add_test(t, known_ones_are_served_beside_any_flood);
 	tcase_add_test(t, suspects_get_a_turn_among_strangers);
 	tcase_add_test(t, who_drips_is_not_preferred);
