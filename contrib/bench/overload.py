@@ -2,14 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a gateway does with more clients than it can serve.
 
-Measures how many fetches (connect, full handshake, Get, close) it answers in a second; then offers a
-multiple of that, each client with so much patience from its connect, and asks for keys on sessions
-that were open before.  Tells which share of the capacity was answered in time, and how long the Gets
-took meanwhile.  It needs keyferry-bench; what is said about that one's options and about pointing it
-at a tenant of its own holds here, too.  Give it a machine of its own: a client that is short of CPU
-is late by itself."""
+Measures how many fetches (connect, full handshake, Get, close) it answers in a second, before and after
+it offers a multiple of that, each client with so much patience from its connect, and asks for keys on
+sessions that were open before.  Tells which share of the capacity was answered in time, and how long
+the Gets took meanwhile.  It needs keyferry-bench; what is said about that one's options and about
+pointing it at a tenant of its own holds here, too.  Give it a machine of its own: a client that is
+short of CPU is late by itself.
+
+A client's share of a handshake costs as much as the server's, or more.  Where the gateway is on the same
+machine, --pid leaves it a part of a core (SCHED_DEADLINE, by chrt(1), as root), so that three times what
+it can serve is less than clients can offer on the rest, and it is the gateway that is measured."""
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -31,6 +36,8 @@ def parse():
     p.add_argument("--connections", type=int, default=64, help="that measure the capacity (64)")
     p.add_argument("--sessions", type=int, default=4, help="that were open before (4)")
     p.add_argument("--gets", type=float, default=100, help="on these, a second in all (100)")
+    p.add_argument("--pid", type=int, help="of the gateway: it gets a part of a core only")
+    p.add_argument("--part", type=float, default=8, metavar="PERCENT", help="which part (8)")
     p.add_argument("--bench", default="keyferry-bench", metavar="PROGRAM")
     p.add_argument("--json", action="store_true", help="print one JSON object")
     return p.parse_args()
@@ -61,18 +68,40 @@ class Bench:
         return json.loads(said)
 
 
-def measure(o):
+@contextlib.contextmanager
+def a_part_of_a_core(o):
+    """For the gateway: so much of every 4 ms, when it has something to do, and no more."""
+    if o.pid is None:
+        yield
+        return
+    period = 4000000
+    subprocess.run(["chrt", "--deadline", "--reset-on-fork", "--sched-runtime",
+                    str(round(period * o.part / 100)), "--sched-deadline", str(period),
+                    "--sched-period", str(period), "--pid", "0", str(o.pid)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["chrt", "--other", "--pid", "0", str(o.pid)], check=True)
+
+
+def capacity_of(o):
     found = Bench(o, "-n", str(o.connections), "-d", ms(o.measure), "fetches").result()
     if found["done"] == 0:
         sys.exit("overload: no fetch was answered: %s" % found["failures"])
-    capacity = found["done"] * 1e6 / found["wall_us"]
-    offered = o.times * capacity
+    return found["done"] * 1e6 / found["wall_us"]
+
+
+def measure(o):
+    before = capacity_of(o)
+    offered = o.times * before
     # one for each who waits, those whose patience ends now included
     clients = min(int(offered * (o.patience + 0.5)) + o.connections, most_clients())
     gets = Bench(o, "-n", str(o.sessions), "-R", "%.3f" % o.gets, "-d", ms(o.duration), "gets")
     flood = Bench(o, "-n", str(clients), "-R", "%.3f" % offered, "-d", ms(o.duration), "-p",
                   ms(o.patience), "fetches").result()
     asked = gets.result()
+    # the machine may have become faster, or slower
+    capacity = (before + capacity_of(o)) / 2
     return {"capacity_per_s": capacity, "offered_per_s": flood["begun"] / o.duration,
             "answered_per_s": flood["done"] / o.duration,
             "answered_share": flood["done"] / o.duration / capacity,
@@ -83,7 +112,8 @@ def measure(o):
 
 def main():
     o = parse()
-    found = measure(o)
+    with a_part_of_a_core(o):
+        found = measure(o)
     if o.json:
         print(json.dumps(found))
         return
@@ -98,5 +128,7 @@ def main():
 if __name__ == "__main__":
     try:
         main()
+    except subprocess.CalledProcessError as e:
+        sys.exit("overload: chrt ended with %d" % e.returncode)
     except OSError as e:
         sys.exit("overload: %s: %s" % (e.filename or "keyferry-bench", os.strerror(e.errno)))
