@@ -17,6 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/metric.h"
 #include "store_calls.h"
 
@@ -77,20 +78,30 @@ store_event(struct store *s, const char *what, int64_t number)
 
 /* --- sending --- */
 
+static ssize_t
+send_some(const struct store *s)
+{
+	if (fault_hit(FAULT_STORE_SEND)) {
+		errno = ENOBUFS;
+		return -1;
+	}
+	return send(s->fd, s->out.data + s->out_done, s->out.len - s->out_done, MSG_NOSIGNAL);
+}
+
 static void
 write_out(struct store *s)
 {
 	ssize_t n;
 
 	while (s->out_done < s->out.len) {
-		n = send(s->fd, s->out.data + s->out_done, s->out.len - s->out_done, MSG_NOSIGNAL);
+		n = send_some(s);
 		if (n >= 0)
 			s->out_done += (size_t)n;
-		else if (errno == EAGAIN) {
-			event_add(s->writable, NULL);
+		else if (errno == EAGAIN && event_add(s->writable, NULL) == 0) {
 			return;
 		} else if (errno != EINTR) {
-			break; /* reading will tell that it has gone */
+			store_died(s); /* or as good as: half a call was sent, or none of those here ever will be */
+			return;
 		}
 	}
 	s->out_done = 0;

@@ -50,6 +50,23 @@ START_TEST(test_commit_full)
 }
 END_TEST
 
+/* It lives, and does not hear of a call: nobody waits for that call to its deadline. */
+START_TEST(test_unsent)
+{
+	struct object *o;
+
+	rig_start(&rig);
+	o = rig_object(&rig, "a", NULL);
+	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
+	fault_test_arm(FAULT_STORE_SEND, 0, 1);
+	load_fails(o, ERR_STORAGE_DOWN);
+	await_restart(0);
+	ck_assert_int_eq(rig.ended, 1);
+	load_ok(o);
+	ck_assert_int_eq(metric_get(METRIC_STORE_CALLS), 0);
+}
+END_TEST
+
 START_TEST(test_dies_at_a_commit)
 {
 	static const enum fault faults[] = {FAULT_STORE_DIE_BEFORE_COMMIT,
@@ -325,6 +342,7 @@ main(void)
 	tcase_add_test(t, test_commit_fails);
 	tcase_add_test(t, test_commit_full);
 	tcase_add_loop_test(t, test_dies_at_a_commit, 0, 9);
+	tcase_add_test(t, test_unsent);
 	tcase_add_test(t, test_cancel);
 	tcase_add_test(t, test_cancelled_prepare);
 	tcase_add_test(t, test_ceiling);
