@@ -125,7 +125,7 @@ audit_use(struct audit *a, int fd, bool required)
 {
 	a->to_file = fd >= 0;
 	a->required = required;
-	audit_queue_use(a->queue, fd);
+	audit_queue_use(a->queue, fd, !required);
 }
 
 bool

@@ -16,6 +16,7 @@
 enum {
 	AUDIT_QUEUE_MAX = 8 * 1024 * 1024,
 	AUDIT_PACKET_MAX = 64 * 1024,
+	AUDIT_GATHER_MAX = 32 * 1024,
 	AUDIT_LINE_MAX = 56 * 1024,
 };
 
@@ -29,8 +30,12 @@ struct audit_queue;
 
 struct audit_queue *audit_queue_new(const struct audit_params *p);
 void audit_queue_free(struct audit_queue *q);
-/* Lines that come from now on go to this file; the descriptor is taken.  -1: none come. */
-void audit_queue_use(struct audit_queue *q, int fd);
+/*
+ * Lines that come from now on go to this file; the descriptor is taken.  -1: none come.  gathers: they
+ * wait for AUDIT_GATHER_NS, or until there are AUDIT_GATHER_MAX bytes, to go together.
+ */
+#define AUDIT_GATHER_NS NS_PER_MS
+void audit_queue_use(struct audit_queue *q, int fd, bool gathers);
 /*
  * Takes a whole line, with its newline.  False: there is no room.  spare: leave half of the room to
  * others.

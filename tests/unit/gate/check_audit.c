@@ -52,6 +52,7 @@ spawn(void *arg, int fd)
 static void
 turns(void)
 {
+	clock_test_advance(AUDIT_GATHER_NS);
 	for (int i = 0; i < 10; i++)
 		loop_turn(loop, false);
 }
@@ -307,6 +308,36 @@ START_TEST(test_order)
 	ck_assert_int_eq(metric_get(METRIC_AUDIT_LINES_TOTAL), COUNT);
 	ck_assert_int_eq(metric_get(METRIC_AUDIT_LOST_TOTAL), 0);
 	ck_assert_int_eq(files, 1);
+}
+END_TEST
+
+/* Where requests need their lines, nothing waits. */
+START_TEST(test_lines_go_together)
+{
+	audit_use(audit, some_file(), false);
+	turns();
+	while (take_packet())
+		;
+	put_item(1, ERR_OK);
+	loop_turn(loop, false);
+	loop_turn(loop, false);
+	ck_assert(!take_packet());
+	put_item(2, ERR_OK);
+	turns();
+	ck_assert(take_packet());
+	ck_assert_ptr_nonnull(strstr(text, "\"request\":1,"));
+	ck_assert_ptr_nonnull(strstr(text, "\"request\":2,"));
+	ck_assert(!take_packet());
+	for (uint64_t n = 0; metric_get(METRIC_AUDIT_QUEUE_BYTES) < AUDIT_GATHER_MAX; n++)
+		put_item(n, ERR_OK);
+	loop_turn(loop, false);
+	ck_assert(take_packet());
+	audit_use(audit, some_file(), true);
+	put_item(3, ERR_OK);
+	loop_turn(loop, false);
+	while (take_packet())
+		;
+	ck_assert_ptr_nonnull(strstr(text, "\"request\":3,"));
 }
 END_TEST
 
@@ -625,6 +656,7 @@ audit_suite(void)
 	tcase_add_test(t, test_command);
 	tcase_add_test(t, test_without_a_file);
 	tcase_add_test(t, test_order);
+	tcase_add_test(t, test_lines_go_together);
 	tcase_add_test(t, test_next_file);
 	tcase_add_test(t, test_next_files);
 	tcase_add_test(t, test_too_many_files);
