@@ -23,7 +23,12 @@ struct loop *loop_new(void); /* NULL without memory or epoll */
 void loop_free(struct loop *l); /* last: what still hangs on it may not be touched afterwards */
 struct event_base *loop_base(struct loop *l);
 
-/* Runs turns until loop_stop().  loop_turn() runs one; may_block: wait for something to do. */
+/*
+ * Runs turns until loop_stop().  loop_turn() runs one; may_block: wait for something to do.  In
+ * loop_run() a turn goes on with what was deferred meanwhile, for LOOP_ROUNDS more, before it asks for
+ * descriptors and timers again: most answers need that many, and the kernel's costs a system call.
+ */
+enum { LOOP_ROUNDS = 4 };
 void loop_run(struct loop *l);
 void loop_turn(struct loop *l, bool may_block);
 void loop_stop(struct loop *l);
@@ -42,7 +47,7 @@ struct defer {
 void loop_defer(struct loop *l, struct defer *d);
 /*
  * Work that can wait for a turn without other deferred work, so that what is under way ends first;
- * but not for more than LOOP_PATIENCE turns.
+ * but not for more than LOOP_PATIENCE turns, of which each of LOOP_ROUNDS is one.
  */
 enum { LOOP_PATIENCE = 16 };
 void loop_defer_idle(struct loop *l, struct defer *d);

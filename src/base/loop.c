@@ -341,12 +341,28 @@ loop_turn(struct loop *l, bool may_block)
 	free_dead(l);
 }
 
+/* What is patient waits for a turn: descriptors come first. */
+static void
+go_on(struct loop *l)
+{
+	for (int n = 0; n < LOOP_ROUNDS && !l->stop && !list_empty(&l->deferred); n++) {
+		l->turning = true;
+		l->time = 0;
+		run_batch(&l->deferred);
+		l->put_off++;
+		l->turning = false;
+		free_dead(l);
+	}
+}
+
 void
 loop_run(struct loop *l)
 {
 	l->stop = false;
-	while (!l->stop)
+	while (!l->stop) {
 		loop_turn(l, true);
+		go_on(l);
+	}
 }
 
 void

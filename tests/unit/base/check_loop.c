@@ -365,6 +365,39 @@ START_TEST(a_busy_descriptor_starves_nobody)
 }
 END_TEST
 
+static void
+step(struct defer *d)
+{
+	struct ticker *k = CONTAINER_OF(d, struct ticker, defer);
+
+	if (++k->ran == 100)
+		loop_stop(loop);
+	else
+		loop_defer(loop, d);
+}
+
+/* Running goes on with what is deferred before it looks at descriptors again, but not for long. */
+START_TEST(a_run_looks_at_descriptors_seldom)
+{
+	struct ticker a = ticker("a");
+	unsigned ready = 0;
+	struct event *ev;
+	int fd[2];
+
+	ck_assert_int_eq(pipe(fd), 0);
+	ck_assert_int_eq(write(fd[1], "x", 1), 1);
+	ev = event_new(loop_base(loop), fd[0], EV_READ | EV_PERSIST, on_always, &ready);
+	event_add(ev, NULL);
+	a.defer.fn = step;
+	loop_defer(loop, &a.defer);
+	loop_run(loop);
+	ck_assert_uint_eq(ready, 100 / (1 + LOOP_ROUNDS));
+	event_free(ev);
+	close(fd[0]);
+	close(fd[1]);
+}
+END_TEST
+
 START_TEST(frees_when_the_turn_is_over)
 {
 	loop_free_later(loop, alloc_zero(100));
@@ -519,6 +552,7 @@ main(void)
 	tcase_add_test(t, deferred_work_runs_once_and_in_order);
 	tcase_add_test(t, work_deferred_by_deferred_work_waits_for_the_next_turn);
 	tcase_add_test(t, a_busy_descriptor_starves_nobody);
+	tcase_add_test(t, a_run_looks_at_descriptors_seldom);
 	tcase_add_test(t, frees_when_the_turn_is_over);
 	tcase_add_test(t, runs_until_stopped);
 	tcase_add_test(t, a_known_answer_goes_round_the_loop);
