@@ -153,6 +153,8 @@ lifecycle_loaded(struct request *rq, enum err e)
 	struct lifecycle *lc = rq->state;
 	struct object *o;
 
+	if (e == ERR_OK && lc->act == ACT_DESTROY && object_is_destroyed(rq_object(rq)))
+		e = ERR_DESTROYED;
 	if (e == ERR_OK && next_state[rq_object(rq)->state][lc->act] == 0)
 		e = ERR_WRONG_STATE;
 	if (e == ERR_OK && !has_act(rq_object(rq), lc->act))

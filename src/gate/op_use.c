@@ -128,8 +128,8 @@ allocation_loaded(struct request *rq, enum err e)
 	const struct use *u = rq->state;
 	const struct object *o = rq_object(rq);
 
-	if (e == ERR_OK && object_is_archived(o))
-		e = ERR_ARCHIVED;
+	if (e == ERR_OK)
+		e = may_use(o);
 	if (e == ERR_OK)
 		e = usage_allowed(o, 0, USAGE_PROTECT, clock_wall());
 	if (e == ERR_WRAPPED)

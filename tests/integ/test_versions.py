@@ -75,6 +75,10 @@ class Versions(kf.SharedCase):
             self.refused(c, on("Destroy", uid), "WrongKeyLifecycleState")
             c.ok(revoke(uid, 6))
             c.ok(on("Destroy", uid))
+            self.refused(c, on("Destroy", uid), "ObjectDestroyed")
+            self.refused(c, on("Get", uid), "ObjectNotFound")
+            self.refused(c, item("GetUsageAllocation", text("UniqueIdentifier", uid),
+                                 ttlv.Node("UsageLimitsCount", ttlv.LONG, 1)), "ObjectNotFound")
             self.refused(c, on("Get", "nobody"), "ObjectNotFound")
         self.each(life)
 

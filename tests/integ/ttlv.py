@@ -103,7 +103,7 @@ REASONS = {
     "AttributeInstanceNotFound": 0x20, "AttributeNotFound": 0x21, "AttributeReadOnly": 0x22,
     "AttributeSingleValued": 0x23, "InvalidAttribute": 0x2C, "InvalidAttributeValue": 0x2D,
     "IncompatibleCryptographicUsageMask": 0x29, "InvalidObjectType": 0x30,
-    "NonUniqueNameAttribute": 0x35, "ObjectNotFound": 0x37,
+    "NonUniqueNameAttribute": 0x35, "ObjectDestroyed": 0x36, "ObjectNotFound": 0x37,
     "UnknownMessageExtension": 0x3C, "UnsupportedProtocolVersion": 0x3F,
     "WrongKeyLifecycleState": 0x43, "WrappingObjectArchived": 0x40, "WrappingObjectDestroyed": 0x41,
     "WrappingObjectNotFound": 0x42, "ProtectionStorageUnavailable": 0x44,

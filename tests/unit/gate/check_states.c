@@ -64,7 +64,7 @@ static const struct row {
     ON(DERIVE_KEY, "Derive Key", derive, "D.DDNN", PROTECTS, true),
     ON(RE_KEY, "Re-key", re_key, "....NN", ALWAYS, true),
     ON(CHECK, "Check", check, "....NN", ALWAYS, true),
-    ON(GET_USAGE_ALLOCATION, "Get Usage Allocation", allocate, "D.DDDD", PROTECTS, true),
+    ON(GET_USAGE_ALLOCATION, "Get Usage Allocation", allocate, "D.DDNN", PROTECTS, true),
     ON(OBTAIN_LEASE, "Obtain Lease", obtain_lease, "...DNN", ALWAYS, true),
     ON(EXPORT, "Export", export, "......", ALWAYS, true),
     ON(IMPORT, "Import, not replacing", import_new, "EEEEEE",
