@@ -113,9 +113,14 @@ bool kmip_attr_take_reference(struct ttlv_reader *r, struct arena *a, int versio
  * Checks a value that a client wants to set against its type, its structure (Name, Link,
  * Application Specific Information, ...), known enumeration values, ranges and ATTR_VALUE_MAX.
  * Custom attributes: any type, structures only well formed.  ERR_ATTRIBUTE_VALUE,
- * ERR_ATTRIBUTE_UNKNOWN, ERR_NAMESPACE (no server here makes application data).
+ * ERR_ATTRIBUTE_UNKNOWN, ERR_NAMESPACE (the next function tells it).
  */
 CHECKED enum err kmip_attr_check(const struct kmip_attr *a, int version);
+/*
+ * True when it is Application Specific Information whose data the client leaves to a server that
+ * knows the namespace; *name is that.
+ */
+bool kmip_attr_lacks_application_data(const struct kmip_attr *a, struct ttlv *name);
 
 /*
  * Writes an attribute.  In 1.x, the index is left out when it is 0 and has_index is false; 2.x has

@@ -30,7 +30,10 @@ CHECKED enum err create_choose_key(const struct object *o, struct secret **out);
  */
 void create_make(struct request *rq, struct vault_make *m, struct object *o,
     void (*made)(struct request *, enum err));
-/* Then: the object is among the changes, the item's answer names it, later items mean it. */
+/*
+ * Then: the object is among the changes, later items mean it, and the item's answer names it; in 1.x
+ * also what rq->implied has.
+ */
 CHECKED enum err create_insert(struct request *rq, const struct vault_make *m);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "kmip/names.h"
 
+#include "appdata.h"
 #include "instances.h"
 #include "objattr.h"
 
@@ -80,13 +81,16 @@ change_start(struct request *rq, enum err (*read)(struct request *, struct chang
 	rq_load(rq, ca->uid, change_loaded);
 }
 
-/* Sets the attribute; its index becomes the one that the instance has now. */
+/* Sets the attribute; its index and value become those that the instance has now. */
 static enum err
 set(struct request *rq, struct change_attr *ca, struct object *o, enum objattr_by by,
     uint32_t index)
 {
-	enum err e = objattr_set(o, rq->arena, &ca->attr, by, rq->in.version, &index);
+	bool made;
+	enum err e = appdata_complete(rq->arena, &ca->attr, &made);
 
+	if (e == ERR_OK)
+		e = objattr_set(o, rq->arena, &ca->attr, by, rq->in.version, &index);
 	ca->attr.index = (int32_t)index;
 	ca->attr.has_index = index > 0;
 	return e;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "kmip/names.h"
 
+#include "appdata.h"
 #include "objattr.h"
 #include "template.h"
 
@@ -43,18 +44,40 @@ create_has_template(const struct request *rq)
 	return ttlv_peek(&rq->payload) == template_tag(rq);
 }
 
+/* 2.x is not told: its answers have no place for attributes. */
+static void
+note_implied(struct request *rq, struct kmip_attr *at, uint32_t index)
+{
+	if (rq->in.version >= KMIP_2_0)
+		return;
+	at->index = (int32_t)index;
+	at->has_index = index > 0;
+	kmip_attr_write(&rq->implied, rq->in.version, at);
+}
+
+static enum err
+take_attribute(struct request *rq, struct object *o, struct kmip_attr *at)
+{
+	uint32_t index = 0;
+	bool made;
+	enum err e = appdata_complete(rq->arena, at, &made);
+
+	if (e == ERR_OK)
+		e = objattr_set(o, rq->arena, at, BY_CREATE, rq->in.version, &index);
+	if (e == ERR_OK && made)
+		note_implied(rq, at, index);
+	return e;
+}
+
 enum err
 create_take_attributes(struct request *rq, struct ttlv_reader *r, struct object *o)
 {
 	struct kmip_attr at;
-	uint32_t index;
 	enum err e = ERR_OK;
 
 	while (e == ERR_OK && kmip_attr_follows(r, rq->in.version) &&
-	    kmip_attr_read(r, rq->arena, rq->in.version, true, &at)) {
-		index = 0;
-		e = objattr_set(o, rq->arena, &at, BY_CREATE, rq->in.version, &index);
-	}
+	    kmip_attr_read(r, rq->arena, rq->in.version, true, &at))
+		e = take_attribute(rq, o, &at);
 	return e != ERR_OK ? e : ttlv_finish(r);
 }
 
@@ -176,15 +199,30 @@ create_make(struct request *rq, struct vault_make *m, struct object *o,
 	v->ops->make(v, m);
 }
 
+static void
+put_implied(struct request *rq)
+{
+	size_t mark;
+
+	if (rq->implied.len == 0)
+		return;
+	mark = ttlv_begin(&rq->out, TAG_TEMPLATE_ATTRIBUTE);
+	buf_put(&rq->out, rq->implied.data, rq->implied.len);
+	ttlv_end(&rq->out, mark);
+}
+
 enum err
 create_insert(struct request *rq, const struct vault_make *m)
 {
-	enum err e = changes_put(&rq->changes, CHANGE_INSERT, m->object, secret_ref(m->key));
+	enum err e = buf_error(&rq->implied);
 
+	if (e == ERR_OK)
+		e = changes_put(&rq->changes, CHANGE_INSERT, m->object, secret_ref(m->key));
 	if (e != ERR_OK)
 		return e;
 	rq_set_placeholder(rq, m->object->uid);
 	rq_put_uid(rq, m->object->uid);
+	put_implied(rq);
 	return ERR_OK;
 }
 

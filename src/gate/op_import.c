@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "kmip/names.h"
 
+#include "appdata.h"
 #include "inherit.h"
 #include "objattr.h"
 #include "usagelimits.h"
@@ -89,12 +90,15 @@ note_digest(struct import *im, const struct ttlv *digest)
 }
 
 static enum err
-take_attribute(struct request *rq, struct import *im, const struct kmip_attr *at)
+take_attribute(struct request *rq, struct import *im, struct kmip_attr *at)
 {
 	const struct ttlv *v = &at->value;
 	uint32_t index = 0;
-	enum err e = kmip_attr_check(at, rq->in.version);
+	bool made;
+	enum err e = appdata_complete(rq->arena, at, &made);
 
+	if (e == ERR_OK)
+		e = kmip_attr_check(at, rq->in.version);
 	if (e != ERR_OK)
 		return e;
 	if (at->id == ATTR_UNIQUE_IDENTIFIER)

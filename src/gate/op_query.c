@@ -9,6 +9,7 @@
 
 #include "kmip/names.h"
 
+#include "appdata.h"
 #include "objattr.h"
 
 enum { FUNCTIONS_MAX = 64 };
@@ -56,6 +57,13 @@ put_server_information(struct request *rq)
 	if (rq->in.version >= KMIP_2_0)
 		ttlv_put_text(&rq->out, TAG_PRODUCT_NAME, name, strlen(name));
 	ttlv_end(&rq->out, mark);
+}
+
+static void
+put_namespaces(struct request *rq)
+{
+	ttlv_put_text(&rq->out, TAG_APPLICATION_NAMESPACE, APPDATA_NAMESPACE,
+	    strlen(APPDATA_NAMESPACE));
 }
 
 static void
@@ -152,8 +160,8 @@ put_protection(struct request *rq)
 
 /*
  * In the order of the response payload.  Functions without a writer have nothing to list here:
- * no application namespaces, extensions, attestation, validations, registration, and no attributes
- * that an object gets by default.
+ * no extensions, attestation, validations, registration, and no attributes that an object gets by
+ * default.
  */
 static const struct {
 	uint32_t function;
@@ -163,6 +171,7 @@ static const struct {
     {KMIP_QUERY_FUNCTION_QUERY_OPERATIONS, KMIP_1_0, put_operations},
     {KMIP_QUERY_FUNCTION_QUERY_OBJECTS, KMIP_1_0, put_object_types},
     {KMIP_QUERY_FUNCTION_QUERY_SERVER_INFORMATION, KMIP_1_0, put_server_information},
+    {KMIP_QUERY_FUNCTION_QUERY_APPLICATION_NAMESPACES, KMIP_1_0, put_namespaces},
     {KMIP_QUERY_FUNCTION_QUERY_RNGS, KMIP_1_3, put_rngs},
     {KMIP_QUERY_FUNCTION_QUERY_PROFILES, KMIP_1_3, put_profiles},
     {KMIP_QUERY_FUNCTION_QUERY_CAPABILITIES, KMIP_1_3, put_capabilities},

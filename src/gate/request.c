@@ -47,6 +47,7 @@ rq_end(struct request *rq)
 	kmip_request_fini(&rq->in);
 	buf_fini(&rq->msg);
 	buf_fini(&rq->out);
+	buf_fini(&rq->implied);
 	buf_fini(&rq->payloads);
 	buf_fini(&rq->answer);
 	tenant_unref(rq->p.tenant);
@@ -122,6 +123,7 @@ rq_start(struct request **out, const struct request_params *p, const uint8_t *ms
 	rq->again.fn = rq_again;
 	buf_init(&rq->msg, len);
 	buf_init(&rq->out, p->response_max);
+	buf_init(&rq->implied, p->response_max);
 	buf_init(&rq->payloads, p->response_max);
 	buf_init(&rq->answer, p->response_max);
 	buf_put(&rq->msg, msg, len);
@@ -329,6 +331,7 @@ start_item(struct request *rq)
 	    .value = rq->msg.data};
 
 	buf_reset(&rq->out);
+	buf_reset(&rq->implied);
 	rq->state = NULL;
 	rq->object = NULL;
 	rq->templates_count = 0;

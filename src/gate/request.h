@@ -76,6 +76,7 @@ struct request {
 	const struct op *op;
 	struct ttlv_reader payload;
 	struct buf out; /* content of the Response Payload */
+	struct buf implied; /* attributes that the answer tells: we chose their values */
 	void *state;	/* the operation's own, in the arena */
 	struct ledger_load load;
 	void (*load_next)(struct request *, enum err);

@@ -275,17 +275,15 @@ value_right(const struct kmip_attr_info *info, const struct ttlv *value, int ver
 	return fields_right(info, value, version);
 }
 
-/* Application data that the client leaves to a server that knows the namespace. */
-static bool
-lacks_application_data(const struct ttlv *value)
+bool
+kmip_attr_lacks_application_data(const struct kmip_attr *a, struct ttlv *name)
 {
 	struct ttlv_reader r;
-	struct ttlv t;
 
-	if (value->type != TTLV_STRUCTURE)
+	if (a->id != ATTR_APPLICATION_SPECIFIC_INFORMATION || a->value.type != TTLV_STRUCTURE)
 		return false;
-	ttlv_enter(&r, value);
-	return ttlv_need(&r, TAG_APPLICATION_NAMESPACE, TTLV_TEXT, &t) &&
+	ttlv_enter(&r, &a->value);
+	return ttlv_need(&r, TAG_APPLICATION_NAMESPACE, TTLV_TEXT, name) &&
 	    ttlv_finish(&r) == ERR_OK;
 }
 
@@ -294,6 +292,7 @@ kmip_attr_check(const struct kmip_attr *a, int version)
 {
 	const struct kmip_attr_info *info = kmip_attr_info(a->id);
 	const struct ttlv *v = &a->value;
+	struct ttlv name;
 
 	if (a->id == ATTR_UNKNOWN || (info != NULL && !kmip_attr_known(info, version)))
 		return ERR_ATTRIBUTE_UNKNOWN;
@@ -305,7 +304,7 @@ kmip_attr_check(const struct kmip_attr *a, int version)
 		return ERR_ATTRIBUTE_VALUE;
 	if (info == NULL)
 		return a->name_len <= ATTR_NAME_MAX ? ERR_OK : ERR_ATTRIBUTE_UNKNOWN;
-	if (info->id == ATTR_APPLICATION_SPECIFIC_INFORMATION && lacks_application_data(v))
+	if (kmip_attr_lacks_application_data(a, &name))
 		return ERR_NAMESPACE;
 	return value_right(info, v, version) ? ERR_OK : ERR_ATTRIBUTE_VALUE;
 }

@@ -246,7 +246,7 @@ class Run:
         """The lists in the answer to this item that may have more than the test case has."""
         operation = request.one("Operation").text
         if operation == "Query":
-            return {"Operation", "ObjectType"}
+            return {"Operation", "ObjectType", "ApplicationNamespace"}
         if operation == "DiscoverVersions" and not request.one("RequestPayload").children:
             return {"ProtocolVersion"}
         return set()

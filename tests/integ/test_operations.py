@@ -314,20 +314,124 @@ class Operations(kf.SharedCase):
         self.assertEqual(c.state(uid), PRE_ACTIVE)
         self.assertEqual(len(c.key(uid)), 32)
 
-    def test_application_data_is_the_clients(self):
-        """A namespace alone asks the server for data, which this one makes for none."""
+    # Application data: a namespace alone asks the server for it
+
+    UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+
+    @staticmethod
+    def information(version, namespace, **place):
+        """The attribute without its data."""
+        value = text("ApplicationNamespace", namespace)
+        if version < (2, 0):
+            return attribute("Application Specific Information", seq("AttributeValue", value), **place)
+        return seq("ApplicationSpecificInformation", value)
+
+    def create_with(self, c, version, *attributes):
+        create = ttlv.create if version < (2, 0) else ttlv.create2
+        return c.do(create(*attributes))
+
+    def add(self, c, version, uid, attr):
+        return c.do(on("AddAttribute", uid, attr if version < (2, 0) else seq("NewAttribute", attr)))
+
+    def data_of(self, c, version, uid):
+        """Those of the object, by index."""
+        if version < (2, 0):
+            found = [a.one("AttributeValue") for a in c.ok(get_attributes(
+                uid, "Application Specific Information")).all("Attribute")]
+        else:
+            found = c.ok(on("GetAttributes", uid, ttlv.reference("ApplicationSpecificInformation"))
+                         ).one("Attributes").all("ApplicationSpecificInformation")
+        for value in found:
+            self.assertEqual(value.path("ApplicationNamespace"), "keyferry")
+            self.assertRegex(value.path("ApplicationData"), "^%s$" % self.UUID)
+        return [value.path("ApplicationData") for value in found]
+
+    def implied(self, payload):
+        """What the answer tells of a new object, by index; it stands behind all else."""
+        self.assertEqual(payload.tags()[-2:], ["UniqueIdentifier", "TemplateAttribute"])
+        told = payload.one("TemplateAttribute").all("Attribute")
+        self.assertEqual({a.path("AttributeName") for a in told},
+                         {"Application Specific Information"})
+        self.assertEqual([a.get("AttributeIndex", 0) for a in told], list(range(len(told))))
+        return [a.path("AttributeValue", "ApplicationData") for a in told]
+
+    def test_application_data_in_every_version(self):
+        given = set()
         for version in VERSIONS + VERSIONS_2:
-            c = self.client(version=version)
-            value = text("ApplicationNamespace", "ours")
-            if version < (2, 0):
-                new = seq("Attribute", text("AttributeName", "Application Specific Information"),
-                          seq("AttributeValue", value))
-                uid = c.create()
-            else:
-                new = seq("NewAttribute", seq("ApplicationSpecificInformation", value))
-                uid = c.ok(ttlv.create2()).path("UniqueIdentifier")
-            self.assert_reason(c.do(on("AddAttribute", uid, new)),
-                               "ApplicationNamespaceNotSupported")
+            with self.subTest(version=version):
+                c = self.client(version=version)
+                namespaces = c.ok(item("Query", enum("QueryFunction", 4)))
+                self.assertEqual(namespaces.path("ApplicationNamespace"), "keyferry")
+                ours = self.information(version, "keyferry")
+                made = self.create_with(c, version, ours, ours)
+                self.assertEqual(made.status, SUCCESS, made)
+                uid = made.uid
+                data = self.data_of(c, version, uid)
+                self.assertEqual(len(data), 2)
+                if version < (2, 0):
+                    self.assertEqual(self.implied(made.payload), data)
+                else:
+                    self.assertNotIn("TemplateAttribute", made.payload.tags())
+                added = self.add(c, version, uid, ours)
+                self.assertEqual(added.status, SUCCESS, added)
+                data = self.data_of(c, version, uid)
+                self.assertEqual(len(data), 3)
+                if version < (2, 0):
+                    told = added.payload.one("Attribute")
+                    self.assertEqual(told.path("AttributeIndex"), 2)
+                    self.assertEqual(told.path("AttributeValue", "ApplicationData"), data[2])
+                    changed = c.ok(on("ModifyAttribute", uid, self.information(
+                        version, "keyferry", index=1)))
+                    after = self.data_of(c, version, uid)
+                    self.assertEqual([after[0], after[2]], [data[0], data[2]])
+                    self.assertEqual(after[1], changed.path(
+                        "Attribute", "AttributeValue", "ApplicationData"))
+                    data.append(after[1])
+                self.assertFalse(given & set(data))
+                self.assertEqual(len(set(data)), len(data))
+                given |= set(data)
+
+    def test_application_data_of_others(self):
+        """It is made in no other namespace, and stays as it is where it is given."""
+        for version in VERSIONS + VERSIONS_2:
+            with self.subTest(version=version):
+                c = self.client(version=version)
+                uid = self.create_with(c, version).uid
+                for namespace in ("ours", "Keyferry", "keyferry ", ""):
+                    theirs = self.information(version, namespace)
+                    self.assert_reason(self.add(c, version, uid, theirs),
+                                       "ApplicationNamespaceNotSupported")
+                    self.assert_reason(self.create_with(c, version, theirs),
+                                       "ApplicationNamespaceNotSupported")
+        c = self.client(version=(1, 4))
+        payload = c.ok(ttlv.create(attribute("Application Specific Information", seq(
+            "AttributeValue", text("ApplicationNamespace", "keyferry"),
+            text("ApplicationData", "mine")))))
+        self.assertNotIn("TemplateAttribute", payload.tags())
+        value = self.values(c, payload.path("UniqueIdentifier"),
+                            "Application Specific Information")
+        self.assertEqual(ttlv.seq("Attribute", *value["Application Specific Information"][0]).path(
+            "ApplicationData"), "mine")
+
+    def test_application_data_of_what_is_made(self):
+        """Register and Re-key tell it, too; a successor has its predecessor's unless asked for more."""
+        version = (1, 4)
+        c = self.client(version=version)
+        ours = self.information(version, "keyferry")
+        payload = c.ok(ttlv.register(bytes(16), ours))
+        first, uid = self.implied(payload), payload.path("UniqueIdentifier")
+        self.assertEqual(self.data_of(c, version, uid), first)
+        payload = c.ok(on("ReKey", uid))
+        self.assertNotIn("TemplateAttribute", payload.tags())
+        uid = payload.path("UniqueIdentifier")
+        self.assertEqual(self.data_of(c, version, uid), first)
+        payload = c.ok(on("ReKey", uid, ttlv.template(ours)))
+        second, uid = self.implied(payload), payload.path("UniqueIdentifier")
+        self.assertEqual(self.data_of(c, version, uid), second)
+        self.assertNotEqual(second, first)
+        answers = c.call(ttlv.create(ours, ubid=ubid(1)), ttlv.create(ubid=ubid(2)))
+        self.assertEqual(["TemplateAttribute" in i.payload.tags() for i in answers.items],
+                         [True, False])
 
     def test_unknown_attribute_names_are_left_out(self):
         c = self.client()
@@ -630,11 +734,12 @@ class Operations(kf.SharedCase):
             "StreamingCapability", "AsynchronousCapability", "AttestationCapability", *batches,
             "UnwrapMode", "DestroyAction", "ShreddingAlgorithm", "RNGMode"])
         self.assertFalse(capabilities.path("AsynchronousCapability"))
-        for nothing in (4, 5, 6, 7, 9, 0xC):
+        for nothing in (5, 6, 7, 9, 0xC):
             self.assertEqual(ask(nothing).value, [])
         every = ask(*range(1, 0xD)).tags()
         order = ["Operation", "ObjectType", "VendorIdentification", "ServerInformation",
-                 "RNGParameters", "ProfileInformation", "CapabilityInformation"]
+                 "ApplicationNamespace", "RNGParameters", "ProfileInformation",
+                 "CapabilityInformation"]
         self.assertEqual(list(dict.fromkeys(every)), order)
 
     def test_what_query_lists_is_there(self):

@@ -430,6 +430,7 @@ class Versions(kf.SharedCase):
             payload = ask(3)
             self.assertEqual(payload.tags(), ["VendorIdentification", "ServerInformation"])
             self.assertIn("keyferry", payload.path("ServerInformation", "ProductName"))
+            self.assertEqual(ask(4).tags(), ["ApplicationNamespace"])
             self.assertEqual(ask(8).tags(), ["RNGParameters"])
             self.assertEqual(ask(0xB).tags(), ["CapabilityInformation"])
             self.assertEqual(ask(0xB).one("CapabilityInformation").tags()[-2:],

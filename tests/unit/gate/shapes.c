@@ -30,6 +30,8 @@
 #define MASKS THE_SINCE(2_0, MAYBE, PROTECTION_STORAGE_MASKS, masks)
 /* 1.x answers with the attribute as it is now. */
 #define CHANGED IN(MAYBE, ATTRIBUTE, ATTRIBUTE, STRUCTURE, 0, KMIP_1_4, NULL)
+/* And tells what it set itself in a new object. */
+#define IMPLIED IN(MAYBE, TEMPLATE, TEMPLATE_ATTRIBUTE, STRUCTURE, 0, KMIP_1_4, NULL)
 #define PARAMETERS(how) THE(how, CRYPTOGRAPHIC_PARAMETERS, parameters)
 /* Of operations in parts. */
 #define PARTS SINCE(1_3, CORRELATION_VALUE, BYTES), SINCE(1_3, INIT_INDICATOR, BOOLEAN),           \
@@ -171,11 +173,12 @@ static const struct shape capability_information[] = {
 static const struct shape nothing[] = {END};
 static const struct shape uid_only[] = {MEANT, END};
 static const struct shape its_uid[] = {ITS_UID, END};
+static const struct shape its_uid_and_implied[] = {ITS_UID, IMPLIED, END};
 static const struct shape its_uid_and_attribute[] = {ITS_UID, CHANGED, END};
 static const struct shape uid_and_new_attribute[] = {MEANT, GIVEN, END};
 
 static const struct shape create[] = {ONE(OBJECT_TYPE, ENUM), TEMPLATE(ONE), MASKS, END};
-static const struct shape created[] = {ONE(OBJECT_TYPE, ENUM), ITS_UID, END};
+static const struct shape created[] = {ONE(OBJECT_TYPE, ENUM), ITS_UID, IMPLIED, END};
 static const struct shape register_it[] = {
     ONE(OBJECT_TYPE, ENUM), TEMPLATE(ONE), OBJECT(ONE), MASKS, END};
 static const struct shape re_key[] = {MEANT, MAYBE(OFFSET, INTERVAL), TEMPLATE(MAYBE), MASKS, END};
@@ -296,9 +299,9 @@ static const struct shape interop[] = {
 static const struct payloads payloads[] = {
 #define BOTH(operation, request, response) {KMIP_OPERATION_##operation, request, response}
     BOTH(CREATE, create, created),
-    BOTH(REGISTER, register_it, its_uid),
-    BOTH(RE_KEY, re_key, its_uid),
-    BOTH(DERIVE_KEY, derive_key, its_uid),
+    BOTH(REGISTER, register_it, its_uid_and_implied),
+    BOTH(RE_KEY, re_key, its_uid_and_implied),
+    BOTH(DERIVE_KEY, derive_key, its_uid_and_implied),
     BOTH(CHECK, check, checked),
     BOTH(LOCATE, locate, located),
     BOTH(GET, get, got),
