@@ -535,6 +535,7 @@ relief_suite(void)
 	Suite *s = suite_create("relief");
 	TCase *t = tcase_create("relief");
 
+	tcase_set_timeout(t, 120); /* handshakes take their time on a loaded machine */
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_loop_test(t, nobody_leaves_for_nobody, 0, 2);
 	tcase_add_test(t, the_silent_of_many_leave_first);
