@@ -10,10 +10,12 @@ dir=$top/bench
 build=
 compare=${KEYFERRY_COMPARE:-}
 gateways=()
+resumption=
 
 usage() {
   cat <<TXT
-usage: contrib/bench/run.sh [-b BUILD] [-d DIR] [-c COMPARE] [-- OPTION ...]
+usage: contrib/bench/run.sh [-r] [-b BUILD] [-d DIR] [-c COMPARE] [-- OPTION ...]
+  -r          sessions may be resumed, for the cases resumed12 and resumed13 (by default none is)
   -b BUILD    a build directory (meson, release); without it one is made in DIR/build
   -d DIR      for certificates, keys and logs; ./bench without it
   -c COMPARE  another program than contrib/bench/compare.py that compares (or the variable
@@ -88,6 +90,7 @@ audit-file     = "$home/audit.log"
 tls {
   certificate = {"$dir/server-$kind.pem"}
   private-key = {"$dir/server-$kind.key"}
+  $resumption
 }
 tenant "bench" {
   id = "bench"
@@ -140,12 +143,13 @@ record_request() {
     sed 's/../\\x&/g' | xargs -0 printf '%b' >"$dir/get-$kind.req"
 }
 
-while getopts b:c:d:h option; do
+while getopts b:c:d:hr option; do
   case $option in
   b) build=$OPTARG ;;
   c) compare=$OPTARG ;;
   d) dir=$OPTARG ;;
   h) usage; exit 0 ;;
+  r) resumption=$'resumption = true\n  resumption-tls12 = true' ;;
   *) usage >&2; exit 2 ;;
   esac
 done
