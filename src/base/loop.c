@@ -349,7 +349,8 @@ go_on(struct loop *l)
 		l->turning = true;
 		l->time = 0;
 		run_batch(&l->deferred);
-		l->put_off++;
+		if (!list_empty(&l->patient))
+			l->put_off++;
 		l->turning = false;
 		free_dead(l);
 	}

@@ -41,7 +41,6 @@ struct audit_queue {
 	struct timer restart;
 	struct defer flush;
 	bool gathers;
-	struct timer gather; /* lines wait for others */
 
 	struct buf lines;
 	size_t done;	  /* bytes of lines that were sent */
@@ -387,22 +386,6 @@ on_flush(struct defer *d)
 	tidy(q);
 }
 
-static void
-on_gathered(struct timer *t)
-{
-	struct audit_queue *q = CONTAINER_OF(t, struct audit_queue, gather);
-
-	loop_defer(q->loop, &q->flush);
-}
-
-/* To hand a line over wakes the child, which costs as much as what the line tells of. */
-static void
-gather(struct audit_queue *q)
-{
-	if (timer_set(q->loop, &q->gather, loop_time(q->loop) + AUDIT_GATHER_NS) != ERR_OK)
-		loop_defer(q->loop, &q->flush);
-}
-
 bool
 audit_queue_put(struct audit_queue *q, const void *line, size_t len, bool spare)
 {
@@ -419,10 +402,12 @@ audit_queue_put(struct audit_queue *q, const void *line, size_t len, bool spare)
 	if (!timer_armed(&q->tick))
 		tick_later(q);
 	count_waiting(q);
-	if (!q->gathers || waiting(q) >= AUDIT_GATHER_MAX)
-		loop_defer(q->loop, &q->flush);
-	else if (!timer_armed(&q->gather))
-		gather(q);
+	if (q->gathers && waiting(q) < AUDIT_GATHER_MAX) {
+		loop_defer_idle(q->loop, &q->flush);
+		return true;
+	}
+	loop_undefer(&q->flush); /* it may be patient yet */
+	loop_defer(q->loop, &q->flush);
 	return true;
 }
 
@@ -443,7 +428,6 @@ audit_queue_new(const struct audit_params *p)
 	q->tick.fn = on_tick;
 	q->drain.fn = on_drained;
 	q->flush.fn = on_flush;
-	q->gather.fn = on_gathered;
 	buf_init(&q->lines, AUDIT_QUEUE_MAX);
 	return q;
 }
@@ -464,7 +448,6 @@ audit_queue_free(struct audit_queue *q)
 	timer_clear(q->loop, &q->restart);
 	timer_clear(q->loop, &q->tick);
 	timer_clear(q->loop, &q->drain);
-	timer_clear(q->loop, &q->gather);
 	loop_undefer(&q->flush);
 	if (q->file >= 0)
 		close(q->file);

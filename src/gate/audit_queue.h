@@ -31,10 +31,10 @@ struct audit_queue;
 struct audit_queue *audit_queue_new(const struct audit_params *p);
 void audit_queue_free(struct audit_queue *q);
 /*
- * Lines that come from now on go to this file; the descriptor is taken.  -1: none come.  gathers: they
- * wait for AUDIT_GATHER_NS, or until there are AUDIT_GATHER_MAX bytes, to go together.
+ * Lines that come from now on go to this file; the descriptor is taken.  -1: none come.  gathers: while
+ * there is other work they wait, for LOOP_PATIENCE turns or until there are AUDIT_GATHER_MAX bytes, to go
+ * together: to hand one over wakes the child, which costs as much as what the line tells of.
  */
-#define AUDIT_GATHER_NS NS_PER_MS
 void audit_queue_use(struct audit_queue *q, int fd, bool gathers);
 /*
  * Takes a whole line, with its newline.  False: there is no room.  spare: leave half of the room to

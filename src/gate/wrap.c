@@ -69,7 +69,7 @@ read_key(struct request *rq, struct wrap *w, const struct ttlv *information)
 	if (!ttlv_need(&r, TAG_UNIQUE_IDENTIFIER, TTLV_TEXT, &t))
 		return r.error;
 	if (t.len == 0 || t.len > UID_TEXT_LEN)
-		return ERR_NO_OBJECT;
+		return ERR_NO_WRAPPER;
 	memcpy(w->key.uid, t.value, t.len);
 	w->key.uid[t.len] = '\0';
 	e = cryptparams_read(&r, rq->in.version, &cp);

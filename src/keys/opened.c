@@ -63,12 +63,19 @@ opened_find(struct opened *o, const struct object *object)
 	return secret_ref(p->key);
 }
 
+bool
+opened_may_keep(const struct object *object)
+{
+	return object->proof != NULL && object->length / 8 <= OPENED_KEY_MAX &&
+	    secret_heap_kept() < secret_heap_size() / 4;
+}
+
 void
 opened_keep(struct opened *o, const struct object *object, struct secret *key)
 {
 	struct object_proof *p = object->proof;
 
-	if (p == NULL || p->record != object->record)
+	if (p == NULL || p->record != object->record || secret_len(key) > OPENED_KEY_MAX)
 		return;
 	if (!timer_armed(&o->look) &&
 	    timer_set(o->loop, &o->look, clock_now() + OPENED_LOOK_NS) != ERR_OK)

@@ -62,6 +62,7 @@ struct store {
 static char open_why[WIRE_WHY_MAX];
 
 static void store_died(struct store *s);
+static void store_is_deaf(struct store *s);
 
 struct loop *
 store_loop(struct store *s)
@@ -100,7 +101,7 @@ write_out(struct store *s)
 		else if (errno == EAGAIN && event_add(s->writable, NULL) == 0) {
 			return;
 		} else if (errno != EINTR) {
-			store_died(s); /* or as good as: half a call was sent, or none of those here ever will be */
+			store_is_deaf(s);
 			return;
 		}
 	}
@@ -255,25 +256,46 @@ take_answers(struct store *s)
 }
 
 /* One chunk a turn, as long as a large answer does not need more. */
-static void
-on_readable(evutil_socket_t fd, short what, void *arg)
+/* True when something came, and the child is as it was. */
+static bool
+read_some(struct store *s)
 {
-	struct store *s = arg;
 	ssize_t n;
 
-	(void)what;
 	if (buf_reserve(&s->in, READ_CHUNK) != ERR_OK) {
 		store_died(s);
-		return;
+		return false;
 	}
-	n = read(fd, s->in.data + s->in.len, READ_CHUNK);
+	n = read(s->fd, s->in.data + s->in.len, READ_CHUNK);
 	if (n > 0) {
 		s->in.len += (size_t)n;
-		if (!take_answers(s))
-			store_died(s);
+		if (take_answers(s))
+			return s->state == STORE_UP;
+		store_died(s);
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
 		store_died(s);
 	}
+	return false;
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	(void)read_some(arg);
+}
+
+/*
+ * Nothing more can be said to it: half a call was sent, or it hears none of those that wait.  What it
+ * has done it may have told already.
+ */
+static void
+store_is_deaf(struct store *s)
+{
+	while (!s->closing && s->state == STORE_UP && read_some(s))
+		;
+	if (s->state == STORE_UP)
+		store_died(s);
 }
 
 /* --- the child's life --- */

@@ -93,7 +93,7 @@ open_record(struct vault_local *v, struct vault_unwrap *u)
 
 	if (o->record == NULL)
 		return ERR_NO_KEY_VALUE;
-	if (o->proof != NULL)
+	if (opened_may_keep(o))
 		e = envelope_open(v->crypto, &v->roots, o, SECRET_KEPT, &u->key);
 	if (e == ERR_OK)
 		opened_keep(&v->opened, o, u->key);

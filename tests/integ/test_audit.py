@@ -384,7 +384,7 @@ class Audit(kf.Case):
 
     def test_daemon_is_killed(self):
         """What it had handed over is written; at most what one turn of its loop did is missing, where
-        requests need their lines.  Elsewhere they wait a millisecond to go together."""
+        requests need their lines.  Elsewhere they may wait to go together."""
         gw = self.audited(required=True)
         with gw.client() as c:
             uid = c.create()

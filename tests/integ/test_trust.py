@@ -406,9 +406,12 @@ class Pending(Case):
             line = gw.await_log("client refused.*" + long.digest, mark)
             self.assertLess(len(line), 1024)
             self.assertIn('..." key-proven=yes', line)
-            with open(os.path.join(self.directory(), "audit"), encoding="ascii") as f:
-                told = [json.loads(l) for l in f if long.digest in l and l.endswith("\n")]
+            told = kf.eventually(lambda: self.audit_lines(long.digest), "its line")
             self.assertEqual([t["subject"] for t in told], [shown])
+
+    def audit_lines(self, about):
+        with open(os.path.join(self.directory(), "audit"), encoding="ascii") as f:
+            return [json.loads(l) for l in f if about in l and l.endswith("\n")]
 
     def directory(self):
         if not hasattr(self, "made"):

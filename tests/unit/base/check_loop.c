@@ -379,7 +379,7 @@ step(struct defer *d)
 /* Running goes on with what is deferred before it looks at descriptors again, but not for long. */
 START_TEST(a_run_looks_at_descriptors_seldom)
 {
-	struct ticker a = ticker("a");
+	struct ticker a = ticker("a"), idle = ticker("i");
 	unsigned ready = 0;
 	struct event *ev;
 	int fd[2];
@@ -389,9 +389,21 @@ START_TEST(a_run_looks_at_descriptors_seldom)
 	ev = event_new(loop_base(loop), fd[0], EV_READ | EV_PERSIST, on_always, &ready);
 	event_add(ev, NULL);
 	a.defer.fn = step;
+	idle.defer.fn = run_again;
 	loop_defer(loop, &a.defer);
 	loop_run(loop);
 	ck_assert_uint_eq(ready, 100 / (1 + LOOP_ROUNDS));
+	/* what was busy before is not held against those who wait now */
+	a.defer.fn = run_again;
+	a.again = 1;
+	loop_defer(loop, &a.defer);
+	loop_defer_idle(loop, &idle.defer);
+	for (int i = 0; i < LOOP_PATIENCE - 1; i++)
+		turn();
+	ck_assert_uint_eq(idle.ran, 0);
+	turn();
+	ck_assert_uint_eq(idle.ran, 1);
+	loop_undefer(&a.defer);
 	event_free(ev);
 	close(fd[0]);
 	close(fd[1]);
