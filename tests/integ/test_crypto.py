@@ -143,6 +143,7 @@ class Wrapping(Case):
         self.c.ok(on("Destroy", gone))
         two = self.client(version=(2, 1))
         for kek, reason in (("nobody", "WrappingObjectNotFound"),
+                            (50 * "x", "WrappingObjectNotFound"),
                             (gone, "WrappingObjectDestroyed")):
             self.assert_reason(two.do(on("Get", self.key, specification(kek))), reason)
             self.assert_reason(self.c.do(on("Get", self.key, specification(kek))), "ItemNotFound")
