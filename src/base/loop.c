@@ -292,20 +292,20 @@ static void
 wait_for_events(struct loop *l, bool may_block)
 {
 	struct timeval tv;
-	int64_t left;
+	int64_t now, left;
 
 	if (!may_block || !list_empty(&l->deferred) || !list_empty(&l->patient)) {
 		event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		return;
 	}
 	if (l->heap_len > 0) {
-		left = l->heap[0]->when - clock_now();
-		if (left <= 0) {
+		now = clock_now();
+		if (l->heap[0]->when <= now) {
 			event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 			return;
 		}
 		/* rounded up, so that the timer is due when we wake */
-		left += 999;
+		left = l->heap[0]->when - now + 999;
 		tv.tv_sec = left / NS_PER_S;
 		tv.tv_usec = left % NS_PER_S / 1000;
 		if (event_add(l->wake, &tv) != 0) { /* no memory: better a busy loop than a deaf one */

@@ -126,6 +126,18 @@ START_TEST(knows_the_time_of_its_turn)
 }
 END_TEST
 
+/* A limit that is gone lets go of its line at a time before all others. */
+START_TEST(runs_a_timer_of_the_beginning_of_time)
+{
+	struct ticker a = ticker("a");
+
+	a.again = -1;
+	ck_assert_int_eq(timer_set(loop, &a.timer, INT64_MIN), ERR_OK);
+	loop_turn(loop, true);
+	ck_assert_str_eq(trace, "a");
+}
+END_TEST
+
 START_TEST(moves_and_clears_timers)
 {
 	struct ticker a = ticker("a"), b = ticker("b"), c = ticker("c");
@@ -555,6 +567,7 @@ main(void)
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, runs_timers_in_order_when_due);
 	tcase_add_test(t, knows_the_time_of_its_turn);
+	tcase_add_test(t, runs_a_timer_of_the_beginning_of_time);
 	tcase_add_test(t, moves_and_clears_timers);
 	tcase_add_test(t, a_timer_that_sets_itself_waits_for_its_turn);
 	tcase_add_test(t, a_due_timer_can_be_cleared_or_moved_by_another);
