@@ -92,7 +92,7 @@ int64_t stream_lingers_for(const struct stream *s);
 enum stream_end stream_lingers_after(const struct stream *s);
 /* Unfinished handshakes from its client's address (of IPv6: a network of 64 bits). */
 unsigned stream_neighbours(const struct stream *s);
-/* Whether one from there succeeded in the last hour. */
+/* Whether one from there succeeded in the last week. */
 bool stream_has_good_neighbours(const struct stream *s);
 /*
  * Its client fails to finish its handshake: it, and for half a minute others from its address, if

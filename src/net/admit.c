@@ -20,11 +20,16 @@ struct queue {
 	uint8_t late; /* turns one after the other in which its oldest had waited for too long */
 };
 
+/* The latest address of which it is known. */
+struct mark {
+	uint32_t whose;
+	uint32_t until; /* clock_now() in seconds, rounded up; zero: never */
+};
+
 struct crowd {
 	uint32_t waiting;   /* and were not preferred */
 	uint32_t under_way; /* all that are unfinished */
-	/* clock_now() in seconds, rounded up; zero: never */
-	uint32_t good_until, suspect_until;
+	struct mark good, suspect;
 };
 
 #define QUEUE(which, stride) [which] = {{&queues[which].all, &queues[which].all}, 0, stride, 0}
@@ -34,8 +39,14 @@ static struct list begun_ones = {&begun_ones, &begun_ones};
 static uint64_t last_due; /* of the queue that had the last turn */
 static struct crowd crowds[ADMIT_CROWDS];
 
-unsigned
-admit_crowd(const struct sockaddr_storage *ss)
+static struct crowd *
+crowd_of(uint32_t whose)
+{
+	return &crowds[whose % ADMIT_CROWDS];
+}
+
+uint32_t
+admit_whose(const struct sockaddr_storage *ss)
 {
 	static uint64_t seed; /* nobody shall choose with whom to stand in a crowd */
 	uint64_t h;
@@ -54,14 +65,14 @@ admit_crowd(const struct sockaddr_storage *ss)
 		memcpy(bytes, &six.sin6_addr, IN6_IS_ADDR_V4MAPPED(&six.sin6_addr) ? 16 : 8);
 	for (size_t i = 0; i < 16; i++)
 		h = (h ^ (uint8_t)bytes[i]) * UINT64_C(0x100000001b3);
-	return (unsigned)((h ^ h >> 32) % ADMIT_CROWDS);
+	return (uint32_t)(h ^ h >> 32);
 }
 
 static void
 leave_crowd(struct place *p)
 {
 	if (p->counted)
-		crowds[p->crowd].waiting--;
+		crowd_of(p->whose)->waiting--;
 	p->counted = false;
 }
 
@@ -69,13 +80,13 @@ leave_crowd(struct place *p)
 static unsigned
 choose_queue(struct place *p)
 {
-	bool within = ++crowds[p->crowd].waiting <= ADMIT_SHARE;
+	bool within = ++crowd_of(p->whose)->waiting <= ADMIT_SHARE;
 
 	p->counted = true;
-	if (admit_is_suspect(p->crowd))
+	if (admit_is_suspect(p->whose))
 		return SUSPECT;
 	if (within)
-		return admit_is_good(p->crowd) ? KNOWN : NEW;
+		return admit_is_good(p->whose) ? KNOWN : NEW;
 	if (!p->apart)
 		metric_inc(METRIC_HANDSHAKES_CROWDED_TOTAL);
 	p->apart = true;
@@ -172,7 +183,7 @@ void
 admit_enter(struct place *p)
 {
 	p->entered = true;
-	crowds[p->crowd].under_way++;
+	crowd_of(p->whose)->under_way++;
 }
 
 void
@@ -180,14 +191,14 @@ admit_exit(struct place *p)
 {
 	admit_leave(p);
 	if (p->entered)
-		crowds[p->crowd].under_way--;
+		crowd_of(p->whose)->under_way--;
 	p->entered = false;
 }
 
 unsigned
 admit_under_way(const struct place *p)
 {
-	return crowds[p->crowd].under_way;
+	return crowd_of(p->whose)->under_way;
 }
 
 int64_t
@@ -202,11 +213,23 @@ seconds_now(void)
 	return (uint32_t)(clock_now() / NS_PER_S);
 }
 
+static void
+set_mark(struct mark *m, const struct place *p, uint32_t seconds)
+{
+	m->whose = p->whose;
+	m->until = seconds_now() + 1 + seconds;
+}
+
+static bool
+is_marked(const struct mark *m, uint32_t whose)
+{
+	return m->until > seconds_now() && m->whose == whose;
+}
+
 void
 admit_succeeded(const struct place *p)
 {
-	crowds[p->crowd].good_until = seconds_now() + 1 + ADMIT_GOOD_S;
-	crowds[p->crowd].suspect_until = 0;
+	set_mark(&crowd_of(p->whose)->good, p, ADMIT_GOOD_S);
 }
 
 void
@@ -215,27 +238,27 @@ admit_blame(struct place *p)
 	if (admit_waited(p) > ADMIT_BLAMELESS)
 		return;
 	p->blamed = true;
-	crowds[p->crowd].suspect_until = seconds_now() + 1 + ADMIT_SUSPECT_S;
+	set_mark(&crowd_of(p->whose)->suspect, p, ADMIT_SUSPECT_S);
 }
 
 bool
-admit_is_good(unsigned crowd)
+admit_is_good(uint32_t whose)
 {
-	return crowds[crowd].good_until > seconds_now();
+	return is_marked(&crowd_of(whose)->good, whose);
 }
 
 bool
-admit_is_suspect(unsigned crowd)
+admit_is_suspect(uint32_t whose)
 {
-	return crowds[crowd].suspect_until > seconds_now() && !admit_is_good(crowd);
+	return is_marked(&crowd_of(whose)->suspect, whose) && !admit_is_good(whose);
 }
 
 bool
-admit_turns_away(unsigned crowd)
+admit_turns_away(uint32_t whose)
 {
 	static uint32_t second, taken;
 
-	if (!admit_is_suspect(crowd))
+	if (!admit_is_suspect(whose))
 		return false;
 	if (second != seconds_now())
 		taken = 0;

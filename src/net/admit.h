@@ -3,7 +3,7 @@
  * Whose handshake is next.  One that has begun comes first: CPU was spent on it.  Those that have
  * not wait in four queues, which share the turns by their weights while all have somebody:
  *
- *     8  of addresses from which handshakes succeeded in the last hour
+ *     8  of addresses from which handshakes succeeded in the last week: hosts fetch keys when they boot
  *     4  of others
  *     4  those whose address (of IPv6: a network of 64 bits) has ADMIT_SHARE that wait already
  *     1  of suspects: addresses from which handshakes came to nothing in the last half minute, by no
@@ -15,8 +15,13 @@
  * of a queue is the oldest's all the same: with k older ones in its queue nobody waits for more than
  * 16 (k + 1) of its turns, and those whose clients have left do not count.
  *
- * Addresses fall into ADMIT_CROWDS crowds, by a hash.  A handshake that comes in many small pieces is
- * not preferred any more: those who drip bytes could keep out all others with steps that lead nowhere.
+ * Addresses are known by a hash, and fall into ADMIT_CROWDS crowds by it.  A crowd's are counted
+ * together; what is known of one, that it is a suspect or does well, is so of no other, and is forgotten
+ * when as much becomes known of another in its crowd.  So nobody is a suspect for his neighbour in a
+ * table, however many addresses a hostile one has.
+ *
+ * A handshake that comes in many small pieces is not preferred any more: those who drip bytes could keep
+ * out all others with steps that lead nowhere.
  */
 #ifndef NET_ADMIT_H
 #define NET_ADMIT_H
@@ -29,7 +34,7 @@
 
 /* So old is the oldest one when the latest come first.  Hosts wait for two seconds at least. */
 #define ADMIT_WAIT_MAX (500 * NS_PER_MS)
-enum { ADMIT_GOOD_S = 3600, ADMIT_SUSPECT_S = 30 };
+enum { ADMIT_GOOD_S = 7 * 86400, ADMIT_SUSPECT_S = 30 };
 /* Whom we kept waiting for longer may have left for that. */
 #define ADMIT_BLAMELESS (100 * NS_PER_MS)
 enum { ADMIT_SHARE = 32, ADMIT_CROWDS = 32768, ADMIT_STEPS = 32, ADMIT_OLDEST_TURN = 16,
@@ -40,7 +45,7 @@ struct place {
 	struct list link;
 	int64_t since;
 	int64_t waited; /* in all, until admit_next() gave it a turn */
-	uint16_t crowd; /* admit_crowd() of its client's address */
+	uint32_t whose; /* admit_whose() of its client's address */
 	uint8_t steps;	/* turns it had, up to ADMIT_STEPS */
 	bool apart;	/* it has been among those beyond their crowd's share */
 	bool counted;	/* among those of its crowd that wait and have not begun */
@@ -49,8 +54,8 @@ struct place {
 };
 
 struct sockaddr_storage;
-/* Whose connections an address belongs to. */
-unsigned admit_crowd(const struct sockaddr_storage *ss);
+/* Whose connections an address's are: a hash. */
+uint32_t admit_whose(const struct sockaddr_storage *ss);
 
 /* Takes a place, unless it has one. */
 void admit_wait(struct place *p, bool begun);
@@ -62,17 +67,17 @@ bool admit_anybody(void);
 void admit_enter(struct place *p);
 void admit_exit(struct place *p); /* leaves its place as well; harmless twice */
 unsigned admit_under_way(const struct place *p); /* of its crowd */
-/* Its handshake succeeded: its crowd is known to do more than stand about. */
+/* Its handshake succeeded: its address is known to do more than stand about. */
 void admit_succeeded(const struct place *p);
 /* It failed, or keeps us waiting for too long; nothing happens if we kept it waiting ourselves. */
 void admit_blame(struct place *p);
-bool admit_is_good(unsigned crowd);
-bool admit_is_suspect(unsigned crowd);
+bool admit_is_good(uint32_t whose);
+bool admit_is_suspect(uint32_t whose);
 /*
  * Whether one of it that comes where places are short is not even asked for its hello: all suspects
  * together have ADMIT_CHANCES a second, as somebody honest may share their address.
  */
-bool admit_turns_away(unsigned crowd);
+bool admit_turns_away(uint32_t whose);
 /* How long it has waited for its turns, in all. */
 int64_t admit_waited(const struct place *p);
 

@@ -678,7 +678,7 @@ note_address(struct stream *s)
 
 	(void)getpeername(s->fd, (struct sockaddr *)&ss, &len); /* failing leaves "local" */
 	address_text(s->address, &ss, len);
-	s->place.crowd = (uint16_t)admit_crowd(&ss);
+	s->place.whose = admit_whose(&ss);
 	admit_enter(&s->place);
 }
 
@@ -822,7 +822,7 @@ stream_neighbours(const struct stream *s)
 bool
 stream_has_good_neighbours(const struct stream *s)
 {
-	return admit_is_good(s->place.crowd);
+	return admit_is_good(s->place.whose);
 }
 
 void
@@ -835,7 +835,7 @@ stream_blame(struct stream *s)
 bool
 stream_is_idle_suspect(const struct stream *s, int64_t for_ns)
 {
-	return (s->place.blamed || admit_is_suspect(s->place.crowd)) &&
+	return (s->place.blamed || admit_is_suspect(s->place.whose)) &&
 	    stream_kept_waiting(s) + stream_lingers_for(s) >= for_ns && !has_unread(s);
 }
 
@@ -845,7 +845,7 @@ stream_turns_away(int fd)
 	struct sockaddr_storage ss = {0};
 	socklen_t len = sizeof(ss);
 
-	return getpeername(fd, (struct sockaddr *)&ss, &len) == 0 && admit_turns_away(admit_crowd(&ss));
+	return getpeername(fd, (struct sockaddr *)&ss, &len) == 0 && admit_turns_away(admit_whose(&ss));
 }
 
 const struct tls_peer *

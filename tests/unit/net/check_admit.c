@@ -22,6 +22,8 @@ wait_in_order(void)
 	memset(&b, 0, sizeof(b));
 	memset(&c, 0, sizeof(c));
 	clock_test_freeze(1000);
+	/* what is known of addresses is forgotten, and a second begins */
+	clock_test_advance((ADMIT_GOOD_S + 2) * NS_PER_S - clock_now() % NS_PER_S);
 	admit_wait(&a, false);
 	clock_test_advance(NS_PER_MS);
 	admit_wait(&b, false);
@@ -93,8 +95,8 @@ END_TEST
 enum { FLOOD = 200 };
 static struct place flood[FLOOD];
 
-static unsigned
-crowd_of(const char *address)
+static uint32_t
+whose_is(const char *address)
 {
 	struct sockaddr_storage ss = {0};
 	struct sockaddr_in four = {.sin_family = AF_INET};
@@ -106,7 +108,16 @@ crowd_of(const char *address)
 		ck_assert_int_eq(inet_pton(AF_INET6, address, &six.sin6_addr), 1);
 		memcpy(&ss, &six, sizeof(six));
 	}
-	return admit_crowd(&ss);
+	return admit_whose(&ss);
+}
+
+static bool
+share_a_crowd(const char *a_text, const char *b_text)
+{
+	uint32_t one = whose_is(a_text), other = whose_is(b_text);
+
+	ck_assert_uint_ne(one, other); /* of 32 bits: one of seven million runs may see such a pair */
+	return one % ADMIT_CROWDS == other % ADMIT_CROWDS;
 }
 
 START_TEST(tells_addresses_apart)
@@ -114,15 +125,15 @@ START_TEST(tells_addresses_apart)
 	unsigned same = 0;
 	char text[32];
 
-	ck_assert_uint_eq(crowd_of("192.0.2.1"), crowd_of("192.0.2.1"));
-	ck_assert_uint_eq(crowd_of("2001:db8::1"), crowd_of("2001:db8::ffff:1")); /* of one network */
+	ck_assert_uint_eq(whose_is("192.0.2.1"), whose_is("192.0.2.1"));
+	ck_assert_uint_eq(whose_is("2001:db8::1"), whose_is("2001:db8::ffff:1")); /* of one network */
 	for (int i = 0; i < 200; i++) {
 		snprintf(text, sizeof(text), "192.0.2.%d", i);
-		same += crowd_of(text) == crowd_of("198.51.100.1");
+		same += share_a_crowd(text, "198.51.100.1");
 		snprintf(text, sizeof(text), "::ffff:192.0.2.%d", i);
-		same += crowd_of(text) == crowd_of("::ffff:198.51.100.1");
+		same += share_a_crowd(text, "::ffff:198.51.100.1");
 		snprintf(text, sizeof(text), "2001:db8:%d::1", i);
-		same += crowd_of(text) == crowd_of("2001:db8:5555::1");
+		same += share_a_crowd(text, "2001:db8:5555::1");
 	}
 	ck_assert_uint_lt(same, 12);
 }
@@ -139,18 +150,18 @@ START_TEST(a_crowd_gets_half_of_the_turns)
 		;
 	memset(flood, 0, sizeof(flood));
 	for (int i = 0; i < FLOOD; i++) {
-		flood[i].crowd = 7;
+		flood[i].whose = 7;
 		admit_wait(&flood[i], false);
 	}
 	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES_CROWDED_TOTAL) - crowded, FLOOD - ADMIT_SHARE);
 	for (unsigned i = 0; i < 20; i++) {
-		others[i].crowd = 100 + i;
+		others[i].whose = 100 + i;
 		admit_wait(&others[i], false);
 	}
 	for (; served < 20; turns++) {
 		p = admit_next();
 		ck_assert_ptr_nonnull(p);
-		served += p->crowd != 7;
+		served += p->whose != 7;
 	}
 	/* the share came first; then both in turn */
 	ck_assert_uint_le(turns, 2 * (ADMIT_SHARE + 20));
@@ -181,7 +192,7 @@ START_TEST(a_place_is_one_of_a_crowd_once)
 	memset(flood, 0, sizeof(flood));
 	for (int n = 0; n < 3; n++) {
 		for (int i = 0; i <= ADMIT_SHARE; i++) {
-			flood[i].crowd = 7;
+			flood[i].whose = 7;
 			admit_wait(&flood[i], false);
 		}
 		ck_assert_int_eq(metric_get(METRIC_HANDSHAKES_CROWDED_TOTAL), before + 1);
@@ -204,13 +215,13 @@ START_TEST(the_oldest_has_its_turn)
 	static const unsigned older_ones[] = {0, 1, 40};
 	static struct place others[LOAD * TICKS];
 	unsigned older = older_ones[_i], came = 0, bound = ADMIT_OLDEST_TURN * (older + 1), turns = 0;
-	struct place patient = {.crowd = 9}, *p = NULL;
+	struct place patient = {.whose = 9}, *p = NULL;
 
 	while (admit_next() != NULL)
 		;
 	memset(others, 0, sizeof(others));
 	for (unsigned i = 0; i < LOAD * TICKS; i++)
-		others[i].crowd = (uint16_t)(100 + i); /* nobody's share is used up */
+		others[i].whose = 100 + i; /* nobody's share is used up */
 	for (; came < older; came++)
 		admit_wait(&others[came], false);
 	admit_wait(&patient, false);
@@ -230,12 +241,12 @@ END_TEST
 
 /* --- what is known of addresses --- */
 
-enum { GOOD_CROWD = 11, BAD_CROWD = 12, NOBODY = 13 };
+enum { GOOD = 11, BAD = 12, NOBODY = 13 };
 
 static void
-judge_crowds(void)
+judge(void)
 {
-	struct place good = {.crowd = GOOD_CROWD}, bad = {.crowd = BAD_CROWD};
+	struct place good = {.whose = GOOD}, bad = {.whose = BAD};
 
 	while (admit_next() != NULL)
 		;
@@ -245,41 +256,64 @@ judge_crowds(void)
 
 START_TEST(what_is_known_has_an_end)
 {
-	judge_crowds();
-	ck_assert(admit_is_good(GOOD_CROWD) && !admit_is_suspect(GOOD_CROWD));
-	ck_assert(!admit_is_good(BAD_CROWD) && admit_is_suspect(BAD_CROWD));
+	judge();
+	ck_assert(admit_is_good(GOOD) && !admit_is_suspect(GOOD));
+	ck_assert(!admit_is_good(BAD) && admit_is_suspect(BAD));
 	ck_assert(!admit_is_good(NOBODY) && !admit_is_suspect(NOBODY));
 	clock_test_advance(ADMIT_SUSPECT_S * NS_PER_S - NS_PER_MS);
-	ck_assert(admit_is_suspect(BAD_CROWD));
+	ck_assert(admit_is_suspect(BAD));
 	clock_test_advance(NS_PER_S + NS_PER_MS);
-	ck_assert(!admit_is_suspect(BAD_CROWD));
-	ck_assert(admit_is_good(GOOD_CROWD));
+	ck_assert(!admit_is_suspect(BAD));
+	ck_assert(admit_is_good(GOOD));
 	clock_test_advance(ADMIT_GOOD_S * NS_PER_S);
-	ck_assert(!admit_is_good(GOOD_CROWD));
+	ck_assert(!admit_is_good(GOOD));
 }
 END_TEST
 
 /* Anybody's neighbour may be hostile; who succeeds is no suspect any more. */
 START_TEST(success_counts_for_more)
 {
-	struct place p = {.crowd = BAD_CROWD}, good = {.crowd = GOOD_CROWD};
+	struct place p = {.whose = BAD}, good = {.whose = GOOD};
 
-	judge_crowds();
+	judge();
 	admit_blame(&good);
 	ck_assert(good.blamed);
-	ck_assert(!admit_is_suspect(GOOD_CROWD));
+	ck_assert(!admit_is_suspect(GOOD));
 	admit_succeeded(&p);
-	ck_assert(!admit_is_suspect(BAD_CROWD));
+	ck_assert(!admit_is_suspect(BAD));
 	clock_test_advance((ADMIT_GOOD_S + 1) * NS_PER_S);
-	ck_assert(!admit_is_suspect(BAD_CROWD));
+	ck_assert(!admit_is_suspect(BAD));
+}
+END_TEST
+
+/* Hostile ones with many addresses stand in every crowd; and honest ones in theirs. */
+START_TEST(nobody_answers_for_another_of_its_crowd)
+{
+	struct place bad = {.whose = BAD}, bad_too = {.whose = BAD + ADMIT_CROWDS},
+		     good_too = {.whose = GOOD + 3 * ADMIT_CROWDS};
+
+	judge();
+	ck_assert(!admit_is_suspect(bad_too.whose));
+	ck_assert(!admit_is_good(good_too.whose));
+	for (int i = 0; i <= ADMIT_CHANCES; i++)
+		ck_assert(!admit_turns_away(bad_too.whose));
+	admit_succeeded(&bad_too);
+	ck_assert(admit_is_good(bad_too.whose));
+	ck_assert(admit_is_suspect(BAD) && !admit_is_good(BAD));
+	/* of each crowd the latest is known */
+	admit_blame(&good_too);
+	ck_assert(admit_is_suspect(good_too.whose) && admit_is_good(GOOD));
+	admit_succeeded(&bad);
+	ck_assert(admit_is_good(BAD) && !admit_is_suspect(BAD));
+	ck_assert(!admit_is_good(bad_too.whose));
 }
 END_TEST
 
 START_TEST(whom_we_kept_waiting_is_not_blamed)
 {
-	struct place p = {.crowd = NOBODY};
+	struct place p = {.whose = NOBODY};
 
-	judge_crowds();
+	judge();
 	admit_wait(&p, false);
 	clock_test_advance(ADMIT_BLAMELESS + 1);
 	ck_assert_ptr_eq(admit_next(), &p);
@@ -292,13 +326,13 @@ END_TEST
 /* So much is done for all suspects together in a second, while places are short. */
 START_TEST(suspects_have_some_chances)
 {
-	judge_crowds();
+	judge();
 	for (int second = 0; second < 2; second++) {
 		for (int i = 0; i < ADMIT_CHANCES; i++)
-			ck_assert(!admit_turns_away(BAD_CROWD));
-		ck_assert(admit_turns_away(BAD_CROWD));
+			ck_assert(!admit_turns_away(BAD));
+		ck_assert(admit_turns_away(BAD));
 		ck_assert(!admit_turns_away(NOBODY));
-		ck_assert(!admit_turns_away(GOOD_CROWD));
+		ck_assert(!admit_turns_away(GOOD));
 		clock_test_advance(NS_PER_S);
 	}
 }
@@ -310,23 +344,23 @@ START_TEST(known_ones_are_served_beside_any_flood)
 	struct place known[8] = {0};
 	unsigned strangers = 0;
 
-	judge_crowds();
+	judge();
 	memset(flood, 0, sizeof(flood));
 	for (unsigned i = 0; i < FLOOD; i++) {
-		flood[i].crowd = (uint16_t)(i % 2 == 0 ? BAD_CROWD : 100 + i);
+		flood[i].whose = i % 2 == 0 ? BAD : 100 + i;
 		admit_wait(&flood[i], false);
 	}
 	for (unsigned i = 0; i < 20; i++) /* it has been going on */
 		ck_assert_ptr_nonnull(admit_next());
 	for (unsigned i = 0; i < 8; i++) {
-		known[i].crowd = GOOD_CROWD;
+		known[i].whose = GOOD;
 		admit_wait(&known[i], false);
 	}
 	for (unsigned n = 0; n < 8;) {
 		struct place *p = admit_next();
 
-		n += p->crowd == GOOD_CROWD;
-		strangers += p->crowd != GOOD_CROWD;
+		n += p->whose == GOOD;
+		strangers += p->whose != GOOD;
 	}
 	ck_assert_uint_le(strangers, 5); /* four and one for eight */
 	while (admit_next() != NULL)
@@ -338,14 +372,14 @@ START_TEST(suspects_get_a_turn_among_strangers)
 {
 	unsigned suspects = 0;
 
-	judge_crowds();
+	judge();
 	memset(flood, 0, sizeof(flood));
 	for (unsigned i = 0; i < FLOOD; i++) {
-		flood[i].crowd = (uint16_t)(i % 2 == 0 ? BAD_CROWD : 100 + i);
+		flood[i].whose = i % 2 == 0 ? BAD : 100 + i;
 		admit_wait(&flood[i], false);
 	}
 	for (unsigned turns = 0; turns < 50; turns++)
-		suspects += admit_next()->crowd == BAD_CROWD;
+		suspects += admit_next()->whose == BAD;
 	ck_assert_uint_eq(suspects, 10); /* one for four */
 	while (admit_next() != NULL)
 		;
@@ -373,7 +407,7 @@ END_TEST
 
 START_TEST(knows_who_waits_for_whom)
 {
-	struct place p = {.crowd = 3}, q = {.crowd = 3};
+	struct place p = {.whose = 3}, q = {.whose = 3};
 
 	admit_enter(&p);
 	admit_enter(&q);
@@ -418,6 +452,7 @@ main(void)
 	tcase_add_loop_test(t, the_oldest_has_its_turn, 0, 3);
 	tcase_add_test(t, what_is_known_has_an_end);
 	tcase_add_test(t, success_counts_for_more);
+	tcase_add_test(t, nobody_answers_for_another_of_its_crowd);
 	tcase_add_test(t, whom_we_kept_waiting_is_not_blamed);
 	tcase_add_test(t, suspects_have_some_chances);
 	tcase_add_test(t, known_ones_are_served_beside_any_flood);
