@@ -111,17 +111,14 @@ is_full(const struct gate *g)
 static void
 admit(struct gate *g)
 {
-	bool sessions = g->count >= g->limits.sessions_max;
-	bool handshakes = g->handshakes >= g->limits.handshakes_max;
 	bool pause = g->draining || (is_full(g) && relief_find(g) == NULL);
 
 	if (pause == g->paused)
 		return;
 	g->paused = pause;
-	if (sessions)
-		metric_inc(METRIC_SESSIONS_CEILING_TOTAL);
-	else if (handshakes)
-		metric_inc(METRIC_HANDSHAKES_CEILING_TOTAL);
+	if (pause && !g->draining)
+		metric_inc(g->count >= g->limits.sessions_max ? METRIC_SESSIONS_CEILING_TOTAL
+							      : METRIC_HANDSHAKES_CEILING_TOTAL);
 	relief_begin(g);
 	if (g->p.may_accept != NULL)
 		g->p.may_accept(g->p.arg, !pause);

@@ -401,6 +401,22 @@ START_TEST(suspects_give_way_at_once)
 }
 END_TEST
 
+/* Not when it ends, as somebody can give way, though the ceiling is reached yet. */
+START_TEST(a_ceiling_is_counted_when_a_pause_begins)
+{
+	(void)ended(METRIC_HANDSHAKES_CEILING_TOTAL);
+	fill(true, 1);
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_CEILING_TOTAL), 1);
+	pass(500 * NS_PER_MS); /* they are suspects then */
+	ck_assert(accepting);
+	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES), CEILING);
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_CEILING_TOTAL), 0);
+	gate_drain(gate, NULL, NULL); /* no ceiling's pause */
+	ck_assert(!accepting);
+	ck_assert_int_eq(ended(METRIC_HANDSHAKES_CEILING_TOTAL), 0);
+}
+END_TEST
+
 /* Some of them have a chance, as they may be honest; for the others nothing is computed, and nobody goes. */
 START_TEST(suspects_are_turned_away)
 {
@@ -552,6 +568,7 @@ relief_suite(void)
 	tcase_add_test(t, draining_sends_nobody_away_for_others);
 	tcase_add_test(t, what_they_wait_for_us_does_not_count);
 	tcase_add_loop_test(t, suspects_give_way_at_once, 0, 2);
+	tcase_add_test(t, a_ceiling_is_counted_when_a_pause_begins);
 	tcase_add_test(t, suspects_are_turned_away);
 	tcase_add_test(t, a_suspect_that_answers_stays);
 	tcase_add_test(t, those_who_do_not_go_are_not_waited_for);
