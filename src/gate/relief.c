@@ -87,7 +87,8 @@ takes_rest(struct gate *g)
 	if (now - g->relief.when <= LATE || now < g->no_rest_before)
 		return false;
 	g->no_rest_before = now + RESTS_PERIOD;
-	wake_at(g, now + REST);
+	g->rest_until = now + REST;
+	wake_at(g, g->rest_until);
 	return true;
 }
 
@@ -129,6 +130,8 @@ relief_find(const struct gate *g)
 {
 	int looked = 0;
 
+	if (clock_now() < g->rest_until)
+		return NULL;
 	LIST_FOREACH(l, &g->handshaking) {
 		struct session *s = CONTAINER_OF(l, struct session, handshake);
 

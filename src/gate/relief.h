@@ -7,13 +7,14 @@
  * or 500.  One that has failed and waits for its client to close may do so for 200 ms.
  * What a handshake waits for us does not count, so that a site of honest hosts behind one address
  * loses none of them, however slow we are.  Nor does a stall of the whole process, after which all
- * have kept us waiting: nobody has to go in the half second that follows, once a second at most.
+ * have kept us waiting: nobody has to go, or gives way, in the half second that follows, once a second
+ * at most.
  *
  * Whose time is over is a suspect from then on, whether it has to go at once or not, and so is its
  * address if none from there succeeds.  While there are such, with 20 ms over, accepting goes on: who
  * comes takes the place of the oldest of them at once.  Of those who come from suspects' addresses
- * themselves 128 a second may do so; the others are closed before anything is computed for them.  So those who fill a ceiling delay others once, until
- * they are known, and not by that at each turn.
+ * themselves 128 a second may do so; the others are closed before anything is computed for them.  So
+ * those who fill a ceiling delay others once, until they are known, and not by that at each turn.
  */
 #ifndef GATE_RELIEF_H
 #define GATE_RELIEF_H

@@ -64,7 +64,7 @@ struct gate {
 	struct list sessions;
 	struct list handshaking; /* those of them in SESSION_HANDSHAKE, oldest first */
 	struct timer relief;
-	int64_t no_rest_before; /* of the relief's */
+	int64_t rest_until, no_rest_before; /* of the relief's */
 	struct timer ends; /* of clients' certificates */
 	size_t count, handshakes;
 	uint64_t next_session, next_request;
