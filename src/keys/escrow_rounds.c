@@ -45,8 +45,9 @@ enter(struct der *d, int xclass, int tag, struct der *inside)
 	return next(d, &got_class, &got_tag, inside) && got_class == xclass && got_tag == tag;
 }
 
+/* Takes its rounds from those that are left. */
 static bool
-is_bounded(struct der *derivation, long max)
+is_bounded(struct der *derivation, int64_t *left)
 {
 	const uint8_t *at = derivation->at, *end = at + derivation->left;
 	ASN1_OBJECT *kind = d2i_ASN1_OBJECT(NULL, &at, derivation->left);
@@ -59,12 +60,15 @@ is_bounded(struct der *derivation, long max)
 		n = 0;
 	PBKDF2PARAM_free(p);
 	ASN1_OBJECT_free(kind);
-	return n > 0 && n <= max;
+	*left -= n > 0 ? n : 0;
+	return n > 0 && *left >= 0;
 }
 
+/* All together: a passphrase is tried with one after the other until one opens. */
 static bool
 are_bounded(struct der *recipients, long max)
 {
+	int64_t left = max;
 	struct der one, version, derivation;
 	int xclass, tag;
 
@@ -75,7 +79,7 @@ are_bounded(struct der *recipients, long max)
 			continue;
 		if (!enter(&one, V_ASN1_UNIVERSAL, V_ASN1_INTEGER, &version) ||
 		    !enter(&one, V_ASN1_CONTEXT_SPECIFIC, OF_DERIVATION, &derivation) ||
-		    !is_bounded(&derivation, max))
+		    !is_bounded(&derivation, &left))
 			return false;
 	}
 	return true;

@@ -7,7 +7,7 @@
 
 #include <openssl/cms.h>
 
-/* Whether all that passphrases go through in it is PBKDF2, of at most so many rounds. */
+/* Whether all that passphrases go through in it is PBKDF2, of at most so many rounds in all. */
 bool escrow_rounds_are_bounded(CMS_ContentInfo *cms, long max);
 
 #endif

@@ -9,7 +9,9 @@
 
 #include <check.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
+#include <openssl/pem.h> /* before cms.h, which else leaves out its own PEM calls */
+
+#include <openssl/cms.h>
 #include <openssl/rand.h>
 #include <openssl/x509.h>
 
@@ -455,6 +457,55 @@ START_TEST(test_cost_has_a_ceiling)
 }
 END_TEST
 
+static void
+add_recipient(CMS_ContentInfo *cms, const char *passphrase, int rounds)
+{
+	ck_assert_ptr_nonnull(CMS_add0_recipient_password(cms, rounds, NID_id_alg_PWRI_KEK,
+	    NID_id_pbkdf2, (unsigned char *)OPENSSL_strdup(passphrase),
+	    (ossl_ssize_t)strlen(passphrase), (EVP_CIPHER *)EVP_aes_256_cbc()));
+}
+
+/* The passphrase is tried with every recipient: 0x10001 rounds, and 0x10002. */
+static void
+export_for_two(const char *passphrase)
+{
+	static char text[FILE_SIZE_MAX];
+	char first[64];
+	FILE *f = fopen(at.out, "r");
+	BIO *in;
+	CMS_ContentInfo *cms = CMS_encrypt(NULL, NULL, EVP_aes_256_gcm(), CMS_BINARY | CMS_PARTIAL);
+
+	ck_assert_ptr_nonnull(fgets(first, sizeof(first), f));
+	fclose(f);
+	in = BIO_new_mem_buf(text, (int)read_file(at.root, text));
+	add_recipient(cms, passphrase, 0x10001);
+	add_recipient(cms, passphrase, 0x10002);
+	ck_assert_int_eq(CMS_final(cms, in, NULL, CMS_BINARY), 1);
+	f = fopen(at.out, "w");
+	fputs(first, f);
+	ck_assert_int_eq(PEM_write_CMS(f, cms), 1);
+	fclose(f);
+	BIO_free(in);
+	CMS_ContentInfo_free(cms);
+}
+
+START_TEST(test_cost_of_all_recipients)
+{
+	static const uint8_t made[] = {2, 3, 1, 0, 1};
+	static const uint8_t refused[] = {2, 3, 0x79, 0x11, 0xff}; /* 8,000,001 with the other */
+	static const char passphrase[] = "correct horse battery";
+
+	put_passphrase(passphrase);
+	export_ok(by_passphrase());
+	export_for_two(passphrase);
+	patch(made, refused, sizeof(made));
+	expect_too_costly();
+	patch(refused, made, sizeof(made));
+	ck_assert_int_eq(import(at.pass, NULL), ERR_OK);
+	assert_back();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -474,6 +525,7 @@ main(void)
 	tcase_add_test(t, test_existing_files);
 	tcase_add_test(t, test_refused_exports);
 	tcase_add_test(t, test_cost_has_a_ceiling);
+	tcase_add_test(t, test_cost_of_all_recipients);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
