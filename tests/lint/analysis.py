@@ -29,7 +29,8 @@ def run(command):
 
 
 def gcc(entry):
-    """The command that compiled it, with the analyzer and without what it would write."""
+    """The command that compiled it, with the analyzer and without what it would write or leave to the
+    linking."""
     command = shlex.split(entry["command"])
     command = command[command.index("-D_FILE_OFFSET_BITS=64"):]
     kept, skip = [], False
@@ -38,7 +39,7 @@ def gcc(entry):
             skip = False
         elif word in ("-MQ", "-MF", "-o"):
             skip = True
-        elif not re.match(r"-MD$|-Werror|-O|-fsanitize|-fdiagnostics|-Winvalid-pch", word):
+        elif not re.match(r"-MD$|-Werror|-O|-flto|-fsanitize|-fdiagnostics|-Winvalid-pch", word):
             kept.append(word)
     includes = [w for w in shlex.split(entry["command"]) if w.startswith("-I")]
     return run(["gcc", *includes, *kept, "-O2", "-fanalyzer", "-fdiagnostics-color=never",
