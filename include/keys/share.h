@@ -3,7 +3,7 @@
  * Lets other gateways see the attributes that clients set here: some seconds after an object's last
  * change, and at the latest a minute after its first, it gets a successor of its record that says
  * them all.  What is not shared yet is what differs from the object's record, so nothing has to be
- * remembered: all objects are looked through at the start.
+ * remembered: all objects are looked through at the start, while changes are shared as ever.
  */
 #ifndef KEYS_SHARE_H
 #define KEYS_SHARE_H

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Writing attributes behind.  Objects that were noted wait until they are due; one at a time gets
- * its successor.  A look through all objects goes first.
+ * its successor.  At the start all objects are looked through; notes and they take turns.
  *
- * Before that nobody can tell an attribute that was deleted here from one that another gateway
- * wrote while attributes stayed here.  So the look takes from each object's record what is
- * missing: rather is a deletion undone that a crash cut off than an attribute lost.
+ * Before an object was looked at nobody can tell an attribute that was deleted here from one that
+ * another gateway wrote while attributes stayed here.  So the first look, and a note that comes
+ * before it, take from the object's record what is missing: rather is a deletion undone that a
+ * crash cut off than an attribute lost.
  */
 #include "keys/share.h"
 
@@ -46,11 +47,16 @@ struct share {
 	struct succeed *step;
 	char uid[UID_TEXT_LEN + 1]; /* of the step */
 	bool look_wanted;	    /* through all objects */
-	struct arena *arena;	    /* of a look under way */
+	bool looking;		    /* one is under way; it may pause after a failure */
+	bool note_served;	    /* an object of the look comes next */
+	int64_t known_date;	    /* the first look has come to here, in the order of a find */
+	char known_uid[UID_TEXT_LEN + 1];
+	struct arena *arena; /* of the listed ones */
 	struct ledger_find find;
 	size_t at;
 	char last[UID_TEXT_LEN + 1]; /* of those that were listed before */
-	struct arena *object_arena; /* of the object that is looked at */
+	char noted[UID_TEXT_LEN + 1]; /* looked at because of its note; empty: uids[at] is */
+	struct arena *object_arena;   /* of the object that is looked at */
 	struct ledger_load load;
 	struct object *recorded;
 	bool nameless; /* a Name in its record is another object's here */
@@ -192,17 +198,17 @@ start(struct share *s, const char *uid)
 /* --- all objects --- */
 
 static void
-end_look(struct share *s)
+end_part(struct share *s)
 {
 	arena_free(s->arena);
 	s->arena = NULL;
 }
 
+/* The same part again. */
 static void
-look_later(struct share *s)
+list_later(struct share *s)
 {
-	end_look(s);
-	s->look_wanted = true;
+	end_part(s);
 	s->not_before = clock_now() + RETRY_NS;
 	plan(s);
 }
@@ -213,10 +219,12 @@ listed(struct wait *w, enum err e)
 	struct share *s = CONTAINER_OF(w, struct share, find.wait);
 
 	s->at = 0;
+	if (e == ERR_NO_OBJECT) /* behind which to go on: with all anew */
+		s->last[0] = '\0';
 	if (e == ERR_OK)
 		plan(s);
-	else /* with all anew, as that behind which to go on may be there no more */
-		look_later(s);
+	else
+		list_later(s);
 }
 
 /* The ledger gives so many at a time.  s->last: behind whom to go on; empty: with the newest. */
@@ -225,7 +233,7 @@ list_more(struct share *s)
 {
 	s->arena = arena_new(FIND_ARENA_MAX);
 	if (s->arena == NULL) {
-		look_later(s);
+		list_later(s);
 		return;
 	}
 	s->find = (struct ledger_find){
@@ -238,24 +246,55 @@ list_more(struct share *s)
 	s->p.ledger->ops->find(s->p.ledger, &s->find);
 }
 
+/* Of a look that begins, or that a failure stopped. */
 static void
-start_look(struct share *s)
+list_first(struct share *s)
 {
-	s->look_wanted = false;
-	s->last[0] = '\0';
+	if (!s->looking) {
+		s->looking = true;
+		s->look_wanted = false;
+		s->last[0] = '\0';
+	}
 	list_more(s);
 }
 
-/* False: there are no more. */
-static bool
-go_on_listing(struct share *s)
+/* After the last part all is known that other gateways wrote. */
+static void
+end_listed(struct share *s)
 {
-	if (s->find.uids_count == 0 || s->find.uids_count == s->find.total)
-		return false;
+	if (s->find.uids_count == 0 || s->find.uids_count == s->find.total) {
+		end_part(s);
+		s->looking = false;
+		s->known_date = INT64_MIN;
+		s->known_uid[0] = '\0';
+		plan(s);
+		return;
+	}
 	memcpy(s->last, s->find.uids[s->find.uids_count - 1], sizeof(s->last));
-	end_look(s);
+	end_part(s);
 	list_more(s);
-	return true;
+}
+
+/* Whether the first look has been at it: what is missing from it was deleted here. */
+static bool
+is_known(const struct share *s, const struct object *o)
+{
+	int64_t date = o->date[DATE_INITIAL];
+
+	return date != s->known_date ? date > s->known_date : strcmp(o->uid, s->known_uid) >= 0;
+}
+
+/* One of those that were listed is done with. */
+static void
+step_on(struct share *s)
+{
+	const struct object *o = s->load.object; /* NULL: it is gone */
+
+	if (o != NULL && !is_known(s, o)) {
+		s->known_date = o->date[DATE_INITIAL];
+		memcpy(s->known_uid, o->uid, sizeof(s->known_uid));
+	}
+	s->at++;
 }
 
 static void
@@ -278,8 +317,12 @@ look_again(struct share *s, int64_t after_ns)
 static void
 look_on(struct share *s, bool due)
 {
-	const char *uid = s->find.uids[s->at++];
+	char uid[UID_TEXT_LEN + 1];
 
+	memcpy(uid, s->load.uid, sizeof(uid));
+	if (s->noted[0] == '\0')
+		step_on(s);
+	s->noted[0] = '\0';
 	end_object(s);
 	s->nameless = false;
 	s->not_before = clock_now() + LOOK_PACE_NS;
@@ -313,6 +356,10 @@ take_missing(struct share *s)
 	struct object *o = s->load.object;
 	size_t had = o->attrs_count;
 
+	if (is_known(s, o)) {
+		look_on(s, attr_merge_is_due(o, s->recorded));
+		return;
+	}
 	if (s->nameless)
 		attr_merge_drop_names(s->recorded);
 	attr_merge(o, s->object_arena, NULL, s->recorded);
@@ -340,21 +387,9 @@ loaded(struct wait *w, enum err e)
 		look_again(s, RETRY_NS);
 }
 
-/* The next of those that are looked through, or the end. */
 static void
-look(struct share *s)
+look_at(struct share *s, const char *uid)
 {
-	if (s->arena == NULL) {
-		start_look(s);
-		return;
-	}
-	if (s->at == s->find.uids_count) {
-		if (!go_on_listing(s)) {
-			end_look(s);
-			plan(s);
-		}
-		return;
-	}
 	s->object_arena = arena_new(OBJECT_ARENA_MAX);
 	if (s->object_arena == NULL) {
 		look_again(s, RETRY_NS);
@@ -364,9 +399,21 @@ look(struct share *s)
 	    .wait.done = loaded,
 	    .arena = s->object_arena,
 	    .tenant = s->tenant,
-	    .uid = s->find.uids[s->at],
+	    .uid = uid,
 	};
 	s->p.ledger->ops->load(s->p.ledger, &s->load);
+}
+
+/* The next of those that are looked through, or the end. */
+static void
+look(struct share *s)
+{
+	if (s->arena == NULL)
+		list_first(s);
+	else if (s->at == s->find.uids_count)
+		end_listed(s);
+	else
+		look_at(s, s->find.uids[s->at]);
 }
 
 /* --- the order of things --- */
@@ -374,22 +421,41 @@ look(struct share *s)
 static bool
 looks(const struct share *s)
 {
-	return s->look_wanted || s->arena != NULL;
+	return s->look_wanted || s->looking;
 }
 
+/* Before the first look ends its object is looked at here: the look has perhaps not come to it. */
+static void
+serve(struct share *s, struct note *n)
+{
+	char uid[UID_TEXT_LEN + 1];
+
+	memcpy(uid, n->uid, sizeof(uid));
+	note_drop(s, n);
+	if (s->known_date == INT64_MIN) {
+		start(s, uid);
+		return;
+	}
+	memcpy(s->noted, uid, sizeof(s->noted));
+	look_at(s, s->noted);
+}
+
+/* A look goes on between two notes, however many are due. */
 static void
 on_time(struct timer *t)
 {
 	struct share *s = CONTAINER_OF(t, struct share, timer);
 	struct note *n = note_next(s);
-	char uid[UID_TEXT_LEN + 1];
+	bool note_due = n != NULL && n->due <= clock_now();
 
-	if (looks(s)) {
+	if (s->noted[0] != '\0') {
+		look_at(s, s->noted);
+	} else if (note_due && (!looks(s) || !s->note_served)) {
+		s->note_served = true;
+		serve(s, n);
+	} else if (looks(s)) {
+		s->note_served = false;
 		look(s);
-	} else if (n != NULL && n->due <= clock_now()) {
-		memcpy(uid, n->uid, sizeof(uid));
-		note_drop(s, n);
-		start(s, uid);
 	} else {
 		plan(s);
 	}
@@ -400,10 +466,11 @@ static void
 plan(struct share *s)
 {
 	struct note *n = note_next(s);
-	int64_t when = looks(s) ? clock_now() : n != NULL ? n->due : 0;
+	bool now = looks(s) || s->noted[0] != '\0';
+	int64_t when = now ? clock_now() : n != NULL ? n->due : 0;
 
 	if (s->step != NULL || s->object_arena != NULL || wait_pending(&s->find.wait) ||
-	    (n == NULL && !looks(s)))
+	    (n == NULL && !now))
 		return;
 	if (when < s->not_before)
 		when = s->not_before;
@@ -425,6 +492,7 @@ share_new(const struct share_params *p)
 	list_init(&s->notes);
 	s->timer.fn = on_time;
 	s->look_wanted = true;
+	s->known_date = INT64_MAX;
 	s->not_before = clock_now() + SHARE_QUIET_NS;
 	p->vault->share = s;
 	plan(s);
@@ -446,7 +514,7 @@ share_free(struct share *s)
 	wait_cancel(&s->changes.wait);
 	end_object(s);
 	timer_clear(s->p.loop, &s->timer);
-	end_look(s);
+	end_part(s);
 	while ((link = s->notes.next) != &s->notes)
 		note_drop(s, CONTAINER_OF(link, struct note, link));
 	alloc_free(s);

@@ -116,11 +116,11 @@ START_TEST(test_after_a_start)
 }
 END_TEST
 
-/* Its answer was lost, or it died before the commit: recovery takes over what was stored. */
 /* A ledger that lists two at a time. */
 static const struct ledger *whole;
 static unsigned pages;
 static bool is_gone; /* behind which to go on */
+static unsigned failing_page;
 
 static void
 find_two(struct ledger *l, struct ledger_find *f)
@@ -130,6 +130,10 @@ find_two(struct ledger *l, struct ledger_find *f)
 	if (is_gone && f->after != NULL) {
 		f->after = "01000000-0000-7000-8000-000000000000";
 		is_gone = false;
+	}
+	if (pages == failing_page) {
+		wait_finish_soon(rig.loop, &f->wait, ERR_IO);
+		return;
 	}
 	whole->ops->find(l, f);
 }
@@ -191,6 +195,89 @@ START_TEST(test_looks_anew)
 }
 END_TEST
 
+/* A look that takes long keeps no change waiting, and loses nothing that others wrote. */
+START_TEST(test_note_during_a_look)
+{
+	enum { OBJECTS = 20 };
+	const char *uids[OBJECTS];
+
+	for (int i = 0; i < OBJECTS; i++)
+		uids[i] = new_object(NULL);
+	end(&east);
+	set(&west, uids[0], "x-w", "2");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	watch(&east, uids[0]);
+	ck_assert(has(&east, uids[0], "x-w", NULL));
+	set(&east, uids[1], "x-b", "3"); /* nobody takes note of it */
+	begin(&east);
+	set(&east, uids[0], "x-a", "1"); /* the oldest: looked at last */
+	pass(SHARE_QUIET_NS + NS_PER_S / 2);
+	watch(&west, uids[0]);
+	watch(&west, uids[1]);
+	ck_assert(both_have(uids[0], "x-a", "1") && both_have(uids[0], "x-w", "2"));
+	ck_assert(has(&west, uids[1], "x-b", NULL)); /* the look has not come there */
+	pass(SHARE_QUIET_NS);
+	watch(&west, uids[1]);
+	ck_assert(both_have(uids[1], "x-b", "3"));
+	ck_assert_uint_eq(there.stores, 3);
+}
+END_TEST
+
+/* More notes are due than can be served: the look goes on between them. */
+START_TEST(test_look_among_notes)
+{
+	enum { OBJECTS = 30 };
+	const char *uids[OBJECTS];
+
+	for (int i = 0; i < OBJECTS; i++)
+		uids[i] = new_object(NULL);
+	end(&east);
+	set(&east, uids[OBJECTS - 1], "x-b", "3"); /* nobody takes note of it */
+	begin(&east);
+	for (int i = 0; i < OBJECTS - 1; i++)
+		set(&east, uids[i], "x-a", "1");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	watch(&west, uids[OBJECTS - 1]);
+	ck_assert(both_have(uids[OBJECTS - 1], "x-b", "3"));
+	ck_assert_int_gt(metric_get(METRIC_ATTRIBUTES_WAITING), OBJECTS / 2);
+}
+END_TEST
+
+/* A part cannot be listed: it is asked for again.  What was deleted meanwhile stays so. */
+START_TEST(test_looks_on_after_a_failure)
+{
+	const struct ledger real = *rig.ledger;
+	struct ledger_ops few = *rig.ledger->ops;
+	const char *uids[4];
+
+	for (int i = 0; i < 4; i++)
+		uids[i] = new_object(NULL);
+	set(&east, uids[3], "x-c", "1");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	watch(&west, uids[3]);
+	ck_assert(both_have(uids[3], "x-c", "1"));
+	end(&east);
+	set(&east, uids[0], "x-a", "1"); /* the oldest: in the second part */
+	whole = &real;
+	few.find = find_two;
+	pages = 0;
+	failing_page = 2;
+	rig.ledger->ops = &few;
+	begin(&east);
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	ck_assert_uint_eq(pages, 2);
+	set(&east, uids[3], "x-c", NULL);
+	pass(60 * NS_PER_S);
+	rig.ledger->ops = real.ops;
+	failing_page = 0;
+	ck_assert_uint_eq(pages, 3);
+	watch(&west, uids[0]);
+	watch(&west, uids[3]);
+	ck_assert(both_have(uids[0], "x-a", "1") && both_have(uids[3], "x-c", NULL));
+}
+END_TEST
+
+/* Its answer was lost, or it died before the commit: recovery takes over what was stored. */
 START_TEST(test_successor_in_doubt)
 {
 	const char *uid = new_object(NULL);
@@ -532,6 +619,9 @@ main(void)
 	tcase_add_test(t, test_after_a_start);
 	tcase_add_test(t, test_looks_through_all);
 	tcase_add_test(t, test_looks_anew);
+	tcase_add_test(t, test_note_during_a_look);
+	tcase_add_test(t, test_look_among_notes);
+	tcase_add_test(t, test_looks_on_after_a_failure);
 	tcase_add_test(t, test_successor_in_doubt);
 	tcase_add_loop_test(t, test_failures_are_tried_again, 0, 3);
 	tcase_add_test(t, test_locked);
