@@ -430,13 +430,13 @@ serve(struct share *s, struct note *n)
 {
 	char uid[UID_TEXT_LEN + 1];
 
-	memcpy(uid, n->uid, sizeof(uid));
+	memcpy(uid, n->uid, strlen(n->uid) + 1);
 	note_drop(s, n);
 	if (s->known_date == INT64_MIN) {
 		start(s, uid);
 		return;
 	}
-	memcpy(s->noted, uid, sizeof(s->noted));
+	memcpy(s->noted, uid, strlen(uid) + 1);
 	look_at(s, s->noted);
 }
 
