@@ -255,7 +255,6 @@ take_answers(struct store *s)
 	return go_on && !bad;
 }
 
-/* One chunk a turn, as long as a large answer does not need more. */
 /* True when something came, and the child is as it was. */
 static bool
 read_some(struct store *s)
@@ -278,6 +277,7 @@ read_some(struct store *s)
 	return false;
 }
 
+/* One chunk a turn, as long as a large answer does not need more. */
 static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
