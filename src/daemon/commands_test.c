@@ -29,6 +29,8 @@ enum {
 	ADVANCE_MAX_MS = 7 * 86400 * 1000
 };
 #define AHEAD_NS (2 * NS_PER_S) /* of the storage child, at most */
+/* Of real time between two steps, at most: who had no processor that long was not late. */
+#define PASSED_NS (20 * NS_PER_MS)
 
 struct advance {
 	struct control_call *call;
@@ -71,6 +73,8 @@ next_step(struct advance *a, const struct audit *audit)
 	int64_t stored = metric_get(METRIC_STORE_CALLS_TOTAL) - metric_get(METRIC_STORE_CALLS);
 
 	a->ticked = real;
+	if (passed > PASSED_NS)
+		passed = PASSED_NS;
 	if (stored != a->stored || metric_get(METRIC_STORE_CALLS) == 0)
 		a->ahead = 0;
 	a->stored = stored;
