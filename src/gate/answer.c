@@ -75,9 +75,21 @@ answer_build(struct request *rq)
 static int64_t
 ended_at(const struct outcome *oc)
 {
-	bool changed = oc->err == ERR_OK && oc->op != NULL && oc->op->right == RIGHT_CHANGE;
+	return outcome_changes(oc) || oc->ended == 0 ? clock_now() : oc->ended;
+}
 
-	return changed || oc->ended == 0 ? clock_now() : oc->ended;
+/*
+ * What was only read did not leave if the message as a whole is answered with an error.  What still
+ * counts as changed then is: without memory for its answer a message may have been committed.
+ */
+static struct outcome
+told(const struct request *rq, unsigned item)
+{
+	struct outcome oc = rq->outcomes[item];
+
+	if (oc.err == ERR_OK && !outcome_changes(&oc))
+		oc.err = rq->message_error;
+	return oc;
 }
 
 static void
@@ -114,10 +126,11 @@ void
 answer_audit(const struct request *rq)
 {
 	for (unsigned i = 0; i < rq->item; i++) {
-		int64_t ended = ended_at(&rq->outcomes[i]);
+		struct outcome oc = told(rq, i);
+		int64_t ended = ended_at(&oc);
 
-		count_item(&rq->outcomes[i], ended);
-		audit_one(rq, i + 1, &rq->outcomes[i], ended);
+		count_item(&oc, ended);
+		audit_one(rq, i + 1, &oc, ended);
 	}
 	if (rq->message_error != ERR_OK) {
 		metric_inc(METRIC_REQUESTS_BAD_TOTAL);

@@ -241,17 +241,10 @@ rq_put_uid(struct request *rq, const char *uid)
 /* --- items --- */
 
 static bool
-did_change(const struct outcome *oc)
-{
-	return oc->err == ERR_OK && oc->op != NULL &&
-	    (oc->op->right == RIGHT_CHANGE || oc->must_commit);
-}
-
-static bool
 any_change(const struct request *rq)
 {
 	for (unsigned i = 0; i < rq->item; i++)
-		if (did_change(&rq->outcomes[i]))
+		if (outcome_changes(&rq->outcomes[i]))
 			return true;
 	return false;
 }
@@ -420,6 +413,8 @@ rq_restart(struct request *rq)
 	unsigned doublings;
 
 	metric_inc(METRIC_REQUESTS_RESTARTED_TOTAL);
+	if (rq->expired)
+		fail_all(rq, e);
 	if (e == ERR_OK && ++rq->restarts > RESTARTS_AT_ONCE) {
 		doublings = rq->restarts - RESTARTS_AT_ONCE;
 		if (doublings > PAUSE_DOUBLINGS)

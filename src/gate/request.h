@@ -55,6 +55,14 @@ struct outcome {
 	const char *note;	    /* for the audit line, or NULL */
 };
 
+/* It succeeded and changes something. */
+static inline bool
+outcome_changes(const struct outcome *oc)
+{
+	return oc->err == ERR_OK && oc->op != NULL &&
+	    (oc->op->right == RIGHT_CHANGE || oc->must_commit);
+}
+
 struct request {
 	struct list dead; /* loop_free_later() */
 	struct request_params p;

@@ -42,6 +42,51 @@ START_TEST(endless_conflict_ends)
 }
 END_TEST
 
+/* The commit that was under way at the message's deadline met somebody else's. */
+START_TEST(late_conflict_is_no_success)
+{
+	char uid[UID_TEXT_LEN + 1];
+	struct request *rq;
+	int64_t done;
+	struct seen s;
+
+	create_one(uid);
+	done = metric_get(METRIC_ITEMS_OK_TOTAL);
+	mem.conflicts = 1;
+	begin(1, 0, 0);
+	simple(KMIP_OPERATION_ACTIVATE, uid);
+	rq = start();
+	while (!rq->committing)
+		turns(1);
+	clock_test_advance(60 * NS_PER_S);
+	turns(20);
+	ck_assert(item(0, &s));
+	ck_assert_uint_eq(s.status, FAILED);
+	ck_assert_uint_eq(mem.conflicts, 0);
+	ck_assert_uint_eq(mem.commits, 1);
+	ck_assert_int_eq(metric_get(METRIC_ITEMS_OK_TOTAL), done);
+}
+END_TEST
+
+/* An answer that may not leave serves no key, and is not told as if it had. */
+START_TEST(answer_too_large_is_no_success)
+{
+	char uid[UID_TEXT_LEN + 1];
+	int64_t done;
+	struct seen s;
+
+	create_one(uid);
+	one(KMIP_OPERATION_GET, uid, 0, 0); /* the first one changes the object */
+	done = metric_get(METRIC_ITEMS_OK_TOTAL);
+	begin(1, 0, 100);
+	simple(KMIP_OPERATION_GET, uid);
+	run();
+	ck_assert(item(0, &s));
+	ck_assert_uint_eq(s.reason, KMIP_RESULT_REASON_RESPONSE_TOO_LARGE);
+	ck_assert_int_eq(metric_get(METRIC_ITEMS_OK_TOTAL), done);
+}
+END_TEST
+
 START_TEST(two_at_once_lose_nothing)
 {
 	char uid[UID_TEXT_LEN + 1];
@@ -220,6 +265,8 @@ main(void)
 	const struct rqcase cases[] = {
 	    {"conflict", conflict_runs_again, 1},
 	    {"endless conflict", endless_conflict_ends, 1},
+	    {"answer too large is no success", answer_too_large_is_no_success, 1},
+	    {"late conflict is no success", late_conflict_is_no_success, 1},
 	    {"two at once", two_at_once_lose_nothing, 1},
 	    {"destroy and change", destroy_locks_what_it_changes_besides, 12},
 	    {"failed commit", failed_commit_is_no_success, 1},
