@@ -16,7 +16,7 @@
 #include "base/metric.h"
 #include "base/text.h"
 
-enum { LINE_MAX_LEN = PIPE_BUF, LINE_USUAL = 512, VALUE_MAX = 512 };
+enum { LINE_MAX_LEN = PIPE_BUF, VALUE_MAX = 512 };
 
 static enum log_level level_now = LOG_INFO;
 static int out_fd = STDERR_FILENO;
@@ -122,8 +122,9 @@ look_at_sink(void)
 }
 
 /*
- * Never waits: a reader that has stalled must not stop the loop.  The descriptor may be shared, so
- * it stays as it is; a pipe that is ready takes a whole line (LINE_MAX_LEN is at most PIPE_BUF).
+ * Waits for no reader: one that has stalled must not stop the loop.  (A file's disk can: who writes to
+ * one has the kernel's cache between.)  The descriptor may be shared, so it stays as it is; a pipe
+ * that is ready takes a whole line (LINE_MAX_LEN is at most PIPE_BUF).
  */
 static ssize_t
 write_some(const char *line, size_t len)
@@ -162,13 +163,11 @@ write_now(const char *line, size_t len)
 void
 log_line(enum log_level level, const char *subject, const char *text, const struct log_kv *kv)
 {
+	static uint8_t line[LINE_MAX_LEN]; /* without memory there is all the more to say */
+	struct buf b = {.data = line, .cap = sizeof(line), .max = sizeof(line)};
 	int saved = errno;
 	char when[32];
-	struct buf b;
 
-	buf_init(&b, LINE_MAX_LEN);
-	if (buf_reserve(&b, LINE_USUAL) != ERR_OK)
-		b.error = ERR_OK; /* a shorter one may do */
 	if (out_time) {
 		text_time(when, clock_wall_ms());
 		put_text(&b, when);
@@ -193,6 +192,5 @@ log_line(enum log_level level, const char *subject, const char *text, const stru
 		lost++;
 		metric_inc(METRIC_LOG_LOST_TOTAL);
 	}
-	buf_fini(&b);
 	errno = saved;
 }

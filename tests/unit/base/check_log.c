@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/metric.h"
 
@@ -141,6 +142,21 @@ START_TEST(never_waits_for_a_reader)
 }
 END_TEST
 
+/* There is something to say then. */
+START_TEST(needs_no_memory)
+{
+	int64_t before = metric_get(METRIC_LOG_LOST_TOTAL);
+
+	open_log();
+	fault_test_arm(FAULT_ALLOC, 0, 100);
+	LOG(LOG_ERROR, "a", "out of memory", kv_text("what", "with a space"), kv_int("n", 1));
+	fault_test_clear();
+	ck_assert_str_eq(written(), "error a: out of memory what=\"with a space\" n=1\n");
+	ck_assert_int_eq(metric_get(METRIC_LOG_LOST_TOTAL), before);
+	close_log();
+}
+END_TEST
+
 START_TEST(keeps_a_long_text)
 {
 	static char long_text[1500];
@@ -215,6 +231,7 @@ main(void)
 	tcase_add_test(t, keeps_to_its_level_and_errno);
 	tcase_add_test(t, puts_the_time_in_front);
 	tcase_add_test(t, never_waits_for_a_reader);
+	tcase_add_test(t, needs_no_memory);
 	tcase_add_test(t, keeps_a_long_text);
 	tcase_add_test(t, writes_to_files_and_sockets);
 	tcase_add_test(t, begins_a_line_after_a_cut_one);
