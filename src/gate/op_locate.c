@@ -2,6 +2,7 @@
 /* Locate (specification 1.4 section 4.9, 2.1 section 6.1). */
 #include "request.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -181,45 +182,69 @@ locate_start(struct request *rq)
 		ledger->ops->find(ledger, &lo->find);
 }
 
-/* Whether the ledger's finding still holds after what the message did so far. */
-static bool
-still_found(const struct request *rq, const struct locate *lo, const char *uid)
-{
-	const struct object *o = changes_find(&rq->changes, uid);
+/* A change of the message, and what became of it among those that the ledger found. */
+struct seen {
+	const struct object *object;
+	bool found;
+};
 
-	return o == NULL || ledger_find_matches(&lo->find, o);
+static int
+by_uid(const void *a, const void *b)
+{
+	const struct seen *x = a, *y = b;
+
+	return strcmp(x->object->uid, y->object->uid);
 }
 
-static bool
-was_found(const struct locate *lo, const char *uid)
+static int
+uid_of_seen(const void *uid, const void *s)
 {
-	for (size_t i = 0; i < lo->find.uids_count; i++)
-		if (strcmp(lo->find.uids[i], uid) == 0)
-			return true;
-	return false;
+	return strcmp(uid, ((const struct seen *)s)->object->uid);
 }
 
-/* What the message changed comes first, newest first; then what the ledger found. */
+/* In the order of their uids: the ledger may have found two hundred thousand. */
+static struct seen *
+changes_by_uid(const struct request *rq)
+{
+	struct seen *all = arena_array(rq->arena, rq->changes.count, sizeof(*all));
+
+	for (size_t i = 0; all != NULL && i < rq->changes.count; i++)
+		all[i].object = rq->changes.all[i].object;
+	if (all != NULL)
+		qsort(all, rq->changes.count, sizeof(*all), by_uid);
+	return all;
+}
+
+/* What the message changed comes first, newest first; then what the ledger found, if it still holds. */
 static enum err
 merge_changes(struct request *rq, struct locate *lo)
 {
-	size_t n = 0, room = rq->changes.count + lo->find.uids_count;
-	char(*all)[UID_TEXT_LEN + 1] = arena_array(rq->arena, room, sizeof(*all));
+	size_t count = rq->changes.count, first = count, end = count;
+	struct seen *changed = changes_by_uid(rq), *s;
+	char(*all)[UID_TEXT_LEN + 1] =
+	    arena_array(rq->arena, count + lo->find.uids_count, sizeof(*all));
 
-	if (all == NULL)
+	if (changed == NULL || all == NULL)
 		return ERR_NO_MEMORY;
-	for (size_t i = rq->changes.count; !lo->nothing && i-- > 0;) {
+	for (size_t i = 0; i < lo->find.uids_count; i++) {
+		const char *uid = lo->find.uids[i];
+
+		s = bsearch(uid, changed, count, sizeof(*changed), uid_of_seen);
+		if (s != NULL)
+			s->found = true;
+		if (s == NULL || ledger_find_matches(&lo->find, s->object))
+			memcpy(all[end++], uid, sizeof(*all));
+	}
+	for (size_t i = 0; !lo->nothing && i < count; i++) {
 		const struct object *o = rq->changes.all[i].object;
 
-		if (!was_found(lo, o->uid) && ledger_find_matches(&lo->find, o))
-			memcpy(all[n++], o->uid, sizeof(*all));
+		s = bsearch(o->uid, changed, count, sizeof(*changed), uid_of_seen);
+		if (!s->found && ledger_find_matches(&lo->find, o))
+			memcpy(all[--first], o->uid, sizeof(*all));
 	}
-	for (size_t i = 0; i < lo->find.uids_count; i++)
-		if (still_found(rq, lo, lo->find.uids[i]))
-			memcpy(all[n++], lo->find.uids[i], sizeof(*all));
-	lo->find.total = n;
-	lo->find.uids = all + (lo->offset < n ? lo->offset : n);
-	lo->find.uids_count = lo->offset < n ? n - lo->offset : 0;
+	lo->find.total = end - first;
+	lo->find.uids = all + first + (lo->offset < end - first ? lo->offset : end - first);
+	lo->find.uids_count = lo->offset < end - first ? end - first - lo->offset : 0;
 	if (lo->max > 0 && lo->find.uids_count > lo->max)
 		lo->find.uids_count = lo->max;
 	return ERR_OK;
