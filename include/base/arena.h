@@ -7,7 +7,10 @@
 
 struct arena;
 
-/* max: ceiling in bytes over all blocks.  NULL when there is no memory. */
+/*
+ * max: ceiling in bytes over all blocks, of which the first, of 4 KiB at most, is there from the start.
+ * NULL when there is no memory.
+ */
 struct arena *arena_new(size_t max);
 /*
  * For who knows beforehand all that it will hold: size is the sum of arena_room() of each piece.  It is

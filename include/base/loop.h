@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include "base/spare.h"
 
 struct event_base;
 struct loop;
@@ -58,6 +59,12 @@ void loop_undefer(struct defer *d); /* either kind */
  * over.  Cannot fail (uses the block itself; p must have room for a struct list at its start).
  */
 void loop_free_later(struct loop *l, void *p);
+/* The same for one of spare blocks, which has this at its start: spare_give() happens then. */
+struct spent {
+	struct list link;
+	struct spares *home;
+};
+void loop_give_later(struct loop *l, struct spent *s, struct spares *home);
 
 /* A timer.  Zero it, set fn.  Setting an armed timer moves it. */
 struct timer {

@@ -7,12 +7,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "poison.h"
+#include "base/spare.h"
 
 enum {
 	BLOCK = 4096, /* with its header */
 	ALIGN = alignof(max_align_t),
-	SPARE_MAX = 64,
 };
 
 struct block {
@@ -27,60 +26,61 @@ struct hook {
 	void *arg;
 };
 
+/* Lies at the start of its first block. */
 struct arena {
 	struct block *blocks;
 	struct hook *hooks;
 	size_t total, max;
 };
 
-/*
- * Blocks of the common size that were wiped and wait for the next request: to take one from the
- * allocator and to give it back costs more than what most requests do with it.
- */
-static struct block *spare;
-static unsigned spare_count;
+enum { ROOM = BLOCK - sizeof(struct block), HEAD = (sizeof(struct arena) + ALIGN - 1) / ALIGN * ALIGN };
+
+static struct spares commons = SPARES(BLOCK);
 
 static struct block *
 new_block(size_t size)
 {
-	struct block *b = spare;
+	struct block *b = size == ROOM ? spare_take(&commons) : alloc_zero(sizeof(*b) + size);
 
-	if (size != BLOCK - sizeof(*b) || b == NULL) {
-		b = alloc_zero(sizeof(*b) + size);
-		if (b != NULL)
-			b->size = size;
-		return b;
-	}
-	UNPOISON(b->bytes, b->size);
-	spare = b->next;
-	spare_count--;
-	b->next = NULL;
+	if (b != NULL)
+		b->size = size;
 	return b;
 }
 
 static void
 drop_block(struct block *b)
 {
-	if (b->size != BLOCK - sizeof(*b) || spare_count == SPARE_MAX) {
+	if (b->size == ROOM)
+		spare_give(&commons, b, sizeof(*b) + b->used);
+	else
 		alloc_free(b);
-		return;
-	}
-	wipe(b->bytes, b->used);
-	b->used = 0;
-	b->next = spare;
-	spare = b;
-	spare_count++;
-	POISON(b->bytes, b->size);
+}
+
+/* first: what its first block holds. */
+static struct arena *
+make(size_t max, size_t first)
+{
+	struct block *b = first <= SIZE_MAX - BLOCK ? new_block(HEAD + first) : NULL;
+	struct arena *a;
+
+	if (b == NULL)
+		return NULL;
+	b->used = HEAD;
+	a = (struct arena *)b->bytes;
+	*a = (struct arena){.blocks = b, .total = first, .max = max};
+	return a;
 }
 
 struct arena *
 arena_new(size_t max)
 {
-	struct arena *a = alloc_zero(sizeof(*a));
+	return make(max, max < ROOM - HEAD ? max : ROOM - HEAD);
+}
 
-	if (a != NULL)
-		a->max = max;
-	return a;
+struct arena *
+arena_exact(size_t size)
+{
+	return make(size, size);
 }
 
 void
@@ -92,17 +92,16 @@ arena_free(struct arena *a)
 		return;
 	for (struct hook *h = a->hooks; h != NULL; h = h->next)
 		h->fn(h->arg);
-	for (struct block *b = a->blocks; b != NULL; b = next) {
+	for (struct block *b = a->blocks; b != NULL; b = next) { /* a goes with one of them */
 		next = b->next;
 		drop_block(b);
 	}
-	alloc_free(a);
 }
 
 static struct block *
 add_block(struct arena *a, size_t len)
 {
-	size_t size = len > BLOCK - sizeof(struct block) ? len : BLOCK - sizeof(struct block);
+	size_t size = len > ROOM ? len : ROOM;
 	struct block *b;
 
 	if (size > a->max - a->total) {
@@ -114,7 +113,7 @@ add_block(struct arena *a, size_t len)
 	if (b == NULL)
 		return NULL;
 	a->total += size;
-	if (a->blocks != NULL && size - len < a->blocks->size - a->blocks->used) {
+	if (size - len < a->blocks->size - a->blocks->used) {
 		b->next = a->blocks->next; /* the block with more room stays in front */
 		a->blocks->next = b;
 		return b;
@@ -129,18 +128,6 @@ arena_room(size_t len)
 	return (len + ALIGN - 1) / ALIGN * ALIGN;
 }
 
-struct arena *
-arena_exact(size_t size)
-{
-	struct arena *a = arena_new(size);
-
-	if (a != NULL && add_block(a, size) == NULL) {
-		arena_free(a);
-		return NULL;
-	}
-	return a;
-}
-
 void *
 arena_zalloc(struct arena *a, size_t len)
 {
@@ -150,7 +137,7 @@ arena_zalloc(struct arena *a, size_t len)
 	if (len > a->max)
 		return NULL;
 	len = arena_room(len);
-	if (b == NULL || len > b->size - b->used) {
+	if (len > b->size - b->used) {
 		b = add_block(a, len);
 		if (b == NULL)
 			return NULL;

@@ -8,46 +8,36 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/spare.h"
 #include "poison.h"
 
-enum { BUF_FIRST = 512, SPARE_MAX = 64 };
+enum { BUF_FIRST = 512 };
 
-/*
- * Blocks of the first size that were wiped and wait for the next buffer: most never grow beyond, and
- * a request has four of them.
- */
-static struct spare {
-	struct spare *next;
-} *spare;
-static unsigned spare_count;
+/* Most never grow beyond the first size, and a request has four of them. */
+static struct spares firsts = SPARES(BUF_FIRST);
 
 static void *
 new_block(size_t size)
 {
-	struct spare *b = spare;
+	uint8_t *b;
 
-	if (size != BUF_FIRST || b == NULL)
+	if (size > BUF_FIRST)
 		return alloc_bytes(size);
-	UNPOISON(b + 1, BUF_FIRST - sizeof(*b));
-	spare = b->next;
-	spare_count--;
+	b = spare_take(&firsts);
+	if (b != NULL)
+		POISON(b + size, BUF_FIRST - size); /* behind the ceiling of a small buffer */
 	return b;
 }
 
 static void
-drop_block(void *data, size_t size)
+drop_block(uint8_t *b, size_t size)
 {
-	struct spare *b = data;
-
-	if (size != BUF_FIRST || spare_count == SPARE_MAX) {
-		alloc_free(data);
+	if (b == NULL || size > BUF_FIRST) {
+		alloc_free(b);
 		return;
 	}
-	wipe(data, size);
-	b->next = spare;
-	spare = b;
-	spare_count++;
-	POISON(b + 1, BUF_FIRST - sizeof(*b)); /* the link is what leak checks go by */
+	UNPOISON(b + size, BUF_FIRST - size);
+	spare_give(&firsts, b, size);
 }
 
 void

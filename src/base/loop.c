@@ -21,6 +21,7 @@ struct loop {
 	struct list patient; /* loop_defer_idle() */
 	unsigned put_off;    /* turns that it was, in a row */
 	struct list dead;     /* blocks to free after the turn */
+	struct list spent;    /* those to give back to their spares */
 	struct list due;      /* timers whose time had come when this turn looked */
 	struct timer **heap;  /* earliest first */
 	size_t heap_len, heap_cap, due_len;
@@ -50,6 +51,7 @@ loop_new(void)
 	list_init(&l->deferred);
 	list_init(&l->patient);
 	list_init(&l->dead);
+	list_init(&l->spent);
 	list_init(&l->due);
 	l->base = event_base_new();
 	if (l->base != NULL)
@@ -70,6 +72,11 @@ free_dead(struct loop *l)
 
 	while ((p = list_pop(&l->dead)) != NULL)
 		alloc_free(p);
+	while ((p = list_pop(&l->spent)) != NULL) {
+		struct spent *s = CONTAINER_OF(p, struct spent, link);
+
+		spare_give(s->home, s, s->home->size);
+	}
 }
 
 void
@@ -400,6 +407,13 @@ loop_free_later(struct loop *l, void *p)
 
 	*link = (struct list){0};
 	list_append(&l->dead, link);
+}
+
+void
+loop_give_later(struct loop *l, struct spent *s, struct spares *home)
+{
+	*s = (struct spent){.home = home};
+	list_append(&l->spent, &s->link);
 }
 
 /* --- waits --- */

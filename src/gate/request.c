@@ -13,7 +13,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
@@ -27,6 +26,8 @@ enum {
 	PAUSE_DOUBLINGS = 7,  /* up to 128 ms */
 	CHANGES_PER_ITEM = 2, /* a new key, and the one that it replaces */
 };
+
+static struct spares requests = SPARES(sizeof(struct request));
 
 static void rq_step(struct defer *d);
 static void rq_again(struct timer *t);
@@ -52,7 +53,7 @@ rq_end(struct request *rq)
 	buf_fini(&rq->answer);
 	tenant_unref(rq->p.tenant);
 	audit_client_unref(rq->p.client);
-	loop_free_later(rq->p.loop, rq);
+	loop_give_later(rq->p.loop, &rq->spent, &requests);
 }
 
 /* Time is up: a read is given up, a commit is not. */
@@ -109,7 +110,7 @@ rq_check(struct request *rq)
 bool
 rq_start(struct request **out, const struct request_params *p, const uint8_t *msg, size_t len)
 {
-	struct request *rq = alloc_zero(sizeof(*rq));
+	struct request *rq = spare_take(&requests);
 
 	if (rq == NULL)
 		return false;

@@ -64,7 +64,7 @@ outcome_changes(const struct outcome *oc)
 }
 
 struct request {
-	struct list dead; /* loop_free_later() */
+	struct spent spent; /* loop_give_later() */
 	struct request_params p;
 	struct arena *arena;
 	struct buf msg; /* the message; what is decoded points into it */

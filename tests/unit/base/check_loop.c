@@ -431,6 +431,26 @@ START_TEST(frees_when_the_turn_is_over)
 }
 END_TEST
 
+/* What callbacks of this turn may still look at stays as it is until then. */
+START_TEST(gives_back_when_the_turn_is_over)
+{
+	static struct spares spares = SPARES(64);
+	struct spent *s = spare_take(&spares), *other;
+	char *text = (char *)(s + 1);
+
+	strcpy(text, "here");
+	loop_give_later(loop, s, &spares);
+	ck_assert_str_eq(text, "here");
+	other = spare_take(&spares);
+	ck_assert_ptr_ne(other, s);
+	alloc_free(other);
+	turn();
+	ck_assert_ptr_eq(spare_take(&spares), s);
+	ck_assert_str_eq(text, "");
+	loop_give_later(loop, s, &spares); /* and in loop_free() */
+}
+END_TEST
+
 static void
 stop(struct defer *d)
 {
@@ -579,6 +599,7 @@ main(void)
 	tcase_add_test(t, a_busy_descriptor_starves_nobody);
 	tcase_add_test(t, a_run_looks_at_descriptors_seldom);
 	tcase_add_test(t, frees_when_the_turn_is_over);
+	tcase_add_test(t, gives_back_when_the_turn_is_over);
 	tcase_add_test(t, runs_until_stopped);
 	tcase_add_test(t, a_known_answer_goes_round_the_loop);
 	tcase_add_test(t, nothing_comes_after_cancel);
