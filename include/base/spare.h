@@ -8,15 +8,14 @@
 
 #include <stddef.h>
 
-enum { SPARES_MAX = 64 }; /* of each size; more go back to the allocator */
-
 struct spares {
-	size_t size; /* of a block, room for a pointer at least */
+	size_t size;   /* of a block, room for a pointer at least */
+	unsigned most; /* that wait; more go back to the allocator */
 	/* private */
 	struct spare *first;
 	unsigned count;
 };
-#define SPARES(block_size) {.size = (block_size)}
+#define SPARES(block_size, at_most) {.size = (block_size), .most = (at_most)}
 
 /* A zeroed block; NULL without memory. */
 void *spare_take(struct spares *s);

@@ -12,6 +12,7 @@
 enum {
 	BLOCK = 4096, /* with its header */
 	ALIGN = alignof(max_align_t),
+	SPARES_MAX = 64,
 };
 
 struct block {
@@ -35,7 +36,7 @@ struct arena {
 
 enum { ROOM = BLOCK - sizeof(struct block), HEAD = (sizeof(struct arena) + ALIGN - 1) / ALIGN * ALIGN };
 
-static struct spares commons = SPARES(BLOCK);
+static struct spares commons = SPARES(BLOCK, SPARES_MAX);
 
 static struct block *
 new_block(size_t size)

@@ -11,10 +11,10 @@
 #include "base/spare.h"
 #include "poison.h"
 
-enum { BUF_FIRST = 512 };
+enum { BUF_FIRST = 512, SPARES_MAX = 256 };
 
 /* Most never grow beyond the first size, and a request has four of them. */
-static struct spares firsts = SPARES(BUF_FIRST);
+static struct spares firsts = SPARES(BUF_FIRST, SPARES_MAX);
 
 static void *
 new_block(size_t size)

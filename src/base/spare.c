@@ -31,7 +31,7 @@ spare_give(struct spares *s, void *block, size_t used)
 {
 	struct spare *b = block;
 
-	if (s->count == SPARES_MAX) {
+	if (s->count == s->most) {
 		alloc_free(block);
 		return;
 	}

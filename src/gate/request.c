@@ -24,10 +24,11 @@ enum {
 	ARENA_MAX = 16 << 20,
 	RESTARTS_AT_ONCE = 3, /* then a pause that doubles, so that contenders spread */
 	PAUSE_DOUBLINGS = 7,  /* up to 128 ms */
+	SPARES_MAX = 64,
 	CHANGES_PER_ITEM = 2, /* a new key, and the one that it replaces */
 };
 
-static struct spares requests = SPARES(sizeof(struct request));
+static struct spares requests = SPARES(sizeof(struct request), SPARES_MAX);
 
 static void rq_step(struct defer *d);
 static void rq_again(struct timer *t);

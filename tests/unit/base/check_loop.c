@@ -434,7 +434,7 @@ END_TEST
 /* What callbacks of this turn may still look at stays as it is until then. */
 START_TEST(gives_back_when_the_turn_is_over)
 {
-	static struct spares spares = SPARES(64);
+	static struct spares spares = SPARES(64, 1);
 	struct spent *s = spare_take(&spares), *other;
 	char *text = (char *)(s + 1);
 
