@@ -39,6 +39,8 @@ void loop_stop(struct loop *l);
  * It costs less.
  */
 int64_t loop_time(struct loop *l);
+int64_t loop_wall_ms(struct loop *l); /* the same of clock_wall_ms() */
+int64_t loop_wall(struct loop *l);    /* and of clock_wall() */
 
 /* Work for the next turn.  Zero it, set fn.  Deferring twice before it ran is once. */
 struct defer {

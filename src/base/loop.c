@@ -32,7 +32,7 @@ struct loop {
 	struct event *wake; /* ends libevent's wait at the earliest timer */
 	bool stop;
 	bool turning;
-	int64_t time; /* 0: to be looked up when somebody asks */
+	int64_t time, wall_ms; /* 0: to be looked up when somebody asks */
 };
 
 static void
@@ -335,14 +335,37 @@ loop_time(struct loop *l)
 	return l->time;
 }
 
+int64_t
+loop_wall_ms(struct loop *l)
+{
+	if (!l->turning)
+		return clock_wall_ms();
+	if (l->wall_ms == 0)
+		l->wall_ms = clock_wall_ms();
+	return l->wall_ms;
+}
+
+int64_t
+loop_wall(struct loop *l)
+{
+	return loop_wall_ms(l) / 1000;
+}
+
+/* The times that are kept are of what ran before. */
+static void
+forget_times(struct loop *l)
+{
+	l->time = l->wall_ms = 0;
+}
+
 void
 loop_turn(struct loop *l, bool may_block)
 {
 	l->turning = true;
-	l->time = 0;
+	forget_times(l);
 	wait_for_events(l, may_block);
 	run_timers(l);
-	l->time = 0;
+	forget_times(l);
 	run_deferred(l);
 	l->turning = false;
 	free_dead(l);
@@ -354,7 +377,7 @@ go_on(struct loop *l)
 {
 	for (int n = 0; n < LOOP_ROUNDS && !l->stop && !list_empty(&l->deferred); n++) {
 		l->turning = true;
-		l->time = 0;
+		forget_times(l);
 		run_batch(&l->deferred);
 		if (!list_empty(&l->patient))
 			l->put_off++;

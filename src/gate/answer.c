@@ -58,7 +58,7 @@ answer_build(struct request *rq)
 	bool correlates = rq->in.correlation.value != NULL; /* others, like PyKMIP, may not know it */
 
 	buf_reset(&rq->answer);
-	kmip_response_begin(&rs, &rq->answer, version, clock_wall(),
+	kmip_response_begin(&rs, &rq->answer, version, loop_wall(rq->p.loop),
 	    correlates ? rq->p.id : 0);
 	if (rq->message_error != ERR_OK)
 		kmip_response_item(&rs, 0, &none, rq->message_error, version, NULL, 0);

@@ -156,7 +156,7 @@ line_begin(struct audit *a, struct json *j, const char *event)
 	buf_reset(&a->line);
 	json_init(j, &a->line);
 	json_object(j, NULL);
-	text_time(when, clock_wall_ms());
+	text_time(when, loop_wall_ms(a->loop));
 	json_word(j, "time", when);
 	json_word(j, "event", event);
 }

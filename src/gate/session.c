@@ -355,7 +355,8 @@ session_stays(struct session *s)
 bool
 session_has_expired(struct session *s)
 {
-	if (s->tenant == NULL || s->state == SESSION_CLOSING || s->ends > clock_wall())
+	if (s->tenant == NULL || s->state == SESSION_CLOSING ||
+	    s->ends > loop_wall(s->gate->p.loop))
 		return false;
 	s->ends = INT64_MAX;
 	metric_inc(METRIC_SESSIONS_EXPIRED_TOTAL);

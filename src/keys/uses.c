@@ -209,7 +209,7 @@ uses_note(struct uses *us, const char *tenant, const char *uid)
 		add(us, at, tenant, uid);
 		return;
 	}
-	(*at)->when = clock_wall();
+	(*at)->when = loop_wall(us->loop);
 	(*at)->again = true; /* counts while it is being written */
 }
 

@@ -99,29 +99,35 @@ START_TEST(runs_timers_in_order_when_due)
 }
 END_TEST
 
-static int64_t told[2];
+static int64_t told[2], told_wall[2];
 
 static void
 tell_time(struct defer *d)
 {
 	(void)d;
 	told[0] = loop_time(loop);
-	clock_test_advance(7);
+	told_wall[0] = loop_wall_ms(loop);
+	clock_test_advance(7 * NS_PER_MS);
 	told[1] = loop_time(loop);
+	told_wall[1] = loop_wall_ms(loop);
 }
 
 /* Within a turn it may stand still; never from one to the next, nor outside of turns. */
 START_TEST(knows_the_time_of_its_turn)
 {
 	struct defer d = {.fn = tell_time};
-	int64_t before = clock_now();
+	int64_t before = clock_now(), wall = clock_wall_ms();
 
 	for (int n = 0; n < 2; n++) {
 		loop_defer(loop, &d);
 		turn();
-		ck_assert_int_eq(told[0], before + 7 * n);
+		ck_assert_int_eq(told[0], before + 7 * n * NS_PER_MS);
 		ck_assert_int_eq(told[1], told[0]);
+		ck_assert_int_eq(told_wall[0], wall + 7 * n);
+		ck_assert_int_eq(told_wall[1], told_wall[0]);
 		ck_assert_int_eq(loop_time(loop), clock_now());
+		ck_assert_int_eq(loop_wall_ms(loop), clock_wall_ms());
+		ck_assert_int_eq(loop_wall(loop), clock_wall());
 	}
 }
 END_TEST
