@@ -27,13 +27,15 @@
 #include "admit.h"
 #include "failure.h"
 #include "sock.h"
+#include "warm.h"
 
 enum {
 	CHUNK = 4096,		     /* of input at a time: requests are small */
 	TURN_READS = 16,	     /* then it is another stream's turn */
 	TURN_WRITE = 64 * 1024,
 	TURN_HANDSHAKES = 8,	     /* steps, as long as TURN_HANDSHAKES_NS is not over */
-	WARM_MAX = 64,		     /* streams whose record buffers stay: 21 KiB each */
+	WARM_MAX = 64,		     /* open streams whose record buffers stay: 21 KiB each */
+	WARM_HANDSHAKES = 1024,	     /* unfinished ones; their OpenSSL objects are three times that */
 	LINGER_BYTES = 64 * 1024,    /* thrown away while an alert is on its way */
 };
 #define LINGER_NS (2 * NS_PER_S)
@@ -49,7 +51,7 @@ enum state {
 
 struct stream {
 	struct place place; /* while its handshake waits for CPU; first, for loop_free_later() */
-	struct list warm; /* place among those that had something to do lately */
+	struct warm warm; /* keeps its record buffers */
 	struct loop *loop;
 	struct event event;
 	struct defer turn;
@@ -74,12 +76,14 @@ struct stream {
  */
 static struct defer handshakes_turn;
 
+static void cool(struct warm *w);
+
 /*
  * OpenSSL's buffers of records stay with the streams that were busy last; to give them back after
  * each record, and to wipe them, takes longer than a record.  All others have none.
  */
-static struct list warm_streams = {&warm_streams, &warm_streams};
-static unsigned warm_count;
+static struct warm_set open_ones = WARM_SET(open_ones, WARM_MAX, cool);
+static struct warm_set unfinished = WARM_SET(unfinished, WARM_HANDSHAKES, cool);
 
 const char *
 stream_end_text(enum stream_end e)
@@ -116,33 +120,19 @@ leave_handshakes(struct stream *s)
 }
 
 static void
-grow_cold(struct stream *s)
+cool(struct warm *w)
 {
-	if (!list_linked(&s->warm))
-		return;
-	list_remove(&s->warm);
-	warm_count--;
+	struct stream *s = CONTAINER_OF(w, struct stream, warm);
+
 	(void)SSL_free_buffers(s->ssl); /* those with something in them stay as long as that does */
 	if (s->in.len == 0)
 		buf_fini(&s->in);
 }
 
 static void
-keep_warm(struct stream *s)
-{
-	if (list_linked(&s->warm))
-		list_remove(&s->warm);
-	else
-		warm_count++;
-	list_append(&warm_streams, &s->warm);
-	if (warm_count > WARM_MAX)
-		grow_cold(CONTAINER_OF(warm_streams.next, struct stream, warm));
-}
-
-static void
 drop_tls(struct stream *s)
 {
-	grow_cold(s);
+	warm_leave(&s->warm);
 	SSL_free(s->ssl);
 	s->ssl = NULL;
 	buf_fini(&s->in);
@@ -383,7 +373,7 @@ handshake(struct stream *s)
 		finish(s, STREAM_NO_MEMORY);
 		return;
 	}
-	keep_warm(s);
+	warm_keep(&s->warm, &unfinished);
 	forget_errors();
 	written = BIO_number_written(SSL_get_wbio(s->ssl));
 	ret = tls_server_handshake(s->p.tls, s->ssl);
@@ -600,7 +590,7 @@ stream_work(struct stream *s)
 		queue_handshake(s);
 		break;
 	case OPEN:
-		keep_warm(s);
+		warm_keep(&s->warm, &open_ones);
 		if (flush(s) && s->state == OPEN)
 			receive(s);
 		break;
