@@ -30,6 +30,8 @@ struct store_params {
 	 *   "restarted"  it serves again; number: its pid.  Time to run recovery
 	 *   "refused"    a new one could not open the files; number: enum err
 	 *   "orphaned"   intents were left to recovery.  Time to run it, though not from here
+	 *   "failing"    a change could not be written; number: enum err.  Told once
+	 *   "writing"    after that: changes are written again
 	 *   "copying"    a backup is under way; number: percent of it, 1 to 99
 	 *   "migrating"  within store_open(), each second while the files are brought to another schema,
 	 *                if that takes long; number: how often that was told
@@ -54,6 +56,16 @@ void store_close(struct store *s);
 pid_t store_pid(const struct store *s);
 /* Calls sent and not answered. */
 size_t store_pending(const struct store *s);
+
+/* How storage does: what is known without asking it. */
+struct store_health {
+	bool up;	  /* a child has the files open */
+	bool reads;	  /* no object is looked up for longer than call_timeout_ns */
+	int64_t waits_ns; /* how long the oldest call has been without its answer; 0: none is */
+	enum err failing; /* why the last change was not kept; ERR_OK: it was, or there is none */
+	int64_t since_ms; /* since when changes fail, by the wall clock */
+};
+void store_health(const struct store *s, struct store_health *out);
 
 /*
  * Puts the process allocator under SQLite.  The child's main() calls it before anything else;

@@ -77,6 +77,15 @@ on_store_event(void *arg, const char *what, int64_t number)
 		manager_wait(number == 1);
 		return;
 	}
+	if (strcmp(what, "failing") == 0) {
+		LOG(LOG_ERROR, "store", "changes cannot be kept",
+		    kv_text("why", err_text((enum err)number)));
+		return;
+	}
+	if (strcmp(what, "writing") == 0) {
+		LOG(LOG_NOTICE, "store", "changes are kept again");
+		return;
+	}
 	LOG(LOG_WARN, "store", what, kv_int("number", number));
 	if (strcmp(what, "restarted") == 0 || strcmp(what, "orphaned") == 0) {
 		if (metric_get(METRIC_CHANGES_IN_DOUBT) == 0)

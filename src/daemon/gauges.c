@@ -76,12 +76,17 @@ open_descriptors(void)
 void
 gauges_refresh(struct keyferryd *d)
 {
+	struct store_health storage;
+
+	store_health(d->store, &storage);
 	metric_set(METRIC_SECURE_HEAP_SIZE_BYTES, (int64_t)secret_heap_size());
 	metric_set(METRIC_SECURE_HEAP_USED_BYTES, (int64_t)secret_heap_used());
 	metric_set(METRIC_SECURE_HEAP_LOCKED, d->heap_locked);
 	metric_set(METRIC_TENANTS, (int64_t)tenants_count(gate_tenants(d->gate)));
 	metric_set(METRIC_DRAINING, gate_draining(d->gate));
-	metric_set(METRIC_STORE_UP, store_pid(d->store) > 0);
+	metric_set(METRIC_STORE_UP, storage.up);
+	metric_set(METRIC_STORE_FAILING, storage.failing != ERR_OK);
+	metric_set(METRIC_STORE_WAIT_SECONDS, storage.waits_ns);
 	metric_set(METRIC_PROCESS_START_TIME_SECONDS, d->started_wall);
 	metric_set(METRIC_PROCESS_OPEN_FDS, open_descriptors());
 	metric_set(METRIC_PROCESS_RESIDENT_MEMORY_BYTES, resident_bytes());

@@ -12,6 +12,8 @@
 #include "daemon.h"
 #include "expiry.h"
 
+#define STORAGE_LATE (5 * NS_PER_S)
+
 struct checks {
 	struct json *j;
 	enum health worst;
@@ -147,6 +149,32 @@ check_vaults(struct checks *c, const struct keyferryd *d)
 	}
 }
 
+/* What is not written is not acknowledged either; what is known goes on being served. */
+static void
+check_storage(struct checks *c, const struct keyferryd *d)
+{
+	struct store_health s;
+	char say[160], since[25];
+
+	store_health(d->store, &s);
+	if (!s.up) {
+		put_check(c, "storage", HEALTH_BAD, "the storage child is not running: see the log");
+	} else if (s.failing != ERR_OK) {
+		text_time(since, s.since_ms);
+		snprintf(say, sizeof(say),
+		    "changes cannot be kept since %s: %s; see the room and the mount of the state "
+		    "directory", since, err_text(s.failing));
+		put_check(c, "storage", HEALTH_BAD, say);
+	} else if (s.waits_ns > STORAGE_LATE) {
+		snprintf(say, sizeof(say),
+		    "the disk hangs: the storage child has not answered for %" PRId64 " s",
+		    s.waits_ns / NS_PER_S);
+		put_check(c, "storage", HEALTH_BAD, say);
+	} else {
+		put_check(c, "storage", HEALTH_GOOD, "the storage child serves");
+	}
+}
+
 enum health
 health_put(struct json *j, const char *key, struct keyferryd *d)
 {
@@ -154,8 +182,7 @@ health_put(struct json *j, const char *key, struct keyferryd *d)
 	struct checks c = {.j = j};
 
 	json_array(j, key);
-	put_yes_no(&c, "storage", store_pid(d->store) > 0, "the storage child serves",
-	    "the storage child is not running: see the log");
+	check_storage(&c, d);
 	check_integrity(&c);
 	check_alarms(&c, d);
 	check_vaults(&c, d);
@@ -174,7 +201,12 @@ health_put(struct json *j, const char *key, struct keyferryd *d)
 const char *
 health_not_ready(const struct keyferryd *d)
 {
+	struct store_health s;
+
 	if (gate_draining(d->gate))
 		return "draining";
-	return store_pid(d->store) > 0 ? NULL : "the storage child is not running";
+	store_health(d->store, &s);
+	if (!s.up)
+		return "the storage child is not running";
+	return s.reads ? NULL : "the storage child does not answer";
 }

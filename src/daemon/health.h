@@ -17,7 +17,10 @@ const char *health_name(enum health h);
  */
 enum health health_put(struct json *j, const char *key, struct keyferryd *d);
 
-/* Why no new session can be served, or NULL when all is ready for it. */
+/*
+ * Why no new session can be served, or NULL when all is ready for it.  Changes that fail are no
+ * reason: a host that asks for a key it has to get here as well as from any other gateway.
+ */
 const char *health_not_ready(const struct keyferryd *d);
 
 #endif

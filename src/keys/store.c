@@ -54,6 +54,7 @@ struct store {
 	struct defer restart_again; /* while there is no memory for the timer */
 	int64_t started, backoff;
 	struct calls calls;
+	bool failing; /* changes are, and that was told */
 	bool closing;
 	char why[WIRE_WHY_MAX];
 };
@@ -75,6 +76,18 @@ store_event(struct store *s, const char *what, int64_t number)
 {
 	if (s->params.event != NULL && !s->closing)
 		s->params.event(s->params.arg, what, number);
+}
+
+/* Once when changes begin to fail, and once when they are written again. */
+static void
+tell_trouble(struct store *s)
+{
+	enum err e = trouble_now(&s->calls.trouble);
+
+	if (s->failing == (e != ERR_OK))
+		return;
+	s->failing = e != ERR_OK;
+	store_event(s, s->failing ? "failing" : "writing", e);
 }
 
 /* --- sending --- */
@@ -230,6 +243,8 @@ take_notice(struct store *s, enum err e, struct unpack *body)
 	unpack_text(body, s->why, sizeof(s->why));
 	if (s->state == STORE_STARTING)
 		store_event(s, "refused", e);
+	else
+		trouble_note(&s->calls.trouble, WIRE_COMMIT, e); /* no call is answered any more */
 	return false;
 }
 
@@ -252,6 +267,7 @@ take_answers(struct store *s)
 	buf_consume(&s->in, used);
 	if (s->in.len == 0 && s->in.cap > KEEP_MAX)
 		buf_fini(&s->in);
+	tell_trouble(s);
 	return go_on && !bad;
 }
 
@@ -564,6 +580,18 @@ size_t
 store_pending(const struct store *s)
 {
 	return s->calls.count;
+}
+
+void
+store_health(const struct store *s, struct store_health *out)
+{
+	*out = (struct store_health){
+	    .up = s->state == STORE_UP,
+	    .reads = s->calls.late_loads == 0,
+	    .waits_ns = calls_waits(&s->calls),
+	    .failing = trouble_now(&s->calls.trouble),
+	    .since_ms = s->calls.trouble.since_ms,
+	};
 }
 
 /* --- backup --- */

@@ -11,12 +11,13 @@ enum { CALLS_MAX = 65536 }; /* each session may have one, and all may come at on
 /* A call that was sent, or is about to be.  With an empty waiter nobody wants the answer. */
 struct store_call {
 	struct list slot;     /* by id */
-	struct list in_order; /* of timed or patient */
+	struct list in_order; /* of timed, late or patient */
 	struct list waiter;   /* wait.link, or empty after a cancel */
 	const struct store_call_type *type;
 	void *ctx;
 	uint64_t id, token;
 	int64_t began, deadline;
+	bool late;
 };
 
 static void
@@ -25,6 +26,8 @@ call_forget(struct calls *cs, struct store_call *c)
 	list_remove(&c->slot);
 	list_remove(&c->in_order);
 	cs->count--;
+	if (c->late && c->type->kind == WIRE_LOAD)
+		cs->late_loads--;
 	metric_set(METRIC_STORE_CALLS, (int64_t)cs->count);
 }
 
@@ -54,7 +57,17 @@ call_over(struct store_call *c, enum err e, struct unpack *body)
 		wait_finish(w, e);
 }
 
-/* The answer of a call that took too long is still awaited, so that its place stays taken. */
+/* Its answer is still awaited, so that its place stays taken. */
+static void
+call_is_late(struct calls *cs, struct store_call *c)
+{
+	c->late = true;
+	if (c->type->kind == WIRE_LOAD)
+		cs->late_loads++;
+	list_remove(&c->in_order);
+	list_append(&cs->late, &c->in_order);
+}
+
 static void
 expire_calls(struct timer *t)
 {
@@ -74,8 +87,7 @@ expire_calls(struct timer *t)
 		w = call_waiter(c);
 		if (w != NULL)
 			list_append(&late, &w->link);
-		list_remove(it);
-		list_append(&cs->patient, it);
+		call_is_late(cs, c);
 	}
 	if (next != 0 && timer_set(cs->loop, &cs->expire, next) != ERR_OK)
 		next = 0; /* the next call sets it */
@@ -89,6 +101,7 @@ calls_init(struct calls *cs, struct loop *l)
 	cs->loop = l;
 	cs->expire.fn = expire_calls;
 	list_init(&cs->timed);
+	list_init(&cs->late);
 	list_init(&cs->patient);
 	for (int i = 0; i < CALLS_SLOTS; i++)
 		list_init(&cs->slots[i]);
@@ -156,6 +169,7 @@ calls_answer(struct calls *cs, uint64_t id, enum err e, struct unpack *body)
 
 		if (c->id == id) {
 			call_forget(cs, c);
+			trouble_note(&cs->trouble, c->type->kind, e);
 			metric_observe(METRIC_STORE_CALL_DURATION_SECONDS, 0, 0,
 			    clock_now() - c->began);
 			call_over(c, e, body);
@@ -184,6 +198,30 @@ void
 calls_fail(struct calls *cs)
 {
 	timer_clear(cs->loop, &cs->expire);
+	fail_list(cs, &cs->late);
 	fail_list(cs, &cs->timed);
 	fail_list(cs, &cs->patient);
+}
+
+/* Searches are few (STORE_FINDS_MAX), so that the first that is none is found soon. */
+static const struct store_call *
+oldest_of(const struct list *calls)
+{
+	LIST_FOREACH(it, calls) {
+		const struct store_call *c = CONTAINER_OF(it, struct store_call, in_order);
+
+		if (c->type->kind != WIRE_FIND)
+			return c;
+	}
+	return NULL;
+}
+
+int64_t
+calls_waits(const struct calls *cs)
+{
+	const struct store_call *c = oldest_of(&cs->late);
+
+	if (c == NULL)
+		c = oldest_of(&cs->timed);
+	return c != NULL ? clock_now() - c->began : 0;
 }

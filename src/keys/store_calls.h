@@ -5,6 +5,7 @@
 
 #include "base/loop.h"
 #include "store_call.h"
+#include "store_trouble.h"
 
 enum { CALLS_SLOTS = 1024 };
 
@@ -14,8 +15,10 @@ struct calls {
 	uint64_t last_id;
 	struct list slots[CALLS_SLOTS];
 	struct list timed; /* oldest first, so that deadlines are in order, too */
+	struct list late;  /* past their deadlines, oldest first: nobody waits any more */
 	struct list patient;
-	size_t count;
+	size_t count, late_loads;
+	struct trouble trouble;
 };
 
 void calls_init(struct calls *cs, struct loop *l);
@@ -32,5 +35,11 @@ void calls_sent(struct calls *cs, struct store_call *c, struct wait *w, void *ct
 bool calls_answer(struct calls *cs, uint64_t id, enum err e, struct unpack *body);
 /* Ends all with ERR_STORAGE_DOWN. */
 void calls_fail(struct calls *cs);
+
+/*
+ * How long the oldest call has been without its answer, 0 when there is none.  Patient ones and
+ * searches, which are done beside the others, may take long and say nothing.
+ */
+int64_t calls_waits(const struct calls *cs);
 
 #endif

@@ -6,9 +6,10 @@
  *	answer: u32 length of what follows · u64 id · u8 enum err · body
  *
  * Ids begin at 1.  Answers with id 0 come from the child on its own: ERR_BUSY, each second while it
- * migrates the files, if that takes long; then that the files are open (ERR_OK, u64 time of the last backup, u64 objects newer than that), later ones
- * how many commits were made (ERR_OK, u32, then the same, then u8 percent of a backup that is under
- * way or 0), any of them why the child gives up (an error, text why).
+ * migrates the files, if that takes long; then that the files are open (ERR_OK, u64 time of the
+ * last backup, u64 objects newer than that), later ones how many commits were made (ERR_OK, u32,
+ * then the same, then u8 percent of a backup that is under way or 0), any of them why the child
+ * gives up (an error, text why).
  */
 #ifndef WIRE_H
 #define WIRE_H
@@ -31,6 +32,7 @@ enum wire_kind {
 	WIRE_BACKUP,	   /* text directory -> u64 objects */
 	WIRE_FILE,	   /* text directory, text name, u8 present, bytes data */
 	WIRE_USES,	   /* u32 count, each: tenant, uid, u64 when */
+	WIRE_KINDS,
 };
 
 enum {

@@ -2,6 +2,7 @@
 """SIGKILL of the gateway or of its storage child, at random moments under load.
 Whatever was acknowledged is there afterwards, byte for byte."""
 
+import contextlib
 import hashlib
 import os
 import random
@@ -13,6 +14,7 @@ import time
 import unittest
 
 import kf
+import scrape
 import ttlv
 from ttlv import ACTIVE, DEACTIVATED, DESTROYED, PRE_ACTIVE, attribute, get_attributes, on, revoke
 
@@ -355,6 +357,10 @@ class Stall(kf.Case):
                             self.assertEqual(fresh.key(uid), key)
                     rounds += 1
                 self.assertEqual(select.select([writer.sock], [], [], 0)[0], [])
+                kf.eventually(lambda: "the disk hangs" in storage(gw)["say"], "health complains",
+                              60)
+                self.assertEqual(scrape.get(gw, "/ready")[0], 200)  # keys are served
+                self.assertGreater(scrape.metrics(gw).of("store_wait_seconds"), 5)
             finally:
                 os.kill(stopped, signal.SIGCONT)
             made = writer.receive().items[0]
@@ -364,6 +370,84 @@ class Stall(kf.Case):
                 self.assertEqual(c.key(uid), key)
             c.key(c.create())
             self.assertEqual(gw.child_pid(), stopped)
+            self.assertEqual(storage(gw)["state"], "good")
+
+
+def storage(gw):
+    """What health says of it."""
+    return next(c for c in gw.control("health")[0] if c["check"] == "storage")
+
+
+class Full(kf.Case):
+    """A disk that is full and stays so: a file system of one MiB of its own."""
+
+    def small_disk(self):
+        """A mount namespace that outlives the gateway, with such a state directory."""
+        if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+            self.skipTest("only root may mount a small file system")
+        gw = self.gateway(start=False)
+        holder = subprocess.Popen(["unshare", "-m", "sh", "-c", "mount -t tmpfs -o "
+                                   "size=1m,mode=0700 tmpfs \"$0\" && echo mounted && exec cat",
+                                   gw.state_dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(holder.communicate)
+        self.assertEqual(holder.stdout.readline(), b"mounted\n")
+        self.inside = ["nsenter", "-t", str(holder.pid), "-m", "--"]
+        plain = gw.command
+        gw.command = lambda: self.inside + plain()
+        return gw.start()
+
+    def fill(self, c):
+        """Creates until it is full: the keys that were acknowledged."""
+        made = {}
+        while True:
+            answer = c.do(ttlv.create(ttlv.attribute("x-Note", "t" * 2000)))
+            if answer.status != ttlv.SUCCESS:
+                break
+            made[answer.payload.path("UniqueIdentifier")] = None
+        self.assertEqual((answer.reason_name, answer.message),
+                         ("GeneralFailure", "the storage is full"))
+        return made
+
+    def assert_full(self, gw, c, keys):
+        for uid, key in keys.items():
+            self.assertEqual(c.key(uid), key)
+        for refused in (ttlv.create(ttlv.attribute("x-Note", "t" * 2000)),) * 3:
+            self.assertEqual(c.do(refused).message, "the storage is full")
+        check = storage(gw)
+        self.assertEqual(check["state"], "bad")
+        self.assertIn("the storage is full", check["say"])
+        m = scrape.metrics(gw)
+        self.assertEqual(m.of("store_failing"), 1)
+        self.assertEqual(m.of("store_up"), 1)
+        self.assertEqual(scrape.get(gw, "/ready")[0], 200)  # what is there is served
+
+    def test_stays_full(self):
+        gw = self.small_disk()
+        child = gw.child_pid()
+        with gw.client() as c:
+            keys = self.fill(c)
+            self.assertGreater(len(keys), 5)
+            for uid in keys:
+                keys[uid] = c.key(uid)
+            self.assert_full(gw, c, keys)
+            self.assertEqual(gw.child_pid(), child)  # the request fails, and nothing else
+        gw.await_log("error store: changes cannot be kept why=\"the storage is full\"")
+        self.assertEqual(gw.stop(), 0)
+        gw.start()
+        with gw.client() as c:
+            with contextlib.suppress(AssertionError):
+                self.fill(c)
+            self.assert_full(gw, c, keys)
+            subprocess.run(self.inside + ["mount", "-o", "remount,size=8m", gw.state_dir], check=True)
+            new = c.create(ttlv.attribute("x-Note", "t" * 2000))
+            self.assertEqual(storage(gw)["state"], "good")
+            self.assertEqual(scrape.metrics(gw).of("store_failing"), 0)
+            keys[new] = c.key(new)
+        gw.kill()
+        gw.start()
+        with gw.client() as c:
+            for uid, key in keys.items():
+                self.assertEqual(c.key(uid), key)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,15 @@
 
 /* --- faults --- */
 
+static struct store_health
+look(void)
+{
+	struct store_health h;
+
+	store_health(rig.store, &h);
+	return h;
+}
+
 START_TEST(test_commit_fails)
 {
 	struct object *o;
@@ -28,9 +37,15 @@ START_TEST(test_commit_fails)
 	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
 	o = load_ok(o);
 	o->usage_mask = 1;
+	ck_assert_int_eq(look().failing, ERR_OK);
 	ck_assert_int_eq(rig_update(&rig, o), ERR_STORAGE);
+	ck_assert_int_eq(look().failing, ERR_STORAGE);
 	ck_assert_uint_eq(load_ok(o)->usage_mask, 12);
+	ck_assert_int_eq(look().failing, ERR_STORAGE); /* reading says nothing of it */
 	ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+	ck_assert_int_eq(look().failing, ERR_OK);
+	ck_assert_int_eq(rig.failing, 1);
+	ck_assert_int_eq(rig.writing, 1);
 	ck_assert_int_eq(rig.ended, 0);
 }
 END_TEST
@@ -47,6 +62,26 @@ START_TEST(test_commit_full)
 	for (int i = 1; i < MANY; i++)
 		ck_assert_int_eq(jobs[i].e, ERR_OK);
 	load_fails(jobs[0].changes[0].object, ERR_NO_OBJECT);
+}
+END_TEST
+
+/* The vault's file is full, and intents are written and taken back all the same. */
+START_TEST(test_full_for_what_matters)
+{
+	int64_t failed = metric_get(METRIC_STORE_CHANGES_FAILED_TOTAL);
+	static struct job jobs[2];
+
+	fault_test_arm(FAULT_STORE_COMMIT_FULL, 1, 1);
+	rig_start(&rig);
+	job_start(&jobs[0], &rig, CHANGE_INSERT, rig_object(&rig, "a", NULL), NULL);
+	job_wait_all(&rig, jobs, 1);
+	ck_assert_int_eq(jobs[0].e, ERR_STORAGE_FULL);
+	ck_assert_int_eq(look().failing, ERR_STORAGE_FULL);
+	ck_assert_int_gt(look().since_ms, 0);
+	ck_assert_int_eq(metric_get(METRIC_STORE_CHANGES_FAILED_TOTAL), failed + 1);
+	ck_assert(look().up && look().reads);
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_OK);
+	ck_assert_int_eq(look().failing, ERR_OK);
 }
 END_TEST
 
@@ -128,14 +163,20 @@ START_TEST(test_deadline)
 	clock_test_advance(NS_PER_S - 1);
 	turn_some(3);
 	ck_assert(!out.done);
+	ck_assert(look().reads);
+	ck_assert_int_eq(look().waits_ns, NS_PER_S - 1);
 	clock_test_advance(2);
 	turn_some(3);
 	ck_assert(out.done);
 	ck_assert_int_eq(out.e, ERR_DEADLINE);
 	ck_assert_uint_eq(store_pending(rig.store), 1);
+	ck_assert(!look().reads);
+	ck_assert_int_eq(look().waits_ns, NS_PER_S + 1);
 	kill(store_pid(rig.store), SIGCONT);
 	load_ok(o); /* comes behind the one that is late */
 	ck_assert_uint_eq(store_pending(rig.store), 0);
+	ck_assert(look().reads);
+	ck_assert_int_eq(look().waits_ns, 0);
 }
 END_TEST
 
@@ -341,6 +382,7 @@ main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_commit_fails);
 	tcase_add_test(t, test_commit_full);
+	tcase_add_test(t, test_full_for_what_matters);
 	tcase_add_loop_test(t, test_dies_at_a_commit, 0, 9);
 	tcase_add_test(t, test_unsent);
 	tcase_add_test(t, test_cancel);

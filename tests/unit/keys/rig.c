@@ -72,6 +72,8 @@ on_event(void *arg, const char *what, int64_t number)
 	r->ended += strcmp(what, "ended") == 0;
 	r->refused += strcmp(what, "refused") == 0;
 	r->orphaned += strcmp(what, "orphaned") == 0;
+	r->failing += strcmp(what, "failing") == 0;
+	r->writing += strcmp(what, "writing") == 0;
 }
 
 enum err

@@ -20,7 +20,7 @@ struct rig {
 	void (*pump)(struct rig *);	   /* runs the child's side, when it has no process */
 	void *arg;
 	int64_t timeout_ns;
-	int restarted, ended, refused, orphaned;
+	int restarted, ended, refused, orphaned, failing, writing;
 	int migrating; /* how often a start has told that it takes long */
 	int copying, percent; /* how often a backup has told, and what at last */
 };
