@@ -2,7 +2,6 @@
 /* Which system calls the process may still make, through libseccomp. */
 #include "confine.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -65,25 +64,30 @@ allow_sockets(scmp_filter_ctx ctx)
 	return rc;
 }
 
+static enum err
+refuse(struct buf *why, const char *cause)
+{
+	buf_printf(why, "system calls cannot be filtered: %s; set seccomp = false to go without", cause);
+	return ERR_INTERNAL;
+}
+
 enum err
 confine(struct buf *why)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int rc = ctx != NULL ? 0 : -ENOMEM;
+	int rc;
 
-	if (rc == 0)
-		rc = allow_plain(ctx);
+	/* that is how the library says that it cannot kill with a filter, having tried the call */
+	if (ctx == NULL)
+		return refuse(why, "the kernel, or the service manager's SystemCallFilter=, forbids the "
+		    "call seccomp");
+	rc = allow_plain(ctx);
 	if (rc == 0)
 		rc = allow_memory(ctx);
 	if (rc == 0)
 		rc = allow_sockets(ctx);
 	if (rc == 0)
 		rc = seccomp_load(ctx);
-	if (ctx != NULL)
-		seccomp_release(ctx);
-	if (rc == 0)
-		return ERR_OK;
-	buf_printf(why, "system calls cannot be filtered: %s; set seccomp = false to go without",
-	    strerror(-rc));
-	return ERR_INTERNAL;
+	seccomp_release(ctx);
+	return rc == 0 ? ERR_OK : refuse(why, strerror(-rc));
 }
