@@ -122,7 +122,7 @@ daemon_stop(struct keyferryd *d, const char *why)
 	d->stopping = true;
 	LOG(LOG_NOTICE, "daemon", "stopping", kv_text("why", why),
 	    kv_int("sessions", metric_get(METRIC_SESSIONS)));
-	notify("STOPPING=1");
+	manager_stopping(d);
 	manager_stop(d);
 	if (timer_set(d->loop, &d->drain_deadline, clock_now() + d->config->drain_timeout_ns) !=
 	    ERR_OK)

@@ -2,6 +2,9 @@
 /* Listening sockets, our own or the service manager's, and its watchdog. */
 #include "manager.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -132,6 +135,20 @@ manager_wait(bool first)
 	if (first)
 		LOG(LOG_NOTICE, "daemon", "bringing the ledger to this release's schema");
 	notify("EXTEND_TIMEOUT_USEC=" PATIENCE);
+}
+
+/* What comes after drain-timeout: last uses, the storage child's end and the audit log's last lines. */
+#define FAREWELL_NS (60 * NS_PER_S)
+
+void
+manager_stopping(const struct keyferryd *d)
+{
+	char text[64];
+
+	notify("STOPPING=1");
+	snprintf(text, sizeof(text), "EXTEND_TIMEOUT_USEC=%" PRId64,
+	    (d->config->drain_timeout_ns + FAREWELL_NS) / 1000);
+	notify(text);
 }
 
 enum err

@@ -35,6 +35,9 @@ void manager_stop(struct keyferryd *d);
  */
 void manager_wait(bool first);
 
+/* Tells the service manager that we stop, and how long that may take at most. */
+void manager_stopping(const struct keyferryd *d);
+
 /* Tells the service manager that we serve, and from here on that the loop turns. */
 CHECKED enum err manager_ready(struct keyferryd *d);
 

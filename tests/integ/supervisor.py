@@ -6,6 +6,7 @@ service: LISTEN_FDS and LISTEN_PID, NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PI
 SIGHUP; it restarts a service that ended or fell silent, and keeps the sockets."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -68,6 +69,22 @@ class Supervisor(kf.Gateway):
         status = self._gone(60)
         self.launch()
         return status
+
+    def stop_within(self, seconds):
+        """SIGTERM, and SIGKILL when that much has passed or what the service asked for; its status."""
+        self.process.send_signal(signal.SIGTERM)
+        end = time.monotonic() + seconds
+        self.notices.settimeout(0.05)
+        while self.process.poll() is None:
+            try:
+                said = self.notices.recv(4096).decode()
+            except socket.timeout:
+                said = ""
+            for more in re.findall("^EXTEND_TIMEOUT_USEC=([0-9]+)$", said, re.MULTILINE):
+                end = max(end, time.monotonic() + int(more) / 1e6)
+            if time.monotonic() > end:
+                self.process.kill()
+        return self._gone(10)
 
     def clean(self):
         super().clean()

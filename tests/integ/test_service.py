@@ -58,8 +58,8 @@ class Load:
 
 
 class Service(kf.Case):
-    def supervisor(self, watchdog_us=0, start=True):
-        gw = supervisor.Supervisor(options="drain-timeout = 10s")
+    def supervisor(self, watchdog_us=0, start=True, drain=10):
+        gw = supervisor.Supervisor(options="drain-timeout = %ds" % drain)
         gw.watchdog_us = watchdog_us
         self.addCleanup(self._end, gw)
         return gw.start() if start else gw
@@ -119,6 +119,16 @@ class Service(kf.Case):
         self.assert_fine(gw)
         self.assertEqual(gw.restart(), 0)
         self.assertEqual([s for s in gw.heard("READY=1") if s.startswith("EXTEND")], [])
+
+    def test_a_long_stop(self):
+        """Half a request has all of drain-timeout; whoever waits for the end hears how long that is."""
+        gw = self.supervisor(drain=3)
+        with gw.client() as c:
+            c.ok(ttlv.item("DiscoverVersions"))
+            c.send(ttlv.request((1, 1), ttlv.create()).encode()[:20])
+            self.assertEqual(gw.stop_within(1), 0)
+            self.assertTrue(c.is_closed())
+        self.assertIn("drain-timeout has passed", gw.log())
 
     def test_no_watchdog_unasked(self):
         gw = self.supervisor()
