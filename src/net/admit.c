@@ -35,7 +35,9 @@ struct crowd {
 #define QUEUE(which, stride) [which] = {{&queues[which].all, &queues[which].all}, 0, stride, 0}
 static struct queue queues[QUEUES] = {
     QUEUE(KNOWN, 1), QUEUE(NEW, 2), QUEUE(CROWDED, 2), QUEUE(SUSPECT, 8)};
-static struct list begun_ones = {&begun_ones, &begun_ones};
+static struct list begun_known = {&begun_known, &begun_known};
+static struct list begun_others = {&begun_others, &begun_others};
+static unsigned begun_turns; /* since one that had not begun had a turn */
 static uint64_t last_due; /* of the queue that had the last turn */
 static struct crowd crowds[ADMIT_CROWDS];
 
@@ -83,7 +85,7 @@ choose_queue(struct place *p)
 	bool within = ++crowd_of(p->whose)->waiting <= ADMIT_SHARE;
 
 	p->counted = true;
-	if (admit_is_suspect(p->whose))
+	if (p->steps >= ADMIT_STEPS || admit_is_suspect(p->whose))
 		return SUSPECT;
 	if (within)
 		return admit_is_good(p->whose) ? KNOWN : NEW;
@@ -102,7 +104,7 @@ admit_wait(struct place *p, bool begun)
 		return;
 	p->since = clock_now();
 	if (begun && p->steps < ADMIT_STEPS) {
-		list_append(&begun_ones, &p->link);
+		list_append(admit_is_good(p->whose) ? &begun_known : &begun_others, &p->link);
 		return;
 	}
 	q = &queues[choose_queue(p)];
@@ -150,15 +152,32 @@ take(struct queue *q)
 	return l;
 }
 
+static struct list *
+pop_begun(void)
+{
+	struct list *l = list_pop(&begun_known);
+
+	return l != NULL ? l : list_pop(&begun_others);
+}
+
+static struct list *
+pop_queued(void)
+{
+	struct queue *q = next_queue();
+
+	begun_turns = 0;
+	return q != NULL ? take(q) : NULL;
+}
+
 struct place *
 admit_next(void)
 {
-	struct list *l = list_pop(&begun_ones);
-	struct queue *q = l == NULL ? next_queue() : NULL;
+	bool theirs = begun_turns++ < ADMIT_BEGUN_TURNS;
+	struct list *l = theirs ? pop_begun() : pop_queued();
 	struct place *p;
 
-	if (q != NULL)
-		l = take(q);
+	if (l == NULL)
+		l = theirs ? pop_queued() : pop_begun();
 	if (l == NULL)
 		return NULL;
 	p = CONTAINER_OF(l, struct place, link);
@@ -172,7 +191,7 @@ admit_next(void)
 bool
 admit_anybody(void)
 {
-	bool any = !list_empty(&begun_ones);
+	bool any = !list_empty(&begun_known) || !list_empty(&begun_others);
 
 	for (unsigned i = 0; i < QUEUES; i++)
 		any = any || !list_empty(&queues[i].all);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whose handshake is next.  One that has begun comes first: CPU was spent on it.  Those that have
- * not wait in four queues, which share the turns by their weights while all have somebody:
+ * Whose handshake is next.  One that has begun comes first: CPU was spent on it; those of addresses from
+ * which handshakes succeeded before others.  After ADMIT_BEGUN_TURNS of them it is the turn of one that
+ * has not, so that nobody waits for a thousand who take one cheap step each.  Those that have not begun
+ * wait in four queues, which share the turns by their weights while all have somebody:
  *
  *     8  of addresses from which handshakes succeeded in the last week: hosts fetch keys when they boot
  *     4  of others
  *     4  those whose address (of IPv6: a network of 64 bits) has ADMIT_SHARE that wait already
  *     1  of suspects: addresses from which handshakes came to nothing in the last half minute, by no
- *        delay of ours, and none succeeded
+ *        delay of ours, and none succeeded; and handshakes that came in ADMIT_STEPS pieces and go on
  *
  * So neither one address that floods keeps out the others, nor do many.  In each queue the one that
  * has waited longest is next, until that is so long that the gateway cannot keep up: then the latest,
@@ -20,8 +22,8 @@
  * when as much becomes known of another in its crowd.  So nobody is a suspect for his neighbour in a
  * table, however many addresses a hostile one has.
  *
- * A handshake that comes in many small pieces is not preferred any more: those who drip bytes could keep
- * out all others with steps that lead nowhere.
+ * A handshake that comes in many small pieces comes last: those who drip bytes could keep out all others
+ * with steps that lead nowhere.
  */
 #ifndef NET_ADMIT_H
 #define NET_ADMIT_H
@@ -38,7 +40,7 @@ enum { ADMIT_GOOD_S = 7 * 86400, ADMIT_SUSPECT_S = 30 };
 /* Whom we kept waiting for longer may have left for that. */
 #define ADMIT_BLAMELESS (100 * NS_PER_MS)
 enum { ADMIT_SHARE = 32, ADMIT_CROWDS = 32768, ADMIT_STEPS = 32, ADMIT_OLDEST_TURN = 16,
-	ADMIT_CHANCES = 128 };
+	ADMIT_CHANCES = 128, ADMIT_BEGUN_TURNS = 4 };
 
 /* A handshake's place.  Zeroed it waits for nothing. */
 struct place {

@@ -386,6 +386,54 @@ START_TEST(suspects_get_a_turn_among_strangers)
 }
 END_TEST
 
+/* However many have begun, and take one cheap step after the other. */
+START_TEST(begun_ones_leave_turns)
+{
+	struct place known = {.whose = GOOD}, begun = {.whose = GOOD};
+	unsigned turns = 1;
+
+	judge();
+	memset(flood, 0, sizeof(flood));
+	for (unsigned i = 0; i < FLOOD; i++) {
+		flood[i].whose = 100 + i;
+		admit_wait(&flood[i], true);
+	}
+	admit_wait(&known, false);
+	admit_wait(&begun, true); /* the latest, but known */
+	ck_assert_ptr_eq(admit_next(), &begun);
+	while (admit_next() != &known)
+		turns++;
+	ck_assert_uint_le(turns, ADMIT_BEGUN_TURNS);
+	for (unsigned i = 0; i < FLOOD - (turns - 1); i++) /* alone, they have all turns */
+		ck_assert_ptr_nonnull(admit_next());
+	ck_assert_ptr_null(admit_next());
+}
+END_TEST
+
+/* A newcomer waits for some of those who drip, not for a step of each. */
+START_TEST(who_drips_comes_last)
+{
+	struct place newcomer = {.whose = NOBODY};
+	unsigned dripping = 0;
+
+	judge();
+	memset(flood, 0, sizeof(flood));
+	for (unsigned i = 0; i < FLOOD; i++) {
+		flood[i].whose = 100 + i;
+		flood[i].steps = ADMIT_STEPS;
+		admit_wait(&flood[i], true);
+	}
+	for (unsigned i = 0; i < 20; i++)
+		ck_assert_ptr_nonnull(admit_next());
+	admit_wait(&newcomer, false);
+	while (admit_next() != &newcomer)
+		dripping++;
+	ck_assert_uint_le(dripping, 1);
+	while (admit_next() != NULL)
+		;
+}
+END_TEST
+
 /* Steps that lead nowhere, as many as one likes, do not keep out those who have not begun. */
 START_TEST(who_drips_is_not_preferred)
 {
@@ -394,12 +442,21 @@ START_TEST(who_drips_is_not_preferred)
 
 	while (admit_next() != NULL)
 		;
-	for (int i = 0; i < 3 * ADMIT_STEPS; i++) {
+	for (int i = 0; i < ADMIT_STEPS; i++) {
 		other = (struct place){0};
 		admit_wait(&other, false);
 		admit_wait(&drip, true);
-		ck_assert_ptr_eq(admit_next(), i < ADMIT_STEPS ? &drip : &other);
-		ck_assert_ptr_eq(admit_next(), i < ADMIT_STEPS ? &other : &drip);
+		ck_assert_ptr_eq(admit_next(), &drip);
+		ck_assert_ptr_eq(admit_next(), &other);
+	}
+	admit_wait(&drip, true); /* where it is last, this is its first turn */
+	ck_assert_ptr_eq(admit_next(), &drip);
+	for (int i = 0; i < ADMIT_STEPS; i++) {
+		other = (struct place){0};
+		admit_wait(&drip, true);
+		admit_wait(&other, false);
+		ck_assert_ptr_eq(admit_next(), &other);
+		ck_assert_ptr_eq(admit_next(), &drip);
 	}
 	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES_DRIPPED_TOTAL), before + 1);
 }
@@ -457,6 +514,8 @@ main(void)
 	tcase_add_test(t, suspects_have_some_chances);
 	tcase_add_test(t, known_ones_are_served_beside_any_flood);
 	tcase_add_test(t, suspects_get_a_turn_among_strangers);
+	tcase_add_test(t, begun_ones_leave_turns);
+	tcase_add_test(t, who_drips_comes_last);
 	tcase_add_test(t, who_drips_is_not_preferred);
 	tcase_add_test(t, knows_who_waits_for_whom);
 	srunner_run_all(r, CK_NORMAL);
