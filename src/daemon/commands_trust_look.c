@@ -114,14 +114,14 @@ trust_list_run(struct control_call *call)
 	control_done(call, ERR_OK, NULL);
 }
 
+/* Whatever can be told of it: an odd date, or no memory for its text, hides nobody. */
 static void
 put_pending(struct json *j, const struct pending_entry *en)
 {
 	char hex[2 * TLS_DIGEST_LEN + 1];
 	struct certificate_text text;
 
-	if (certificate_describe(en->certificate, &text) != ERR_OK)
-		return;
+	(void)!certificate_describe(en->certificate, &text);
 	text_hex(hex, en->sha256, TLS_DIGEST_LEN);
 	json_object(j, NULL);
 	json_text(j, "sha256", hex);

@@ -394,6 +394,17 @@ class Pending(Case):
         self.assert_trusted(gw, odd)
         self.assertNotIn("\x1b", gw.ctl("trust", "list").stdout)
 
+    def test_whose_dates_cannot_be_read(self):
+        """It is listed all the same."""
+        gw, plain = self.start(), kf.AUTHORITY.make("plain")
+        month = re.search(rb"\x17\x0d\d\d(\d\d)\d{8}Z\x30", plain.der).span(1)  # of its end
+        der = plain.der[:month[0]] + b"13" + plain.der[month[1]:]
+        odd = kf.Certificate(self.write(gw, "odd.pem", ssl.DER_cert_to_PEM_cert(der)), plain.key)
+        self.assert_refused(gw, odd)
+        shown = self.await_pending(gw, odd)
+        self.assertEqual((shown["subject"], shown["expires"]), ("CN=plain", None))
+        self.assertIn(odd.digest, gw.ctl("trust", "pending").stdout)
+
     def test_long_subjects_are_cut(self):
         """In the log, the audit file and the lists, with a sign that there was more."""
         gw = self.start(options='audit-file = "%s"' % os.path.join(self.directory(), "audit"))
