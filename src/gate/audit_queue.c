@@ -3,19 +3,16 @@
 #include "audit_queue.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#include <event2/event.h>
 
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/spawned.h"
 
 enum {
 	SPARE = AUDIT_QUEUE_MAX / 2,
@@ -35,10 +32,7 @@ struct next_file {
 struct audit_queue {
 	struct loop *loop;
 	struct audit_params p;
-	int fd; /* to the child; -1: there is none */
-	pid_t pid;
-	struct event *readable, *writable;
-	struct timer restart;
+	struct spawned child;
 	struct defer flush;
 	bool gathers;
 
@@ -60,8 +54,6 @@ struct audit_queue {
 	void (*drained)(void *arg); /* NULL: nobody waits for the end */
 	void *drained_arg;
 };
-
-static void on_restart(struct timer *t);
 
 static size_t
 waiting(const struct audit_queue *q)
@@ -144,32 +136,14 @@ on_tick(struct timer *t)
 static void
 restart_later(struct audit_queue *q)
 {
-	if (timer_set(q->loop, &q->restart, clock_now() + RESTART_NS) != ERR_OK)
-		LOG(LOG_ERROR, "audit", "no memory for the timer");
+	spawned_again_at(&q->child, clock_now() + RESTART_NS);
 }
 
 static void
 child_gone(struct audit_queue *q)
 {
-	if (q->readable != NULL)
-		event_free(q->readable);
-	if (q->writable != NULL)
-		event_free(q->writable);
-	q->readable = q->writable = NULL;
-	if (q->fd >= 0)
-		close(q->fd);
-	q->fd = -1;
+	spawned_drop(&q->child);
 	q->file_told = false;
-}
-
-/* One that hangs on its disk is not followed by another, which would hang as well. */
-static bool
-is_gone(struct audit_queue *q)
-{
-	if (q->pid > 0 && waitpid(q->pid, NULL, WNOHANG) == 0)
-		return false;
-	q->pid = -1;
-	return true;
 }
 
 /* What it had taken over and not reported may be lost. */
@@ -198,14 +172,13 @@ on_drained(struct timer *t)
 }
 
 static void
-on_readable(evutil_socket_t fd, short what, void *arg)
+on_readable(void *arg)
 {
 	struct audit_queue *q = arg;
 	struct audit_report r;
 	ssize_t n;
 
-	(void)what;
-	while ((n = recv(fd, &r, sizeof(r), 0)) == (ssize_t)sizeof(r)) {
+	while ((n = recv(q->child.fd, &r, sizeof(r), 0)) == (ssize_t)sizeof(r)) {
 		metric_add(METRIC_AUDIT_LINES_TOTAL, (int64_t)(r.lines - q->written));
 		q->settled += r.lines - q->written;
 		q->written = r.lines;
@@ -220,47 +193,33 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-on_writable(evutil_socket_t fd, short what, void *arg)
+on_writable(void *arg)
 {
 	struct audit_queue *q = arg;
 
-	(void)fd, (void)what;
 	loop_defer(q->loop, &q->flush);
 }
 
-static bool
+/* Without one it is tried again. */
+static void
 child_start(struct audit_queue *q)
 {
-	struct event_base *base = loop_base(q->loop);
-	int pair[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
-		return false;
-	fcntl(pair[1], F_SETFD, 0);
-	q->pid = q->p.spawn(q->p.arg, pair[1]);
-	close(pair[1]);
-	q->fd = pair[0];
-	fcntl(q->fd, F_SETFL, O_NONBLOCK);
 	q->sent = q->written = 0;
-	q->readable = event_new(base, q->fd, EV_READ | EV_PERSIST, on_readable, q);
-	q->writable = event_new(base, q->fd, EV_WRITE, on_writable, q);
-	if (q->pid > 0 && q->readable != NULL && q->writable != NULL &&
-	    event_add(q->readable, NULL) == 0)
-		return true;
+	if (spawned_start(&q->child) && spawned_watch(&q->child))
+		return;
 	child_gone(q);
-	return false;
+	set_error(q, EPIPE);
+	restart_later(q);
 }
 
 static void
-on_restart(struct timer *t)
+on_restart(void *arg)
 {
-	struct audit_queue *q = CONTAINER_OF(t, struct audit_queue, restart);
+	struct audit_queue *q = arg;
 
-	if (!is_gone(q) || !child_start(q)) {
-		set_error(q, EPIPE);
-		restart_later(q);
+	child_start(q);
+	if (q->child.fd < 0)
 		return;
-	}
 	set_error(q, 0); /* until it says otherwise */
 	loop_defer(q->loop, &q->flush);
 }
@@ -287,7 +246,7 @@ send_file(struct audit_queue *q)
 	h->cmsg_type = SCM_RIGHTS;
 	h->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(h), &q->file, sizeof(q->file));
-	q->file_told = sendmsg(q->fd, &m, MSG_NOSIGNAL) == 1;
+	q->file_told = sendmsg(q->child.fd, &m, MSG_NOSIGNAL) == 1;
 	return q->file_told;
 }
 
@@ -312,7 +271,7 @@ send_lines(struct audit_queue *q)
 	size_t len = next_packet(q);
 	const uint8_t *from = q->lines.data + q->done;
 
-	if (send(q->fd, from, len, MSG_NOSIGNAL) != (ssize_t)len)
+	if (send(q->child.fd, from, len, MSG_NOSIGNAL) != (ssize_t)len)
 		return false;
 	q->sent += count_lines(from, len);
 	q->done += len;
@@ -371,7 +330,7 @@ on_flush(struct defer *d)
 	struct audit_queue *q = CONTAINER_OF(d, struct audit_queue, flush);
 	bool more = true;
 
-	while (more && q->fd >= 0) {
+	while (more && q->child.fd >= 0) {
 		if (q->next_count > 0 && (q->error != 0 || q->done == q->next[0].at))
 			next_file_now(q);
 		if (q->file >= 0 && !q->file_told)
@@ -382,7 +341,7 @@ on_flush(struct defer *d)
 			break;
 	}
 	if (!more && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
-		event_add(q->writable, NULL); /* other errors: reading will tell that it has gone */
+		spawned_await_room(&q->child); /* other errors: reading will tell that it has gone */
 	tidy(q);
 }
 
@@ -417,14 +376,16 @@ struct audit_queue *
 audit_queue_new(const struct audit_params *p)
 {
 	struct audit_queue *q = alloc_zero(sizeof(*q));
+	const struct spawned_params child = {.loop = p->loop, .type = SOCK_SEQPACKET,
+	    .spawn = p->spawn, .spawn_arg = p->arg, .readable = on_readable,
+	    .writable = on_writable, .again = on_restart, .arg = q};
 
 	if (q == NULL)
 		return NULL;
 	q->loop = p->loop;
 	q->p = *p;
-	q->fd = q->file = -1;
-	q->pid = -1;
-	q->restart.fn = on_restart;
+	q->file = -1;
+	spawned_init(&q->child, &child);
 	q->tick.fn = on_tick;
 	q->drain.fn = on_drained;
 	q->flush.fn = on_flush;
@@ -437,15 +398,14 @@ audit_queue_free(struct audit_queue *q)
 {
 	if (q == NULL)
 		return;
-	if (q->fd >= 0)
+	if (q->child.fd >= 0)
 		on_flush(&q->flush);
 	if (waiting(q) > 0) {
 		metric_add(METRIC_AUDIT_LOST_TOTAL, (int64_t)count_lines(q->lines.data + q->done, waiting(q)));
 		LOG(LOG_ERROR, "audit", "stopped with lines that were not written",
 		    kv_int("bytes", (int64_t)waiting(q)));
 	}
-	child_gone(q);
-	timer_clear(q->loop, &q->restart);
+	spawned_fini(&q->child);
 	timer_clear(q->loop, &q->tick);
 	timer_clear(q->loop, &q->drain);
 	loop_undefer(&q->flush);
@@ -480,10 +440,8 @@ audit_queue_use(struct audit_queue *q, int fd, bool gathers)
 		q->file = fd;
 	else
 		next_file_add(q, fd);
-	if (q->fd < 0 && !timer_armed(&q->restart) && !child_start(q)) {
-		set_error(q, EPIPE);
-		restart_later(q);
-	}
+	if (q->child.fd < 0 && !q->child.waits)
+		child_start(q);
 	loop_defer(q->loop, &q->flush);
 }
 

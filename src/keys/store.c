@@ -6,28 +6,22 @@
 #include "keys/store.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-
-#include <event2/event.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/metric.h"
+#include "base/spawned.h"
 #include "store_calls.h"
 
 enum {
 	OUT_MAX = 2 * WIRE_FRAME_MAX,
 	READ_CHUNK = 65536,
 	KEEP_MAX = 1024 * 1024,
-	SOCKET_BUFFER = 1024 * 1024,
+	SOCKET_BUFFER = 1024 * 1024, /* the more fits, the more shares one commit */
 	CLOSE_WAIT_MS = 10000, /* how long a child may take to end what it has */
-	REAP_MS = 20,
 };
 #define BACKOFF_FIRST (100 * NS_PER_MS)
 #define BACKOFF_MAX (5 * NS_PER_S)
@@ -43,15 +37,10 @@ struct store {
 	struct loop *loop;
 	struct store_params params;
 	enum store_state state;
-	int fd;
-	pid_t pid;
-	bool reaped;
-	struct event *readable, *writable;
+	struct spawned child;
 	struct buf out, in;
 	size_t out_done; /* bytes of out that were written */
 	struct defer flush;
-	struct timer restart;
-	struct defer restart_again; /* while there is no memory for the timer */
 	int64_t started, backoff;
 	struct calls calls;
 	bool failing; /* changes are, and that was told */
@@ -99,7 +88,7 @@ send_some(const struct store *s)
 		errno = ENOBUFS;
 		return -1;
 	}
-	return send(s->fd, s->out.data + s->out_done, s->out.len - s->out_done, MSG_NOSIGNAL);
+	return send(s->child.fd, s->out.data + s->out_done, s->out.len - s->out_done, MSG_NOSIGNAL);
 }
 
 static void
@@ -111,7 +100,7 @@ write_out(struct store *s)
 		n = send_some(s);
 		if (n >= 0)
 			s->out_done += (size_t)n;
-		else if (errno == EAGAIN && event_add(s->writable, NULL) == 0) {
+		else if (errno == EAGAIN && spawned_await_room(&s->child)) {
 			return;
 		} else if (errno != EINTR) {
 			store_is_deaf(s);
@@ -129,14 +118,13 @@ on_flush(struct defer *d)
 {
 	struct store *s = CONTAINER_OF(d, struct store, flush);
 
-	if (s->state == STORE_UP && !event_pending(s->writable, EV_WRITE, NULL))
+	if (s->state == STORE_UP && !spawned_awaits_room(&s->child))
 		write_out(s);
 }
 
 static void
-on_writable(evutil_socket_t fd, short what, void *arg)
+on_writable(void *arg)
 {
-	(void)fd, (void)what;
 	write_out(arg);
 }
 
@@ -209,7 +197,7 @@ child_is_up(struct store *s)
 {
 	s->state = STORE_UP;
 	metric_inc(METRIC_STORE_RESTARTS_TOTAL);
-	store_event(s, "restarted", s->pid);
+	store_event(s, "restarted", s->child.pid);
 }
 
 static void
@@ -281,7 +269,7 @@ read_some(struct store *s)
 		store_died(s);
 		return false;
 	}
-	n = read(s->fd, s->in.data + s->in.len, READ_CHUNK);
+	n = read(s->child.fd, s->in.data + s->in.len, READ_CHUNK);
 	if (n > 0) {
 		s->in.len += (size_t)n;
 		if (take_answers(s))
@@ -295,9 +283,8 @@ read_some(struct store *s)
 
 /* One chunk a turn, as long as a large answer does not need more. */
 static void
-on_readable(evutil_socket_t fd, short what, void *arg)
+on_readable(void *arg)
 {
-	(void)fd, (void)what;
 	(void)read_some(arg);
 }
 
@@ -319,47 +306,10 @@ store_is_deaf(struct store *s)
 static void
 drop_socket(struct store *s)
 {
-	if (s->readable != NULL)
-		event_free(s->readable);
-	if (s->writable != NULL)
-		event_free(s->writable);
-	s->readable = s->writable = NULL;
-	if (s->fd >= 0)
-		close(s->fd);
-	s->fd = -1;
+	spawned_drop(&s->child);
 	buf_fini(&s->in);
 	buf_fini(&s->out);
 	s->out_done = 0;
-}
-
-/* True when the child is gone for good, so that its locks are, too. */
-static bool
-try_reap(struct store *s, int *status)
-{
-	pid_t got;
-
-	*status = -1;
-	if (s->reaped)
-		return true;
-	got = waitpid(s->pid, status, WNOHANG);
-	if (got < 0)
-		*status = -1; /* somebody else has reaped it */
-	s->reaped = got != 0;
-	return s->reaped;
-}
-
-/* Without memory each turn tries again: without a child nothing is served. */
-static void
-restart_at(struct store *s, int64_t when)
-{
-	if (timer_set(s->loop, &s->restart, when) != ERR_OK)
-		loop_defer(s->loop, &s->restart_again);
-}
-
-static void
-on_restart_again(struct defer *d)
-{
-	restart_at(CONTAINER_OF(d, struct store, restart_again), clock_now());
 }
 
 static void
@@ -370,74 +320,40 @@ store_died(struct store *s)
 
 	drop_socket(s);
 	s->state = STORE_DOWN;
-	if (!s->reaped)
-		kill(s->pid, SIGKILL);
-	try_reap(s, &status);
+	spawned_kill(&s->child);
+	spawned_reap(&s->child, &status);
 	store_event(s, "ended", status);
 	if (now - s->started > STABLE)
 		s->backoff = 0;
-	restart_at(s, now + s->backoff);
+	spawned_again_at(&s->child, now + s->backoff);
 	s->backoff = s->backoff == 0 ? BACKOFF_FIRST : s->backoff * 2;
 	if (s->backoff > BACKOFF_MAX)
 		s->backoff = BACKOFF_MAX;
 	calls_fail(&s->calls);
 }
 
-/* A pair of connected sockets and a child on the other end. */
 static enum err
 spawn_child(struct store *s)
 {
-	const int size = SOCKET_BUFFER;
-	int pair[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+	if (!spawned_start(&s->child))
 		return ERR_STORAGE_DOWN;
-	for (int i = 0; i < 2; i++) /* the more fits, the more shares one commit */
-		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	fcntl(pair[1], F_SETFD, 0);
-	s->pid = s->params.spawn(s->params.arg, pair[1]);
-	close(pair[1]);
-	if (s->pid < 0) {
-		close(pair[0]);
-		return ERR_STORAGE_DOWN;
-	}
-	s->fd = pair[0];
-	s->reaped = false;
 	s->started = clock_now();
 	s->state = STORE_STARTING;
 	return ERR_OK;
 }
 
-static enum err
-watch_socket(struct store *s)
-{
-	struct event_base *base = loop_base(s->loop);
-
-	fcntl(s->fd, F_SETFL, O_NONBLOCK);
-	s->readable = event_new(base, s->fd, EV_READ | EV_PERSIST, on_readable, s);
-	s->writable = event_new(base, s->fd, EV_WRITE, on_writable, s);
-	if (s->readable == NULL || s->writable == NULL || event_add(s->readable, NULL) != 0)
-		return ERR_NO_MEMORY;
-	return ERR_OK;
-}
-
 static void
-on_restart(struct timer *t)
+on_restart(void *arg)
 {
-	struct store *s = CONTAINER_OF(t, struct store, restart);
-	int status;
+	struct store *s = arg;
 
-	if (!try_reap(s, &status)) {
-		restart_at(s, clock_now() + REAP_MS * NS_PER_MS);
-		return;
-	}
 	if (spawn_child(s) == ERR_OK) {
-		if (watch_socket(s) != ERR_OK)
+		if (!spawned_watch(&s->child))
 			store_died(s);
 		return;
 	}
 	s->backoff = s->backoff == 0 ? BACKOFF_FIRST : s->backoff;
-	restart_at(s, clock_now() + s->backoff);
+	spawned_again_at(&s->child, clock_now() + s->backoff);
 }
 
 /* One frame, blocking, and not a byte more. */
@@ -452,7 +368,7 @@ read_frame(struct store *s, uint8_t *result, struct unpack *body)
 	while (wire_take(s->in.data, s->in.len, &id, result, body, &bad) == 0) {
 		if (bad || buf_reserve(&s->in, 1) != ERR_OK)
 			return ERR_STORAGE_DOWN;
-		n = read(s->fd, s->in.data + s->in.len, 1);
+		n = read(s->child.fd, s->in.data + s->in.len, 1);
 		if (n > 0)
 			s->in.len++;
 		else if (n == 0 || errno != EINTR)
@@ -489,16 +405,16 @@ static struct store *
 store_new(struct loop *l, const struct store_params *p)
 {
 	struct store *s = alloc_zero(sizeof(*s));
+	const struct spawned_params child = {.loop = l, .type = SOCK_STREAM, .buffer = SOCKET_BUFFER,
+	    .spawn = p->spawn, .spawn_arg = p->arg, .readable = on_readable,
+	    .writable = on_writable, .again = on_restart, .arg = s};
 
 	if (s == NULL)
 		return NULL;
 	s->loop = l;
 	s->params = *p;
-	s->fd = -1;
-	s->reaped = true;
+	spawned_init(&s->child, &child);
 	s->flush.fn = on_flush;
-	s->restart.fn = on_restart;
-	s->restart_again.fn = on_restart_again;
 	buf_init(&s->out, OUT_MAX);
 	buf_init(&s->in, WIRE_FRAME_MAX + READ_CHUNK + 4);
 	calls_init(&s->calls, l);
@@ -519,8 +435,8 @@ store_open(struct store **out, struct loop *l, const struct store_params *p, con
 		e = await_hello(s, why);
 	else
 		*why = "the storage child cannot be started";
-	if (e == ERR_OK)
-		e = watch_socket(s);
+	if (e == ERR_OK && !spawned_watch(&s->child))
+		e = ERR_NO_MEMORY;
 	if (e != ERR_OK) {
 		store_close(s);
 		return e;
@@ -531,21 +447,6 @@ store_open(struct store **out, struct loop *l, const struct store_params *p, con
 }
 
 /* The end of its input tells the child to end; one that hangs on its disk is not waited for. */
-static void
-end_child(struct store *s)
-{
-	const struct timespec step = {.tv_nsec = 5 * NS_PER_MS};
-	int status;
-
-	for (int ms = 0; ms < CLOSE_WAIT_MS && !try_reap(s, &status); ms += 5)
-		nanosleep(&step, NULL);
-	if (s->reaped)
-		return;
-	kill(s->pid, SIGKILL);
-	nanosleep(&step, NULL);
-	try_reap(s, &status);
-}
-
 void
 store_shut(struct store *s)
 {
@@ -556,11 +457,10 @@ store_shut(struct store *s)
 		write_out(s);
 	drop_socket(s);
 	s->state = STORE_DOWN;
-	timer_clear(s->loop, &s->restart);
-	loop_undefer(&s->restart_again);
+	spawned_fini(&s->child);
 	loop_undefer(&s->flush);
 	calls_fail(&s->calls);
-	end_child(s);
+	spawned_end(&s->child, CLOSE_WAIT_MS);
 }
 
 void
@@ -573,7 +473,7 @@ store_close(struct store *s)
 pid_t
 store_pid(const struct store *s)
 {
-	return s->reaped ? -1 : s->pid;
+	return s->child.gone ? -1 : s->child.pid;
 }
 
 size_t
