@@ -8,7 +8,8 @@
 #include "base/clock.h"
 #include "kmip/names.h"
 
-#include "session.h"
+#include "gate_parts.h"
+#include "request.h"
 
 enum { MESSAGE_MAX = 4096 };
 
@@ -47,18 +48,13 @@ put_message(struct buf *b, const struct errand *e)
 	ttlv_end(b, message);
 }
 
-/* The first thing that went wrong by itself. */
 static void
 answered(void *user, struct buf *answer)
 {
 	struct errand *e = user;
-	const struct request *rq = e->request;
-	enum err result = rq->message_error;
+	enum err result = rq_result(e->request);
 
 	(void)answer;
-	for (unsigned i = 0; i < rq->item && result == ERR_OK; i++)
-		if (rq->outcomes[i].err != ERR_UNDONE)
-			result = rq->outcomes[i].err;
 	e->request = NULL;
 	wait_finish(&e->wait, result);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* All sessions together: admission, settings, draining. */
+#include "gate_parts.h"
 #include "session.h"
 
 #include <string.h>

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include "gate_parts.h"
 #include "session.h"
 
 /* How often it is looked at, while a ceiling holds back connections. */

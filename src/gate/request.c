@@ -166,6 +166,17 @@ rq_operation(const struct request *rq)
 	return rq->op != NULL ? kmip_value_name(SET_OPERATION, rq->op->operation) : NULL;
 }
 
+enum err
+rq_result(const struct request *rq)
+{
+	enum err e = rq->message_error;
+
+	for (unsigned i = 0; i < rq->item && e == ERR_OK; i++)
+		if (rq->outcomes[i].err != ERR_UNDONE)
+			e = rq->outcomes[i].err;
+	return e;
+}
+
 /* --- suspending --- */
 
 static void

@@ -114,6 +114,8 @@ bool rq_start(struct request **out, const struct request_params *p, const uint8_
 void rq_abandon(struct request *rq);
 /* The name of the operation being worked on or of the last one. */
 const char *rq_operation(const struct request *rq);
+/* In answered(): the first thing that went wrong by itself. */
+enum err rq_result(const struct request *rq);
 
 /* --- for operations --- */
 

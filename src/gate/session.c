@@ -13,6 +13,8 @@
 #include "base/text.h"
 #include "kmip/names.h"
 
+#include "gate_parts.h"
+
 enum { FAILURES_PER_S = 20 }; /* lines in the log */
 #define DRAIN_GRACE (2 * NS_PER_S) /* for the first request of who has just come */
 

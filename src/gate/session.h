@@ -3,7 +3,6 @@
 #ifndef GATE_SESSION_H
 #define GATE_SESSION_H
 
-#include "base/ration.h"
 #include "gate/gate.h"
 #include "net/stream.h"
 
@@ -52,31 +51,5 @@ bool session_has_expired(struct session *s);
  * may ask once: it may have done so already.
  */
 void session_drain(struct session *s);
-
-/* --- what sessions need of their gate (gate.c) --- */
-struct gate {
-	struct gate_params p;
-	struct gate_limits limits;
-	struct tls_server *tls;
-	struct tenants *tenants;
-	struct pending *pending;
-	struct parts *parts;
-	struct list sessions;
-	struct list handshaking; /* those of them in SESSION_HANDSHAKE, oldest first */
-	struct timer relief;
-	int64_t rest_until, no_rest_before; /* of the relief's */
-	struct timer ends; /* of clients' certificates */
-	size_t count, handshakes;
-	uint64_t next_session, next_request;
-	struct ration failures; /* of handshakes, for the log */
-	bool draining, paused;
-	struct defer drained;
-	void (*drain_done)(void *);
-	void *drain_arg;
-};
-/* A session came, went, or finished its handshake. */
-void gate_counts(struct gate *g, int sessions, int handshakes);
-/* A session's ends is this now. */
-void gate_expect_end(struct gate *g, int64_t ends);
 
 #endif

@@ -25,7 +25,7 @@ struct envelope_crypto {
 };
 
 /* Where the parts of an envelope are, behind the clear one. */
-struct parts {
+struct places {
 	uint32_t root_version;
 	const uint8_t *iv, *wrapped, *tag;
 	size_t wrapped_len;
@@ -139,7 +139,7 @@ encrypt(struct envelope_crypto *c, struct secret *root, struct secret *key, cons
 
 /* Only a tag that does not fit is ERR_INTEGRITY, which raises an alarm. */
 static enum err
-decrypt(struct envelope_crypto *c, struct secret *root, const struct parts *p,
+decrypt(struct envelope_crypto *c, struct secret *root, const struct places *p,
     const struct aad *aad, uint8_t *out)
 {
 	uint8_t tag[TAG_LEN];
@@ -320,7 +320,7 @@ envelope_is_for(const struct envelope_clear *clear, const struct object *o)
 
 /* What of a record is not clear: it stands behind that. */
 static enum err
-parse_wrap(struct unpack *u, struct parts *p)
+parse_wrap(struct unpack *u, struct places *p)
 {
 	size_t iv_len, tag_len;
 
@@ -360,7 +360,7 @@ prove_clear(struct envelope_crypto *c, const struct object *o, struct object_pro
  * the wrapped key belongs to that is asked of the tag each time.
  */
 static enum err
-parse(struct envelope_crypto *c, const struct object *o, struct parts *p, struct aad *aad)
+parse(struct envelope_crypto *c, const struct object *o, struct places *p, struct aad *aad)
 {
 	struct object_proof own = {0}, *proof = o->proof != NULL ? o->proof : &own;
 	struct unpack u;
@@ -380,7 +380,7 @@ envelope_open(struct envelope_crypto *c, const struct rootkeys *roots, const str
     enum secret_use use, struct secret **key)
 {
 	struct secret *root, *out;
-	struct parts p;
+	struct places p;
 	struct aad aad;
 	enum err e;
 

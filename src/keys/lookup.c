@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Look-ups: one flight for each object, a queue before it for strangers, a memory of what was not
- * there, a ration for each client.
+ * there, an allowance for each client.
  */
 #include "keys/lookup.h"
 
@@ -35,7 +35,7 @@ struct absent {
 };
 
 /* A token bucket: what was found costs nothing. */
-struct ration {
+struct allowance {
 	uint8_t client[LOOKUP_CLIENT_LEN];
 	double left;
 	int64_t when; /* of the last look-up; 0: a free place */
@@ -50,7 +50,7 @@ struct lookups {
 	uint64_t seed;
 	struct absent absent[ABSENT_MAX];
 	size_t next_absent;
-	struct ration rations[CLIENTS_MAX];
+	struct allowance allowances[CLIENTS_MAX];
 };
 
 struct flight {
@@ -118,16 +118,16 @@ lookups_seen(struct lookups *ls, const char *tenant, const char *uid)
 			ls->absent[i].until = 0;
 }
 
-/* --- rations --- */
+/* --- allowances --- */
 
 /* The client's, or else the one that was not used for longest. */
-static struct ration *
-ration_of(struct lookups *ls, const uint8_t *client)
+static struct allowance *
+allowance_of(struct lookups *ls, const uint8_t *client)
 {
-	struct ration *oldest = &ls->rations[0];
+	struct allowance *oldest = &ls->allowances[0];
 
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {
-		struct ration *r = &ls->rations[i];
+		struct allowance *r = &ls->allowances[i];
 
 		if (r->when != 0 && memcmp(r->client, client, sizeof(r->client)) == 0)
 			return r;
@@ -141,9 +141,9 @@ ration_of(struct lookups *ls, const uint8_t *client)
 }
 
 static bool
-has_ration(struct lookups *ls, const uint8_t *client)
+has_allowance(struct lookups *ls, const uint8_t *client)
 {
-	struct ration *r = ration_of(ls, client);
+	struct allowance *r = allowance_of(ls, client);
 	int64_t now = clock_now();
 
 	r->left += (double)(now - r->when) / (double)NS_PER_S * PER_SECOND;
@@ -153,9 +153,9 @@ has_ration(struct lookups *ls, const uint8_t *client)
 }
 
 static void
-take_ration(struct lookups *ls, const uint8_t *client)
+use_allowance(struct lookups *ls, const uint8_t *client)
 {
-	ration_of(ls, client)->left -= 1;
+	allowance_of(ls, client)->left -= 1;
 }
 
 /* --- flights --- */
@@ -169,7 +169,7 @@ land(struct flight *f, enum err e)
 	if (e == ERR_NO_OBJECT && f->record_id[0] == '\0')
 		remember_absent(ls, f); /* one record that is of no use says nothing of others */
 	if (e == ERR_NO_OBJECT && f->stranger)
-		take_ration(ls, f->client);
+		use_allowance(ls, f->client);
 	ls->count--;
 	list_remove(&f->link);
 	list_init(&waiters);
@@ -243,7 +243,7 @@ on_turn(struct defer *d)
 		list_remove(&f->queue);
 		if (list_empty(&f->waiters))
 			land(f, ERR_CANCELLED); /* all have left */
-		else if (has_ration(ls, f->client))
+		else if (has_allowance(ls, f->client))
 			fly(f);
 		else
 			refuse(f);
@@ -327,7 +327,7 @@ foresee(struct lookups *ls, const struct lookup *w)
 		return ERR_OK;
 	if (text_uuid7_ms(w->uid) == 0)
 		return ERR_NO_OBJECT; /* none of ours is called so */
-	if (has_ration(ls, w->client) && ls->count < FLIGHTS_MAX)
+	if (has_allowance(ls, w->client) && ls->count < FLIGHTS_MAX)
 		return ERR_OK;
 	metric_inc(METRIC_LOOKUPS_REFUSED_TOTAL);
 	return ERR_BUSY;
