@@ -94,6 +94,7 @@ void tenants_inherit(struct tenants *ts, const struct tenants *old);
 struct known_client {
 	struct tenant *tenant; /* borrowed */
 	bool pinned;	       /* else known by its authority */
+	bool judged;	       /* authorities had to be asked, whatever the verdict */
 	bool read_only;
 	int64_t ends; /* seconds since 1970: from then on its certificates do not count any more */
 };

@@ -16,6 +16,8 @@
 
 /* How often ends of certificates are looked at, as somebody may set the clock that they go by. */
 #define ENDS_PERIOD (60 * NS_PER_S)
+/* Chains of certificates that are checked in one go after a change: some milliseconds, then one. */
+enum { SORTED_AT_ONCE = 32, SORTED_IN_A_TURN = 8 };
 
 static void
 run_drained(struct defer *d)
@@ -26,6 +28,7 @@ run_drained(struct defer *d)
 }
 
 static void look_for_ends(struct timer *t);
+static void on_sorting(struct defer *d);
 
 struct gate *
 gate_new(const struct gate_params *p)
@@ -40,6 +43,7 @@ gate_new(const struct gate_params *p)
 	g->relief.fn = relief_run;
 	g->ends.fn = look_for_ends;
 	g->drained.fn = run_drained;
+	g->sorting.fn = on_sorting;
 	g->pending = pending_new();
 	g->parts = parts_new(p->loop);
 	if (g->pending == NULL || g->parts == NULL) {
@@ -61,6 +65,7 @@ gate_free(struct gate *g)
 	LIST_FOREACH_SAFE(l, next, &g->sessions)
 		session_end(CONTAINER_OF(l, struct session, link), "the gateway stops");
 	loop_undefer(&g->drained);
+	loop_undefer(&g->sorting);
 	timer_clear(g->p.loop, &g->relief);
 	timer_clear(g->p.loop, &g->ends);
 	tls_server_unref(g->tls);
@@ -138,26 +143,60 @@ gate_counts(struct gate *g, int sessions, int handshakes)
 }
 
 /*
- * Sessions whose tenant is another now, or that have none any more, have to go.  sha256: only those
- * with this certificate; or NULL.
+ * Sessions whose tenant is another now, or that have none any more, have to go.  Returns how many did,
+ * having asked authorities for so many; who comes later is not served before it was looked at.
  */
 static size_t
-sort_sessions(struct gate *g, const uint8_t *sha256)
+sort_some(struct gate *g, unsigned most)
 {
 	size_t closed = 0;
+	unsigned asked = 0;
 
 	LIST_FOREACH_SAFE(l, next, &g->sessions) {
 		struct session *s = CONTAINER_OF(l, struct session, link);
+		bool closing = s->state == SESSION_CLOSING; /* it is closed already */
+		struct sorted r;
 
-		if (s->tenant == NULL || (sha256 != NULL &&
-			memcmp(stream_peer(s->stream)->sha256, sha256, TLS_DIGEST_LEN) != 0))
+		if (!s->unsorted)
 			continue;
-		if (!session_stays(s)) {
-			closed += s->state != SESSION_CLOSING; /* it was closed before */
-			session_end(s, "certificate taken away");
+		if (asked == most) {
+			loop_defer(g->p.loop, &g->sorting);
+			break;
 		}
+		list_remove(l);
+		list_append(&g->sessions, l); /* the next look begins with the others */
+		r = session_sort(s);
+		asked += r.asked;
+		closed += !r.stays && !closing;
 	}
 	return closed;
+}
+
+static void
+on_sorting(struct defer *d)
+{
+	struct gate *g = CONTAINER_OF(d, struct gate, sorting);
+
+	g->sorted_out += sort_some(g, SORTED_IN_A_TURN);
+	if (!list_linked(&d->link))
+		LOG(LOG_NOTICE, "gate", "all sessions were looked through",
+		    kv_int("sessions-closed", (int64_t)g->sorted_out));
+}
+
+/* sha256: only those with this certificate; or NULL. */
+static size_t
+sort_sessions(struct gate *g, const uint8_t *sha256)
+{
+	LIST_FOREACH(l, &g->sessions) {
+		struct session *s = CONTAINER_OF(l, struct session, link);
+
+		if (s->tenant != NULL && (sha256 == NULL ||
+			memcmp(stream_peer(s->stream)->sha256, sha256, TLS_DIGEST_LEN) == 0))
+			s->unsorted = true;
+	}
+	if (!list_linked(&g->sorting.link))
+		g->sorted_out = 0;
+	return sort_some(g, SORTED_AT_ONCE);
 }
 
 static size_t

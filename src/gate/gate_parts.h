@@ -24,6 +24,8 @@ struct gate {
 	uint64_t next_session, next_request;
 	struct ration failures; /* of handshakes, for the log */
 	bool draining, paused;
+	struct defer sorting; /* of sessions, after a change of tenants */
+	size_t sorted_out;    /* by that, so far */
 	struct defer drained;
 	void (*drain_done)(void *);
 	void *drain_arg;

@@ -187,6 +187,9 @@ start_request(struct session *s, size_t len, int64_t came)
 	struct gate *g = s->gate;
 	const struct tls_peer *peer = stream_peer(s->stream);
 	struct buf *in = stream_input(s->stream);
+
+	if (s->unsorted && !session_sort(s).stays)
+		return;
 	struct request_params p = {
 	    .loop = g->p.loop,
 	    .tenant = s->tenant,
@@ -341,16 +344,20 @@ take_up(struct session *s, const struct known_client *known)
 	gate_expect_end(s->gate, s->ends);
 }
 
-bool
-session_stays(struct session *s)
+struct sorted
+session_sort(struct session *s)
 {
-	struct known_client known;
+	struct known_client known = {0};
+	struct sorted r = {.stays = identify(s, &known) &&
+	    strcmp(known.tenant->id, s->tenant->id) == 0 && known.ends > clock_wall()};
 
-	if (!identify(s, &known) || strcmp(known.tenant->id, s->tenant->id) != 0 ||
-	    known.ends <= clock_wall())
-		return false;
-	take_up(s, &known);
-	return true;
+	r.asked = known.judged;
+	s->unsorted = false;
+	if (r.stays)
+		take_up(s, &known);
+	else
+		session_end(s, "certificate taken away");
+	return r;
 }
 
 /* What came before is answered. */

@@ -22,6 +22,7 @@ struct session {
 	enum session_state state;
 	struct timer deadline;
 	bool read_only;		/* may not change anything */
+	bool unsorted;		/* session_sort() comes before its next request */
 	bool entered;		/* counts among its tenant's */
 	bool last_answer;	/* close when it is out */
 	struct limit_turn turn; /* SESSION_LIMITED: until its request may start */
@@ -42,8 +43,14 @@ enum unfinished { UNFINISHED_SILENT, UNFINISHED_OVER_SHARE, UNFINISHED_STALLED }
 void session_end_unfinished(struct session *s, enum unfinished why);
 /* Its stream waits for the client to close, and shall not do so for longer. */
 void session_end_lingering(struct session *s);
-/* Takes up what the gate's tenants say of its client now.  False when it is not its tenant's. */
-bool session_stays(struct session *s);
+/*
+ * Takes up what the gate's tenants say of its client now; ends it when that is not its tenant's any more.
+ * What became of it, and whether authorities had to be asked, which takes a thousand times as long.
+ */
+struct sorted {
+	bool stays, asked;
+};
+struct sorted session_sort(struct session *s);
 /* Its client's certificate has expired: true when that was so, and was acted upon. */
 bool session_has_expired(struct session *s);
 /*

@@ -8,7 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
-enum { JUDGED_MAX = 256 };
+enum { JUDGED_MAX = 4096 };
 
 struct row {
 	struct pinned *pinned;
@@ -38,7 +38,7 @@ struct tenants {
 	size_t rows_count, rows_room;
 	struct trust *trusts;
 	size_t trusts_count, trusts_room;
-	struct judged *judged; /* by the digest's first byte; NULL: nothing yet */
+	struct judged *judged; /* by the digest's first bytes; NULL: nothing yet */
 };
 
 struct tenant *
@@ -188,7 +188,7 @@ copy_rows(struct tenants *copy, const struct tenants *ts)
 static struct judged *
 slot_of(const struct tenants *ts, const uint8_t *sha256)
 {
-	return ts->judged != NULL ? &ts->judged[sha256[0]] : NULL;
+	return ts->judged != NULL ? &ts->judged[(sha256[0] << 8 | sha256[1]) % JUDGED_MAX] : NULL;
 }
 
 /* What is not remembered is found out again. */
@@ -378,6 +378,7 @@ tenants_identify(struct tenants *ts, const struct tls_shown *shown, struct known
 	enum tls_verdict v;
 
 	out->pinned = p != NULL;
+	out->judged = false;
 	out->read_only = p != NULL && p->read_only;
 	if (p != NULL)
 		out->ends = later(p->expires, out->tenant->accept_expired_until);
@@ -391,6 +392,7 @@ tenants_identify(struct tenants *ts, const struct tls_shown *shown, struct known
 		out->ends = slot->term.until;
 		return TLS_KNOWN;
 	}
+	out->judged = true;
 	v = judge_all(ts, shown, &fresh);
 	if (v == TLS_KNOWN) {
 		out->tenant = fresh.tenant;

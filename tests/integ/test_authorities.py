@@ -2,8 +2,10 @@
 """Clients that are known by an authority and a rule: chains, revocation lists; and sessions whose
 certificates end while they are open."""
 
+import contextlib
 import datetime
 import os
+import re
 import signal
 import ssl
 import time
@@ -196,6 +198,26 @@ class Revocations(Case):
         gw.configure()
         gw.ctl("reload")
         self.assert_trusted(gw, self.bad)
+
+    def test_revoking_ends_many_sessions(self):
+        """More than are looked at in one go: no request of the others is served meanwhile."""
+        gw = self.start(a=self.options(self.ca.crl("1.crl")), certificates=[])
+        with contextlib.ExitStack() as stack:
+            stays = [stack.enter_context(gw.client(self.good)) for _ in range(3)]
+            many = [stack.enter_context(gw.client(self.bad)) for _ in range(120)]
+            for c in stays + many:
+                c.ok(ttlv.item("DiscoverVersions"))
+            line = self.reload(gw, self.ca.crl("2.crl", self.bad))
+            for c in many:
+                with self.assertRaises((kf.Closed, OSError)):
+                    c.do(ttlv.item("DiscoverVersions"))
+            for c in stays:
+                c.ok(ttlv.item("DiscoverVersions"))
+            closed = [int(re.search(r"sessions-closed=(\d+)", text).group(1)) for text in (
+                line, gw.await_log("all sessions were looked through"))]
+            self.assertTrue(0 < closed[0] < len(many), closed)
+            # those that asked before their turn came are not among them
+            self.assertTrue(0 < sum(closed) <= len(many), closed)
 
     def test_both_forms_and_several(self):
         other = Ca(self.dir, "Other")
