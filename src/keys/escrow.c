@@ -19,11 +19,11 @@
 #include <openssl/rsa.h>
 
 #include "base/secret.h"
+#include "base/secret_file.h"
 #include "base/text.h"
 #include "disk.h"
 #include "escrow_rounds.h"
 #include "rootkey.h"
-#include "secret_file.h"
 
 enum {
 	FORMAT = 1,

@@ -21,8 +21,8 @@
 #include "base/credential.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/secret_file.h"
 #include "iamwire.h"
-#include "secret_file.h"
 
 enum {
 	FILE_MAX = 16 * 1024,

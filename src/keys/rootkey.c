@@ -8,10 +8,10 @@
 
 #include <openssl/rand.h>
 
+#include "base/secret_file.h"
 #include "base/text.h"
 #include "disk.h"
 #include "keys/store.h"
-#include "secret_file.h"
 
 enum { FILE_MAX = 8192 };
 

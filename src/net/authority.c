@@ -13,11 +13,11 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/why.h"
 
 #include "crl.h"
 #include "overlap.h"
 #include "subject.h"
-#include "why.h"
 
 enum { DEPTH_MAX = 5, SECURITY_LEVEL = 2, AUTHORITIES_MAX = 32 };
 

@@ -7,9 +7,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/why.h"
 
 #include "pem.h"
-#include "why.h"
 
 enum { LISTS_MAX = 64, DIGEST_BYTES_LEAST = 28 /* 112 bits against collisions */ };
 

@@ -10,10 +10,10 @@
 #include <openssl/x509v3.h>
 
 #include "base/clock.h"
+#include "base/why.h"
 #include "net/certificate.h"
 
 #include "pem.h"
-#include "why.h"
 
 enum { SERIAL_LEN = 16, RSA_BITS = 3072, RSA_LEAST = 2048, EC_LEAST = 256, DAY_S = 86400,
 	SKEW_S = 3600 /* vCenter's clock may be behind */ };

@@ -21,9 +21,9 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/why.h"
 
 #include "address.h"
-#include "why.h"
 
 enum { BACKLOG = 4096, TURN_ACCEPTS = 64 };
 #define RETRY_NS NS_PER_S

@@ -15,11 +15,11 @@
 
 #include "base/buf.h"
 #include "base/credential.h"
+#include "base/secret_file.h"
 #include "base/trusted.h"
+#include "base/why.h"
 
-#include "why.h"
-
-enum { FILE_MAX = 1024 * 1024, CHUNK = 4096, DER_SEQUENCE = 0x30 };
+enum { FILE_MAX = 1024 * 1024, KEY_FILE_MAX = 32 * 1024, CHUNK = 4096, DER_SEQUENCE = 0x30 };
 
 const char *
 pem_openssl_reason(void)
@@ -57,12 +57,9 @@ read_all(int fd, struct buf *b)
 	return ERR_OK;
 }
 
-/*
- * Fills b, which is wiped when freed; stdio would leave a private key behind in its buffer.  private:
- * what it holds that nobody else may see, or NULL.
- */
+/* Fills b with a file that is no secret, but says who is let in, or who vouches for them. */
 static enum err
-read_file(const char *path, const char *private, struct buf *b, const char **why)
+read_file(const char *path, struct buf *b, const char **why)
 {
 	char where[CREDENTIAL_PATH_MAX];
 	const char *sentence;
@@ -79,13 +76,7 @@ read_file(const char *path, const char *private, struct buf *b, const char **why
 		close(fd);
 		return why_say(why, ERR_IO, "%s is not a regular file", path);
 	}
-	if (private != NULL && (st.st_mode & credential_refused_mode(where)) != 0) {
-		close(fd);
-		return why_say(why, ERR_CONFIG,
-		    "%s holds %s but others than its owner may use it (mode %04o): chmod 0600 %s", path,
-		    private, (unsigned)(st.st_mode & 07777), path);
-	}
-	sentence = private ? NULL : trusted_not(&st); /* it says who is let in, or who vouches for them */
+	sentence = trusted_not(&st);
 	if (sentence != NULL) {
 		close(fd);
 		return why_say(why, ERR_CONFIG, "%s %s", path, sentence);
@@ -173,7 +164,7 @@ pem_each_certificate(const char *path, pem_take_fn *take, void *arg, const char 
 	bool taken;
 
 	buf_init(&b, FILE_MAX);
-	e = read_file(path, NULL, &b, why);
+	e = read_file(path, &b, why);
 	if (e != ERR_OK) {
 		buf_fini(&b);
 		return e;
@@ -206,7 +197,7 @@ pem_certificates(const char *path, STACK_OF(X509) **out, const char **why)
 	if (list == NULL)
 		return why_say(why, ERR_NO_MEMORY, "%s: %s", path, err_text(ERR_NO_MEMORY));
 	buf_init(&b, FILE_MAX);
-	e = read_file(path, NULL, &b, why);
+	e = read_file(path, &b, why);
 	if (e == ERR_OK)
 		e = parse_certificates(&b, path, list, why);
 	buf_fini(&b);
@@ -275,7 +266,7 @@ pem_crls(const char *path, STACK_OF(X509_CRL) **out, const char **why)
 		return why_say(why, ERR_NO_MEMORY, "%s: %s", path, err_text(ERR_NO_MEMORY));
 	buf_init(&b, FILE_MAX);
 	ERR_clear_error();
-	e = read_file(path, NULL, &b, why);
+	e = read_file(path, &b, why);
 	if (e == ERR_OK)
 		e = b.len > 0 && b.data[0] == DER_SEQUENCE ? parse_der_crl(&b, path, list, why)
 							   : parse_pem_crls(&b, path, list, why);
@@ -303,22 +294,18 @@ pem_private_key(const char *path, EVP_PKEY **out, const char **why)
 {
 	bool encrypted = false;
 	EVP_PKEY *key = NULL;
-	struct buf b;
+	struct secret *text;
 	BIO *bio;
-	enum err e;
+	enum err e = secret_file_read(&text, path, KEY_FILE_MAX, true, path, why);
 
-	buf_init(&b, FILE_MAX);
-	e = read_file(path, "a private key", &b, why);
-	if (e != ERR_OK) {
-		buf_fini(&b);
+	if (e != ERR_OK)
 		return e;
-	}
 	ERR_clear_error();
-	bio = BIO_new_mem_buf(b.data, (int)b.len);
+	bio = BIO_new_mem_buf(secret_bytes(text), (int)secret_len(text) - 1);
 	if (bio != NULL)
 		key = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, &encrypted);
 	BIO_free(bio);
-	buf_fini(&b);
+	secret_unref(text);
 	if (encrypted)
 		e = why_say(why, ERR_CONFIG,
 		    "%s is encrypted and nobody is there to type a passphrase: openssl pkey -in %s "
@@ -333,11 +320,4 @@ pem_private_key(const char *path, EVP_PKEY **out, const char **why)
 	}
 	*out = key;
 	return ERR_OK;
-}
-
-enum err
-pem_secret_file(const char *path, const char *what, struct buf *b, const char **why)
-{
-	buf_init(b, FILE_MAX);
-	return read_file(path, what, b, why);
 }

@@ -9,7 +9,6 @@
 
 #include <openssl/x509.h>
 
-#include "base/buf.h"
 #include "base/err.h"
 
 /* The newest entry of OpenSSL's error queue in words; static storage of OpenSSL's. */
@@ -30,14 +29,10 @@ CHECKED enum err pem_each_certificate(const char *path, pem_take_fn *take, void 
 /* All revocation lists of a file, PEM or one in DER; one at least.  The caller frees them. */
 CHECKED enum err pem_crls(const char *path, STACK_OF(X509_CRL) **out, const char **why);
 
-/* The private key of a file that nobody but its owner may read.  Never asks for a passphrase. */
-CHECKED enum err pem_private_key(const char *path, EVP_PKEY **out, const char **why);
-
 /*
- * A file with a secret of another kind (what), which nobody but its owner may read, as it is.  b is
- * the caller's to free, whatever comes of it.
+ * The private key of a file that nobody but its owner may read, by way of the secure heap.  Never
+ * asks for a passphrase.
  */
-CHECKED enum err pem_secret_file(const char *path, const char *what, struct buf *b,
-    const char **why);
+CHECKED enum err pem_private_key(const char *path, EVP_PKEY **out, const char **why);
 
 #endif

@@ -9,9 +9,8 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/why.h"
 #include "net/certificate.h"
-
-#include "why.h"
 
 enum { TERMS_MAX = 8, TEXT_MAX = SUBJECT_EDGE_MAX - 1 };
 

@@ -14,14 +14,15 @@
 #include "base/clock.h"
 #include "base/credential.h"
 #include "base/secret.h"
+#include "base/secret_file.h"
 #include "base/text.h"
+#include "base/why.h"
 
-#include "pem.h"
-#include "why.h"
 
 enum {
 	HOUR = 3600,
 	SLOTS = 3, /* this hour, the one before; the next one of a gateway whose clock is ahead */
+	FILE_MAX = 4096,
 	ROOT_LEN = 32,
 	NAME_LEN = 16,
 	/* a key's bytes: for HMAC, for AES, and its name */
@@ -52,13 +53,14 @@ is_on_a_disk(const char *path)
 }
 
 static enum err
-parse_root(struct tickets *t, struct buf *b, const char *path, const char **why)
+parse_root(struct tickets *t, struct secret *text, const char *path, const char **why)
 {
-	if (b->len > 0 && b->data[b->len - 1] == '\n')
-		b->len--;
-	buf_put(b, "", 1); /* text_unhex() wants its end */
-	if (buf_error(b) != ERR_OK || b->len != 2 * ROOT_LEN + 1 ||
-	    !text_unhex(secret_bytes(t->root), ROOT_LEN, (const char *)b->data))
+	char *s = (char *)secret_bytes(text);
+	size_t len = secret_len(text) - 1;
+
+	if (len > 0 && s[len - 1] == '\n')
+		s[--len] = '\0';
+	if (len != 2 * ROOT_LEN || !text_unhex(secret_bytes(t->root), ROOT_LEN, s))
 		return why_say(why, ERR_CONFIG,
 		    "%s is no ticket key: 64 hexadecimal digits, as `openssl rand -hex 32' makes them",
 		    path);
@@ -68,20 +70,22 @@ parse_root(struct tickets *t, struct buf *b, const char *path, const char **why)
 static enum err
 load_root(struct tickets *t, const char *path, const char **why)
 {
-	struct buf b;
+	struct secret *text;
 	enum err e;
 
 	t->root = secret_new(ROOT_LEN, SECRET_TRANSIENT);
 	if (t->root == NULL)
 		return why_say(why, ERR_NO_SECURE_MEMORY, "%s", err_text(ERR_NO_SECURE_MEMORY));
-	e = pem_secret_file(path, "the key of session tickets", &b, why);
-	if (e == ERR_OK && is_on_a_disk(path))
+	e = secret_file_read(&text, path, FILE_MAX, true, path, why);
+	if (e != ERR_OK)
+		return e;
+	if (is_on_a_disk(path))
 		e = why_say(why, ERR_CONFIG,
 		    "%s lies on a disk, where the key of session tickets would outlive them: put it on "
 		    "a tmpfs, such as /run, or use a systemd credential", path);
 	if (e == ERR_OK)
-		e = parse_root(t, &b, path, why);
-	buf_fini(&b);
+		e = parse_root(t, text, path, why);
+	secret_unref(text);
 	return e;
 }
 

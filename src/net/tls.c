@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/why.h"
 #include "net/certificate.h"
 
 #include "algorithms.h"
@@ -18,7 +19,6 @@
 #include "pem.h"
 #include "refusal.h"
 #include "ticket.h"
-#include "why.h"
 
 enum {
 	CERTIFICATES_MAX = 8,		/* one of each key type is all OpenSSL can use */

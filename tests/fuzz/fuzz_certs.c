@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include "base/secret.h"
 #include "crl.h"
 #include "fuzz.h"
 #include "net/authority.h"
@@ -131,11 +132,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	STACK_OF(X509_CRL) *lists = NULL;
 	EVP_PKEY *key = NULL;
 	const char *why = NULL;
+	bool locked;
 	X509 *x;
 
 	if (size > INPUT_MAX)
 		return 0;
 	if (path[0] == '\0') {
+		MUST(secret_heap_init(1 << 20, true, &locked) == ERR_OK);
 		place_path(path, "in.pem");
 		place_path(again, "again.pem");
 	}

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "certs.h"
 #include "fuzz.h"
 #include "net/stream.h"
@@ -113,7 +114,9 @@ start(void)
 	const struct tls_params p = {.certificates = certs, .private_keys = keys, .legacy_cbc = true,
 	    .resumption = true, .resumption_12 = true, .check = check};
 	struct identity own;
+	bool locked;
 
+	MUST(secret_heap_init(1 << 20, true, &locked) == ERR_OK);
 	clock_test_freeze(1760000000);
 	log_set_level(LOG_ERROR);
 	ids[WHO_RIGHT] = identity_new(CERT_EC, "vcenter", -DAY, DAY);

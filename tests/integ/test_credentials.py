@@ -79,7 +79,7 @@ class Credentials(kf.Case):
             vault='vault local { root-key-file = "credential:root" }')])
         said = self.refusal(gw, {k: v for k, v in os.environ.items()
                                  if k != "CREDENTIALS_DIRECTORY"})
-        self.assertIn("credential:root: there are no credentials", said)
+        self.assertIn("credential:root: the root key file: there are no credentials", said)
         self.assertIn("LoadCredential=", said)
         said = self.refusal(gw, dict(os.environ, **self.env))
         self.assertIn("credential:root: the root key file does not exist", said)

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/secret.h"
 #include "daemon.h"
 
 #include "certs.h"
@@ -167,9 +168,10 @@ main(void)
 	Suite *suite = suite_create("expiry");
 	TCase *t = tcase_create("expiry");
 	SRunner *runner = srunner_create(suite);
+	bool locked;
 	int failed;
 
-	if (!work_count())
+	if (!work_count() || secret_heap_init(1 << 20, true, &locked) != ERR_OK)
 		return 1;
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, counts_follow_the_clock);

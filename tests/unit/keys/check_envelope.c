@@ -239,7 +239,7 @@ START_TEST(test_root_file)
 	write_root("1 " HEX_A);
 	chmod(path, 0640);
 	ck_assert_int_eq(rootkeys_load(&r, path, &why), ERR_CONFIG);
-	ck_assert_ptr_nonnull(strstr(why, "chmod 600"));
+	ck_assert_ptr_nonnull(strstr(why, "chmod 0600"));
 	chmod(path, 0604);
 	ck_assert_int_eq(rootkeys_load(&r, path, &why), ERR_CONFIG);
 	ck_assert_int_eq(rootkeys_load(&r, dir, &why), ERR_CONFIG);
@@ -267,7 +267,7 @@ START_TEST(test_root_key_credential)
 	rootkeys_fini(&r);
 	chmod(path, 0444);
 	ck_assert_int_eq(rootkeys_load(&r, "credential:root", &why), ERR_CONFIG);
-	ck_assert_ptr_nonnull(strstr(why, "chmod 600"));
+	ck_assert_ptr_nonnull(strstr(why, "chmod 0600"));
 	chmod(path, 0460);
 	ck_assert_int_eq(rootkeys_load(&r, "credential:root", &why), ERR_CONFIG);
 	ck_assert_int_eq(rootkeys_load(&r, "credential:other", &why), ERR_CONFIG);

@@ -10,6 +10,7 @@
 #include <linux/magic.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/secret.h"
 
 #include "rig.h"
@@ -304,9 +305,12 @@ START_TEST(refuses_bad_files)
 	struct statfs fs;
 
 	start(&(struct rig_options){.keys = KEYS_EC});
-	expect_refused(key_path, ERR_IO, "cannot be opened");
+	expect_refused(key_path, ERR_CONFIG, "does not exist");
 	write_key(key_path, digits, 0640);
 	expect_refused(key_path, ERR_CONFIG, "chmod 0600");
+	write_key(key_path, digits, 0600);
+	fault_test_arm(FAULT_SECRET_ALLOC, 2, 1); /* behind TLS's key and the root */
+	expect_refused(key_path, ERR_NO_SECURE_MEMORY, "no room in the secure heap");
 	write_key(key_path, "0123", 0600);
 	expect_refused(key_path, ERR_CONFIG, "64 hexadecimal digits");
 	write_key(key_path, "", 0600);

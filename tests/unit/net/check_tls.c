@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/secret.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "net/certificate.h"
@@ -128,6 +129,17 @@ START_TEST(refuses_a_certificate_open_to_others)
 }
 END_TEST
 
+/* A key's file is never in ordinary memory, not even while it is read. */
+START_TEST(reads_keys_into_the_secure_heap)
+{
+	const char *cert = rig_path(&rig, "ec.pem"), *key = rig_path(&rig, "ec.key"), *why;
+
+	fault_test_arm(FAULT_SECRET_ALLOC, 0, 1);
+	expect_refusal(cert, key, ERR_NO_SECURE_MEMORY, key, "no room in the secure heap");
+	ck_assert_int_eq(load(cert, key, &why), ERR_OK);
+}
+END_TEST
+
 START_TEST(refuses_extensions_it_cannot_read)
 {
 	const char *cert = rig_path(&rig, "spoilt.pem"), *key = rig_path(&rig, "spoilt.key");
@@ -165,7 +177,7 @@ START_TEST(takes_a_key_from_a_credential)
 	ck_assert_int_eq(load("credential:ec.pem", "credential:ec.key", &why), ERR_OK);
 	chmod(key, 0444);
 	expect_refusal(cert, "credential:ec.key", ERR_CONFIG, "credential:ec.key", "chmod 0600");
-	expect_refusal(cert, "credential:no.key", ERR_IO, "credential:no.key", "No such file");
+	expect_refusal(cert, "credential:no.key", ERR_CONFIG, "credential:no.key", "does not exist");
 	unsetenv("CREDENTIALS_DIRECTORY");
 }
 END_TEST
@@ -498,10 +510,11 @@ main(void)
 	Suite *suite = suite_create("tls");
 	TCase *both = tcase_create("both keys"), *own = tcase_create("keys of their own");
 	SRunner *runner = srunner_create(suite);
+	bool locked;
 	int failed;
 
 	signal(SIGPIPE, SIG_IGN);
-	if (alloc_install() != ERR_OK)
+	if (alloc_install() != ERR_OK || secret_heap_init(1 << 20, true, &locked) != ERR_OK)
 		abort();
 	tcase_add_checked_fixture(both, with_both, done);
 	tcase_set_timeout(both, 60);
@@ -509,6 +522,7 @@ main(void)
 	tcase_add_test(both, refuses_bad_files);
 	tcase_add_test(both, refuses_to_be_made_by_halves);
 	tcase_add_test(both, refuses_a_certificate_open_to_others);
+	tcase_add_test(both, reads_keys_into_the_secure_heap);
 	tcase_add_test(both, refuses_extensions_it_cannot_read);
 	tcase_add_test(both, refuses_a_key_open_to_others);
 	tcase_add_test(both, takes_a_key_from_a_credential);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Small files with secrets, read into the secure heap: root keys, passphrases, private keys. */
-#ifndef SECRET_FILE_H
-#define SECRET_FILE_H
+#ifndef BASE_SECRET_FILE_H
+#define BASE_SECRET_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,31 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Small files that hold secrets, read into the secure heap. */
-#include "secret_file.h"
+#include "base/secret_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/credential.h"
-
-static char sentence[256];
-
-__attribute__((format(printf, 3, 4))) static enum err
-say(const char **why, enum err e, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(sentence, sizeof(sentence), fmt, args);
-	va_end(args);
-	*why = sentence;
-	return e;
-}
+#include "base/why.h"
 
 static enum err
 read_all(int fd, uint8_t *bytes, size_t size)
@@ -50,17 +35,19 @@ read_open(struct secret **out, int fd, size_t max, mode_t refused, const char *w
 	struct stat st;
 
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (size_t)st.st_size > max)
-		return say(
+		return why_say(
 		    why, ERR_CONFIG, "%s is no regular file of at most %zu bytes", what, max);
 	if ((st.st_mode & refused) != 0)
-		return say(why, ERR_CONFIG, "%s may be read by group or others: chmod 600", what);
+		return why_say(why, ERR_CONFIG,
+		    "%s may be read by group or others (mode %04o): chmod 0600", what,
+		    (unsigned)(st.st_mode & 07777));
 	text = secret_new((size_t)st.st_size + 1, SECRET_TRANSIENT);
 	if (text == NULL)
-		return say(why, ERR_NO_SECURE_MEMORY,
+		return why_say(why, ERR_NO_SECURE_MEMORY,
 		    "there is no room in the secure heap to read %s", what);
 	if (read_all(fd, secret_bytes(text), (size_t)st.st_size) != ERR_OK) {
 		secret_unref(text);
-		return say(why, ERR_IO, "%s cannot be read", what);
+		return why_say(why, ERR_IO, "%s cannot be read", what);
 	}
 	*out = text;
 	return ERR_OK;
@@ -71,16 +58,17 @@ secret_file_read(struct secret **out, const char *path, size_t max, bool private
     const char **why)
 {
 	char where[CREDENTIAL_PATH_MAX];
-	enum err e = credential_path(where, path, why);
+	const char *sentence;
+	enum err e = credential_path(where, path, &sentence);
 	int fd;
 
 	if (e != ERR_OK)
-		return e;
+		return why_say(why, e, "%s: %s", what, sentence);
 	fd = open(where, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0 && errno == ENOENT)
-		return say(why, ERR_CONFIG, "%s does not exist", what);
+		return why_say(why, ERR_CONFIG, "%s does not exist", what);
 	if (fd < 0)
-		return say(why, ERR_CONFIG, "%s cannot be opened: %s", what, strerror(errno));
+		return why_say(why, ERR_CONFIG, "%s cannot be opened: %s", what, strerror(errno));
 	e = read_open(out, fd, max, private ? credential_refused_mode(where) : 0, what, why);
 	close(fd);
 	return e;
