@@ -290,7 +290,8 @@ start(struct keyferryd *d, struct buf *why)
 	if (e == ERR_OK)
 		e = start_heap(d, why);
 	if (e == ERR_OK) {
-		d->cache = cache_new(d->loop, secret_heap_size() / 2);
+		/* of what may be kept, some is for root keys, tokens and the keys of tickets */
+		d->cache = cache_new(d->loop, secret_heap_size() / 16 * 7);
 		d->alarms = alarms_new();
 		d->uses = uses_new(d->loop, d->ledger);
 		e = d->cache != NULL && d->alarms != NULL && d->uses != NULL ? ERR_OK : ERR_NO_MEMORY;

@@ -73,7 +73,7 @@ load_root(struct tickets *t, const char *path, const char **why)
 	struct secret *text;
 	enum err e;
 
-	t->root = secret_new(ROOT_LEN, SECRET_TRANSIENT);
+	t->root = secret_new(ROOT_LEN, SECRET_KEPT);
 	if (t->root == NULL)
 		return why_say(why, ERR_NO_SECURE_MEMORY, "%s", err_text(ERR_NO_SECURE_MEMORY));
 	e = secret_file_read(&text, path, FILE_MAX, true, path, why);
@@ -161,7 +161,7 @@ key_of(struct tickets *t, int64_t hour)
 		return secret_bytes(s->bytes);
 	drop_slot(s);
 	s->hour = hour;
-	s->bytes = secret_new(KEY_LEN, SECRET_TRANSIENT);
+	s->bytes = secret_new(KEY_LEN, SECRET_KEPT);
 	if (s->bytes == NULL)
 		return NULL;
 	ok = t->root != NULL ? derive(t->root, hour, secret_bytes(s->bytes))

@@ -299,6 +299,26 @@ expect_refused(const char *path, enum err want, const char *remedy)
 	ck_assert_msg(strstr(why, path) != NULL && strstr(why, remedy) != NULL, "%s", why);
 }
 
+/* They live for hours, and so must not take what requests in flight need. */
+START_TEST(keys_are_kept_ones)
+{
+	size_t before = secret_heap_kept(), with_root;
+	struct served d;
+	bool reused;
+
+	write_key(key_path, digits, 0600);
+	start(&(struct rig_options){
+	    .keys = KEYS_EC, .resumption = true, .ticket_key_file = key_path});
+	with_root = secret_heap_kept();
+	ck_assert_uint_gt(with_root, before);
+	SSL_SESSION_free(visit(TLS1_3_VERSION, NULL, &reused, &d));
+	ck_assert_uint_gt(secret_heap_kept(), with_root);
+	rig_fini(&rig);
+	rig = (struct rig){0};
+	ck_assert_uint_eq(secret_heap_kept(), before);
+}
+END_TEST
+
 START_TEST(refuses_bad_files)
 {
 	const char *on_disk;
@@ -345,6 +365,7 @@ main(void)
 	tcase_add_loop_test(t, a_clock_set_back_keeps_no_key, 0, 2);
 	tcase_add_loop_test(t, the_first_hour_of_1970, 0, 2);
 	tcase_add_loop_test(t, a_file_is_shared, 0, 2);
+	tcase_add_test(t, keys_are_kept_ones);
 	tcase_add_test(t, refuses_bad_files);
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);
