@@ -86,6 +86,8 @@ void stream_shut(struct stream *s);
 bool stream_is_silent(const struct stream *s);
 /* How much of its unfinished handshake the client has used up; the rest is time that it waited for us. */
 int64_t stream_kept_waiting(const struct stream *s);
+/* How much of the loop's time the steps of its handshake have taken. */
+int64_t stream_worked(const struct stream *s);
 /* How long it has waited for its client to close, after what was said last; zero: it does not. */
 int64_t stream_lingers_for(const struct stream *s);
 /* What `closed' will say then, for who frees it before. */

@@ -287,6 +287,7 @@ count_handshake(const struct session *s, enum metric total, unsigned result)
 	metric_inc(total);
 	metric_observe(METRIC_HANDSHAKE_DURATION_SECONDS, result, tls_label(s),
 	    clock_now() - s->created);
+	metric_observe(METRIC_HANDSHAKE_WORK_SECONDS, result, 0, stream_worked(s->stream));
 }
 
 static void

@@ -64,6 +64,7 @@ struct stream {
 	bool paused, edge, offer, writing, progress;
 	uint8_t failure; /* label of a TLS error */
 	size_t sent, linger_left;
+	int64_t worked; /* on its handshake */
 	struct buf in, out;
 	struct stream_params p;
 	const char *why, *version; /* static storage of others */
@@ -362,10 +363,11 @@ begin_tls(struct stream *s)
 static void
 handshake(struct stream *s)
 {
+	int64_t begun = clock_now();
 	uint64_t written;
 	int ret;
 
-	if (clock_now() >= s->deadline.when) { /* nobody waits for it: spend no more on it */
+	if (begun >= s->deadline.when) { /* nobody waits for it: spend no more on it */
 		finish_by_reset(s, STREAM_HANDSHAKE_TIMEOUT);
 		return;
 	}
@@ -378,6 +380,7 @@ handshake(struct stream *s)
 	written = BIO_number_written(SSL_get_wbio(s->ssl));
 	ret = tls_server_handshake(s->p.tls, s->ssl);
 	say_last_words(s, ret == 1);
+	s->worked += clock_now() - begun;
 	if (SSL_get_pending_cipher(s->ssl) != NULL) /* the hellos have been said */
 		s->version = SSL_get_version(s->ssl);
 	if (ret != 1) {
@@ -789,6 +792,12 @@ stream_kept_waiting(const struct stream *s)
 	int64_t begun = s->deadline.when - s->p.handshake_timeout_ns;
 
 	return s->state == HANDSHAKING ? clock_now() - begun - admit_waited(&s->place) : 0;
+}
+
+int64_t
+stream_worked(const struct stream *s)
+{
+	return s->worked;
 }
 
 int64_t

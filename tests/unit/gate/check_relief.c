@@ -380,6 +380,45 @@ fill_with_suspects(bool hello)
 	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES), CEILING);
 }
 
+static struct histogram
+work(unsigned result)
+{
+	return *metric_histogram(METRIC_HANDSHAKE_WORK_SECONDS, result, 0);
+}
+
+static int64_t
+observed(struct histogram h)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < HISTOGRAM_BOUNDS + 1; i++)
+		n += h.buckets[i];
+	return n;
+}
+
+/* By what became of them. */
+START_TEST(what_strangers_cost_is_counted)
+{
+	struct histogram refused = work(LABEL_HANDSHAKE_REFUSED);
+	struct histogram silent = work(LABEL_HANDSHAKE_SILENT);
+
+	rig.check_ns = 7 * NS_PER_MS;
+	come(250, true);
+	for (int i = 0; i < 5; i++) {
+		client_step(&guests[0].client);
+		turns(2);
+	}
+	ck_assert_int_eq(observed(work(LABEL_HANDSHAKE_REFUSED)) - observed(refused), 1);
+	ck_assert_int_eq(work(LABEL_HANDSHAKE_REFUSED).sum_ns - refused.sum_ns, rig.check_ns);
+	for (uint8_t i = 1; i <= CEILING; i++)
+		come(i, false);
+	waiting = 1;
+	pass(110 * NS_PER_MS);
+	ck_assert_int_eq(observed(work(LABEL_HANDSHAKE_SILENT)) - observed(silent), 1);
+	ck_assert_int_eq(work(LABEL_HANDSHAKE_SILENT).sum_ns, silent.sum_ns);
+}
+END_TEST
+
 /* The place of the oldest, in the same turn, though none has had to go for it before. */
 START_TEST(suspects_give_way_at_once)
 {
@@ -577,6 +616,7 @@ relief_suite(void)
 
 	tcase_set_timeout(t, 120); /* handshakes take their time on a loaded machine */
 	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_add_test(t, what_strangers_cost_is_counted);
 	tcase_add_loop_test(t, nobody_leaves_for_nobody, 0, 2);
 	tcase_add_test(t, the_silent_of_many_leave_first);
 	tcase_add_test(t, the_silent_leave_sooner);

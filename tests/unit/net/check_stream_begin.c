@@ -66,6 +66,91 @@ START_TEST(ends_a_silent_handshake)
 }
 END_TEST
 
+/* Its steps, not what it waited between them. */
+START_TEST(tells_what_a_handshake_took)
+{
+	rig.check_ns = 7 * NS_PER_MS;
+	rig_connect(&rig, &served, &client, &(struct client_options){
+	    .who = _i == 0 ? WHO_RIGHT : WHO_UNKNOWN});
+	client_step(&client);
+	loop_turn(rig.loop, false);
+	ck_assert_int_eq(stream_worked(served.s), 0);
+	clock_test_advance(100 * NS_PER_MS);
+	pump(TURNS);
+	ck_assert_uint_eq(rig.checks, 1);
+	ck_assert_uint_eq(served.ready, _i == 0);
+	ck_assert_int_eq(stream_worked(served.s), rig.check_ns);
+	client_leave(&client);
+	pump(2);
+	expect_end(_i == 0 ? STREAM_EOF : STREAM_REFUSED);
+	ck_assert_int_eq(stream_worked(served.s), rig.check_ns);
+}
+END_TEST
+
+/* Records of which a client can send as many as it likes, after its hello. */
+static const struct {
+	const char *bytes;
+	int len, version;
+} endless[] = {
+    {"\x14\3\3\0\1\1", 6, TLS1_2_VERSION},	  /* ChangeCipherSpec */
+    {"\x14\3\3\0\1\1", 6, TLS1_3_VERSION},	  /* which means nothing there */
+    {"\x15\3\3\0\2\1\x5a", 7, TLS1_2_VERSION}, /* a warning */
+    {"\x15\3\3\0\2\1\x5a", 7, TLS1_3_VERSION},
+    {"\x16\3\3\0\0", 5, TLS1_2_VERSION},	  /* nothing */
+    {"\x16\3\3\0\0", 5, TLS1_3_VERSION},
+    {"\x17\3\3\0\0", 5, TLS1_2_VERSION},
+    {"\x17\3\3\0\0", 5, TLS1_3_VERSION},
+};
+
+/* Each is a step of its own. */
+START_TEST(a_stranger_has_so_many_steps)
+{
+	int steps = 0;
+
+	rig_connect(&rig, &served, &client, &(struct client_options){.who = WHO_RIGHT,
+	    .version = endless[_i].version});
+	client_step(&client);
+	pump(1);
+	while (served.closed == 0 && stream_lingers_for(served.s) == 0) {
+		ck_assert_int_lt(steps++, 2 * ADMIT_STEPS);
+		(void)send(client.fd, endless[_i].bytes, (size_t)endless[_i].len, MSG_NOSIGNAL);
+		loop_turn(rig.loop, false);
+		clock_test_advance(1); /* so that lingering is seen */
+	}
+	client_leave(&client);
+	pump(2);
+	expect_end(STREAM_TLS_ERROR);
+}
+END_TEST
+
+/* A message in records of a byte each ends with its length, and comes last after some of them. */
+START_TEST(a_message_in_bytes_comes_to_its_end)
+{
+	enum { SAYS = 4096 };
+	int64_t dripped = metric_get(METRIC_HANDSHAKES_DRIPPED_TOTAL);
+	uint8_t bytes[] = {0x16, 3, 3, 0, 1, 0};
+	static const uint8_t head[] = {0x0b, 0, SAYS >> 8, SAYS & 0xff}; /* Certificate */
+	int n = 0;
+
+	rig_connect(&rig, &served, &client, &(struct client_options){.who = WHO_RIGHT,
+	    .version = TLS1_2_VERSION});
+	client_step(&client);
+	pump(1);
+	for (; served.closed == 0 && stream_lingers_for(served.s) == 0; n++) {
+		ck_assert_int_lt(n, SAYS + 4);
+		bytes[5] = n < 4 ? head[n] : 0;
+		(void)send(client.fd, bytes, sizeof(bytes), MSG_NOSIGNAL);
+		loop_turn(rig.loop, false);
+		clock_test_advance(1);
+	}
+	ck_assert_int_gt(n, ADMIT_STEPS);
+	ck_assert_int_eq(metric_get(METRIC_HANDSHAKES_DRIPPED_TOTAL), dripped + 1);
+	client_leave(&client);
+	pump(2);
+	expect_end(STREAM_TLS_ERROR);
+}
+END_TEST
+
 /* What comes too late costs no CPU: not one byte is answered. */
 START_TEST(drops_a_stale_handshake_unread)
 {
@@ -210,6 +295,10 @@ main(void)
 	tcase_add_test(t, tells_alerts_from_failures_of_our_own);
 	tcase_add_loop_test(t, ends_on_junk, 0, 4);
 	tcase_add_loop_test(t, ends_a_silent_handshake, 0, 2);
+	tcase_add_loop_test(t, tells_what_a_handshake_took, 0, 2);
+	tcase_add_loop_test(t, a_stranger_has_so_many_steps, 0,
+	    sizeof(endless) / sizeof(endless[0]));
+	tcase_add_test(t, a_message_in_bytes_comes_to_its_end);
 	tcase_add_test(t, drops_a_stale_handshake_unread);
 	tcase_add_loop_test(t, ends_when_the_client_leaves_the_handshake, 0, 2);
 	tcase_add_test(t, a_hello_without_a_client_is_not_read);

@@ -36,6 +36,7 @@ check_digest(void *arg, const struct tls_shown *shown, bool *ignore_dates)
 
 	ck_assert_ptr_nonnull(shown->leaf);
 	r->checks++;
+	clock_test_advance(r->check_ns);
 	*ignore_dates = r->ignore_dates;
 	for (int i = 0; i < WHO_COUNT && !r->closed; i++) {
 		if (i != WHO_UNKNOWN && i != WHO_FORGER &&

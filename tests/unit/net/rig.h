@@ -35,6 +35,7 @@ struct rig {
 	bool ignore_dates;
 	bool closed; /* nobody is known any more */
 	unsigned checks; /* how often the certificate check was asked */
+	int64_t check_ns; /* of virtual time, which each takes */
 };
 
 struct rig_options {
