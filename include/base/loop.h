@@ -17,12 +17,16 @@
 #include "base/list.h"
 #include "base/spare.h"
 
+struct event;
 struct event_base;
 struct loop;
 
 struct loop *loop_new(void); /* NULL without memory or epoll */
 void loop_free(struct loop *l); /* last: what still hangs on it may not be touched afterwards */
 struct event_base *loop_base(struct loop *l);
+
+/* Adds an event of loop_base() without a deadline; false: the kernel refused, and errno says why. */
+CHECKED bool loop_watch(struct event *ev);
 
 /*
  * Runs turns until loop_stop().  loop_turn() runs one; may_block: wait for something to do.  In

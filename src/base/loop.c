@@ -3,12 +3,14 @@
 #include "base/loop.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <sys/time.h>
 
 #include <event2/event.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/metric.h"
 
 #define BEAT_NS (100 * NS_PER_MS)
@@ -95,6 +97,15 @@ struct event_base *
 loop_base(struct loop *l)
 {
 	return l->base;
+}
+
+bool
+loop_watch(struct event *ev)
+{
+	if (!fault_hit(FAULT_WATCH))
+		return event_add(ev, NULL) == 0;
+	errno = ENOMEM;
+	return false;
 }
 
 /* --- timers: a binary heap; slot is index + 1 --- */

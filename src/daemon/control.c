@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/metric.h"
@@ -28,6 +29,7 @@ struct control {
 	int fd;		  /* -1: not open */
 	struct event *ev;
 	struct timer pause; /* no descriptors: do not spin on accept() */
+	bool deaf;	    /* the kernel refused to watch it after the last one */
 	struct list clients;
 	unsigned clients_count;
 };
@@ -488,26 +490,45 @@ turn_away(int fd)
 	close(fd);
 }
 
+static int
+accept_one(int listening)
+{
+	if (!fault_hit(FAULT_ACCEPT_EMFILE))
+		return accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	errno = EMFILE;
+	return -1;
+}
+
+static bool
+pause_begins(struct control *c)
+{
+	return timer_set(c->loop, &c->pause, clock_now() + ACCEPT_PAUSE_S * NS_PER_S) == ERR_OK;
+}
+
 static void
 on_pause_over(struct timer *t)
 {
 	struct control *c = CONTAINER_OF(t, struct control, pause);
+	bool deaf = !loop_watch(c->ev);
 
-	event_add(c->ev, NULL);
+	if (deaf && !c->deaf)
+		LOG(LOG_WARN, "control", "accepting is paused", kv_text("why", strerror(errno)));
+	c->deaf = deaf;
+	if (deaf)
+		(void)pause_begins(c); /* the timer's place in the heap is free */
 }
 
 static void
 on_connection(evutil_socket_t listening, short what, void *arg)
 {
 	struct control *c = arg;
-	int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd = accept_one(listening);
 
 	(void)what;
 	if (fd < 0) {
 		if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
 			return;
-		if (timer_set(c->loop, &c->pause, clock_now() + ACCEPT_PAUSE_S * NS_PER_S) ==
-		    ERR_OK)
+		if (pause_begins(c))
 			event_del(c->ev);
 		return;
 	}

@@ -34,6 +34,7 @@ struct listener {
 	struct loop *loop;
 	struct event event;
 	struct timer retry;
+	struct defer again; /* without memory for that timer */
 	int fd;
 	bool paused;	/* by the user */
 	bool exhausted; /* by the lack of descriptors or memory */
@@ -45,6 +46,8 @@ struct listener {
 };
 
 /* --- accepting --- */
+
+static void exhaust(struct listener *ls, int error);
 
 /* The one place that decides whether the loop watches the socket. */
 static void
@@ -58,8 +61,10 @@ update(struct listener *ls)
 		event_del(&ls->event);
 		metric_inc(METRIC_LISTENER_PAUSES_TOTAL);
 		ls->armed = false;
-	} else if (event_add(&ls->event, NULL) == 0) {
+	} else if (loop_watch(&ls->event)) {
 		ls->armed = true;
+	} else {
+		exhaust(ls, errno);
 	}
 }
 
@@ -68,9 +73,12 @@ exhaust(struct listener *ls, int error)
 {
 	int64_t now = clock_now();
 
-	/* without a timer to wake us the event stays: better a busy loop than a deaf one */
-	if (timer_set(ls->loop, &ls->retry, now + RETRY_NS) != ERR_OK)
+	/* without a timer to wake us the event stays, or is tried again: better a busy loop than a deaf one */
+	if (timer_set(ls->loop, &ls->retry, now + RETRY_NS) != ERR_OK) {
+		if (!ls->armed)
+			loop_defer(ls->loop, &ls->again);
 		return;
+	}
 	ls->exhausted = true;
 	update(ls);
 	if (now < ls->quiet_until)
@@ -87,6 +95,12 @@ on_retry(struct timer *t)
 
 	ls->exhausted = false;
 	update(ls);
+}
+
+static void
+on_again(struct defer *d)
+{
+	update(CONTAINER_OF(d, struct listener, again));
 }
 
 static int
@@ -189,9 +203,10 @@ listener_from_fd(struct listener **out, struct loop *l, int fd, const struct lis
 	ls->ops = ops;
 	ls->user = user;
 	ls->retry.fn = on_retry;
+	ls->again.fn = on_again;
 	note_address(ls);
 	event_assign(&ls->event, loop_base(l), fd, EV_READ | EV_PERSIST, on_connection, ls);
-	update(ls);
+	ls->armed = loop_watch(&ls->event);
 	if (!ls->armed) {
 		close(fd);
 		alloc_free(ls);
@@ -306,6 +321,7 @@ listener_free(struct listener *ls)
 		event_del(&ls->event);
 	ls->armed = false;
 	timer_clear(ls->loop, &ls->retry);
+	loop_undefer(&ls->again);
 	close(ls->fd);
 	ls->fd = -1;
 	loop_free_later(ls->loop, ls);

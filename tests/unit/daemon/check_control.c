@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/json.h"
 #include "base/log.h"
 
@@ -435,6 +436,25 @@ START_TEST(too_many_clients)
 }
 END_TEST
 
+/* Neither descriptors nor memory of the kernel's are there for a while. */
+START_TEST(is_not_deaf_for_good)
+{
+	int fd = dial();
+
+	fault_test_arm(FAULT_ACCEPT_EMFILE, 0, 1);
+	fault_test_arm(FAULT_WATCH, 0, 2);
+	say(fd, "fail\n");
+	for (int second = 0; second < 3; second++) {
+		turns();
+		ck_assert_str_eq(heard(fd), "");
+		clock_test_advance(NS_PER_S);
+	}
+	turns();
+	ck_assert_ptr_nonnull(strstr(heard(fd), "error"));
+	close(fd);
+}
+END_TEST
+
 START_TEST(help_lists_the_table)
 {
 	const char *text;
@@ -529,6 +549,7 @@ main(void)
 	tcase_add_test(tc, no_half_documents);
 	tcase_add_test(tc, slow_readers);
 	tcase_add_test(tc, too_many_clients);
+	tcase_add_test(tc, is_not_deaf_for_good);
 	tcase_add_test(tc, help_lists_the_table);
 	tcase_add_test(tc, socket_file);
 	tcase_add_test(tc, free_under_a_call);

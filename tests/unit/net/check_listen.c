@@ -244,6 +244,59 @@ START_TEST(is_not_deaf_without_memory)
 }
 END_TEST
 
+/* It tries again, whatever it was that paused it, and says so once. */
+START_TEST(is_not_deaf_without_the_kernels_memory)
+{
+	int client = dial(ls);
+
+	if (_i == 0) { /* at the end of a pause of its user's */
+		listener_pause(ls);
+		fault_test_arm(FAULT_WATCH, 0, 2);
+		listener_resume(ls);
+	} else { /* at the end of one of its own */
+		fault_test_arm(FAULT_ACCEPT_EMFILE, 0, 1);
+		turn();
+		ck_assert_int_eq(log_lines(), 1);
+		fault_test_arm(FAULT_WATCH, 0, 2);
+		clock_test_advance(NS_PER_S);
+		turn();
+	}
+	ck_assert_int_eq(log_lines(), _i == 0);
+	for (int second = 0; second < 2; second++) {
+		turn();
+		ck_assert_uint_eq(taken_count, 0);
+		clock_test_advance(NS_PER_S);
+		turn();
+	}
+	turn();
+	ck_assert_uint_eq(taken_count, 1);
+	ck_assert_int_eq(log_lines(), 0);
+	close(client);
+}
+END_TEST
+
+/* Nor without memory of our own for the timer. */
+START_TEST(tries_each_turn_without_any_memory)
+{
+	int client = dial(ls);
+
+	listener_pause(ls);
+	fault_test_arm(FAULT_WATCH, 0, 2);
+	fault_test_arm(FAULT_ALLOC, 0, 2);
+	listener_resume(ls);
+	turn();
+	ck_assert_uint_eq(taken_count, 0);
+	turn();
+	turn();
+	ck_assert_uint_eq(taken_count, 1);
+	listener_pause(ls);
+	fault_test_arm(FAULT_WATCH, 0, 1);
+	fault_test_arm(FAULT_ALLOC, 0, 1);
+	listener_resume(ls); /* and is freed meanwhile */
+	close(client);
+}
+END_TEST
+
 START_TEST(may_be_freed_inside_accepted)
 {
 	int clients[3];
@@ -387,6 +440,8 @@ main(void)
 	tcase_add_test(t, retries_when_exhausted);
 	tcase_add_test(t, stays_paused_when_exhausted_and_paused);
 	tcase_add_test(t, is_not_deaf_without_memory);
+	tcase_add_loop_test(t, is_not_deaf_without_the_kernels_memory, 0, 2);
+	tcase_add_test(t, tries_each_turn_without_any_memory);
 	tcase_add_test(t, may_be_freed_inside_accepted);
 	tcase_add_test(t, refuses_what_is_no_address);
 	tcase_add_test(t, tells_why_it_cannot_listen);
