@@ -213,7 +213,8 @@ class Tenant:
 class Gateway:
     """One keyferryd, which can be stopped, killed and started again on its state."""
 
-    def __init__(self, tenants=None, servers=None, options="", directory=None):
+    def __init__(self, tenants=None, servers=None, options="", directory=None, tls=""):
+        """tls: more in the section of that name."""
         self.dir = directory or tempfile.mkdtemp(prefix="keyferry-test-")
         self.log_path = os.path.join(self.dir, "log")
         self.conf = os.path.join(self.dir, "keyferryd.conf")
@@ -221,7 +222,7 @@ class Gateway:
         self.socket_path = os.path.join(self.dir, "control.sock")
         self.tenants = tenants or [Tenant("a", AUTHORITY.make("vcenter"))]
         self.servers = servers or server_certificates()
-        self.options = options
+        self.options, self.tls = options, tls
         self.listen = "127.0.0.1:0"
         self.process, self.port, self.nofile = None, None, None
         os.makedirs(self.state_dir, mode=0o700, exist_ok=True)
@@ -238,10 +239,10 @@ class Gateway:
                     f.write("1 %s\n" % os.urandom(32).hex())
         with open(self.conf, "w", encoding="utf-8") as f:
             f.write('listen = {"%s"}\n'
-                    'tls {\n  certificate = {%s}\n  private-key = {%s}\n}\n'
+                    'tls {\n  certificate = {%s}\n  private-key = {%s}\n  %s\n}\n'
                     'control-socket = "%s"\nstats-socket = "%s"\nstate-dir = "%s"\n%s\n' % (
                         self.listen, files(c.pem for c in self.servers),
-                        files(c.key for c in self.servers), self.socket_path,
+                        files(c.key for c in self.servers), self.tls, self.socket_path,
                         os.path.join(self.dir, "stats.sock"), self.state_dir,
                         self.options + ("\nseccomp = false" if WRAP and "seccomp" not in self.options
                                         else "")))
@@ -524,6 +525,22 @@ class Client:
             return False
         except (ssl.SSLError, ConnectionError):
             return True
+
+
+def resume(gw, certificate, tls, session, timeout=30.0):
+    """Connects with what an earlier call returned, or None: whether that session was resumed, and
+    what resumes this one."""
+    with Client(gw, certificate, tls=tls, timeout=timeout, connect=False) as c:
+        if session is not None:
+            c.context = session[0]
+        raw = socket.create_connection(c.address, timeout=timeout)
+        try:
+            c.sock = c.context.wrap_socket(raw, session=session and session[1])
+        except BaseException:
+            raw.close()
+            raise
+        c.ok(ttlv.item("DiscoverVersions"))  # by then a ticket has come
+        return c.sock.session_reused, (c.context, c.sock.session)
 
 
 class Case(unittest.TestCase):

@@ -194,23 +194,7 @@ class Handshake(kf.SharedCase):
 class Switches(kf.Case):
     def switched(self, *switches, **kwargs):
         """A gateway with these in its section tls."""
-        gw = self.gateway(start=False, **kwargs)
-        with open(gw.conf, encoding="utf-8") as f:
-            conf = f.read().replace("tls {", "\n  ".join(("tls {",) + switches), 1)
-        with open(gw.conf, "w", encoding="utf-8") as f:
-            f.write(conf)
-        gw.start()
-        return gw
-
-    def resume(self, gw, certificate, tls, session):
-        """Whether it was resumed, and the next session."""
-        with kf.Client(gw, certificate, tls=tls, connect=False) as c:
-            if session is not None:
-                c.context = session[0]
-            raw = socket.create_connection(c.address, timeout=30)
-            c.sock = c.context.wrap_socket(raw, session=session and session[1])
-            c.ok(ttlv.item("DiscoverVersions"))  # by then a ticket has come
-            return c.sock.session_reused, (c.context, c.sock.session)
+        return self.gateway(tls="\n  ".join(switches), **kwargs)
 
     def test_resumption(self):
         """Who was taken out cannot resume, though the tickets' key has stayed."""
@@ -221,26 +205,26 @@ class Switches(kf.Case):
                                'ticket-key-file = "%s"' % key.name, tenants=tenants())
             right, other = certificates()["right"], certificates()["other-tenant"]
             for n, tls in enumerate((T12, T13), 1):
-                reused, session = self.resume(gw, right, tls, None)
+                reused, session = kf.resume(gw, right, tls, None)
                 self.assertFalse(reused)
-                reused, session = self.resume(gw, right, tls, session)
+                reused, session = kf.resume(gw, right, tls, session)
                 self.assertTrue(reused)
                 self.assertEqual(gw.metrics()["handshakes_resumed_total"], n)
-            _, others = self.resume(gw, other, T13, None)
+            _, others = kf.resume(gw, other, T13, None)
             with open(gw.conf, encoding="utf-8") as f:
                 conf = f.read()
             with open(gw.conf, "w", encoding="utf-8") as f:
                 f.write(re.sub('"%s", *' % re.escape(right.pem), "", conf))
             gw.ctl("reload")
-            self.assertTrue(self.resume(gw, other, T13, others)[0])
+            self.assertTrue(kf.resume(gw, other, T13, others)[0])
             with self.assertRaisesRegex((ssl.SSLError, kf.Closed), "(?i)unknown.ca"):
-                self.resume(gw, right, T13, session)
+                kf.resume(gw, right, T13, session)
 
     def test_nothing_is_resumed_by_default(self):
         gw = self.gateway(tenants=tenants())
         for tls in (T12, T13):
-            _, session = self.resume(gw, certificates()["right"], tls, None)
-            self.assertFalse(self.resume(gw, certificates()["right"], tls, session)[0])
+            _, session = kf.resume(gw, certificates()["right"], tls, None)
+            self.assertFalse(kf.resume(gw, certificates()["right"], tls, session)[0])
 
     def test_legacy_cbc(self):
         gw = self.switched("legacy-cbc = true", tenants=tenants(),
