@@ -17,14 +17,20 @@ import shlex
 import subprocess
 import sys
 
+failures = []
 root, build = (os.path.realpath(p) for p in sys.argv[1:3])
 FINDING = re.compile(r"^(\S+?):(\d+):\d+: (?:warning|error|portability|performance): (.*) "
                      r"\[(?:CWE-\d+\] \[)?([\w.,-]+)\]$")
 
 
 def run(command):
+    """What it says.  As the tools are called here none fails for what it finds: one that fails did
+    not look, or not at all of it."""
     done = subprocess.run(command, cwd=build, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, check=False)
+    if done.returncode != 0:
+        failures.append("%s: exit status %d\n%s" % (" ".join(command), done.returncode,
+                                                    done.stdout))
     return done.stdout
 
 
@@ -85,7 +91,9 @@ def main():
         for text in pool.map(lambda w: w[0](w[1]), work):
             for path, check, line in findings(text):
                 seen[path, check].add(line)
-    bad, table = 0, allowed()
+    for failure in failures:
+        print(failure)
+    bad, table = len(failures), allowed()
     for key, lines in sorted(seen.items()):
         if len(lines) != table.get(key, (0, 0))[0]:
             bad += 1
