@@ -69,16 +69,15 @@ def measure(build, layers):
     return {layer: 100 * lines[layer][0] / lines[layer][1] for layer in layers}
 
 
-def read_floors():
+def read_floors(lines):
     """{(tier, layer): per cent}, in the file's order, and what stands above them."""
     floors, head = {}, []
-    with open(FLOORS, encoding="utf-8") as f:
-        for line in f:
-            if line.startswith("#"):
-                head.append(line)
-            else:
-                tier, layer, floor = line.split()
-                floors[tier, layer] = float(floor)
+    for line in lines:
+        if line.startswith("#"):
+            head.append(line)
+        else:
+            tier, layer, floor = line.split()
+            floors[tier, layer] = float(floor)
     return floors, head
 
 
@@ -89,7 +88,8 @@ def write_floors(floors, head):
 
 
 def compare(tier, measured, rise):
-    floors, head = read_floors()
+    with open(FLOORS, encoding="utf-8") as f:
+        floors, head = read_floors(f)
     bad = 0
     for layer, now in measured.items():
         floor = floors[tier, layer]
