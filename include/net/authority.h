@@ -37,6 +37,7 @@ void authority_unref(struct authority *a); /* NULL is allowed */
 struct authority_case {
 	const struct tls_shown *shown;
 	struct subject *subject; /* NULL: no rule takes it */
+	struct stack_st_X509 *chain; /* with their keys, once an authority needs them */
 };
 void authority_case_init(struct authority_case *c, const struct tls_shown *shown);
 void authority_case_fini(struct authority_case *c);
@@ -52,7 +53,7 @@ struct authority_term {
  * chain was; TLS_NO_CRL: of one that is not known.  TLS_KNOWN sets *term: no certificate of the
  * chain, and no list that covers it, is outside its validity before it ends.
  */
-enum tls_verdict authority_judge(const struct authority *a, const struct authority_case *c,
+enum tls_verdict authority_judge(const struct authority *a, struct authority_case *c,
     struct authority_term *term);
 
 /*

@@ -48,6 +48,12 @@ size_t certificates_count(const struct stack_st_X509 *list);
 struct x509_st *certificates_at(const struct stack_st_X509 *list, size_t n); /* borrowed */
 void certificates_free(struct stack_st_X509 *list);
 
+/*
+ * A new reference: to x, or, as OpenSSL reads what clients show without its key, to a copy with it.
+ * One with a key of no known kind stays without.  NULL without memory.
+ */
+struct x509_st *certificate_with_key(struct x509_st *x);
+
 /* Of all that was shown beside the leaf, in its order.  False without memory. */
 bool certificate_chain_digest(const struct tls_shown *shown, uint8_t out[TLS_DIGEST_LEN]);
 

@@ -34,8 +34,9 @@ const char *tls_verdict_text(enum tls_verdict v);
 /* What a client shows.  Borrowed. */
 struct tls_shown {
 	const uint8_t *sha256; /* of the leaf's DER */
-	struct x509_st *leaf;
-	struct stack_st_X509 *chain; /* of what came with it; may be NULL, and hold the leaf as well */
+	struct x509_st *leaf; /* with its key */
+	/* Of what came with it, without their keys: may be NULL, and hold the leaf as well. */
+	struct stack_st_X509 *chain;
 	bool proven; /* whoever shows it has the leaf's private key: the handshake is done */
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A provider that passes on what the default provider offers, less what TLS has no use for. */
+/* Providers that pass on what the default provider offers, less what there is no use for. */
 #include "algorithms.h"
 
 #include <stdbool.h>
@@ -15,10 +15,20 @@
 
 enum { ALGORITHMS_MAX = 16 };
 
-static const char provider_name[] = "keyferry-tls";
 static OSSL_PROVIDER *all; /* the default provider */
-static OSSL_PROVIDER *some;
-static OSSL_LIB_CTX *library;
+
+static int start_tls(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
+    const OSSL_DISPATCH **out, void **ctx);
+static int start_certificates(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
+    const OSSL_DISPATCH **out, void **ctx);
+
+static struct library {
+	const char *name;
+	OSSL_provider_init_fn *start;
+	OSSL_PROVIDER *some;
+	OSSL_LIB_CTX *ctx;
+} tls = {.name = "keyferry-tls", .start = start_tls},
+  certificates = {.name = "keyferry-certificates", .start = start_certificates};
 
 /* --- the selection --- */
 
@@ -116,7 +126,7 @@ get_capabilities(void *ctx, const char *capability, OSSL_CALLBACK *cb, void *arg
 }
 
 static const OSSL_ALGORITHM *
-query(void *ctx, int operation, int *no_cache)
+query_certificates(void *ctx, int operation, int *no_cache)
 {
 	(void)ctx;
 	*no_cache = 0;
@@ -126,16 +136,28 @@ query(void *ctx, int operation, int *no_cache)
 	return NULL;
 }
 
-static int
-start(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out, void **ctx)
+/* Without decoders a certificate is read without its key. */
+static const OSSL_ALGORITHM *
+query_tls(void *ctx, int operation, int *no_cache)
 {
-	static const OSSL_DISPATCH functions[] = {
-	    {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))gettable_params},
-	    {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params},
-	    {OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))get_capabilities},
-	    {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))query},
-	    {0, NULL},
-	};
+	*no_cache = 0;
+	return operation != OSSL_OP_DECODER ? query_certificates(ctx, operation, no_cache) : NULL;
+}
+
+#define FUNCTIONS(query)                                                                           \
+	{                                                                                          \
+		{OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))gettable_params},             \
+		{OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params},                       \
+		{OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))get_capabilities},           \
+		{OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))(query)},                     \
+		{0, NULL},                                                                         \
+	}
+
+static int
+start_tls(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out,
+    void **ctx)
+{
+	static const OSSL_DISPATCH functions[] = FUNCTIONS(query_tls);
 
 	(void)handle, (void)in;
 	*out = functions;
@@ -143,7 +165,19 @@ start(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPAT
 	return 1;
 }
 
-/* --- the library context --- */
+static int
+start_certificates(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
+    const OSSL_DISPATCH **out, void **ctx)
+{
+	static const OSSL_DISPATCH functions[] = FUNCTIONS(query_certificates);
+
+	(void)handle, (void)in;
+	*out = functions;
+	*ctx = OSSL_PROVIDER_get0_provider_ctx(all);
+	return 1;
+}
+
+/* --- the library contexts --- */
 
 static int
 count_others(OSSL_PROVIDER *p, void *arg)
@@ -172,39 +206,65 @@ works(OSSL_LIB_CTX *lib)
 }
 
 static void
+close_library(struct library *l)
+{
+	if (l->some != NULL)
+		OSSL_PROVIDER_unload(l->some);
+	OSSL_LIB_CTX_free(l->ctx);
+	l->some = NULL;
+	l->ctx = NULL;
+}
+
+static void
 tear_down(void)
 {
-	if (some != NULL)
-		OSSL_PROVIDER_unload(some);
-	OSSL_LIB_CTX_free(library);
+	close_library(&tls);
+	close_library(&certificates);
 	if (all != NULL)
 		OSSL_PROVIDER_unload(all);
-	some = all = NULL;
-	library = NULL;
+	all = NULL;
+}
+
+static bool
+open_library(struct library *l)
+{
+	return (l->ctx = OSSL_LIB_CTX_new()) != NULL &&
+	    OSSL_PROVIDER_add_builtin(l->ctx, l->name, l->start) == 1 &&
+	    (l->some = OSSL_PROVIDER_load(l->ctx, l->name)) != NULL && works(l->ctx);
 }
 
 static bool
 set_up(void)
 {
 	return is_plain() && (all = OSSL_PROVIDER_load(NULL, "default")) != NULL && choose_all() &&
-	    (library = OSSL_LIB_CTX_new()) != NULL &&
-	    OSSL_PROVIDER_add_builtin(library, provider_name, start) == 1 &&
-	    (some = OSSL_PROVIDER_load(library, provider_name)) != NULL && works(library) &&
-	    OPENSSL_atexit(tear_down) == 1;
+	    open_library(&tls) && open_library(&certificates) && OPENSSL_atexit(tear_down) == 1;
+}
+
+static void
+set_up_once(void)
+{
+	static bool tried;
+
+	if (tried)
+		return;
+	tried = true;
+	if (!set_up())
+		tear_down();
+	ERR_clear_error();
 }
 
 OSSL_LIB_CTX *
 algorithms_for_tls(void)
 {
-	static bool tried;
+	set_up_once();
+	return tls.ctx;
+}
 
-	if (!tried) {
-		tried = true;
-		if (!set_up())
-			tear_down();
-		ERR_clear_error();
-	}
-	return library;
+OSSL_LIB_CTX *
+algorithms_for_certificates(void)
+{
+	set_up_once();
+	return certificates.ctx;
 }
 
 EVP_PKEY *
@@ -214,9 +274,9 @@ algorithms_own_key(EVP_PKEY *key)
 	OSSL_PARAM *parts = NULL;
 	EVP_PKEY *own = NULL;
 
-	if (library == NULL)
+	if (tls.ctx == NULL)
 		return key;
-	ctx = EVP_PKEY_CTX_new_from_name(library, EVP_PKEY_get0_type_name(key), NULL);
+	ctx = EVP_PKEY_CTX_new_from_name(tls.ctx, EVP_PKEY_get0_type_name(key), NULL);
 	if (ctx == NULL || EVP_PKEY_todata(key, EVP_PKEY_KEYPAIR, &parts) != 1 ||
 	    EVP_PKEY_fromdata_init(ctx) != 1 ||
 	    EVP_PKEY_fromdata(ctx, &own, EVP_PKEY_KEYPAIR, parts) != 1)

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/why.h"
+#include "net/certificate.h"
 
 #include "crl.h"
 #include "overlap.h"
@@ -229,18 +230,39 @@ walk(const struct authority *a, X509_STORE_CTX *ctx, struct authority_term *term
 void
 authority_case_init(struct authority_case *c, const struct tls_shown *shown)
 {
-	c->shown = shown;
-	c->subject = subject_new(shown->leaf);
+	*c = (struct authority_case){.shown = shown, .subject = subject_new(shown->leaf)};
 }
 
 void
 authority_case_fini(struct authority_case *c)
 {
 	subject_free(c->subject);
+	sk_X509_pop_free(c->chain, X509_free);
+}
+
+/* False without memory. */
+static bool
+have_keys(struct authority_case *c)
+{
+	STACK_OF(X509) *shown = c->shown->chain;
+
+	if (c->chain == NULL)
+		c->chain = sk_X509_new_null();
+	if (c->chain == NULL)
+		return false;
+	for (int i = sk_X509_num(c->chain); i < sk_X509_num(shown); i++) {
+		X509 *x = certificate_with_key(sk_X509_value(shown, i));
+
+		if (x == NULL || sk_X509_push(c->chain, x) == 0) {
+			X509_free(x);
+			return false;
+		}
+	}
+	return true;
 }
 
 enum tls_verdict
-authority_judge(const struct authority *a, const struct authority_case *c,
+authority_judge(const struct authority *a, struct authority_case *c,
     struct authority_term *term)
 {
 	const struct tls_shown *shown = c->shown;
@@ -250,7 +272,8 @@ authority_judge(const struct authority *a, const struct authority_case *c,
 	if (c->subject == NULL || !subject_rule_takes(a->rule, c->subject))
 		return TLS_UNKNOWN;
 	ctx = X509_STORE_CTX_new();
-	if (ctx != NULL && X509_STORE_CTX_init(ctx, a->store, shown->leaf, shown->chain) == 1)
+	if (ctx != NULL && have_keys(c) &&
+	    X509_STORE_CTX_init(ctx, a->store, shown->leaf, c->chain) == 1)
 		v = walk(a, ctx, term);
 	X509_STORE_CTX_free(ctx);
 	ERR_clear_error();

@@ -10,6 +10,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include "algorithms.h"
 #include "pem.h"
 
 enum { EXPONENT_BITS_MAX = 32, SECURITY_BITS = 112 };
@@ -171,6 +172,27 @@ void
 certificates_free(struct stack_st_X509 *list)
 {
 	sk_X509_pop_free(list, X509_free);
+}
+
+X509 *
+certificate_with_key(X509 *x)
+{
+	X509 *whole = NULL;
+	const unsigned char *p;
+	unsigned char *der = NULL;
+	int len;
+
+	if (X509_get0_pubkey(x) != NULL)
+		return X509_up_ref(x) == 1 ? x : NULL;
+	len = i2d_X509(x, &der);
+	p = der;
+	if (len > 0)
+		whole = X509_new_ex(algorithms_for_certificates(), NULL);
+	if (whole != NULL && d2i_X509(&whole, &p, len) == NULL)
+		whole = NULL; /* it is freed */
+	OPENSSL_free(der);
+	ERR_clear_error();
+	return whole;
 }
 
 /* Before the proof OpenSSL's chain begins with the leaf, afterwards it is without. */

@@ -7,6 +7,8 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include "net/certificate.h"
+
 static X509 *
 find(const struct leaves *ls, const uint8_t *sha256)
 {
@@ -16,6 +18,16 @@ find(const struct leaves *ls, const uint8_t *sha256)
 	return NULL;
 }
 
+X509 *
+leaves_whole(const struct leaves *ls, X509 *x, const uint8_t *sha256)
+{
+	X509 *kept = find(ls, sha256);
+
+	if (kept == NULL)
+		return certificate_with_key(x);
+	return X509_up_ref(kept) == 1 ? kept : NULL;
+}
+
 /*
  * The chain belongs to OpenSSL, which takes the session's certificate from it afterwards, and the
  * key that the client's proof is checked with from that.
@@ -23,16 +35,17 @@ find(const struct leaves *ls, const uint8_t *sha256)
 X509 *
 leaves_share(const struct leaves *ls, X509_STORE_CTX *x, const uint8_t *sha256)
 {
-	X509 *shown = X509_STORE_CTX_get0_cert(x), *kept = find(ls, sha256);
+	X509 *shown = X509_STORE_CTX_get0_cert(x), *whole = leaves_whole(ls, shown, sha256);
 	STACK_OF(X509) *chain = X509_STORE_CTX_get0_untrusted(x);
 
-	if (kept == NULL || sk_X509_num(chain) < 1 || sk_X509_value(chain, 0) != shown)
-		return shown;
-	X509_up_ref(kept);
-	sk_X509_set(chain, 0, kept);
-	X509_STORE_CTX_set_cert(x, kept);
+	if (whole == NULL || sk_X509_num(chain) < 1 || sk_X509_value(chain, 0) != shown) {
+		X509_free(whole);
+		return NULL;
+	}
+	sk_X509_set(chain, 0, whole);
+	X509_STORE_CTX_set_cert(x, whole);
 	X509_free(shown);
-	return kept;
+	return whole;
 }
 
 void

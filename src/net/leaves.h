@@ -26,9 +26,13 @@ struct leaves {
 
 /*
  * In the check of a certificate with this digest, before its verdict: puts the X509 that is kept in
- * the place of the one that was read now; the bytes are the same.  Returns the client's leaf.
+ * the place of the one that was read now, or else one that has its key; the bytes are the same.
+ * Returns the client's leaf; NULL without memory.
  */
 X509 *leaves_share(const struct leaves *ls, X509_STORE_CTX *x, const uint8_t *sha256);
+
+/* Another reference to the one that is kept, or one to x with its key.  NULL without memory. */
+X509 *leaves_whole(const struct leaves *ls, X509 *x, const uint8_t *sha256);
 
 /* It was accepted: keeps it for those to come, in place of the eldest. */
 void leaves_keep(struct leaves *ls, X509 *x509, const uint8_t *sha256);

@@ -203,11 +203,10 @@ verify_client(X509_STORE_CTX *x, void *arg)
 	if (n == NULL)
 		return 0;
 	if (X509_digest(leaf, t->sha256, n->sha256, NULL) != 1 ||
-	    !set_note(ssl, n)) {
+	    (leaf = leaves_share(&t->leaves, x, n->sha256)) == NULL || !set_note(ssl, n)) {
 		alloc_free(n);
 		return 0;
 	}
-	leaf = leaves_share(&t->leaves, x, n->sha256);
 	X509_up_ref(leaf);
 	n->leaf = leaf;
 	n->verdict = judge(t, n, X509_STORE_CTX_get0_untrusted(x));
@@ -226,9 +225,9 @@ resumes(struct tls_server *t, SSL *ssl, SSL_SESSION *session)
 
 	if (n == NULL)
 		return false;
-	X509_up_ref(leaf);
-	n->leaf = leaf;
 	if (X509_digest(leaf, t->sha256, n->sha256, NULL) == 1)
+		n->leaf = leaves_whole(&t->leaves, leaf, n->sha256);
+	if (n->leaf != NULL)
 		n->verdict = judge(t, n, NULL);
 	if (n->verdict == TLS_KNOWN && set_note(ssl, n))
 		return true;
@@ -499,7 +498,7 @@ tls_server_ssl(struct tls_server *t)
 
 /*
  * A ticket's certificate is read with the algorithms of the default library context, whatever the
- * server's is: so ours is that for the moment, with ten times fewer decoders to try.
+ * server's is: so ours is that for the moment, without its key.
  */
 int
 tls_server_handshake(struct tls_server *t, struct ssl_st *ssl)

@@ -11,7 +11,10 @@
 #include <openssl/provider.h>
 #include <openssl/ssl.h>
 
+#include "net/certificate.h"
+
 #include "algorithms.h"
+#include "leaves.h"
 
 static const char *const key_types[] = {"P-256", "P-384", "RSA", "RSA-PSS", "ED25519", "ED448"};
 enum { KEY_TYPES = sizeof(key_types) / sizeof(key_types[0]) };
@@ -61,11 +64,14 @@ free_certificates(void)
 	}
 }
 
+/* As a server does it: the certificate gets its key. */
 static int
 accept_any(X509_STORE_CTX *x, void *arg)
 {
-	(void)x, (void)arg;
-	return 1;
+	static const uint8_t sha256[TLS_DIGEST_LEN];
+	const struct leaves none = {0};
+
+	return arg == NULL || leaves_share(&none, x, sha256) != NULL;
 }
 
 static SSL *
@@ -82,7 +88,7 @@ make_side(bool server, const struct shown *s, int version, const char *suite)
 	ck_assert_int_eq(SSL_CTX_use_cert_and_key(ctx, s->cert, key, NULL, 1), 1);
 	EVP_PKEY_free(key);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-	SSL_CTX_set_cert_verify_callback(ctx, accept_any, NULL);
+	SSL_CTX_set_cert_verify_callback(ctx, accept_any, server ? ctx : NULL);
 	SSL_CTX_set_min_proto_version(ctx, version);
 	SSL_CTX_set_max_proto_version(ctx, version);
 	if (version == TLS1_2_VERSION)
@@ -152,8 +158,44 @@ START_TEST(has_nothing_else)
 	EVP_MD *md5 = EVP_MD_fetch(algorithms_for_tls(), "MD5", NULL);
 
 	ck_assert_ptr_nonnull(algorithms_for_tls());
+	ck_assert_ptr_nonnull(algorithms_for_certificates());
 	ck_assert_ptr_null(dsa);
 	ck_assert_ptr_null(md5);
+	ERR_clear_error();
+}
+END_TEST
+
+static X509 *
+read_by(OSSL_LIB_CTX *library, X509 *cert)
+{
+	X509 *x = X509_new_ex(library, NULL);
+	unsigned char *der = NULL;
+	const unsigned char *p;
+	int len = i2d_X509(cert, &der);
+
+	p = der;
+	ck_assert_ptr_nonnull(d2i_X509(&x, &p, len));
+	OPENSSL_free(der);
+	return x;
+}
+
+/* What a client shows is read without its key, which it gets when somebody needs it. */
+START_TEST(keys_come_later)
+{
+	for (int i = 0; i < KEY_TYPES; i++) {
+		X509 *x = read_by(algorithms_for_tls(), shown[i].cert), *whole, *same;
+
+		ck_assert_ptr_null(X509_get0_pubkey(x));
+		whole = certificate_with_key(x);
+		ck_assert_ptr_ne(whole, x);
+		ck_assert_int_eq(X509_cmp(whole, x), 0);
+		ck_assert_int_eq(EVP_PKEY_eq(X509_get0_pubkey(whole), shown[i].key), 1);
+		same = certificate_with_key(whole);
+		ck_assert_ptr_eq(same, whole);
+		X509_free(same);
+		X509_free(whole);
+		X509_free(x);
+	}
 	ERR_clear_error();
 }
 END_TEST
@@ -208,6 +250,7 @@ main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_unchecked_fixture(t, make_certificates, free_certificates);
 	tcase_add_test(t, has_nothing_else);
+	tcase_add_test(t, keys_come_later);
 	tcase_add_test(t, takes_every_kind_of_client);
 	tcase_add_test(t, knows_every_suite);
 	tcase_add_test(t, ecdsa_keys_stay_in_the_secure_heap);

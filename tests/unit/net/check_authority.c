@@ -13,6 +13,7 @@
 #include "net/authority.h"
 #include "subject.h"
 
+#include "algorithms.h"
 #include "certs.h"
 
 enum { DAY = 86400, NOW = 1764000000 };
@@ -146,6 +147,22 @@ trusting(X509 *ca, const char *rule)
 	return a;
 }
 
+/* As OpenSSL has it when it comes from a client: without its key. */
+static X509 *
+from_the_wire(X509 *cert)
+{
+	X509 *x = X509_new_ex(algorithms_for_tls(), NULL);
+	unsigned char *der = NULL;
+	const unsigned char *p;
+	int len = i2d_X509(cert, &der);
+
+	p = der;
+	ck_assert_ptr_nonnull(d2i_X509(&x, &p, len));
+	ck_assert_ptr_null(X509_get0_pubkey(x));
+	OPENSSL_free(der);
+	return x;
+}
+
 /* Shows a certificate, with another one beside it or NULL; frees the first. */
 static enum tls_verdict
 show(struct authority *a, X509 *leaf, X509 *beside, struct authority_term *term)
@@ -158,12 +175,12 @@ show(struct authority *a, X509 *leaf, X509 *beside, struct authority_term *term)
 	enum tls_verdict v;
 
 	if (beside != NULL)
-		sk_X509_push(chain, beside);
+		sk_X509_push(chain, from_the_wire(beside));
 	X509_digest(leaf, EVP_sha256(), sha256, NULL);
 	authority_case_init(&c, &shown);
 	v = authority_judge(a, &c, term != NULL ? term : &unused);
 	authority_case_fini(&c);
-	sk_X509_free(chain);
+	sk_X509_pop_free(chain, X509_free);
 	X509_free(leaf);
 	return v;
 }
