@@ -103,11 +103,12 @@ check_release() {
 }
 
 # shellcheck disable=SC2317  # called through note()
-# TEST: with the very programs that people run.
+# TEST [VAULT]: with the very programs that people run, whose system calls are other ones.
 try_release() {
   local of=$top/build/release
 
-  KEYFERRY_KEYFERRYD=$of/src/daemon/keyferryd KEYFERRY_KEYFERRYCTL=$of/src/ctl/keyferryctl \
+  KEYFERRY_VAULT=${2:-local} KEYFERRY_KEYFERRYD=$of/src/daemon/keyferryd \
+    KEYFERRY_KEYFERRYCTL=$of/src/ctl/keyferryctl \
     KEYFERRY_KEYFERRY_VCENTER=$of/contrib/keyferry-vcenter \
     KEYFERRY_KEYFERRY_SIM=$of/src/sim/keyferry-sim PYTHONDONTWRITEBYTECODE=1 \
     /usr/bin/python3 "$top/tests/integ/test_$1.py"
@@ -191,8 +192,10 @@ fi
 note "no memory is read that nobody wrote" check_memory
 note "coverage of the codec" tests/coverage.py "$top/build/coverage"
 note "release build without test machinery" check_release
-note "vCenter's conversation with the release build" try_release vcenter
-note "a release build as its unit runs it" try_release unit
+for name in vcenter control audit unit; do
+  note "$name with the release build" try_release "$name"
+done
+note "vcenter-keyprotect with the release build" try_release vcenter keyprotect
 note "static analysis" tests/lint/analysis.py "$top" "$top/build/release"
 sum_up build/test-gcc/meson-logs/testlog.json build/test-clang/meson-logs/testlog.json \
   build/own-checks.json || failed=1

@@ -29,6 +29,9 @@ import ttlv
 VAULT = os.environ.get("KEYFERRY_VAULT", "local")  # of tenants that do not say: or keyprotect
 SKIPPED = 77  # the exit status that meson counts as a skip
 LONG = os.environ.get("KEYFERRY_LONG") == "1"
+TESTING = os.environ.get("KEYFERRY_TESTING") == "1"
+# For tests of what a release has no machinery for.
+testing_only = unittest.skipUnless(TESTING, "clocks stand, and faults come, in test builds alone")
 # What the gateway is started by, such as valgrind and its options: it does without the filter of
 # system calls, which would hold for both, and has more time.  What valgrind says goes to the log.
 WRAP = shlex.split(os.environ.get("KEYFERRY_WRAP", ""))

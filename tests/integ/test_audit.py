@@ -210,6 +210,7 @@ class Audit(kf.Case):
         self.assertEqual(len(self.written(gw, moved)), sum(done))
         self.assertEqual(gw.metrics()["audit_lost_total"], 0)
 
+    @kf.testing_only
     def test_full_disk_and_rotation_under_load(self):
         """What was done has its line; of what was refused, lines may be lost, and are counted."""
         gw = self.audited(required=True, env={"KEYFERRY_FAULTS": "AUDIT_WRITE:40:10"})
@@ -252,6 +253,7 @@ class Audit(kf.Case):
         self.assertEqual([l["operation"] for l in self.lines()], ["Get"])
         self.assertEqual([l["operation"] for l in self.lines(path=self.path + ".1")], ["Create"])
 
+    @kf.testing_only
     def test_disk_full_and_required(self):
         """Nothing is done without its line; what says nothing of objects goes on."""
         gw = self.audited(required=True, env={"KEYFERRY_FAULTS": "AUDIT_WRITE:3:10"})
@@ -283,6 +285,7 @@ class Audit(kf.Case):
         self.assertEqual([l["uid"] for l in served], done)
         self.assertEqual(gw.metrics()["audit_lost_total"], 0)
 
+    @kf.testing_only
     def test_disk_full_and_not_required(self):
         gw = self.audited(env={"KEYFERRY_FAULTS": "AUDIT_WRITE:1:8"})
         with gw.client() as c:
@@ -293,6 +296,7 @@ class Audit(kf.Case):
         self.assertEqual(gw.metrics()["audit_failures_total"], 1)
         self.assertIn("lines are written again", gw.log())
 
+    @kf.testing_only
     def test_commands_need_their_line_as_well(self):
         """What only looks, and what may end the trouble, goes on."""
         gw = self.audited(required=True, env={"KEYFERRY_FAULTS": "AUDIT_WRITE:1:1000"})
@@ -422,6 +426,7 @@ class Audit(kf.Case):
         kf.eventually(lambda: not os.path.exists("/proc/%d" % child), "the child's end")
         self.assertEqual(len(self.lines()), 1501)
 
+    @kf.testing_only
     def test_second_signal_stops_waiting(self):
         gw = self.audited()
         child = self.child(gw)

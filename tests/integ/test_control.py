@@ -132,6 +132,7 @@ class Lists(Case):
         self.fails("keys", "list", *many)
 
 
+@kf.testing_only
 @unittest.skipUnless(kf.VAULT == "local", "the ledger alone tells, whatever the vault")
 class Ages(kf.Case):
     HOUR = 3600

@@ -238,8 +238,7 @@ class Crash(kf.Case):
         self.assert_fine(gw)
 
 
-@unittest.skipUnless(os.environ.get("KEYFERRY_TESTING") == "1",
-                     "faults are only in builds with -Dtesting=true")
+@kf.testing_only
 class Faults(kf.Case):
     """The storage child fails or dies at the worst moments: never half a key, never a lie."""
 

@@ -9,7 +9,6 @@ import subprocess
 import tempfile
 import threading
 import time
-import unittest
 
 import kf
 import ledgers
@@ -216,16 +215,14 @@ class Confined(kf.Case):
             with open("/proc/%d/limits" % pid, encoding="ascii") as f:
                 self.assertRegex(f.read(), r"Max core file size +0 +0 ")
 
-    @unittest.skipUnless(os.environ.get("KEYFERRY_TESTING") == "1",
-                         "a release build makes no such call")
+    @kf.testing_only
     def test_a_forbidden_call_kills(self):
         gw = self.gateway()
         with self.assertRaises((AssertionError, OSError)):
             gw.control("test forbidden")
         self.assertEqual(gw.process.wait(20), -signal.SIGSYS)
 
-    @unittest.skipUnless(os.environ.get("KEYFERRY_TESTING") == "1",
-                         "a release build makes no such call")
+    @kf.testing_only
     def test_without_the_filter(self):
         gw = self.gateway(options="seccomp = false")
         gw.control("test forbidden")

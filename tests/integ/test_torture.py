@@ -16,7 +16,6 @@ import re
 import signal
 import socket
 import ssl
-import unittest
 
 import faults
 import kf
@@ -70,8 +69,7 @@ def chosen(rnd, numbers, most):
 
 
 
-@unittest.skipUnless(os.environ.get("KEYFERRY_TESTING") == "1",
-                     "faults are only in builds with -Dtesting=true")
+@kf.testing_only
 class Torture(kf.Case):
     def setUp(self):
         self.known = {}  # why: how many

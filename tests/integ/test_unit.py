@@ -168,6 +168,6 @@ class Release(kf.Case):
 
 
 if __name__ == "__main__":
-    if os.environ.get("KEYFERRY_TESTING") == "1":
+    if kf.TESTING:
         kf.skip_all("it wants a release build")
     kf.main()
