@@ -110,7 +110,8 @@ try_release() {
   KEYFERRY_VAULT=${2:-local} KEYFERRY_KEYFERRYD=$of/src/daemon/keyferryd \
     KEYFERRY_KEYFERRYCTL=$of/src/ctl/keyferryctl \
     KEYFERRY_KEYFERRY_VCENTER=$of/contrib/keyferry-vcenter \
-    KEYFERRY_KEYFERRY_SIM=$of/src/sim/keyferry-sim PYTHONDONTWRITEBYTECODE=1 \
+    KEYFERRY_KEYFERRY_SIM=$of/src/sim/keyferry-sim \
+    KEYFERRY_FORBIDDEN_SO=$top/build/test-gcc/tests/integ/forbidden.so PYTHONDONTWRITEBYTECODE=1 \
     /usr/bin/python3 "$top/tests/integ/test_$1.py"
 }
 
@@ -192,7 +193,7 @@ fi
 note "no memory is read that nobody wrote" check_memory
 note "coverage of the codec" tests/coverage.py "$top/build/coverage"
 note "release build without test machinery" check_release
-for name in vcenter control audit unit; do
+for name in vcenter control audit confined unit; do
   note "$name with the release build" try_release "$name"
 done
 note "vcenter-keyprotect with the release build" try_release vcenter keyprotect

@@ -10,9 +10,7 @@
 
 #include <malloc.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -221,17 +219,7 @@ memory_run(struct control_call *call)
 	control_done(call, ERR_OK, NULL);
 }
 
-/* What no gateway has any business with: another process's memory. */
-static void
-forbidden_run(struct control_call *call)
-{
-	syscall(SYS_process_vm_writev, getpid(), NULL, 0, NULL, 0, 0);
-	control_done(call, ERR_OK, NULL);
-}
-
 const struct control_command daemon_test_commands[] = {
-    {"test forbidden", "", "makes a system call that the filter knows nothing of",
-	CONTROL_STEERS, forbidden_run},
     {"test freeze", "", "stops all clocks where they are", CONTROL_STEERS, freeze_run},
     {"test advance", "ms=N [step=MS] [pace=N] [tick=US]", "lets time pass in small steps",
 	CONTROL_STEERS, advance_run},

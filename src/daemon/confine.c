@@ -25,6 +25,10 @@ static const char *const calls[] = {
 /* getaddrinfo() asks netlink which addresses this machine has. */
 static const int families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
 
+/* Not for children: to start a program, and sockets beside the one that they have. */
+static const int parents_only[] = {SCMP_SYS(execve), SCMP_SYS(socket), SCMP_SYS(socketpair),
+    SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4)};
+
 /* A call that this architecture does not have need not be allowed. */
 static int
 allow_plain(scmp_filter_ctx ctx)
@@ -90,4 +94,19 @@ confine(struct buf *why)
 		rc = seccomp_load(ctx);
 	seccomp_release(ctx);
 	return rc == 0 ? ERR_OK : refuse(why, strerror(-rc));
+}
+
+enum err
+confine_child(void)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	int rc = ctx != NULL ? 0 : -1;
+
+	for (size_t i = 0; rc == 0 && i < sizeof(parents_only) / sizeof(parents_only[0]); i++)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, parents_only[i], 0);
+	if (rc == 0)
+		rc = seccomp_load(ctx);
+	if (ctx != NULL)
+		seccomp_release(ctx);
+	return rc == 0 ? ERR_OK : ERR_INTERNAL;
 }

@@ -11,4 +11,7 @@
  */
 CHECKED enum err confine(struct buf *why);
 
+/* For a child of a process that is confined: besides, it starts no program and makes no socket. */
+CHECKED enum err confine_child(void);
+
 #endif

@@ -50,18 +50,18 @@ static pid_t
 spawn_store(void *arg, int fd)
 {
 	const struct keyferryd *d = arg;
-	char name[] = "keyferryd", flag[] = DAEMON_STORAGE_CHILD;
+	char name[] = "keyferryd", flag[] = DAEMON_STORAGE_CHILD, confined[] = DAEMON_CONFINED;
 
-	return spawn((char *[]){name, flag, d->state_dir, NULL}, fd);
+	return spawn((char *[]){name, flag, d->state_dir, d->confined ? confined : NULL, NULL}, fd);
 }
 
 static pid_t
 spawn_audit(void *arg, int fd)
 {
-	char name[] = "keyferryd", flag[] = DAEMON_AUDIT_CHILD;
+	const struct keyferryd *d = arg;
+	char name[] = "keyferryd", flag[] = DAEMON_AUDIT_CHILD, confined[] = DAEMON_CONFINED;
 
-	(void)arg;
-	return spawn((char *[]){name, flag, NULL}, fd);
+	return spawn((char *[]){name, flag, d->confined ? confined : NULL, NULL}, fd);
 }
 
 static void
@@ -396,7 +396,7 @@ stop(struct keyferryd *d)
 int
 daemon_run(const struct config *config, bool background)
 {
-	struct keyferryd d = {.config = config};
+	struct keyferryd d = {.config = config, .confined = config->seccomp};
 	struct buf why;
 	enum err e = background ? priv_background() : ERR_OK;
 
@@ -407,7 +407,7 @@ daemon_run(const struct config *config, bool background)
 	manager_take(&d);
 	if (e == ERR_OK)
 		e = alloc_libcrypto();
-	if (e == ERR_OK && config->seccomp)
+	if (e == ERR_OK && d.confined)
 		e = confine(&why);
 	if (e == ERR_OK)
 		e = start(&d, &why);

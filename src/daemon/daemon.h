@@ -61,6 +61,7 @@ struct keyferryd {
 	struct list tops;      /* live views that are open */
 	size_t sessions_ceiling; /* what descriptors allow */
 	bool heap_locked, stopping;
+	bool confined; /* system calls are filtered: from the start on */
 	int64_t started, started_wall; /* clock_now(); seconds since 1970 */
 	struct event *signals[4];
 	struct timer drain_deadline;
@@ -98,9 +99,13 @@ void trust_stop(struct keyferryd *d);
 /* The backup that is under way has come so far. */
 void backup_progress(struct keyferryd *d, int64_t percent);
 
-/* The children are this program again, with one of these and their end of a socket. */
+/*
+ * The children are this program again, with one of these and their end of a socket.  A last word says
+ * that they are to confine themselves.
+ */
 #define DAEMON_STORAGE_CHILD "--storage-child"
 #define DAEMON_AUDIT_CHILD "--audit-child"
+#define DAEMON_CONFINED "--confined"
 enum { DAEMON_CHILD_FD = 3 };
 
 /* From start to stop; takes the configuration over.  The process's exit status. */

@@ -12,6 +12,7 @@
 #include "base/secret.h"
 #include "base/trusted.h"
 
+#include "confine.h"
 #include "daemon.h"
 #include "priv.h"
 #include "version.h"
@@ -89,6 +90,20 @@ take_faults(enum fault_process who)
 #endif
 }
 
+/* Whether the first words are those of a child, which then confines itself where it is told to. */
+static bool
+is_child(int argc, char **argv, int words, const char *flag, enum fault_process who)
+{
+	bool confined = argc == words + 1 && strcmp(argv[words], DAEMON_CONFINED) == 0;
+
+	if (argc != words + confined || strcmp(argv[1], flag) != 0)
+		return false;
+	take_faults(who);
+	if (confined && confine_child() != ERR_OK)
+		exit(EXIT_FAILURE);
+	return true;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -101,15 +116,11 @@ main(int argc, char **argv)
 	priv_harden();
 	if (alloc_install() != ERR_OK)
 		return EXIT_FAILURE;
-	if (argc == 3 && strcmp(argv[1], DAEMON_STORAGE_CHILD) == 0) {
-		take_faults(FAULT_IN_STORE);
+	if (is_child(argc, argv, 3, DAEMON_STORAGE_CHILD, FAULT_IN_STORE))
 		return store_memory_install() == ERR_OK ? store_child_main(DAEMON_CHILD_FD, argv[2])
 							: EXIT_FAILURE;
-	}
-	if (argc == 2 && strcmp(argv[1], DAEMON_AUDIT_CHILD) == 0) {
-		take_faults(FAULT_IN_AUDIT);
+	if (is_child(argc, argv, 2, DAEMON_AUDIT_CHILD, FAULT_IN_AUDIT))
 		return audit_child_main(DAEMON_CHILD_FD);
-	}
 	take_faults(FAULT_IN_DAEMON);
 	while ((c = getopt(argc, argv, "c:fhtV")) != -1) {
 		switch (c) {

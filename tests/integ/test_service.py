@@ -6,7 +6,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import tempfile
 import threading
 import time
 
@@ -193,41 +192,6 @@ class Service(kf.Case):
         gw.launch()
         self.assertEqual(gw._gone(30), 1)
         self.assertIn("socket 1 of the service manager is no listening", gw.log())
-
-
-class Confined(kf.Case):
-    """The filter of system calls, under which every other test runs as well."""
-
-    def status(self, pid, name):
-        with open("/proc/%d/status" % pid, encoding="ascii") as f:
-            return [line.split()[1] for line in f if line.startswith(name + ":")][0]
-
-    def test_who_is_confined(self):
-        gw = self.gateway(options='audit-file = "%s"' % os.path.join(
-            self.enterContext(tempfile.TemporaryDirectory()), "audit"))
-        self.assert_fine(gw)
-        children = subprocess.run(["pgrep", "-P", str(gw.process.pid)], check=True,
-                                  stdout=subprocess.PIPE, text=True).stdout.split()
-        self.assertEqual(len(children), 2)  # storage and audit
-        for pid in [gw.process.pid] + [int(c) for c in children]:
-            self.assertEqual((self.status(pid, "Seccomp"), self.status(pid, "NoNewPrivs")),
-                             ("2", "1"))
-            with open("/proc/%d/limits" % pid, encoding="ascii") as f:
-                self.assertRegex(f.read(), r"Max core file size +0 +0 ")
-
-    @kf.testing_only
-    def test_a_forbidden_call_kills(self):
-        gw = self.gateway()
-        with self.assertRaises((AssertionError, OSError)):
-            gw.control("test forbidden")
-        self.assertEqual(gw.process.wait(20), -signal.SIGSYS)
-
-    @kf.testing_only
-    def test_without_the_filter(self):
-        gw = self.gateway(options="seccomp = false")
-        gw.control("test forbidden")
-        self.assertEqual(self.status(gw.process.pid, "Seccomp"), "0")
-        self.assert_fine(gw)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For LD_PRELOAD: at SIGURG, which nobody else minds, a process makes the system call that
+ * KEYFERRY_FORBIDDEN names, as code would that somebody else brought in; and says so if it lives on.
+ */
+#include <linux/if_packet.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { PAGE = 4096 };
+
+static char page[PAGE] __attribute__((aligned(PAGE)));
+static char program[] = "/nonexistent"; /* else there would be nobody to say so */
+static char *arguments[] = {program, NULL};
+
+static const struct {
+	const char *name;
+	long number;
+	long arguments[6];
+} calls[] = {
+    {"another-memory", SYS_process_vm_writev, {1, 0, 0, 0, 0, 0}},
+    {"new-code", SYS_mprotect, {(long)page, PAGE, PROT_READ | PROT_EXEC, 0, 0, 0}},
+    {"writable-code", SYS_mmap, {0, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+	MAP_PRIVATE | MAP_ANONYMOUS, -1, 0}},
+    {"raw-packets", SYS_socket, {AF_PACKET, SOCK_RAW, 0, 0, 0, 0}},
+    {"namespace", SYS_unshare, {CLONE_NEWUSER, 0, 0, 0, 0, 0}},
+    {"tracing", SYS_ptrace, {PTRACE_TRACEME, 0, 0, 0, 0, 0}},
+    {"program", SYS_execve, {(long)program, (long)arguments, 0, 0, 0, 0}},
+    {"socket", SYS_socket, {AF_INET, SOCK_STREAM, 0, 0, 0, 0}},
+};
+
+static void
+make_call(int sig)
+{
+	static const char said[] = "the call came back\n";
+	const char *name = getenv("KEYFERRY_FORBIDDEN");
+
+	(void)sig;
+	for (size_t i = 0; name != NULL && i < sizeof(calls) / sizeof(calls[0]); i++) {
+		const long *a = calls[i].arguments;
+
+		if (strcmp(calls[i].name, name) != 0)
+			continue;
+		syscall(calls[i].number, a[0], a[1], a[2], a[3], a[4], a[5]);
+		(void)!write(STDERR_FILENO, said, sizeof(said) - 1);
+	}
+}
+
+static void __attribute__((constructor))
+listen_for_it(void)
+{
+	signal(SIGURG, make_call);
+}

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The filters of system calls, under which every other test runs as well."""
+
+import os
+import signal
+import subprocess
+import tempfile
+
+import kf
+
+# What nobody needs (see forbidden.c), and what the children do not need besides.
+FORBIDDEN = ["another-memory", "new-code", "writable-code", "raw-packets", "namespace"]
+PARENTS_ONLY = ["program", "socket"]
+if not kf.TESTING:
+    FORBIDDEN.append("tracing")  # a sanitizer's look for leaks is done so
+elif not kf.LONG:  # run.sh tries all with a release
+    FORBIDDEN = kf.random_for("forbidden").sample(FORBIDDEN, 2)
+
+
+class Confined(kf.Case):
+    def confined(self, call=None, **kwargs):
+        gw = self.gateway(start=False, **kwargs)
+        gw.options += '\naudit-file = "%s"' % os.path.join(
+            self.enterContext(tempfile.TemporaryDirectory()), "audit")
+        gw.configure()
+        gw.start(env={"LD_PRELOAD": os.environ["KEYFERRY_FORBIDDEN_SO"],
+                      "KEYFERRY_FORBIDDEN": call or "", "ASAN_OPTIONS": "verify_asan_link_order=0"})
+        self.assert_fine(gw)
+        return gw
+
+    def children(self, gw):
+        """The names of gw's children, with their process ids."""
+        pids = subprocess.run(["pgrep", "-P", str(gw.process.pid)], check=True,
+                              stdout=subprocess.PIPE, text=True).stdout.split()
+        return {self.status(int(pid), "Name"): int(pid) for pid in pids}
+
+    def processes(self, gw):
+        """The process ids, once the children have settled."""
+        names = {"keyferry-store": "storage", "keyferry-audit": "audit"}
+        found = kf.eventually(lambda: (lambda c: set(c) == set(names) and c)(self.children(gw)),
+                              "storage and audit", 60)
+        return {"daemon": gw.process.pid, **{names[n]: pid for n, pid in found.items()}}
+
+    def status(self, pid, name):
+        with open("/proc/%d/status" % pid, encoding="ascii") as f:
+            return [line.split()[1] for line in f if line.startswith(name + ":")][0]
+
+    def gone(self, pid):
+        """Ended; its parent may not have looked yet."""
+        try:
+            return self.status(pid, "State") == "Z"
+        except FileNotFoundError:
+            return True
+
+    def test_who_is_confined(self):
+        gw = self.confined()
+        for pid in self.processes(gw).values():
+            self.assertEqual((self.status(pid, "Seccomp"), self.status(pid, "NoNewPrivs")),
+                             ("2", "1"))
+            with open("/proc/%d/limits" % pid, encoding="ascii") as f:
+                self.assertRegex(f.read(), r"Max core file size +0 +0 ")
+
+    def kills(self, who, call):
+        gw = self.confined(call)
+        pid = self.processes(gw)[who]
+        os.kill(pid, signal.SIGURG)
+        if who == "daemon":
+            self.assertEqual(gw.process.wait(60), -signal.SIGSYS)
+            gw.process = None
+        else:
+            kf.eventually(lambda: self.gone(pid), "%s ends" % who, 60)
+            self.assert_fine(gw)  # it alone
+            gw.stop()
+        self.assertNotIn("the call came back", gw.log())
+
+    def test_a_forbidden_call_kills(self):
+        for who in ("daemon", "storage", "audit"):
+            for call in FORBIDDEN + (PARENTS_ONLY if who != "daemon" else []):
+                with self.subTest(who=who, call=call):
+                    self.kills(who, call)
+
+    def test_without_the_filter(self):
+        """So it is the filter that kills."""
+        for call in FORBIDDEN + PARENTS_ONLY:
+            with self.subTest(call=call):
+                gw = self.confined(call, options="seccomp = false")
+                processes = self.processes(gw).values()
+                for pid in processes:
+                    self.assertEqual(self.status(pid, "Seccomp"), "0")
+                    os.kill(pid, signal.SIGURG)
+                kf.eventually(lambda: gw.log().count("the call came back") == len(processes),
+                              "all make the call", 60)
+                self.assert_fine(gw)
+
+
+if __name__ == "__main__":
+    kf.main()
