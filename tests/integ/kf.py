@@ -227,7 +227,7 @@ class Gateway:
         self.servers = servers or server_certificates()
         self.options, self.tls = options, tls
         self.listen = "127.0.0.1:0"
-        self.process, self.port, self.nofile = None, None, None
+        self.process, self.port, self.limit = None, None, []
         os.makedirs(self.state_dir, mode=0o700, exist_ok=True)
         self.configure()
 
@@ -253,10 +253,7 @@ class Gateway:
                 f.write(t.section(self.dir))
 
     def command(self):
-        line = WRAP + [program("keyferryd"), "-f", "-c", self.conf]
-        if self.nofile:
-            line = ["prlimit", "--nofile=%d:%d" % (self.nofile, self.nofile)] + line
-        return line
+        return self.limit + WRAP + [program("keyferryd"), "-f", "-c", self.conf]
 
     def start(self, seconds=30.0, env=None):
         """Starts it and waits until it listens.  env: more environment variables."""

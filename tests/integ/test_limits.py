@@ -178,7 +178,7 @@ class Descriptors(kf.Case):
     def test_few_descriptors_from_the_start(self):
         """A ceiling of sessions that leaves room for all else; those above it wait."""
         gw = self.gateway(start=False)
-        gw.nofile = 64
+        gw.limit = ["prlimit", "--nofile=64:64"]
         gw.start()
         with gw.client() as c:
             uid = c.create()
