@@ -18,6 +18,7 @@ import sys
 import time
 
 MEMCHECK = ["vcenter", "vcenter-keyprotect", "versions"]  # no clock decides in these: it is slow
+QUICK = ["service"]  # how long something takes is for programs that nothing slows
 MEMORY = ["base-alloc", "soak", "soak-keyprotect"]  # a sanitizer keeps what was freed
 VALGRIND = ("valgrind --quiet --trace-children=yes --leak-check=full --errors-for-leak-kinds=definite "
             "--error-exitcode=99")
@@ -143,6 +144,7 @@ def main():
     tier = Tier(stamps)
     run_tests(tier, build, KEYFERRY_LONG="1")
     run_tests(tier, memcheck, "memcheck-", MEMCHECK, KEYFERRY_WRAP=VALGRIND)
+    run_tests(tier, memcheck, "quick-", QUICK, KEYFERRY_LONG="1")
     run_tests(tier, memcheck, "memory-", MEMORY, KEYFERRY_LONG="1")
     run_coverage(tier, coverage, build)
     run_fuzzers(tier, fuzz, int(seconds))

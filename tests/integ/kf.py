@@ -30,6 +30,7 @@ VAULT = os.environ.get("KEYFERRY_VAULT", "local")  # of tenants that do not say:
 SKIPPED = 77  # the exit status that meson counts as a skip
 LONG = os.environ.get("KEYFERRY_LONG") == "1"
 TESTING = os.environ.get("KEYFERRY_TESTING") == "1"
+SANITIZED = os.environ.get("KEYFERRY_SANITIZED") == "1"
 # For tests of what a release has no machinery for.
 testing_only = unittest.skipUnless(TESTING, "clocks stand, and faults come, in test builds alone")
 # What the gateway is started by, such as valgrind and its options: it does without the filter of

@@ -2,6 +2,7 @@
 """keyferryd under a service manager: sockets that outlive it, readiness, watchdog."""
 
 import os
+import re
 import signal
 import socket
 import ssl
@@ -13,8 +14,10 @@ import kf
 import ledgers
 import supervisor
 import ttlv
+import unit
 from ttlv import on
 
+UNIT = unit.Unit(os.path.join(kf.TOP, "etc", "keyferryd.service"))
 ROUNDS = 20 if kf.LONG else 3
 
 
@@ -164,8 +167,15 @@ class Service(kf.Case):
         self.assertEqual((load.wrong, load.refused, load.broken), ([], [], []))
         print("%d answered over %d restarts" % (load.answered, ROUNDS), flush=True)
 
+    def start_again(self, gw):
+        """As the unit has it: a pause, a look at the configuration, and then the gateway."""
+        time.sleep(int(re.fullmatch("([0-9]+)ms", UNIT.one("RestartSec")).group(1)) / 1000)
+        subprocess.run([kf.program("keyferryd"), *UNIT.one("ExecStartPre").split()[1:], "-c", gw.conf],
+                       check=True, stdout=subprocess.DEVNULL)
+        gw.start()
+
     def test_crash_under_load(self):
-        """What is being served is lost; what waits is served by the next one."""
+        """What is being served is lost; what waits is served by the next one, within a second."""
         gw = self.supervisor()
         load = Load(gw, *self.a_key(gw))
         took = []
@@ -175,7 +185,7 @@ class Service(kf.Case):
                 before = len(load.broken)
                 gw.kill()
                 began = time.monotonic()
-                gw.start()
+                self.start_again(gw)
                 load.more(1)
                 took.append(time.monotonic() - began)
                 self.assertLessEqual(len(load.broken) - before, len(load.threads))
@@ -183,6 +193,8 @@ class Service(kf.Case):
             load.stop()
         self.assertEqual((load.wrong, load.refused), ([], []))
         print("answers again after %s s" % ", ".join("%.2f" % t for t in took), flush=True)
+        if kf.LONG and not kf.SANITIZED:  # where nothing else runs beside it
+            self.assertLess(max(took), 1.0)
 
     def test_refuses_what_does_not_listen(self):
         gw = self.supervisor(start=False)
