@@ -119,7 +119,7 @@ export_start(struct request *rq)
 
 /*
  * The first Get makes the object not fresh.  Get counts as an operation that changes nothing: if
- * this is the only change and cannot be committed, the key is served all the same.
+ * this is the only change and cannot be committed, or not soon, the key is served all the same.
  */
 static enum err
 set_served(struct request *rq, const struct object *served)

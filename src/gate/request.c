@@ -6,7 +6,7 @@
  *            -> answer_build -> commit_start -> committed -> answered
  *
  * The answer is built before the commit, so that one that is too large changes nothing, and it
- * leaves after it.  A commit that meets a conflict runs the message again from its bytes.
+ * leaves after it, unless there is nothing in it that was changed (answer_early()).  A commit that meets a conflict runs the message again from its bytes.
  */
 #include "request.h"
 
@@ -26,7 +26,11 @@ enum {
 	PAUSE_DOUBLINGS = 7,  /* up to 128 ms */
 	SPARES_MAX = 64,
 	CHANGES_PER_ITEM = 2, /* a new key, and the one that it replaces */
+	BEHIND_MAX = 1024,    /* requests that were answered and are not over */
 };
+#define NOTE_PATIENCE (250 * NS_PER_MS) /* what only reads waits no longer for what it notes */
+
+static unsigned behind;
 
 static struct spares requests = SPARES(sizeof(struct request), SPARES_MAX);
 
@@ -410,12 +414,34 @@ answer_send(struct request *rq)
 	answer_leave(rq);
 }
 
+/*
+ * Whoever only read is not kept waiting by a disk that hangs: what is noted of that is written behind the
+ * answer, which does not depend on it.  Too many of them wait, as they always did.
+ */
+static void
+answer_early(struct request *rq)
+{
+	if (rq->abandoned || behind == BEHIND_MAX)
+		return;
+	behind++;
+	rq->answered = true;
+	answer_audit(rq);
+	rq->p.answered(rq->p.user, &rq->answer);
+	buf_fini(&rq->out);
+	buf_fini(&rq->implied);
+	buf_fini(&rq->payloads);
+	buf_fini(&rq->answer);
+}
+
 static void
 rq_again(struct timer *t)
 {
 	struct request *rq = CONTAINER_OF(t, struct request, again);
 
-	rq_step(&rq->turn);
+	if (rq->committing)
+		answer_early(rq);
+	else
+		rq_step(&rq->turn);
 }
 
 /* Runs the message anew, for as long as its deadline allows. */
@@ -444,6 +470,12 @@ static void
 committed(struct request *rq, enum err e)
 {
 	rq->committing = false;
+	timer_clear(rq->p.loop, &rq->again);
+	if (rq->answered) {
+		behind--;
+		rq_end(rq);
+		return;
+	}
 	if (e == ERR_CONFLICT && any_change(rq)) {
 		rq_restart(rq);
 		return;
@@ -468,6 +500,9 @@ start_commit(struct request *rq)
 	}
 	*c = (struct commit){.began = rq->began, .deadline = rq->p.deadline,
 	    .missing_is_gone = rq->p.missing_is_gone};
+	if (!any_change(rq) &&
+	    timer_set(rq->p.loop, &rq->again, clock_now() + NOTE_PATIENCE) != ERR_OK)
+		timer_clear(rq->p.loop, &rq->again); /* it waits to the end */
 	rq_await(rq, &c->wait, committed);
 	commit_start(c, rq->p.loop, rq->p.tenant, &rq->changes);
 }

@@ -72,10 +72,10 @@ struct request {
 	enum err message_error; /* the whole message is answered with it */
 	struct defer turn;
 	struct timer deadline;
-	struct timer again; /* the pause before the message runs anew */
+	struct timer again; /* the pause before the message runs anew, or the patience with its commit */
 	struct wait *wait; /* what the current step waits for */
 	void (*next)(struct request *, enum err);
-	bool abandoned, committing, expired;
+	bool abandoned, committing, expired, answered;
 	unsigned restarts;
 	int64_t started;
 

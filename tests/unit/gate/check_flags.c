@@ -2,6 +2,9 @@
 /* The yes-or-no attributes that every key has: Fresh, Sensitive, Extractable and what they were. */
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/metric.h"
+
 #include "rqrig.h"
 
 static bool
@@ -53,6 +56,82 @@ START_TEST(fresh_until_served)
 }
 END_TEST
 
+/* The load is answered at once, the commit after ten seconds. */
+static int64_t
+slow_commit(void *arg)
+{
+	unsigned *calls = arg;
+
+	return (*calls)++ == 0 ? 0 : 10 * NS_PER_S;
+}
+
+static unsigned
+answers_within(int64_t ns)
+{
+	unsigned before = answers;
+
+	clock_test_advance(ns);
+	turns(20);
+	return answers - before;
+}
+
+/* A disk that hangs keeps the note waiting, not who wants the key; and nobody who changes is told early. */
+START_TEST(served_before_it_is_noted)
+{
+	char uid[UID_TEXT_LEN + 1];
+	unsigned calls = 0;
+
+	create_one(uid);
+	mem.delay = slow_commit;
+	mem.arg = &calls;
+	begin(1, 0, 0);
+	item_begin(KMIP_OPERATION_GET, uid);
+	item_end();
+	start();
+	ck_assert_uint_eq(answers_within(0), 0);
+	ck_assert_uint_eq(answers_within(200 * NS_PER_MS), 0);
+	ck_assert_uint_eq(answers_within(50 * NS_PER_MS), 1);
+	expect_ok(0);
+	field(0, TAG_SYMMETRIC_KEY);
+	ck_assert_int_eq(metric_get(METRIC_REQUESTS), 1);
+	ck_assert_uint_eq(answers_within(10 * NS_PER_S), 0);
+	ck_assert_int_eq(metric_get(METRIC_REQUESTS), 0);
+	calls = 0;
+	begin(1, 0, 0);
+	create_item();
+	start();
+	ck_assert_uint_eq(answers_within(5 * NS_PER_S), 0);
+	ck_assert_uint_eq(answers_within(30 * NS_PER_S), 1);
+	mem.delay = NULL;
+	ck_assert(!flag_of(uid, "Fresh"));
+}
+END_TEST
+
+/* So does a client that leaves meanwhile, whether it was answered or not. */
+START_TEST(left_before_it_is_noted)
+{
+	char uid[UID_TEXT_LEN + 1];
+	unsigned calls = 0;
+	struct request *rq;
+
+	create_one(uid);
+	mem.delay = slow_commit;
+	mem.arg = &calls;
+	begin(1, 0, 0);
+	item_begin(KMIP_OPERATION_GET, uid);
+	item_end();
+	rq = start();
+	ck_assert_uint_eq(answers_within(0), 0);
+	rq_abandon(rq);
+	ck_assert_uint_eq(answers_within(NS_PER_S), 0);
+	ck_assert_int_eq(metric_get(METRIC_REQUESTS), 1);
+	ck_assert_uint_eq(answers_within(10 * NS_PER_S), 0);
+	ck_assert_int_eq(metric_get(METRIC_REQUESTS), 0);
+	mem.delay = NULL;
+	ck_assert(!flag_of(uid, "Fresh"));
+}
+END_TEST
+
 START_TEST(hidden_keys_stay)
 {
 	const char *name = _i == 0 ? "Sensitive" : "Extractable";
@@ -101,6 +180,8 @@ main(void)
 {
 	const struct rqcase cases[] = {
 	    {"fresh", fresh_until_served, 1},
+	    {"fresh, a slow disk", served_before_it_is_noted, 1},
+	    {"fresh, a slow disk and no client", left_before_it_is_noted, 1},
 	    {"hidden", hidden_keys_stay, 2},
 	    {"hidden from birth", hidden_from_birth_is_remembered, 1},
 	};
