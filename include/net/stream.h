@@ -54,8 +54,10 @@ struct stream_params {
 	void *user;
 	size_t input_max;	   /* ceiling of unconsumed input; reading stops there */
 	int64_t handshake_timeout_ns;
-	int64_t write_timeout_ns; /* without progress */
+	/* Without progress; and in all, with a second more for each STREAM_RATE_MIN bytes. */
+	int64_t write_timeout_ns;
 };
+enum { STREAM_RATE_MIN = 16 * 1024 };
 
 /* Takes fd (closes it, also on failure).  NULL without memory. */
 struct stream *stream_new(struct loop *l, int fd, const struct stream_params *p);

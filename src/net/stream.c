@@ -65,6 +65,7 @@ struct stream {
 	uint8_t failure; /* label of a TLS error */
 	size_t sent, linger_left;
 	int64_t worked; /* on its handshake */
+	int64_t write_ends; /* 0: it has not had to wait */
 	struct buf in, out;
 	struct stream_params p;
 	const char *why, *version; /* static storage of others */
@@ -438,14 +439,24 @@ queue_handshake(struct stream *s)
 
 /* --- output --- */
 
-/* The deadline moves when there was progress; a record goes to the kernel as a whole or not. */
+/*
+ * The deadline moves when there was progress (a record goes to the kernel as a whole or not), but not
+ * beyond that of all: whoever takes a record now and then would have us keep its answer for hours.
+ */
 static bool
 await_room(struct stream *s)
 {
+	int64_t when;
+
 	if (timer_armed(&s->deadline) && !s->progress)
 		return true;
 	s->progress = false;
-	if (timer_set(s->loop, &s->deadline, clock_now() + s->p.write_timeout_ns) == ERR_OK)
+	when = clock_now() + s->p.write_timeout_ns;
+	if (s->write_ends == 0)
+		s->write_ends = when + (int64_t)(s->out.len - s->sent) * NS_PER_S / STREAM_RATE_MIN;
+	if (when > s->write_ends)
+		when = s->write_ends;
+	if (timer_set(s->loop, &s->deadline, when) == ERR_OK)
 		return true;
 	finish_by_reset(s, STREAM_NO_MEMORY);
 	return false;
@@ -456,6 +467,7 @@ written(struct stream *s)
 {
 	s->writing = false;
 	s->sent = 0;
+	s->write_ends = 0;
 	buf_fini(&s->out);
 	timer_clear(s->loop, &s->deadline);
 	if (s->state == OPEN)

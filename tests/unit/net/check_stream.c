@@ -233,6 +233,53 @@ START_TEST(ends_when_the_reader_stalls)
 }
 END_TEST
 
+static size_t
+read_some(size_t len)
+{
+	uint8_t bytes[4096];
+	size_t done = 0;
+	int n;
+
+	while (done < len && (n = SSL_read(client.ssl, bytes, sizeof(bytes))) > 0)
+		done += (size_t)n;
+	return done;
+}
+
+/* It takes some all the time: half as much as the slowest that is served, or twice. */
+START_TEST(ends_when_the_reader_is_too_slow)
+{
+	const int64_t in_all = RIG_WRITE_NS + (int64_t)BIG * NS_PER_S / STREAM_RATE_MIN;
+	const int64_t step = RIG_WRITE_NS / 2;
+	const size_t even = (size_t)(STREAM_RATE_MIN * step / NS_PER_S), each = _i == 0 ? even / 2 : 2 * even;
+	int fd[2], small = 4096;
+	int64_t took = 0;
+
+	rig_pair(fd, false);
+	ck_assert_int_eq(setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+	served_start(&served, &rig, fd[0]);
+	client_start(&client, &rig, fd[1], &right);
+	pump(TURNS);
+	answer(BIG);
+	client.stalled = true;
+	for (; served.closed == 0 && served.drained == 0; took += step) {
+		size_t got = 0;
+
+		for (int tries = 0; got < each && tries < 100; tries++) {
+			got += read_some(4096);
+			pump(2);
+		}
+		clock_test_advance(step);
+		pump(1);
+	}
+	ck_assert_int_le(took, in_all + 2 * step);
+	ck_assert_uint_eq(served.drained, _i);
+	if (_i == 1)
+		return;
+	ck_assert_int_ge(took, in_all);
+	expect_end(STREAM_WRITE_TIMEOUT);
+}
+END_TEST
+
 START_TEST(writes_while_paused_and_reads_while_writing)
 {
 	establish(&right);
@@ -417,6 +464,7 @@ main(void)
 	tcase_add_test(t, leaves_turns_to_others);
 	tcase_add_test(t, writes_much_to_a_slow_reader);
 	tcase_add_loop_test(t, ends_when_the_reader_stalls, 0, 3);
+	tcase_add_loop_test(t, ends_when_the_reader_is_too_slow, 0, 2);
 	tcase_add_test(t, writes_while_paused_and_reads_while_writing);
 	tcase_add_test(t, drops_what_is_written_after_the_end);
 	tcase_add_test(t, an_empty_write_drains);
