@@ -4,6 +4,8 @@ as many addresses of 127.0.0.0/8 as one likes, and opens a new one for each that
 
     flood.py PORT KIND ADDRESSES CONNECTIONS
 
+With no ADDRESSES they come from 127.0.0.1, where honest clients are.
+
 Kinds: silent (says nothing), hello (a ClientHello and no more), drip (a ClientHello byte by byte,
 as fast as they are taken, then the next one), garbage (no TLS, then the next one), reset (a
 ClientHello, then a reset).  Answers each line of its input with the number of connections that were
@@ -45,11 +47,12 @@ class Flood:
             self.open()
 
     def open(self):
-        n = self.opened % self.addresses
+        n = self.opened % max(1, self.addresses)
         sock = socket.socket()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(False)
-        sock.bind(("127.1.%d.%d" % (n // 250, n % 250 + 1), 0))
+        if self.addresses > 0:
+            sock.bind(("127.1.%d.%d" % (n // 250, n % 250 + 1), 0))
         sock.connect_ex(("127.0.0.1", self.port))
         self.opened += 1
         self.selector.register(sock, selectors.EVENT_WRITE)

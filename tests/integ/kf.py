@@ -217,7 +217,8 @@ class Tenant:
 class Gateway:
     """One keyferryd, which can be stopped, killed and started again on its state."""
 
-    def __init__(self, tenants=None, servers=None, options="", directory=None, tls=""):
+    def __init__(self, tenants=None, servers=None, options="", directory=None, tls="",
+                 own_session=False):
         """tls: more in the section of that name."""
         self.dir = directory or tempfile.mkdtemp(prefix="keyferry-test-")
         self.log_path = os.path.join(self.dir, "log")
@@ -229,6 +230,7 @@ class Gateway:
         self.options, self.tls = options, tls
         self.listen = "127.0.0.1:0"
         self.process, self.port, self.limit = None, None, []
+        self.own_session = own_session  # of processes, as a service has it
         os.makedirs(self.state_dir, mode=0o700, exist_ok=True)
         self.configure()
 
@@ -261,7 +263,8 @@ class Gateway:
         at = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, env=dict(os.environ, **(env or {})))
+                                            stderr=log, env=dict(os.environ, **(env or {})),
+                                            start_new_session=self.own_session)
         end = time.monotonic() + seconds * SLOWER
         while True:
             found = re.search(r"notice daemon: listening address=127\.0\.0\.1:(\d+)\s",
@@ -426,7 +429,7 @@ class Client:
     def __init__(self, gateway, certificate, version=(1, 1), tls=None, timeout=30.0, ciphers=None,
                  connect=True):
         self.version = version
-        self.sock = None
+        self.sock = self.source = None
         self.context = context(certificate, tls and (tls, tls), ciphers)
         self.address = ("127.0.0.1", gateway.port)
         self.timeout = timeout
@@ -434,7 +437,8 @@ class Client:
             self.connect()
 
     def connect(self):
-        raw = socket.create_connection(self.address, timeout=self.timeout)
+        raw = socket.create_connection(self.address, self.timeout,
+                                       self.source and (self.source, 0))
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self.sock = self.context.wrap_socket(raw)

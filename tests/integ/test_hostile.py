@@ -3,6 +3,7 @@
 protocol.  Each connection ends, is counted once and for its reason, and costs others nothing: honest
 clients are asked beside them all the time, and each of their answers has to come."""
 
+import collections
 import contextlib
 import os
 import socket
@@ -12,6 +13,7 @@ import subprocess
 import threading
 import time
 
+import apart
 import flood
 import kf
 import rawtls
@@ -104,9 +106,9 @@ class Case(kf.Case):
             self.fetch()
         self.served += sessions + gets
 
-    def fetch(self):
+    def fetch(self, source=None):
         with kf.Client(self.gw, None, connect=False, timeout=120) as c:
-            c.context = self.fresh
+            c.context, c.source = self.fresh, source
             c.connect()
             self.assertEqual(c.key(self.uid), self.key)
 
@@ -122,15 +124,22 @@ class Case(kf.Case):
         found = {name: m.of("handshakes_%s_total" % name) for name in OUTCOMES}
         found.update({r: m.of("handshake_failures_total", "reason=" + r) for r in REASONS})
         found["sessions"] = m.of("sessions_total")
+        work = {key[1]: value for key, value in m.items()
+                if key[0] == "keyferry_handshake_work_seconds_sum"}
+        found["timed"] = sum(value for key, value in m.items()
+                             if key[0] == "keyferry_handshake_work_seconds_count")
+        found["for nothing"] = sum(work.values()) - work.get("result=ok", 0)
         return found
 
     def balanced(self):
-        """The counts, once each connection has one outcome, and each failure one reason."""
+        """The counts, once each connection has one outcome and a time that it took of the loop, and each
+        failure one reason."""
         counts = {}
 
         def look():
             counts.update(self.counts())
-            return (sum(counts[name] for name in OUTCOMES) == counts["sessions"] and
+            return (sum(counts[name] for name in OUTCOMES) == counts["sessions"] == counts["timed"]
+                    and
                     sum(counts[r] for r in REASONS) == counts["failed"])
         kf.eventually(look, counts, 60)
         return counts
@@ -499,31 +508,51 @@ class Odd(Case):
 
 class Floods(Case):
     """A program beside us keeps as many connections open as it can.  Honest clients come all the
-    same, one after the other, until enough have been served."""
+    same, one after the other: from an address that is known, and each from a new one; and one asks whose
+    session is open.  Where the gateway has a core of its own (apart.py) nobody known is cut off, and in the
+    long run they wait for no more than twice as long as without the flood, and SLACK."""
 
     HONEST = 200 if LONG else 10
+    FIRST_SECONDS = 10 if LONG else 0  # told by themselves: the flood's addresses are new
+    KINDS = ("known", "new", "Get")
+    # In seconds: of the turns of handshakes (1 ms, and the step that was begun then), those that a session
+    # waits for: with its connection, its hello and its Finished.
+    SLACK = 0.010
 
-    def start(self, options=""):
-        super().start('handshake-timeout = "5min"\n' + options)
+    def start(self, options="", **kwargs):
+        self.newcomers = 0
+        self.cut = collections.Counter()
+        super().start('handshake-timeout = "5min"\n' + options, own_session=True, **kwargs)
 
-    def fetch(self):
-        """On a machine with other work this client may be slow as well, and has to come again."""
+    def fetch(self, source=None):
+        """Somebody who is cut off comes again, and is counted."""
         end = time.monotonic() + 120
         while True:
             try:
-                return super().fetch()
+                return super().fetch(source)
             except (ConnectionError, ssl.SSLError, kf.Closed):
+                self.cut["new" if source else "known"] += 1
                 self.assertLess(time.monotonic(), end)
 
-    def measure(self, count):
-        """p99 of sessions and of Gets, in seconds."""
-        took = {"session": [], "Get": []}
-        for _ in range(count):
-            for name, sessions, gets in (("session", 1, 0), ("Get", 0, 1)):
+    def come(self, kind):
+        if kind == "Get":
+            self.serve_honest(sessions=0)
+        elif kind == "known":
+            self.serve_honest(gets=0)
+        else:
+            self.newcomers += 1
+            self.fetch("127.2.%d.%d" % (self.newcomers // 250, self.newcomers % 250 + 1))
+
+    def measure(self, seconds=0):
+        """p99, in seconds, of HONEST of each kind, or of those of this time, if they are more."""
+        took = {kind: [] for kind in self.KINDS}
+        end = time.perf_counter() + seconds
+        while len(took["Get"]) < self.HONEST or time.perf_counter() < end:
+            for kind, several in took.items():
                 began = time.perf_counter()
-                self.serve_honest(sessions, gets)
-                took[name].append(time.perf_counter() - began)
-        return {name: sorted(t)[int(0.99 * (len(t) - 1))] for name, t in took.items()}
+                self.come(kind)
+                several.append(time.perf_counter() - began)
+        return {kind: sorted(t)[int(0.99 * (len(t) - 1))] for kind, t in took.items()}
 
     def is_not_held_back(self):
         """Whether clients come in without waiting until the patience with somebody of the flood is over.
@@ -534,23 +563,43 @@ class Floods(Case):
 
     def flood(self, kind, addresses, connections, full=True):
         """full: it comes to fill the ceiling of handshakes."""
-        normal = self.measure(self.HONEST)
-        with flood.Running(self.gw, kind, addresses, connections) as f:
-            ceiling = min(self.gw.metrics()["handshakes_limit"], connections)
-            if full:
-                kf.eventually(lambda: self.gw.metrics()["handshakes"] >= ceiling, "a flood", 60)
-            else:
-                first = f.opened()
-                kf.eventually(lambda: f.opened() > first + 50, "a flood", 60)
-            kf.eventually(self.is_not_held_back, "the flood is known", 120)
-            beside = self.measure(self.HONEST)
-            opened = f.opened()
-        print("%s, %d connections from %d addresses (%d in all): %s" % (
-            kind, connections, addresses, opened,
-            ", ".join("p99 of a %s %.1f ms beside it, %.1f ms without" % (
-                name, beside[name] * 1e3, normal[name] * 1e3) for name in normal)), flush=True)
+        with apart.kept(self.gw) as judged:
+            normal = self.measure()
+            with flood.Running(self.gw, kind, addresses, connections) as f:
+                first = self.measure(self.FIRST_SECONDS)
+                ceiling = min(self.gw.metrics()["handshakes_limit"], connections)
+                if full:
+                    kf.eventually(lambda: self.gw.metrics()["handshakes"] >= ceiling, "a flood", 60)
+                else:
+                    opened = f.opened()
+                    kf.eventually(lambda: f.opened() > opened + 50, "a flood", 60)
+                kf.eventually(self.is_not_held_back, "the flood is known", 120)
+                began, busy = time.perf_counter(), apart.cpu_seconds(self.gw.process.pid)
+                beside = self.measure()
+                busy = apart.cpu_seconds(self.gw.process.pid) - busy
+                busy /= time.perf_counter() - began
+                opened = f.opened()
         self.idle()
-        return self.balanced()
+        counts = self.balanced()
+        self.tell("%s, %d connections from %d addresses (%d in all, which took %.1f s of the loop; the "
+                  "gateway %d %% busy)" % (kind, connections, addresses, opened, counts["for nothing"],
+                                           100 * busy), without=normal, first=first, beside=beside)
+        self.judge(judged, normal, beside)
+        return counts
+
+    def tell(self, what, **p99):
+        print("%s: p99 in ms: %s; cut off: %s" % (what, ", ".join(
+            "%s: %s" % (when, " ".join("%s %.1f" % (kind, 1e3 * took[kind]) for kind in self.KINDS))
+            for when, took in p99.items()), dict(self.cut) or "nobody"), flush=True)
+
+    def judge(self, judged, normal, beside, waits=0.0):
+        """waits: seconds that are promised to a session at most, more than usual."""
+        if not judged:
+            print("not judged: the gateway has no core of its own", flush=True)
+            return
+        self.assertEqual(self.cut["known"], 0)
+        for kind, more in (("known", waits), ("Get", 0)) if LONG else ():
+            self.assertLessEqual(beside[kind], 2 * normal[kind] + self.SLACK + more, kind)
 
     def test_one_address_has_all_handshakes(self):
         """It fills the ceiling, and the queue behind it."""
@@ -561,9 +610,10 @@ class Floods(Case):
     def test_one_address_has_all_sessions(self):
         """The same with a ceiling of sessions."""
         self.start("sessions-max = 64")
-        with flood.Running(self.gw, "hello", 1, 150):
+        with apart.kept(self.gw) as judged, flood.Running(self.gw, "hello", 1, 150):
             kf.eventually(lambda: self.gw.metrics()["sessions"] == 64, "a flood", 60)
             self.serve_honest(3, 3)
+        self.assertEqual(self.cut["known"] * judged, 0)
         self.idle()
         self.assertGreater(self.counts()["over_share"], 0)
 
@@ -573,11 +623,29 @@ class Floods(Case):
         counts = self.flood("hello", addresses, addresses)
         self.assertGreater(counts["stalled"], 0, counts)
         self.assertEqual(counts["over_share"], 0, counts)
+        self.assertGreater(counts["for nothing"], 0, counts)
 
     def test_silent(self):
         self.start("handshakes-max = 64")
         counts = self.flood("silent", 100, 150)
         self.assertGreater(counts["silent"], 0, counts)
+
+    def test_flood_from_a_known_address(self):
+        """Such as that behind which honest hosts are: whoever comes waits in the kernel's queue behind the
+        flood, which has half a second for each place above a quarter of them (check_relief:
+        a_queue_moves_by_the_ceiling).  Open sessions do not wait, and nobody is cut off."""
+        ceiling, connections = 64, 150
+        batches = 1 + (connections - ceiling) // (ceiling - ceiling // 4 - 1)
+        self.start("handshakes-max = %d" % ceiling)
+        with apart.kept(self.gw) as judged:
+            normal = self.measure()
+            with flood.Running(self.gw, "hello", 0, connections):
+                kf.eventually(lambda: self.gw.metrics()["handshakes"] == ceiling, "a flood", 60)
+                beside = self.measure(self.FIRST_SECONDS)
+        self.tell("a flood from a known address", without=normal, beside=beside)
+        self.judge(judged, normal, beside, 0.51 * (batches + 1))  # and what was left of one
+        self.idle()
+        self.assertGreater(self.counts()["over_share"], 0)
 
     def test_drips(self):
         self.start()
@@ -615,23 +683,24 @@ class Floods(Case):
         """As many as descriptors allow; those who come and ask beside them are served."""
         count = 9500 if LONG else 300
         self.start()
-        normal = self.measure(self.HONEST)
         request = ttlv.request((1, 1), on("Get", self.uid)).encode()
         several = []
-        for n in range(count):
-            raw = socket.create_connection(("127.0.0.1", self.gw.port), timeout=120)
-            several.append(self.fresh.wrap_socket(raw))
-            if n % 100 == 0:
-                self.serve_honest()
-        kf.eventually(lambda: self.gw.metrics()["sessions"] == count + 1, "only these are left", 60)
-        beside = self.measure(self.HONEST)
+        with apart.kept(self.gw) as judged:
+            normal = self.measure()
+            for n in range(count):
+                raw = socket.create_connection(("127.0.0.1", self.gw.port), timeout=120)
+                several.append(self.fresh.wrap_socket(raw))
+                if n % 100 == 0:
+                    self.serve_honest()
+            kf.eventually(lambda: self.gw.metrics()["sessions"] == count + 1, "only these are left",
+                          60)
+            beside = self.measure()
         for s in several:
             s.sendall(request)
         for s in several:
             self.assertEqual(ttlv.Answer(self.read(s)).items[0].key, self.key)
-        print("%d sessions: %s" % (count, ", ".join(
-            "p99 of a %s %.1f ms beside them, %.1f ms without" % (
-                name, beside[name] * 1e3, normal[name] * 1e3) for name in normal)), flush=True)
+        self.tell("%d sessions" % count, without=normal, beside=beside)
+        self.judge(judged, normal, beside)
         for s in several:
             s.close()
         self.idle()

@@ -30,7 +30,7 @@ struct guest {
 
 static struct rig rig;
 static struct gate *gate;
-static struct guest guests[2 * CEILING];
+static struct guest guests[3 * CEILING];
 static size_t count, waiting;
 static uint32_t net; /* of the test: what is known of an address outlives it */
 static bool accepting;
@@ -292,6 +292,31 @@ START_TEST(who_succeeds_does_not_excuse_too_many)
 	expect(0, 0, 0);
 	pass(10 * NS_PER_MS);
 	expect(0, CEILING - SHARE, 0);
+}
+END_TEST
+
+/*
+ * All places are one known address's, as many more of it wait, and then somebody: the kernel's queue moves
+ * by the places above its share in each time of patience.
+ */
+START_TEST(a_queue_moves_by_the_ceiling)
+{
+	int64_t began, batches = (CEILING + 1 + CEILING - SHARE - 1) / (CEILING - SHARE);
+
+	succeed(1);
+	fill(true, 0);
+	began = clock_now();
+	for (waiting = CEILING + 1; waiting > 0;) {
+		if (!gate_has_room(gate)) {
+			pass(10 * NS_PER_MS);
+			ck_assert_int_le(clock_now() - began, batches * 510 * NS_PER_MS);
+			continue;
+		}
+		waiting--;
+		come(waiting > 0 ? 1 : 2, true);
+	}
+	ck_assert(is_there(&guests[count - 1]));
+	ck_assert_int_ge(clock_now() - began, (batches - 1) * 500 * NS_PER_MS);
 }
 END_TEST
 
@@ -624,6 +649,7 @@ relief_suite(void)
 	tcase_add_test(t, any_client_may_keep_us_waiting_for_so_long);
 	tcase_add_test(t, an_address_that_succeeds_may_be_slower);
 	tcase_add_test(t, who_succeeds_does_not_excuse_too_many);
+	tcase_add_test(t, a_queue_moves_by_the_ceiling);
 	tcase_add_loop_test(t, who_succeeds_does_not_excuse_the_silent, 0, 2);
 	tcase_add_test(t, a_small_ceiling_leaves_a_share);
 	tcase_add_test(t, draining_sends_nobody_away_for_others);
