@@ -139,6 +139,52 @@ START_TEST(takes_no_early_data)
 }
 END_TEST
 
+/*
+ * One that sends it all the same, as its session was altered: nothing of it is read as a request, and the
+ * session goes on behind it; or it ends, when that is more than is skipped (16 KiB).
+ */
+START_TEST(skips_early_data)
+{
+	static uint8_t much[64 * 1024];
+	const struct client_options o = {.version = TLS1_3_VERSION, .who = WHO_RIGHT};
+	const bool skipped = _i == 0;
+	size_t len = skipped ? 1000 : sizeof(much), written = 0, more;
+	struct served d;
+	struct client c;
+	SSL_SESSION *s;
+	bool reused;
+
+	start(&(struct rig_options){.keys = KEYS_EC, .resumption = true});
+	s = visit(TLS1_3_VERSION, NULL, &reused, &d);
+	ck_assert_int_eq(SSL_SESSION_set_max_early_data(s, sizeof(much)), 1);
+	d = (struct served){0};
+	rig_connect(&rig, &d, &c, &o);
+	ck_assert_int_eq(SSL_set_session(c.ssl, s), 1);
+	for (; written < len; written += more) {
+		ck_assert_int_eq(SSL_write_early_data(c.ssl, much + written, len - written, &more), 1);
+		loop_turn(rig.loop, false);
+	}
+	rig_pump(&rig, &c, TURNS);
+	ck_assert_int_eq(SSL_get_early_data_status(c.ssl), SSL_EARLY_DATA_REJECTED);
+	ck_assert_uint_eq(d.ready, skipped);
+	if (skipped) {
+		ck_assert_int_eq(SSL_session_reused(c.ssl), 1);
+		client_send(&c, "late", 4);
+		rig_pump(&rig, &c, 2);
+		ck_assert_uint_eq(d.got.len, 4);
+		ck_assert_mem_eq(d.got.data, "late", 4);
+	}
+	client_leave(&c);
+	rig_pump(&rig, &c, 2);
+	ck_assert_uint_eq(d.closed, 1);
+	ck_assert(d.end == (skipped ? STREAM_EOF : STREAM_TLS_ERROR));
+	ck_assert_uint_eq(d.data, skipped);
+	client_fini(&c);
+	served_fini(&d);
+	SSL_SESSION_free(s);
+}
+END_TEST
+
 START_TEST(resumes_tls12_only_when_told_to)
 {
 	struct served d;
@@ -358,6 +404,7 @@ main(void)
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_loop_test(t, resumes, 0, 2);
 	tcase_add_test(t, takes_no_early_data);
+	tcase_add_loop_test(t, skips_early_data, 0, 2);
 	tcase_add_test(t, resumes_tls12_only_when_told_to);
 	tcase_add_loop_test(t, a_removed_certificate_cannot_resume, 0, 2);
 	tcase_add_loop_test(t, an_expired_certificate_cannot_resume, 0, 2);
