@@ -282,6 +282,49 @@ class Slow(Case):
         self.assertEqual(grown["closed"] + grown["reset"], grown["failed"], grown)
         self.expect_no_keys(heap)
 
+    def rest_of(self, h):
+        """What the gateway says yet, decrypted."""
+        with contextlib.suppress(kf.Closed, ConnectionError):
+            while True:
+                h.hear()
+        data = b""
+        with contextlib.suppress(ssl.SSLError):
+            while piece := h.tls.read(65536):
+                data += piece
+        return data
+
+    def test_half_closed(self):
+        """Who shuts down its side, with a goodbye or without, has left: its session ends at once, not with
+        a deadline.  A whole request before it is answered as a whole or not at all, by what comes first;
+        half of one never, and it is no bad request."""
+        self.start('request-timeout = "5min"\nidle-timeout = "1h"')
+        request = ttlv.request((1, 1), on("Get", self.uid)).encode()
+        answers = []
+        before = self.gw.metrics()
+        with self.counted(failed=0):
+            for tls in (T12, T13):
+                for goodbye in (False, True):
+                    for size in (len(request), len(request) - 1, 4):
+                        h = self.stop_at(tls, "open")
+                        h.sock.sendall(h.encrypted(request[:size]))
+                        if goodbye:
+                            with contextlib.suppress(ssl.SSLError):
+                                h.tls.unwrap()
+                            h.sock.sendall(h.outgoing.read())
+                        h.sock.shutdown(socket.SHUT_WR)
+                        answer = self.rest_of(h)
+                        h.sock.close()
+                        if size < len(request):
+                            self.assertEqual(answer, b"")
+                        elif answer:
+                            answers.append(ttlv.Answer(answer).items[0].key)
+                self.serve_honest()
+        self.assertEqual(set(answers) - {self.key}, set())
+        after = self.gw.metrics()
+        for name in ("requests_bad_total", "request_timeout_total", "idle_timeout_total"):
+            self.assertEqual(after[name], before[name], name)
+        print("%d of 4 requests answered to who shut down its side" % len(answers), flush=True)
+
     def test_alerts_at_each_point(self):
         """Fatal ones end it; those that warn, some of them, as well in the end."""
         self.start()
