@@ -113,7 +113,10 @@ main(int argc, char **argv)
 	bool locked;
 	int c;
 
-	priv_harden();
+	if (priv_harden() != ERR_OK) {
+		fputs("keyferryd: cannot start: core dumps and tracing cannot be ruled out\n", stderr);
+		return EXIT_FAILURE;
+	}
 	if (alloc_install() != ERR_OK)
 		return EXIT_FAILURE;
 	if (is_child(argc, argv, 3, DAEMON_STORAGE_CHILD, FAULT_IN_STORE))

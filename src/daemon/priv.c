@@ -15,15 +15,16 @@ enum { DESCRIPTORS_KEPT = 64 };
 
 static int ready_fd = -1;
 
-void
+enum err
 priv_harden(void)
 {
 	const struct rlimit none = {0, 0};
 
-	setrlimit(RLIMIT_CORE, &none);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	signal(SIGPIPE, SIG_IGN);
 	umask(077);
+	if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+		return ERR_INTERNAL;
+	return ERR_OK;
 }
 
 size_t

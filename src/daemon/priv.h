@@ -7,8 +7,11 @@
 
 #include "base/err.h"
 
-/* No core dumps, no tracing by other processes of the user, SIGPIPE ignored, umask 077. */
-void priv_harden(void);
+/*
+ * No core dumps, no tracing by other processes of the user, SIGPIPE ignored, umask 077.
+ * ERR_INTERNAL: the kernel refused one of the first two, and no key may come into the process.
+ */
+CHECKED enum err priv_harden(void);
 
 /*
  * Raises the soft limit of descriptors to the hard one; returns how many sessions that allows

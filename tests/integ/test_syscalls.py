@@ -47,12 +47,16 @@ FAULTS = collections.OrderedDict((
     ("clone,clone3,vfork", ("EAGAIN", "ENOMEM")),
     ("fcntl", ("ENOLCK",)),
     ("flock", ("EIO",)),
+    ("prctl", ("EINVAL", "EPERM")),
+    ("prlimit64,setrlimit", ("EPERM",)),
 ))
 SAMPLES = 10 ** 9 if kf.LONG else 1  # of each kind and error
 PAIRS = 10 ** 9 if kf.LONG else 16
 ONLY = os.environ.get("KEYFERRY_SYSCALL")
 FROM = int(os.environ.get("KEYFERRY_SYSCALL_FROM", "0"))
 TIMEOUT = 30.0
+SANITIZER = re.compile(r"ERROR: AddressSanitizer:? (?:setrlimit\(\) failed|failed to \w+ |"
+                       r"internal allocator is out of memory)|AddressSanitizer: CHECK failed")
 FAILED = ("GeneralFailure",)
 
 
@@ -82,8 +86,8 @@ class Traced(kf.Gateway):
         stacks = ["-k"] if kf.LONG and not self.inject else []
         # -D: the gateway is our own child, and strace its grandchild.  There is no leak check
         # beneath a tracer.
-        return ["env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-D", "-I2", "-f", "-qq", *stacks,
-                "-e", rule, "-e", "signal=none", "-o", self.trace] + line
+        return ["env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-D",
+                "-I2", "-f", "-qq", *stacks, "-e", rule, "-e", "signal=none", "-o", self.trace] + line
 
     def calls(self):
         """{(process, name): the stack of each such call, as far as strace tells}"""
@@ -103,6 +107,13 @@ class Traced(kf.Gateway):
                 else:
                     here = None
         return {who: ["".join(stack) for stack in stacks] for who, stacks in made.items()}
+
+    def number_of(self, name, what):
+        """Which of the gateway's calls of that name is the last that has this in it: a sanitizer
+        does some of the same before main()."""
+        with open(self.trace, encoding="utf-8", errors="replace") as f:
+            lines = [line for line in f if re.match(r"%d +%s\(" % (self.pid, name), line)]
+        return max(n for n, line in enumerate(lines, 1) if what in line)
 
     def let_go(self):
         """strace counts for each process anew: a child that is started again would fail again."""
@@ -168,7 +179,8 @@ class Syscalls(kf.Case):
         os.mkdir(os.path.join(self.gw.dir, "copy"), 0o700)
         at = self.gw.mark() if os.path.exists(self.gw.log_path) else 0
         try:
-            self.gw.start()
+            self.gw.start(seconds=30 if self.gw.inject else 300)  # stacks take their time
+            self.gw.pid = self.gw.process.pid
         except AssertionError:
             status, log = self.gw.process.poll(), self.gw.log(at)[-5000:]
             mute = self.gw.inject and self.gw.inject[0].startswith("write")
@@ -177,6 +189,8 @@ class Syscalls(kf.Case):
                 return False
             if status == 127:  # before main()
                 self.assertIn("error while loading shared libraries", log)
+            elif SANITIZER.search(log):  # its own call, which it cannot do without
+                os.truncate(self.gw.log_path, 0)
             else:
                 self.assertIn(status, (1, 2), log)
                 if not mute:
@@ -249,6 +263,19 @@ class Syscalls(kf.Case):
         print("%d tries, %d calls failed, %d starts refused" % (len(chosen), met, refusals),
               flush=True)
         self.assertGreater(met, 0)
+
+
+    def test_core_dumps_are_ruled_out(self):
+        """Or it does not start."""
+        self.gw.inject = ()
+        self.assertTrue(self.life())
+        for name, what in (("prctl", "PR_SET_DUMPABLE"), ("prlimit64", "RLIMIT_CORE, {")):
+            with self.subTest(call=name):
+                self.gw.inject = (name, "EPERM", self.gw.number_of(name, what))
+                self.assertFalse(self.life())
+                self.assertIn("core dumps and tracing cannot be ruled out", self.gw.log())
+                self.gw.inject = ()
+                self.assertTrue(self.life())
 
 
 class Short(kf.Case):

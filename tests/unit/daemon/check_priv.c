@@ -24,7 +24,7 @@ harden(void)
 	umask(0);
 	if (prctl(PR_SET_DUMPABLE, 1) != 0 || prctl(PR_GET_DUMPABLE) != 1)
 		return 1; /* then this would show nothing */
-	priv_harden();
+	ck_assert_int_eq(priv_harden(), ERR_OK);
 	if (prctl(PR_GET_DUMPABLE) != 0)
 		return 2;
 	if (getrlimit(RLIMIT_CORE, &core) != 0 || core.rlim_cur != 0 || core.rlim_max != 0)
