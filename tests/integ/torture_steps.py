@@ -133,6 +133,21 @@ def resumed_13(w):
     resumed(w, T13, session)
 
 
+@step()
+def rewrap(w):
+    """Here, where there are few keys: it goes through all."""
+    if kf.VAULT == "keyprotect":
+        cloud = kf.the_cloud()
+        cloud.settings(rotate_interval_s=0)
+        cloud.customer(cloud.root, "rotate")
+    yield
+    told = w.control("keys rewrap")  # nothing where no tenant's vault is elsewhere
+    if told and told[-1]["left"] > 0:
+        raise Refused(told)
+    yield
+    assert w.do(on("Get", w.a_key())).key == w.keys[w.a_key()], "another key"
+
+
 # Objects
 
 @step("CREATE")
@@ -539,7 +554,6 @@ command("trust_pending", "trust pending",
 command("cache_list", "cache list", holds=lambda w, d: len(d) == 1)
 command("cache_flush", "cache flush")
 command("rebuild", "keys rebuild")
-command("rewrap", "keys rewrap")
 command("list", "keys list", holds=lambda w, d: {k["uid"] for k in d[0]} >= set(w.keys))
 
 
