@@ -62,6 +62,16 @@ configure(size_t ceiling)
 	tenants_unref(ts);
 }
 
+static int64_t
+ended(enum metric m)
+{
+	static int64_t seen[METRIC_COUNT];
+	int64_t now = metric_get(m), more = now - seen[m];
+
+	seen[m] = now;
+	return more;
+}
+
 static void
 set_up(void)
 {
@@ -77,6 +87,8 @@ set_up(void)
 	accepting = true;
 	net++;
 	waiting = count = 0;
+	for (enum metric m = 0; m < METRIC_COUNT; m++)
+		(void)ended(m);
 	configure(CEILING);
 }
 
@@ -148,16 +160,6 @@ is_there(const struct guest *g)
 	while ((n = recv(g->fd, bytes, sizeof(bytes), 0)) > 0)
 		;
 	return n < 0 && errno == EAGAIN;
-}
-
-static int64_t
-ended(enum metric m)
-{
-	static int64_t seen[METRIC_COUNT];
-	int64_t now = metric_get(m), more = now - seen[m];
-
-	seen[m] = now;
-	return more;
 }
 
 static void
