@@ -3,18 +3,17 @@
 #ifndef BASE_SECRET_FILE_H
 #define BASE_SECRET_FILE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
 #include "base/secret.h"
+#include "base/trusted.h"
 
 /*
- * The whole file with a NUL behind it, at most max bytes.  private: refused when it is open to
- * group or others.  what names the file in sentences ("the root key file").  *why is valid until
- * the next call.
+ * The whole file with a NUL behind it, at most max bytes.  what names the file in sentences ("the
+ * root key file").  *why is valid until the next call.
  */
-CHECKED enum err secret_file_read(struct secret **out, const char *path, size_t max, bool private,
-    const char *what, const char **why);
+CHECKED enum err secret_file_read(struct secret **out, const char *path, size_t max,
+    enum trusted kind, const char *what, const char **why);
 
 #endif

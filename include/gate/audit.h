@@ -50,7 +50,7 @@ bool audit_settled(const struct audit *a);
 void audit_free(struct audit *a);
 
 /*
- * Opens a file for audit_use(), made with mode 0640 when it is not there: blocking, for start and
+ * Opens a file for audit_use(), made with mode 0600 when it is not there: blocking, for start and
  * reload.  ERR_CONFIG with a sentence in *why (valid until the next call) when it cannot be
  * appended to.  audit_test_file() asks the same and makes nothing.
  */

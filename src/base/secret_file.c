@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,19 +27,13 @@ read_all(int fd, uint8_t *bytes, size_t size)
 }
 
 static enum err
-read_open(struct secret **out, int fd, size_t max, mode_t refused, const char *what,
-    const char **why)
+read_open(struct secret **out, int fd, size_t max, const char *what, const char **why)
 {
 	struct secret *text;
 	struct stat st;
 
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (size_t)st.st_size > max)
-		return why_say(
-		    why, ERR_CONFIG, "%s is no regular file of at most %zu bytes", what, max);
-	if ((st.st_mode & refused) != 0)
-		return why_say(why, ERR_CONFIG,
-		    "%s may be read by group or others (mode %04o): chmod 0600", what,
-		    (unsigned)(st.st_mode & 07777));
+	if (fstat(fd, &st) != 0 || (size_t)st.st_size > max)
+		return why_say(why, ERR_CONFIG, "%s has more than %zu bytes", what, max);
 	text = secret_new((size_t)st.st_size + 1, SECRET_TRANSIENT);
 	if (text == NULL)
 		return why_say(why, ERR_NO_SECURE_MEMORY,
@@ -54,8 +47,8 @@ read_open(struct secret **out, int fd, size_t max, mode_t refused, const char *w
 }
 
 enum err
-secret_file_read(struct secret **out, const char *path, size_t max, bool private, const char *what,
-    const char **why)
+secret_file_read(struct secret **out, const char *path, size_t max, enum trusted kind,
+    const char *what, const char **why)
 {
 	char where[CREDENTIAL_PATH_MAX];
 	const char *sentence;
@@ -64,12 +57,10 @@ secret_file_read(struct secret **out, const char *path, size_t max, bool private
 
 	if (e != ERR_OK)
 		return why_say(why, e, "%s: %s", what, sentence);
-	fd = open(where, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0 && errno == ENOENT)
-		return why_say(why, ERR_CONFIG, "%s does not exist", what);
+	fd = trusted_open(where, kind, O_RDONLY, &sentence);
 	if (fd < 0)
-		return why_say(why, ERR_CONFIG, "%s cannot be opened: %s", what, strerror(errno));
-	e = read_open(out, fd, max, private ? credential_refused_mode(where) : 0, what, why);
+		return why_say(why, ERR_CONFIG, "%s %s", what, sentence);
+	e = read_open(out, fd, max, what, why);
 	close(fd);
 	return e;
 }

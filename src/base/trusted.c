@@ -1,12 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files that decide who is trusted. */
+/* Owners and modes of files. */
 #include "base/trusted.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
+
+#include "base/credential.h"
+
+enum { OPEN_FILE = O_CLOEXEC | O_NOCTTY | O_NONBLOCK, OPEN_DIRECTORY = OPEN_FILE | O_DIRECTORY };
+enum { OPEN_FOLLOW = 0, OPEN_HERE = O_NOFOLLOW };
+enum { TYPE_FILE = S_IFREG, TYPE_DIRECTORY = S_IFDIR };
+#define OTHERS_CHANGE 022
+
+static const struct {
+	int flags;
+	mode_t type, refused;
+} kinds[] = {
+#define TRUSTED(name, type, link, mode) {OPEN_##type | OPEN_##link, TYPE_##type, mode},
+#include "base/trusted.def"
+#undef TRUSTED
+};
 
 static bool only_looks;
 static uid_t other = (uid_t)-1;
+static char sentence[2 * PATH_MAX];
 
 void
 trusted_to_look(void)
@@ -21,13 +48,140 @@ trusted_to(uid_t uid)
 	other = uid;
 }
 
-const char *
-trusted_not(const struct stat *st)
+__attribute__((format(printf, 1, 2))) static const char *
+say(const char *fmt, ...)
 {
-	if ((st->st_mode & 022) != 0)
-		return "may be changed by its group or by others; chmod go-w";
-	if (!only_looks && st->st_uid != 0 && st->st_uid != geteuid() && st->st_uid != other)
-		return "belongs to another user, who may change it; chown it to root or to the daemon's "
-		       "user";
-	return NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(sentence, sizeof(sentence), fmt, ap);
+	va_end(ap);
+	return sentence;
+}
+
+static bool
+is_owner(uid_t uid)
+{
+	return only_looks || uid == 0 || uid == geteuid() || uid == other;
+}
+
+/* Who should own it: the daemon's user. */
+static unsigned
+owner(void)
+{
+	return (unsigned)(other != (uid_t)-1 ? other : geteuid());
+}
+
+/*
+ * In a directory with the sticky bit others can make files, not take away ours; on a read-only mount,
+ * such as a container has for its secrets, they can do neither.
+ */
+static const char *
+directory_not(const char *dir)
+{
+	struct statvfs fs;
+	struct stat st;
+
+	if (stat(dir, &st) != 0)
+		return say("lies in %s, which cannot be looked at: %s", dir, strerror(errno));
+	if (!is_owner(st.st_uid))
+		return say("lies in %s, which belongs to another user (%u), who may put another file "
+			   "there: chown %u %s", dir, (unsigned)st.st_uid, owner(), dir);
+	if ((st.st_mode & OTHERS_CHANGE) == 0 || (st.st_mode & S_ISVTX) != 0 ||
+	    (statvfs(dir, &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0))
+		return NULL;
+	return say("lies in %s, which may be changed by its group or by others (mode %04o): "
+		   "chmod go-w %s", dir, (unsigned)(st.st_mode & 07777), dir);
+}
+
+static const char *
+parent_not(const char *path)
+{
+	char copy[PATH_MAX];
+
+	if (strlen(path) >= sizeof(copy))
+		return say("has too long a path");
+	memcpy(copy, path, strlen(path) + 1);
+	return directory_not(dirname(copy));
+}
+
+const char *
+trusted_place_not(const char *path)
+{
+	char target[PATH_MAX];
+	struct stat st;
+	const char *why = only_looks ? NULL : parent_not(path);
+
+	if (why != NULL || only_looks || lstat(path, &st) != 0 || !S_ISLNK(st.st_mode))
+		return why;
+	if (!is_owner(st.st_uid))
+		return say("is a symbolic link that belongs to another user (%u): chown -h %u %s",
+		    (unsigned)st.st_uid, owner(), path);
+	return realpath(path, target) != NULL ? parent_not(target)
+					      : say("leads nowhere: %s", strerror(errno));
+}
+
+static const char *
+mode_not(const struct stat *st, const char *path, enum trusted kind)
+{
+	bool closed = kinds[kind].refused != OTHERS_CHANGE;
+	mode_t refused = closed && kinds[kind].type == S_IFREG ? credential_refused_mode(path)
+								: kinds[kind].refused;
+
+	if ((st->st_mode & refused) == 0)
+		return NULL;
+	return closed ? say("is open to group or others (mode %04o): chmod %s %s",
+			    (unsigned)(st->st_mode & 07777),
+			    S_ISDIR(st->st_mode) ? "0700" : "0600", path)
+		      : say("may be changed by its group or by others (mode %04o): chmod go-w %s",
+			    (unsigned)(st->st_mode & 07777), path);
+}
+
+const char *
+trusted_not(int fd, const char *path, enum trusted kind)
+{
+	const char *why;
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return say("cannot be looked at: %s", strerror(errno));
+	if ((st.st_mode & S_IFMT) != kinds[kind].type)
+		return S_ISDIR(kinds[kind].type) ? "is no directory" : "is not a regular file";
+	if (kinds[kind].refused == 0)
+		return NULL;
+	if (!is_owner(st.st_uid))
+		return say("belongs to another user (%u), who may change it: chown %u %s",
+		    (unsigned)st.st_uid, owner(), path);
+	why = mode_not(&st, path, kind);
+	return why == NULL ? trusted_place_not(path) : why;
+}
+
+static const char *
+cannot_open(int error, enum trusted kind)
+{
+	if (error == ENOENT)
+		return "does not exist";
+	return error == ELOOP && (kinds[kind].flags & O_NOFOLLOW) != 0
+	    ? "is a symbolic link: put the file itself there"
+	    : say("cannot be opened: %s", strerror(error));
+}
+
+int
+trusted_open(const char *path, enum trusted kind, int flags, const char **why)
+{
+	int fd = open(path, flags | kinds[kind].flags, 0600), error = errno;
+	const char *wrong;
+
+	if (fd < 0) {
+		*why = cannot_open(error, kind);
+		errno = error;
+		return -1;
+	}
+	wrong = trusted_not(fd, path, kind);
+	if (wrong == NULL)
+		return fd;
+	close(fd);
+	errno = 0;
+	*why = wrong;
+	return -1;
 }

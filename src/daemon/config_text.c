@@ -36,15 +36,8 @@ no_room(const struct buf *text)
 static const char *
 read_all(int fd, struct buf *text)
 {
-	struct stat st;
 	ssize_t n = 0;
 
-	if (fd < 0 || fstat(fd, &st) != 0)
-		return with_errno("cannot be opened", "name a file that can be read");
-	if (!S_ISREG(st.st_mode))
-		return "is not a regular file; name the configuration file";
-	if (trusted_not(&st) != NULL)
-		return trusted_not(&st);
 	while (
 	    buf_reserve(text, CHUNK) == ERR_OK && (n = read(fd, text->data + text->len, CHUNK)) > 0)
 		text->len += (size_t)n;
@@ -140,12 +133,14 @@ blank_comments(char *text, int *line)
 bool
 config_text_read(const char *path, struct buf *text, int *line, const char **why)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	const char *wrong = read_all(fd, text);
+	const char *wrong = NULL;
+	int fd = trusted_open(path, TRUSTED_CONFIGURATION, O_RDONLY, &wrong);
 
 	*line = 0;
-	if (fd >= 0)
+	if (fd >= 0) {
+		wrong = read_all(fd, text);
 		close(fd);
+	}
 	if (wrong == NULL) {
 		buf_put(text, "", 1);
 		wrong = buf_error(text) == ERR_OK ? blank_comments((char *)text->data, line)

@@ -373,7 +373,7 @@ add_directory(
 static bool
 add_pem_files(struct config_converter *cv, const char *s, struct paths *list)
 {
-	const char *path;
+	const char *path, *open_to;
 	struct stat st;
 	DIR *dir;
 	bool ok;
@@ -383,9 +383,10 @@ add_pem_files(struct config_converter *cv, const char *s, struct paths *list)
 	if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
 		return paths_add(cv, list, path);
 	dir = opendir(path);
-	if (dir != NULL && fstat(dirfd(dir), &st) == 0 && trusted_not(&st) != NULL) {
+	open_to = dir != NULL ? trusted_not(dirfd(dir), path, TRUSTED_CERTIFICATES_DIR) : NULL;
+	if (open_to != NULL) {
 		closedir(dir);
-		return wrong(cv, s, "%s", trusted_not(&st));
+		return wrong(cv, s, "%s", open_to);
 	}
 	if (dir == NULL)
 		return wrong(cv, s,

@@ -8,7 +8,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -19,13 +18,15 @@
 #include "base/metric.h"
 #include "base/ration.h"
 #include "base/text.h"
+#include "base/trusted.h"
+#include "base/why.h"
 #include "kmip/names.h"
 #include "kmip/reason.h"
 
 #include "audit_client.h"
 #include "audit_queue.h"
 
-enum { WHY_MAX = PATH_MAX + 128, TIME_TEXT = 25, ADDRESS_MAX = 64 };
+enum { WHY_MAX = 256, TIME_TEXT = 25, ADDRESS_MAX = 64 };
 
 struct audit {
 	struct loop *loop;
@@ -79,26 +80,19 @@ audit_settled(const struct audit *a)
 /* --- files --- */
 
 static enum err
-complain(const char *path, int error, const char **why)
+complain(const char *path, const char *wrong, const char **why)
 {
-	snprintf(sentence, sizeof(sentence), "audit-file %s: %s", path,
-	    error != 0 ? strerror(error) : "not a regular file");
-	*why = sentence;
-	return ERR_CONFIG;
+	return why_say(why, ERR_CONFIG, "audit-file %s %s", path, wrong);
 }
 
 enum err
 audit_open_file(const char *path, int *fd, const char **why)
 {
-	int got = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-	struct stat st;
+	const char *wrong;
+	int got = trusted_open(path, TRUSTED_AUDIT, O_WRONLY | O_APPEND | O_CREAT, &wrong);
 
 	if (got < 0)
-		return complain(path, errno, why);
-	if (fstat(got, &st) != 0 || !S_ISREG(st.st_mode)) {
-		close(got);
-		return complain(path, 0, why);
-	}
+		return complain(path, wrong, why);
 	*fd = got;
 	return ERR_OK;
 }
@@ -107,17 +101,22 @@ enum err
 audit_test_file(const char *path, const char **why)
 {
 	char dir[PATH_MAX];
-	struct stat st;
+	const char *wrong;
+	int fd = trusted_open(path, TRUSTED_AUDIT, O_WRONLY | O_APPEND, &wrong);
 
-	if (stat(path, &st) == 0) {
-		if (!S_ISREG(st.st_mode))
-			return complain(path, 0, why);
-		return access(path, W_OK) == 0 ? ERR_OK : complain(path, errno, why);
+	if (fd >= 0) {
+		close(fd);
+		return ERR_OK;
 	}
 	if (errno != ENOENT || strlen(path) >= sizeof(dir))
-		return complain(path, errno, why);
+		return complain(path, wrong, why);
+	wrong = trusted_place_not(path);
+	if (wrong != NULL)
+		return complain(path, wrong, why);
 	memcpy(dir, path, strlen(path) + 1);
-	return access(dirname(dir), W_OK | X_OK) == 0 ? ERR_OK : complain(path, errno, why);
+	return access(dirname(dir), W_OK | X_OK) == 0
+	    ? ERR_OK
+	    : why_say(why, ERR_CONFIG, "audit-file %s cannot be made: %s", path, strerror(errno));
 }
 
 void

@@ -2,10 +2,15 @@
 /* Opening, migrating and checking SQLite files; groups, savepoints and statements. */
 #include "db.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/trusted.h"
+#include "base/why.h"
 #include "disk.h"
 
 /*
@@ -206,6 +211,27 @@ configure(struct db *db, const char **why)
 	return e;
 }
 
+/* SQLite follows links and minds no owner. */
+static enum err
+check_files(const char *path, const struct db_schema *schema, const char **why)
+{
+	static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
+	char file[DISK_PATH_MAX + 16];
+	const char *wrong;
+	int fd;
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		snprintf(file, sizeof(file), "%s%s", path, ends[i]);
+		fd = trusted_open(file, TRUSTED_STATE_FILE, O_RDONLY, &wrong);
+		if (fd >= 0)
+			close(fd);
+		else if (errno != ENOENT)
+			return why_say(
+			    why, ERR_STORAGE, "its file %s%s %s", schema->file, ends[i], wrong);
+	}
+	return ERR_OK;
+}
+
 enum err
 db_open(struct db *db, const struct db_schema *schema, const char *dir, const char *vfs,
     const char **why)
@@ -218,6 +244,9 @@ db_open(struct db *db, const struct db_schema *schema, const char *dir, const ch
 	*why = "the path of the state directory is too long";
 	if (!disk_join(path, dir, schema->file))
 		return ERR_STORAGE;
+	e = check_files(path, schema, why);
+	if (e != ERR_OK)
+		return e;
 	*why = "a file of the state directory cannot be opened";
 	e = sqlite3_open_v2(path, &db->h, flags, vfs) == SQLITE_OK ? ERR_OK : ERR_STORAGE;
 	if (e == ERR_OK)

@@ -11,6 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/trusted.h"
+#include "base/why.h"
+
 int
 disk_sync_dir(const char *dir)
 {
@@ -56,21 +59,12 @@ disk_join(char *out, const char *dir, const char *name)
 enum err
 disk_check_dir(const char *dir, const char **why)
 {
-	struct stat st;
+	const char *wrong;
+	int fd = trusted_open(dir, TRUSTED_STATE_DIR, O_RDONLY, &wrong);
 
-	if (stat(dir, &st) != 0) {
-		*why = errno == ENOENT ? "the state directory does not exist"
-				       : "the state directory cannot be reached";
-		return ERR_STORAGE;
-	}
-	if (!S_ISDIR(st.st_mode)) {
-		*why = "the state directory is no directory";
-		return ERR_STORAGE;
-	}
-	if ((st.st_mode & 077) != 0) {
-		*why = "the state directory is open to group or others: chmod 700";
-		return ERR_STORAGE;
-	}
+	if (fd < 0)
+		return why_say(why, ERR_STORAGE, "the state directory %s", wrong);
+	close(fd);
 	return ERR_OK;
 }
 
@@ -93,19 +87,21 @@ enum err
 disk_lock(const char *dir, int *out, const char **why)
 {
 	char path[DISK_PATH_MAX];
+	const char *wrong;
 	enum err e;
 	int fd;
 
-	*why = "the lock file of the state directory cannot be made";
+	*why = "the path of the state directory is too long";
 	if (!disk_join(path, dir, "lock"))
 		return ERR_STORAGE;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = trusted_open(path, TRUSTED_STATE_FILE, O_RDWR | O_CREAT, &wrong);
 	if (fd < 0)
-		return ERR_STORAGE;
+		return why_say(why, ERR_STORAGE, "its file lock %s", wrong);
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
 		*out = fd;
 		return ERR_OK;
 	}
+	*why = "its file lock cannot be locked";
 	e = errno == EWOULDBLOCK ? ERR_IN_USE : ERR_STORAGE;
 	if (e == ERR_IN_USE)
 		*why = "another process uses this state directory: is a gateway running already?";

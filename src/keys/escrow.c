@@ -64,7 +64,7 @@ read_passphrase(struct secret **out, const char *path, const char **why)
 	size_t len;
 	char *s;
 	enum err e =
-	    secret_file_read(&text, path, PASSPHRASE_MAX, true, "the passphrase file", why);
+	    secret_file_read(&text, path, PASSPHRASE_MAX, TRUSTED_SECRET, "the passphrase file", why);
 
 	if (e != ERR_OK)
 		return e;
@@ -127,7 +127,7 @@ read_certificate(X509 **out, const char *path, const char **why)
 {
 	struct secret *text;
 	BIO *bio;
-	enum err e = secret_file_read(&text, path, SIDE_FILE_MAX, false, "the certificate", why);
+	enum err e = secret_file_read(&text, path, SIDE_FILE_MAX, TRUSTED_GIVEN, "the certificate", why);
 
 	if (e != ERR_OK)
 		return e;
@@ -297,7 +297,7 @@ read_escrow(CMS_ContentInfo **out, const char *path, const char **why)
 	const char *s;
 	BIO *bio;
 	enum err e =
-	    secret_file_read(&text, path, SIDE_FILE_MAX, false, "the exported root key", why);
+	    secret_file_read(&text, path, SIDE_FILE_MAX, TRUSTED_GIVEN, "the exported root key", why);
 
 	if (e != ERR_OK)
 		return e;
@@ -352,7 +352,7 @@ read_private_key(EVP_PKEY **out, const struct escrow *x, const char **why)
 	struct secret *pem, *passphrase = NULL;
 	BIO *bio;
 	enum err e =
-	    secret_file_read(&pem, x->private_key, SIDE_FILE_MAX, true, "the private key", why);
+	    secret_file_read(&pem, x->private_key, SIDE_FILE_MAX, TRUSTED_SECRET, "the private key", why);
 
 	if (e != ERR_OK)
 		return e;

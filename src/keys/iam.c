@@ -347,8 +347,8 @@ build_form(const struct iam *i, struct buf *form, const char **why)
 	struct secret *text;
 	enum err e;
 
-	/* a compute resource's token is the platform's to protect */
-	e = secret_file_read(&text, credential_file(i), FILE_MAX, key,
+	e = secret_file_read(&text, credential_file(i), FILE_MAX,
+	    key ? TRUSTED_SECRET : TRUSTED_TOKEN,
 	    key ? "the API key file" : "the compute resource token file", why);
 	if (e != ERR_OK)
 		return e;

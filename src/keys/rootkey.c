@@ -53,7 +53,7 @@ add_line(struct rootkeys *r, char *line, const char **why)
 enum err
 rootkeys_read(struct secret **text, const char *path, const char **why)
 {
-	return secret_file_read(text, path, FILE_MAX, true, "the root key file", why);
+	return secret_file_read(text, path, FILE_MAX, TRUSTED_SECRET, "the root key file", why);
 }
 
 enum err

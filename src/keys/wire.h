@@ -42,7 +42,7 @@ enum {
 	WIRE_UIDS_MAX = 200000,
 	WIRE_INTENTS_MAX = 10000,
 	WIRE_CHANGES_MAX = 1024,
-	WIRE_WHY_MAX = 256,
+	WIRE_WHY_MAX = 1024,
 };
 
 /* Begins a frame; second is the kind of a call or the result of an answer.  Returns its place. */

@@ -63,24 +63,14 @@ read_file(const char *path, struct buf *b, const char **why)
 {
 	char where[CREDENTIAL_PATH_MAX];
 	const char *sentence;
-	struct stat st;
 	enum err e = credential_path(where, path, &sentence);
 	int fd;
 
 	if (e != ERR_OK)
 		return why_say(why, e, "%s: %s", path, sentence);
-	fd = open(where, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	fd = trusted_open(where, TRUSTED_CERTIFICATES, O_RDONLY, &sentence);
 	if (fd < 0)
-		return why_say(why, ERR_IO, "%s cannot be opened: %s", path, strerror(errno));
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return why_say(why, ERR_IO, "%s is not a regular file", path);
-	}
-	sentence = trusted_not(&st);
-	if (sentence != NULL) {
-		close(fd);
-		return why_say(why, ERR_CONFIG, "%s %s", path, sentence);
-	}
+		return why_say(why, errno != 0 ? ERR_IO : ERR_CONFIG, "%s %s", path, sentence);
 	e = read_all(fd, b);
 	if (e == ERR_IO)
 		e = why_say(why, e, "%s cannot be read: %s", path, strerror(errno));
@@ -296,7 +286,7 @@ pem_private_key(const char *path, EVP_PKEY **out, const char **why)
 	EVP_PKEY *key = NULL;
 	struct secret *text;
 	BIO *bio;
-	enum err e = secret_file_read(&text, path, KEY_FILE_MAX, true, path, why);
+	enum err e = secret_file_read(&text, path, KEY_FILE_MAX, TRUSTED_SECRET, path, why);
 
 	if (e != ERR_OK)
 		return e;

@@ -76,7 +76,7 @@ load_root(struct tickets *t, const char *path, const char **why)
 	t->root = secret_new(ROOT_LEN, SECRET_KEPT);
 	if (t->root == NULL)
 		return why_say(why, ERR_NO_SECURE_MEMORY, "%s", err_text(ERR_NO_SECURE_MEMORY));
-	e = secret_file_read(&text, path, FILE_MAX, true, path, why);
+	e = secret_file_read(&text, path, FILE_MAX, TRUSTED_SECRET, path, why);
 	if (e != ERR_OK)
 		return e;
 	if (is_on_a_disk(path))

@@ -316,7 +316,7 @@ class Revocations(Case):
                           (good[:200].encode(), "damaged"), (der[:-1], "damaged"),
                           (der + b"x", "damaged"), (weak, "SHA-1 or MD5"),
                           (delta.encode(), "delta list"),
-                          (None, "cannot be opened")):
+                          (None, "does not exist")):
             if data is None:
                 os.unlink(path)
             else:

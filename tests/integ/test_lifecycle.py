@@ -10,11 +10,13 @@ import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import time
 import unittest
 
 import kf
 import ttlv
+from certificate_authority import Ca
 from ttlv import attribute, item, on
 
 
@@ -370,6 +372,149 @@ class CommandLine(kf.Case):
         for name in os.listdir(gw.state_dir):
             mode = stat.S_IMODE(os.stat(os.path.join(gw.state_dir, name)).st_mode)
             self.assertEqual(mode & 0o077, 0, name)
+
+
+class Files(kf.Case):
+    """Every file that the daemon opens, as it must not be: the start is refused, and the sentence names
+    the file, what is wrong with it, and the command that mends it."""
+
+    OTHER = 65532  # another user
+
+    def everything(self):
+        """A gateway that has been up, and {what: (path, may be a link, is closed to others)}."""
+        gw = self.gateway(start=False)
+        at = lambda name: os.path.join(gw.dir, name)
+        for name in ("tls", "clients", "keys", "audit"):
+            os.mkdir(at(name), 0o700)
+        shm = tempfile.mkdtemp(dir="/dev/shm", prefix="keyferry-files-")
+        self.addCleanup(shutil.rmtree, shm)
+        paths = {"ticket key": os.path.join(shm, "ticket.key"), "api key": at("keys/api"),
+                 "certificate": at("tls/server.pem"), "private key": at("tls/server.key"),
+                 "client": at("clients/vc.pem"), "root key": at("keys/a.root")}
+        ca = Ca(gw.dir, "CA")
+        crl = ca.crl("1.crl")
+        server = gw.servers[0]
+        for what, source in (("certificate", server.pem), ("private key", server.key),
+                             ("client", kf.AUTHORITY.make("vcenter").pem)):
+            shutil.copy(source, paths[what])
+        for what, text in (("ticket key", "0f" * 32), ("api key", "k" * 40),
+                           ("root key", "1 " + "5a" * 32)):
+            with open(os.open(paths[what], os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+                f.write(text + "\n")
+        gw.servers = [kf.Certificate(paths["certificate"], paths["private key"])]
+        gw.tenants = [kf.Tenant(
+            "a", options='read-only-certificates = "%s"\n  client-ca = {"%s"}\n'
+            '  client-subject = "CN=x"\n  crl-file = {"%s"}' % (at("clients"), ca.pem, crl),
+            vault='vault local { root-key-file = "%s" }' % paths["root key"])]
+        gw.options = 'audit-file = "%s"' % at("audit/lines")
+        gw.configure()
+        with open(gw.conf, encoding="utf-8") as f:
+            text = f.read().replace("tls {", 'tls {\n  resumption = true\n  ticket-key-file = "%s"'
+                                    % paths["ticket key"])
+        with open(gw.conf, "w", encoding="utf-8") as f:
+            f.write(text)
+        gw.start()
+        self.assertEqual(gw.stop(), 0)
+        files = {what: (path, True, what.endswith(" key")) for what, path in paths.items()
+                 if what != "api key"}
+        files.update({"configuration": (gw.conf, True, False), "authority": (ca.pem, True, False),
+                      "revocation list": (crl, True, False), "audit": (at("audit/lines"), False, False),
+                      "lock": (os.path.join(gw.state_dir, "lock"), False, False),
+                      "ledger": (os.path.join(gw.state_dir, "ledger.db"), False, False),
+                      "vault": (os.path.join(gw.state_dir, "vault.db"), False, False)})
+        return gw, files
+
+    def refused(self, gw, path, pattern):
+        done = run(kf.program("keyferryd"), "-f", "-c", gw.conf)
+        self.assertIn(done.returncode, (1, 2), done)
+        self.assertIn(path, done.stderr)
+        self.assertRegex(done.stderr, pattern)
+
+    @staticmethod
+    def some(all_of_them):
+        """The long tests take them all."""
+        return all_of_them if kf.LONG else kf.random_for("files").sample(all_of_them, 8)
+
+    @staticmethod
+    def directories(files):
+        found = {os.path.dirname(path) for path, _, _ in files.values()}
+        return sorted(found)
+
+    def test_modes(self):
+        gw, files = self.everything()
+        for what in self.some(sorted(files)):
+            path, _, closed = files[what]
+            with self.subTest(file=what):
+                mode = stat.S_IMODE(os.stat(path).st_mode)
+                os.chmod(path, 0o640 if closed else 0o666)
+                self.refused(gw, path, r"\(mode 06[46][06]\): chmod (0600|go-w) /")
+                os.chmod(path, mode)
+        for directory in self.directories(files):
+            with self.subTest(directory=directory):
+                mode = stat.S_IMODE(os.stat(directory).st_mode)
+                os.chmod(directory, 0o777)
+                self.refused(gw, directory, r"\(mode 0777\): chmod (0700|go-w) /")
+                os.chmod(directory, mode)
+        gw.start()
+
+    @unittest.skipIf(os.geteuid() != 0, "only root may give files away")
+    def test_owners(self):
+        gw, files = self.everything()
+        paths = sorted([f[0] for f in files.values()] + self.directories(files))
+        for path in self.some(paths):
+            with self.subTest(path=path):
+                os.chown(path, self.OTHER, self.OTHER)
+                self.refused(gw, path, r"belongs to another user \(65532\).*: chown 0 /")
+                os.chown(path, 0, 0)
+        gw.start()
+
+    def test_links(self):
+        """As letsencrypt and Kubernetes have them; not where they make no sense."""
+        gw, files = self.everything()
+        away = os.path.join(gw.dir, "away")
+        os.mkdir(away, 0o700)
+        del files["ticket key"]  # not on a disk: away is on one
+        for what, (path, link, _) in files.items():
+            with self.subTest(file=what):
+                target = os.path.join(away, os.path.basename(path))
+                shutil.move(path, target)
+                os.symlink(target, path)
+                if link:
+                    continue
+                self.refused(gw, os.path.basename(path), "is a symbolic link")
+                os.unlink(path)
+                shutil.move(target, path)
+        gw.start()
+        gw.stop()
+        os.chmod(away, 0o770)
+        self.refused(gw, away, r"lies in .*\(mode 0770\): chmod go-w /")
+
+    def test_key_of_a_key_manager(self):
+        gw, files = self.everything()
+        api = os.path.join(gw.dir, "keys", "api")
+        gw.tenants[0].vault = ('vault keyprotect {\n  instance = "%s"\n  root-key = "%s"\n'
+                               '  api-key-file = "%s"\n  url = "https://localhost"\n}' % (
+                                   "0f2e4d6c-0000-4000-8000-000000000001",
+                                   "0f2e4d6c-0000-4000-8000-000000000002", api))
+        gw.configure()
+        test = lambda: run(kf.program("keyferryd"), "-t", "-c", gw.conf)
+        self.assertEqual(test().returncode, 0, test())
+        with open(gw.conf, encoding="utf-8") as f:
+            text = f.read()
+        authorities = os.path.join(gw.dir, "authorities.pem")
+        shutil.copy(files["authority"][0], authorities)
+        with open(gw.conf, "w", encoding="utf-8") as f:
+            f.write(text.replace("api-key-file", 'ca-file = "%s"\n  api-key-file' % authorities))
+        os.chmod(authorities, 0o664)
+        self.assertIn("chmod go-w " + authorities, test().stderr)
+        os.chmod(authorities, 0o644)
+        self.assertEqual(test().returncode, 0, test())
+        os.chmod(api, 0o440)
+        self.assertRegex(test().stderr, r"is open to group or others \(mode 0440\): chmod 0600 ")
+        os.chmod(api, 0o400)
+        if os.geteuid() == 0:
+            os.chown(api, self.OTHER, self.OTHER)
+            self.assertRegex(test().stderr, r"belongs to another user \(65532\)")
 
 
 class Control(kf.TwoTenants):

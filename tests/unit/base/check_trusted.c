@@ -1,57 +1,212 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who may change a file that decides who is trusted. */
+/* Owners and modes of files: the whole table, with real files. */
 #include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/trusted.h"
 
-static struct stat
-file(mode_t mode, uid_t owner)
-{
-	return (struct stat){.st_mode = S_IFREG | mode, .st_uid = owner};
-}
+enum { STRANGER = 65532, DAEMON = 65533 };
+enum { KIND_FOLLOW, KIND_HERE, KIND_FILE, KIND_DIRECTORY };
 
-START_TEST(takes_what_only_we_or_root_may_change)
-{
-	static const mode_t modes[] = {0400, 0600, 0640, 0644, 0755, 0444};
-	struct stat st;
+static const struct {
+	const char *name;
+	int type, link;
+	mode_t refused;
+} kinds[] = {
+#define TRUSTED(name, type, link, mode) {#name, KIND_##type, KIND_##link, mode},
+#include "base/trusted.def"
+#undef TRUSTED
+};
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		st = file(modes[i], 0);
-		ck_assert_ptr_null(trusted_not(&st));
-		st = file(modes[i], geteuid());
-		ck_assert_ptr_null(trusted_not(&st));
+static char top[64], dir[80], path[96], target_dir[80], target[96];
+
+static void
+make(const char *where, int i)
+{
+	int fd;
+
+	if (kinds[i].type == KIND_DIRECTORY) {
+		ck_assert_int_eq(mkdir(where, 0700), 0);
+		return;
 	}
+	fd = open(where, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	ck_assert_int_ge(fd, 0);
+	close(fd);
 }
-END_TEST
+
+static void
+set_up(void)
+{
+	strcpy(top, "/tmp/keyferry-trusted.XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(top));
+	snprintf(dir, sizeof(dir), "%s/dir", top);
+	snprintf(path, sizeof(path), "%s/it", dir);
+	snprintf(target_dir, sizeof(target_dir), "%s/there", top);
+	snprintf(target, sizeof(target), "%s/it", target_dir);
+	ck_assert_int_eq(mkdir(dir, 0700), 0);
+	ck_assert_int_eq(mkdir(target_dir, 0700), 0);
+}
+
+static void
+clear(const char *which)
+{
+	if (unlink(which) != 0)
+		(void)rmdir(which);
+}
+
+static void
+tear_down(void)
+{
+	clear(path);
+	clear(target);
+	ck_assert_int_eq(rmdir(dir), 0);
+	ck_assert_int_eq(rmdir(target_dir), 0);
+	ck_assert_int_eq(rmdir(top), 0);
+	trusted_to((uid_t)-1);
+}
+
+static bool
+asks(int i)
+{
+	return kinds[i].refused != 0;
+}
+
+/* remedy NULL: it is good. */
+static void
+expect(int i, const char *remedy, const char *of)
+{
+	const char *why = NULL;
+	int fd = trusted_open(path, (enum trusted)i, O_RDONLY, &why);
+
+	if (remedy == NULL) {
+		ck_assert_msg(fd >= 0, "%s: %s", kinds[i].name, why);
+		close(fd);
+		return;
+	}
+	ck_assert_msg(fd < 0, "%s: opened, no %s", kinds[i].name, remedy);
+	ck_assert_msg(strstr(why, remedy) != NULL && strstr(why, of) != NULL, "%s: %s", kinds[i].name,
+	    why);
+}
 
 START_TEST(refuses_what_others_may_change)
 {
-	static const mode_t modes[] = {0660, 0664, 0620, 0602, 0666, 0777};
-	struct stat st;
+	mode_t own = kinds[_i].type == KIND_DIRECTORY ? 0700 : 0600;
 
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		st = file(modes[i], geteuid());
-		ck_assert_ptr_nonnull(strstr(trusted_not(&st), "chmod go-w"));
+	expect(_i, "does not exist", "");
+	make(path, _i);
+	expect(_i, NULL, NULL);
+	for (mode_t bit = 01; bit <= 040; bit <<= 1) {
+		ck_assert_int_eq(chmod(path, own | bit), 0);
+		expect(_i, (kinds[_i].refused & bit) != 0 ? "chmod " : NULL, path);
 	}
-	st = file(0600, geteuid() + 1);
-	ck_assert_ptr_nonnull(strstr(trusted_not(&st), "another user"));
+	ck_assert_int_eq(chmod(path, own), 0);
+	expect(_i, NULL, NULL);
 }
 END_TEST
 
+START_TEST(looks_at_the_directory)
+{
+	make(path, _i);
+	chmod(dir, 0720);
+	expect(_i, asks(_i) ? "chmod go-w" : NULL, dir);
+	chmod(dir, 0702);
+	expect(_i, asks(_i) ? "chmod go-w" : NULL, dir);
+	chmod(dir, 01777); /* as Kubernetes mounts secrets: ours cannot be taken away */
+	expect(_i, NULL, NULL);
+	chmod(dir, 0755);
+	expect(_i, NULL, NULL);
+}
+END_TEST
+
+START_TEST(follows_links_where_that_makes_sense)
+{
+	make(target, _i);
+	ck_assert_int_eq(symlink("../there/it", path), 0);
+	if (kinds[_i].link == KIND_HERE) {
+		expect(_i, "symbolic link", "");
+		return;
+	}
+	expect(_i, NULL, NULL);
+	chmod(target_dir, 0770);
+	expect(_i, asks(_i) ? "chmod go-w" : NULL, target_dir);
+	chmod(target_dir, 0700);
+	chmod(target, 0777);
+	expect(_i, asks(_i) ? "chmod " : NULL, path);
+	if (asks(_i) && geteuid() == 0) {
+		chmod(target, 0700);
+		ck_assert_int_eq(lchown(path, STRANGER, STRANGER), 0);
+		expect(_i, "chown -h 0 ", path);
+	}
+}
+END_TEST
+
+START_TEST(wants_the_right_type)
+{
+	make(path, _i);
+	clear(path);
+	if (kinds[_i].type == KIND_FILE) {
+		ck_assert_int_eq(mkdir(path, 0700), 0);
+		expect(_i, "is not a regular file", "");
+		clear(path);
+		ck_assert_int_eq(mkfifo(path, 0600), 0); /* nobody waits for its other end */
+		expect(_i, "is not a regular file", "");
+	} else {
+		ck_assert_int_eq(mkfifo(path, 0600), 0);
+		expect(_i, "cannot be opened", "");
+	}
+}
+END_TEST
+
+START_TEST(refuses_what_belongs_to_others)
+{
+	make(path, _i);
+	ck_assert_int_eq(chown(path, STRANGER, STRANGER), 0);
+	expect(_i, asks(_i) ? "belongs to another user (65532)" : NULL, "chown 0 ");
+	trusted_to(DAEMON); /* root asks on behalf of the daemon's user */
+	expect(_i, asks(_i) ? "chown 65533 " : NULL, path);
+	ck_assert_int_eq(chown(path, DAEMON, DAEMON), 0);
+	expect(_i, NULL, NULL);
+	ck_assert_int_eq(chown(dir, STRANGER, STRANGER), 0);
+	expect(_i, asks(_i) ? "chown 65533 " : NULL, dir);
+	ck_assert_int_eq(chown(dir, DAEMON, DAEMON), 0);
+	expect(_i, NULL, NULL);
+}
+END_TEST
+
+/* Of owners and directories; modes stay what they have to be. */
 START_TEST(who_only_looks_asks_for_another)
 {
-	struct stat st = file(0600, geteuid() + 1), third = file(0600, geteuid() + 2);
-	struct stat open = file(0660, geteuid());
-
+	make(path, _i);
+	chmod(dir, 0777);
+	if (geteuid() == 0)
+		ck_assert_int_eq(chown(path, STRANGER, STRANGER), 0);
 	trusted_to_look();
-	ck_assert_ptr_null(trusted_not(&st));
-	ck_assert_ptr_nonnull(trusted_not(&open));
-	trusted_to(geteuid() + 1);
-	ck_assert_ptr_null(trusted_not(&st));
-	ck_assert_ptr_nonnull(strstr(trusted_not(&third), "another user"));
-	ck_assert_ptr_nonnull(trusted_not(&open));
+	expect(_i, NULL, NULL);
+	chmod(path, 0722);
+	expect(_i, asks(_i) ? "chmod " : NULL, path);
+}
+END_TEST
+
+START_TEST(makes_files_of_its_own)
+{
+	const char *why;
+	struct stat st;
+	int fd;
+
+	umask(0);
+	fd = trusted_open(path, TRUSTED_AUDIT, O_WRONLY | O_CREAT, &why);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 0777, 0600);
+	close(fd);
 }
 END_TEST
 
@@ -63,9 +218,17 @@ main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
-	tcase_add_test(t, takes_what_only_we_or_root_may_change);
-	tcase_add_test(t, refuses_what_others_may_change);
-	tcase_add_test(t, who_only_looks_asks_for_another);
+	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_add_loop_test(t, refuses_what_others_may_change, 0, KINDS);
+	tcase_add_loop_test(t, looks_at_the_directory, 0, KINDS);
+	tcase_add_loop_test(t, follows_links_where_that_makes_sense, 0, KINDS);
+	tcase_add_loop_test(t, wants_the_right_type, 0, KINDS);
+	if (geteuid() == 0)
+		tcase_add_loop_test(t, refuses_what_belongs_to_others, 0, KINDS);
+	else
+		puts("owners are left out: only root may give files away");
+	tcase_add_loop_test(t, who_only_looks_asks_for_another, 0, KINDS);
+	tcase_add_test(t, makes_files_of_its_own);
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

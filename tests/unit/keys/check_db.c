@@ -252,7 +252,7 @@ START_TEST(test_directory_mode)
 {
 	chmod(rig.state, 0750);
 	ck_assert_int_eq(rig_try_start(&rig, &why), ERR_STORAGE);
-	ck_assert_ptr_nonnull(strstr(why, "chmod 700"));
+	ck_assert_ptr_nonnull(strstr(why, "chmod 0700"));
 	chmod(rig.state, 0700);
 	strcat(rig.state, "x");
 	ck_assert_int_eq(rig_try_start(&rig, &why), ERR_STORAGE);

@@ -384,7 +384,7 @@ START_TEST(test_refused_exports)
 	refuse_export(x, "too weak");
 	make_certificate(EVP_EC_gen("P-256"), NULL);
 	ck_assert_int_eq(chmod(at.root, 0644), 0);
-	refuse_export(x, "the root key file may be read by group");
+	refuse_export(x, "the root key file is open to group");
 	ck_assert_int_eq(chmod(at.root, 0600), 0);
 	write_file(at.root, "1 zz\n", 5, 0600);
 	refuse_export(x, "VERSION HEX");

@@ -81,8 +81,8 @@ START_TEST(refuses_bad_files)
 	const char *locked = rig_path(&rig, "locked.key"), *why;
 
 	ck_assert_int_eq(load(cert, key, &why), ERR_OK);
-	expect_refusal("/nonexistent/a.pem", key, ERR_IO, "/nonexistent/a.pem", "No such file");
-	expect_refusal(rig.dir, key, ERR_IO, rig.dir, "regular file");
+	expect_refusal("/nonexistent/a.pem", key, ERR_IO, "/nonexistent/a.pem", "does not exist");
+	expect_refusal(rig.dir, key, ERR_CONFIG, rig.dir, "regular file");
 	expect_refusal(cert, other, ERR_CONFIG, other, "same order");
 	write_text(junk, "hello\n");
 	expect_refusal(junk, key, ERR_CONFIG, junk, "BEGIN CERTIFICATE");
