@@ -706,11 +706,13 @@ class Floods(Case):
         self.assertGreater(counts["reset"] + counts["left"], 50)
 
     def test_hosts_behind_one_address(self):
-        """All from one address, and more than the ceiling: none is ended."""
+        """All from one address, and more than the ceiling: none is ended.  None is slow: they have machines
+        of their own."""
         hosts = 2000 if LONG else 40
         self.start("" if LONG else "handshakes-max = 10")
-        with self.counted() as grown:
+        with self.counted() as grown, apart.kept(self.gw) as judged:
             with subprocess.Popen(
+                    (["chrt", "-f", "2"] if judged else []) +
                     [kf.program("keyferry-bench"), "-s", "127.0.0.1:%d" % self.gw.port, "--cert",
                      self.vcenter.pem, "--key", self.vcenter.key, "--ca", self.gw.ca(), "-n",
                      str(hosts), "-p", "5min", "-q", "storm"], stdout=subprocess.DEVNULL) as storm:
