@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "kmip/message.h"
 
 static char dir[64];
 static char file[96];
@@ -274,10 +275,10 @@ static const struct {
     {GOOD "secure-heap-size = 32KiB\n",
 	":3: option \"secure-heap-size\": \"32KiB\" is out of range; from 64KiB to 1GiB"},
     {GOOD "items-max = many\n",
-	":3: option \"items-max\": \"many\" is no whole number; from 1 to 4096"},
-    {GOOD "items-max = 0\n", ":3: option \"items-max\": \"0\" is out of range; from 1 to 4096"},
+	":3: option \"items-max\": \"many\" is no whole number; from 1 to 128"},
+    {GOOD "items-max = 0\n", ":3: option \"items-max\": \"0\" is out of range; from 1 to 128"},
     {GOOD "items-max = 99999999999999999999\n",
-	":3: option \"items-max\": \"99999999999999999999\" is out of range; from 1 to 4096"},
+	":3: option \"items-max\": \"99999999999999999999\" is out of range; from 1 to 128"},
     {GOOD "allow-unlocked-heap = maybe\n",
 	":3: option \"allow-unlocked-heap\": \"maybe\" is neither "
 	"true nor false; write true or false"},
@@ -406,7 +407,7 @@ static const struct {
     {TLS "tenant t { vault local {\n",
 	":3: syntax: section \"vault\" is not closed; add a } to it"},
     {GOOD "/* a\nb */ # c \"\n// d '\nitems-max = x # e",
-	":6: option \"items-max\": \"x\" is no whole number; from 1 to 4096"},
+	":6: option \"items-max\": \"x\" is no whole number; from 1 to 128"},
     {GOOD "state-dir = 'a\n", ":3: syntax: a string begins here and does not end; close it"},
     {GOOD "\nstate-dir = \"a\\\"\n", ":4: syntax: a string begins here and does not end; close it"},
     {GOOD "/* a\n\n", ":3: syntax: a comment begins here and does not end; close it"},
@@ -500,6 +501,21 @@ START_TEST(recovers_from_open_strings)
 		ck_assert_int_eq(load(open_ends[i], &c), ERR_CONFIG);
 		config_unref(load_good(GOOD "log-level = debug\n"));
 	}
+}
+END_TEST
+
+/* As many as the codec takes: a higher number would promise what no client gets. */
+START_TEST(items_as_many_as_messages_have)
+{
+	const struct config *c = NULL;
+	char text[512];
+
+	snprintf(text, sizeof(text), GOOD "items-max = %d\n", KMIP_ITEMS_MAX);
+	ck_assert_int_eq(load(text, &c), ERR_OK);
+	ck_assert_uint_eq(c->items_max, KMIP_ITEMS_MAX);
+	config_unref(c);
+	snprintf(text, sizeof(text), GOOD "items-max = %d\n", KMIP_ITEMS_MAX + 1);
+	ck_assert_int_eq(load(text, &c), ERR_CONFIG);
 }
 END_TEST
 
@@ -606,6 +622,7 @@ main(void)
 	tcase_add_loop_test(tc, complaint, 0, (int)(sizeof(bad) / sizeof(bad[0])));
 	tcase_add_test(tc, many_complaints_at_once);
 	tcase_add_test(tc, recovers_from_open_strings);
+	tcase_add_test(tc, items_as_many_as_messages_have);
 	tcase_add_test(tc, files_that_are_none);
 	tcase_add_test(tc, tells_when_memory_lacks);
 	tcase_add_test(tc, reload_names_what_needs_a_restart);
