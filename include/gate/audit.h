@@ -2,7 +2,8 @@
 /*
  * The audit log: a line of JSON for each item of a request, for each client or message that was
  * refused, and for each command on the control socket.  Lines go to a file, appended by a child
- * process so that no disk is waited for, or to the log.  Text of clients is escaped; no key, no token, no body has a way here.
+ * process so that no disk is waited for, or to the log.  Text of clients is escaped; no key, no
+ * token, no body has a way here.
  *
  * What cannot be written yet waits, up to a ceiling.  `required' decides what happens meanwhile:
  * either requests about objects are refused, so that nothing is done without its line; or they are
@@ -34,8 +35,8 @@ struct audit_params {
 };
 
 /*
- * Lines go to the log until audit_use().  NULL without memory.  The functions below that take an
- * audit take NULL for one that goes to the log.
+ * Lines go to the log until audit_use().  NULL without memory.  audit_refuses() and the functions that
+ * write a line take NULL for an audit that goes to the log.
  */
 struct audit *audit_new(const struct audit_params *p);
 /*

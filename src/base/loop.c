@@ -168,6 +168,7 @@ leave_due(struct loop *l, struct timer *t)
 void
 timer_move(struct loop *l, struct timer *t, int64_t when)
 {
+	assert(timer_armed(t));
 	if (t->slot == SLOT_DUE) {
 		leave_due(l, t);
 		heap_add(l, t, when); /* its place in the heap was kept free */

@@ -98,11 +98,12 @@ static enum err
 add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *c, struct buf *why)
 {
 	struct owned_tenant *o = alloc_zero(sizeof(*o));
-	struct tenant *t = &o->t;
+	struct tenant *t;
 	enum err e;
 
 	if (o == NULL)
 		return ERR_NO_MEMORY;
+	t = &o->t;
 	t->refs = 1;
 	t->release = release_tenant;
 	t->ledger = d->ledger;

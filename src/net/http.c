@@ -19,7 +19,13 @@
 #include "base/clock.h"
 #include "base/metric.h"
 
-enum { IDLE_MAX_S = 60, LIFETIME_MAX_S = 3600, HEADERS_MAX = 32, RETRY_AFTER_MAX = 64, RETRY_AFTER_MAX_S = 86400 };
+enum {
+	IDLE_MAX_S = 60,
+	LIFETIME_MAX_S = 3600,
+	HEADERS_MAX = 32,
+	RETRY_AFTER_MAX = 64,
+	RETRY_AFTER_MAX_S = 86400,
+};
 
 struct http {
 	struct loop *loop;
