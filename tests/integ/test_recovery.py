@@ -10,7 +10,7 @@ import stat
 import kf
 import ttlv
 from test_crash import Load
-from ttlv import DESTROYED, get_attributes
+from ttlv import DESTROYED, get_attributes, on
 
 KEYS = 20
 PASSPHRASE = "seven words that nobody will ever guess"
@@ -97,6 +97,34 @@ class Recovery(kf.Case):
                     self.assertEqual(c.key(key.uid), key.material)
         self.make_keys(gw, 0, 1)
         self.assertRegex(self.health(gw)["say"], r": 1$")
+
+    def test_a_client_that_destroys_everything(self):
+        gw = self.two_tenants(start=False)
+        lines = os.path.join(gw.dir, "audit.jsonl")
+        gw.options = 'audit-file = "%s"' % lines
+        gw.configure()
+        gw.start()
+        kept = [self.make_keys(gw, 0), self.make_keys(gw, 1)]
+        copy = self.backup(gw)
+        certificate = gw.tenants[0].certificates[0]
+        with gw.client(certificate) as c:
+            for uid in kept[0]:
+                c.ok(on("Destroy", uid))
+            for uid in kept[0]:
+                self.assertNotEqual(c.do(on("Get", uid)).status, ttlv.SUCCESS)
+            for uid in kept[1]:  # another tenant's it does not even see
+                self.assertEqual(c.do(on("Destroy", uid)).status, ttlv.FAILED)
+        self.assert_keys(gw, 1, kept[1])
+        self.assertEqual(gw.stop(), 0)  # all lines are written then
+        with open(lines, encoding="utf-8") as f:
+            said = [l for l in map(json.loads, f) if l.get("operation") == "Destroy"]
+        self.assertEqual([(l["uid"], l["certificate"]) for l in said if l["result"] == "Success"],
+                         [(uid, certificate.digest) for uid in kept[0]])
+        shutil.rmtree(gw.state_dir)
+        gw.ctl("restore", copy)
+        gw.start()
+        for n in range(2):
+            self.assert_keys(gw, n, kept[n])
 
     def test_clients_that_commands_trusted(self):
         """They are in the copy, with their rights, and nothing else of their directory is."""

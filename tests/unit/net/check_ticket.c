@@ -242,6 +242,32 @@ START_TEST(an_expired_certificate_cannot_resume)
 }
 END_TEST
 
+/* Changed in its key's name, its IV, what is encrypted, or its MAC: a whole handshake is made. */
+START_TEST(a_forged_ticket_resumes_nothing)
+{
+	const unsigned char *ticket;
+	struct served d;
+	SSL_SESSION *s;
+	size_t len, at[4];
+	bool reused;
+
+	start(&(struct rig_options){.keys = KEYS_BOTH, .resumption = true, .resumption_12 = true});
+	for (int i = 0; i < 4; i++) {
+		s = visit(versions[_i], NULL, &reused, &d);
+		SSL_SESSION_get0_ticket(s, &ticket, &len);
+		ck_assert_uint_gt(len, 100);
+		memcpy(at, (size_t[]){0, 16, len / 2, len - 1}, sizeof(at));
+		((unsigned char *)ticket)[at[i]] ^= 1; /* the client's own copy */
+		s = visit(versions[_i], s, &reused, &d);
+		ck_assert_uint_eq(d.ready, 1);
+		ck_assert(!reused);
+		s = visit(versions[_i], s, &reused, &d); /* the one that it was given instead */
+		ck_assert(reused);
+		SSL_SESSION_free(s);
+	}
+}
+END_TEST
+
 /* This hour's key and the one before. */
 START_TEST(keys_are_for_an_hour)
 {
@@ -403,6 +429,7 @@ main(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_loop_test(t, resumes, 0, 2);
+	tcase_add_loop_test(t, a_forged_ticket_resumes_nothing, 0, 2);
 	tcase_add_test(t, takes_no_early_data);
 	tcase_add_loop_test(t, skips_early_data, 0, 2);
 	tcase_add_test(t, resumes_tls12_only_when_told_to);
