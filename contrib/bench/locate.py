@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What each kind of Locate costs the storage child (CPU time) and its client (time on the clock), and
-how long a Create of another client takes meanwhile, with ledgers of so many objects of two tenants.
+"""What each kind of Locate costs the storage child that reads (CPU time) and its client (time on the
+clock), and how long a Create of another client takes meanwhile, with ledgers of so many objects of two
+tenants.
 
 usage: locate.py KEYFERRYD [COUNT ...]        (without COUNT: 1000 and 1000000)
 
@@ -61,10 +62,10 @@ KINDS = {
 
 
 class Storage:
-    """The storage child."""
+    """The storage child that reads."""
 
     def __init__(self, gw):
-        self.path = "/proc/%d/schedstat" % gw.child_pid()
+        self.path = "/proc/%d/schedstat" % gw.reader_pid()
 
     def cpu(self):
         with open(self.path, encoding="ascii") as f:
@@ -114,7 +115,7 @@ def create_beside(gw, ended, times):
 
 
 def measure(gw, storage, payload, wanted):
-    """ms of the storage child's CPU, ms on the clock, the longest Create meanwhile."""
+    """ms of the reader's CPU, ms on the clock, the longest Create meanwhile."""
     cpu, clock = [], []
     with gw.client(version=(1, 4)) as c:
         for _ in range(ROUNDS):

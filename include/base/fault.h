@@ -15,7 +15,7 @@ enum fault {
 };
 
 /* Whose places they are. */
-enum fault_process { FAULT_IN_DAEMON, FAULT_IN_STORE, FAULT_IN_AUDIT, FAULT_PROCESSES };
+enum fault_process { FAULT_IN_DAEMON, FAULT_IN_STORE, FAULT_IN_AUDIT, FAULT_IN_READER, FAULT_PROCESSES };
 
 /* True when the test asked for a fault at this place now.  Always false in release builds. */
 bool fault_hit(enum fault f);

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The storage child: one process of ours that owns both SQLite files (ledger and the embedded
- * vault's records) and sees wrapped keys alone.  Here is the parent's end: it sends all calls of
- * a turn together, and the child makes one commit of all that it finds ready.
+ * The storage children: two processes of ours, which see wrapped keys alone.  The writer owns both SQLite
+ * files, the ledger and the embedded vault's records; the reader only reads the ledger, so that nobody who
+ * reads waits for a disk that keeps a commit waiting.  Here is the parent's end: it sends all calls of a
+ * turn together, and the writer makes one commit of all that it finds ready.
+ *
+ * A read that is sent after a change was acknowledged sees it.  One that was sent before, and answered
+ * after, is read anew if it is of an object that was changed; what is found may be from before.
  */
 #ifndef KEYS_STORE_H
 #define KEYS_STORE_H
@@ -15,19 +19,23 @@
 
 struct store;
 
+enum store_part { STORE_WRITER, STORE_READER };
+
 struct store_params {
 	const char *state_dir;
 	/*
-	 * Starts the child, which shall call store_child_main(fd, state_dir) and exit with its
+	 * Starts a child, which shall call store_child_main(fd, state_dir, part) and exit with its
 	 * result; returns its pid or -1.  fd is inherited by the child, the parent closes its copy.
 	 */
-	pid_t (*spawn)(void *arg, int fd);
+	pid_t (*spawn)(void *arg, int fd, enum store_part part);
 	void *arg;
 	int64_t call_timeout_ns; /* a call waits no longer than this (ERR_DEADLINE) */
 	/*
 	 * Tells what the child does; borrowed, may be NULL.  what is one of
-	 *   "ended"      it died; number: its wait status, or -1 when that is not known
-	 *   "restarted"  it serves again; number: its pid.  Time to run recovery
+	 *   "ended"      the writer died, and takes the reader along; number: its wait status, or -1 when
+	 *                that is not known
+	 *   "restarted"  both serve again; number: the writer's pid.  Time to run recovery
+	 *   "reader ended", "reader restarted"  the reader alone died, and serves again; numbers as above
 	 *   "refused"    a new one could not open the files; number: enum err
 	 *   "orphaned"   intents were left to recovery.  Time to run it, though not from here
 	 *   "failing"    a change could not be written; number: enum err.  Told once
@@ -40,26 +48,28 @@ struct store_params {
 };
 
 /*
- * Starts the child and waits (blocking; before serving begins) until it has opened, locked,
- * migrated and checked the files.  On failure *why is the child's own sentence (static storage).
+ * Starts the children and waits (blocking; before serving begins) until the files are opened, locked,
+ * migrated and checked.  On failure *why is the child's own sentence (static storage).
  * ERR_IN_USE: another process has the state directory.  ERR_SCHEMA, ERR_CORRUPT, ERR_STORAGE.
  */
 CHECKED enum err store_open(struct store **out, struct loop *l, const struct store_params *p,
     const char **why);
 /*
- * Ends the child after what it has to do; waiters, and whoever calls from now on, get
+ * Ends both after what they have to do; waiters, and whoever calls from now on, get
  * ERR_STORAGE_DOWN.  Before store_close(), turn the loop until nobody works on an answer any more.
  */
 void store_shut(struct store *s);
 /* Shuts the store if that was not done, and frees it.  NULL is allowed. */
 void store_close(struct store *s);
+/* Of the writer and of the reader; -1: there is none. */
 pid_t store_pid(const struct store *s);
+pid_t store_reader_pid(const struct store *s);
 /* Calls sent and not answered. */
 size_t store_pending(const struct store *s);
 
 /* How storage does: what is known without asking it. */
 struct store_health {
-	bool up;	  /* a child has the files open */
+	bool up;	  /* both children have the files open */
 	bool reads;	  /* no object is looked up for longer than call_timeout_ns */
 	int64_t waits_ns; /* how long the oldest call has been without its answer; 0: none is */
 	enum err failing; /* why the last change was not kept; ERR_OK: it was, or there is none */
@@ -68,12 +78,12 @@ struct store_health {
 void store_health(const struct store *s, struct store_health *out);
 
 /*
- * Puts the process allocator under SQLite.  The child's main() calls it before anything else;
+ * Puts the process allocator under SQLite.  A child's main() calls it before anything else;
  * ERR_INTERNAL when SQLite was used already.
  */
 CHECKED enum err store_memory_install(void);
-/* The child's main function: serves fd until it closes.  Its exit status. */
-int store_child_main(int fd, const char *state_dir);
+/* A child's main function: serves fd until it closes.  Its exit status. */
+int store_child_main(int fd, const char *state_dir, enum store_part part);
 
 /*
  * The ledger `sqlite`.  Borrows the store; free it after the store was closed.  NULL without

@@ -35,6 +35,7 @@ run_status(struct control_call *call)
 	json_text(&j, "version", KEYFERRY_VERSION);
 	json_int(&j, "pid", getpid());
 	json_int(&j, "storage-pid", store_pid(d->store));
+	json_int(&j, "storage-reader-pid", store_reader_pid(d->store));
 	json_int(&j, "uptime-seconds", (clock_now() - d->started) / NS_PER_S);
 	json_text(&j, "configuration", d->config->path);
 	json_bool(&j, "draining", gate_draining(d->gate));

@@ -47,10 +47,11 @@ spawn(char *const argv[], int fd)
 }
 
 static pid_t
-spawn_store(void *arg, int fd)
+spawn_store(void *arg, int fd, enum store_part part)
 {
 	const struct keyferryd *d = arg;
-	char name[] = "keyferryd", flag[] = DAEMON_STORAGE_CHILD, confined[] = DAEMON_CONFINED;
+	char name[] = "keyferryd", writer[] = DAEMON_STORAGE_CHILD, reader[] = DAEMON_STORAGE_READER;
+	char *flag = part == STORE_WRITER ? writer : reader, confined[] = DAEMON_CONFINED;
 
 	return spawn((char *[]){name, flag, d->state_dir, d->confined ? confined : NULL, NULL}, fd);
 }
@@ -272,7 +273,7 @@ start_gate(struct keyferryd *d, struct buf *why)
 	return d->gate != NULL ? daemon_apply(d, d->config, why, &closed) : ERR_NO_MEMORY;
 }
 
-/* The storage child is started first, while there is nothing secret in this process. */
+/* The storage children are started first, while there is nothing secret in this process. */
 static enum err
 start(struct keyferryd *d, struct buf *why)
 {

@@ -158,7 +158,7 @@ check_storage(struct checks *c, const struct keyferryd *d)
 
 	store_health(d->store, &s);
 	if (!s.up) {
-		put_check(c, "storage", HEALTH_BAD, "the storage child is not running: see the log");
+		put_check(c, "storage", HEALTH_BAD, "a storage child is not running: see the log");
 	} else if (s.failing != ERR_OK) {
 		text_time(since, s.since_ms);
 		snprintf(say, sizeof(say),
@@ -167,11 +167,11 @@ check_storage(struct checks *c, const struct keyferryd *d)
 		put_check(c, "storage", HEALTH_BAD, say);
 	} else if (s.waits_ns > STORAGE_LATE) {
 		snprintf(say, sizeof(say),
-		    "the disk hangs: the storage child has not answered for %" PRId64 " s",
+		    "the disk hangs: a storage child has not answered for %" PRId64 " s",
 		    s.waits_ns / NS_PER_S);
 		put_check(c, "storage", HEALTH_BAD, say);
 	} else {
-		put_check(c, "storage", HEALTH_GOOD, "the storage child serves");
+		put_check(c, "storage", HEALTH_GOOD, "the storage children serve");
 	}
 }
 
@@ -207,6 +207,6 @@ health_not_ready(const struct keyferryd *d)
 		return "draining";
 	store_health(d->store, &s);
 	if (!s.up)
-		return "the storage child is not running";
+		return "a storage child is not running";
 	return s.reads ? NULL : "the storage child does not answer";
 }

@@ -104,6 +104,13 @@ is_child(int argc, char **argv, int words, const char *flag, enum fault_process 
 	return true;
 }
 
+static int
+storage_main(const char *state_dir, enum store_part part)
+{
+	return store_memory_install() == ERR_OK ? store_child_main(DAEMON_CHILD_FD, state_dir, part)
+						: EXIT_FAILURE;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -120,8 +127,9 @@ main(int argc, char **argv)
 	if (alloc_install() != ERR_OK)
 		return EXIT_FAILURE;
 	if (is_child(argc, argv, 3, DAEMON_STORAGE_CHILD, FAULT_IN_STORE))
-		return store_memory_install() == ERR_OK ? store_child_main(DAEMON_CHILD_FD, argv[2])
-							: EXIT_FAILURE;
+		return storage_main(argv[2], STORE_WRITER);
+	if (is_child(argc, argv, 3, DAEMON_STORAGE_READER, FAULT_IN_READER))
+		return storage_main(argv[2], STORE_READER);
 	if (is_child(argc, argv, 2, DAEMON_AUDIT_CHILD, FAULT_IN_AUDIT))
 		return audit_child_main(DAEMON_CHILD_FD);
 	take_faults(FAULT_IN_DAEMON);

@@ -20,6 +20,13 @@
  */
 enum { CHECK_AT_OPEN_MAX = 64 * 1024 * 1024 };
 enum { WATCHED_STEPS = 20000 }; /* of SQLite's machine: some milliseconds */
+/*
+ * A log of LOG_PAGES is brought back into its file as far as its readers let it; one of LOG_PAGES_MAX
+ * waits for them, as new ones do not hold it up, and begins anew.
+ */
+enum { LOG_PAGES = 1000, LOG_PAGES_MAX = 4000, LOG_WAIT_MS = 1000 };
+enum { LOG_OPEN_WAIT_MS = 10000 }; /* a reader whose gateway was killed is about to end */
+enum { READER_WAIT_MS = 10000 };
 
 static enum err
 error_of(int rc)
@@ -191,23 +198,32 @@ prepare_statements(struct db *db, const char **why)
 	return prepare_groups(db);
 }
 
+/* A log that a crash has left stays, too. */
+static void
+leave_log(struct db *db)
+{
+	(void)sqlite3_db_config(db->h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+}
+
 /* Exclusive locking comes before the first use, so that WAL needs no shared memory file. */
 static enum err
-configure(struct db *db, const char **why)
+configure(struct db *db, bool shared, const char **why)
 {
-	enum err e;
+	enum err e = ERR_OK;
 
 	sqlite3_extended_result_codes(db->h, 1);
-	sqlite3_busy_timeout(db->h, 0);
+	sqlite3_busy_timeout(db->h, db->schema->shared && !shared ? LOG_OPEN_WAIT_MS : 0);
 	*why = "a file of the state directory cannot be opened";
-	e = exec(db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA secure_delete = ON;"
-		     "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;"
-		     "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
-		     "PRAGMA cell_size_check = ON");
+	if (!shared)
+		e = exec(db, "PRAGMA locking_mode = EXCLUSIVE");
+	if (e == ERR_OK)
+		e = exec(db, "PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;"
+			     "PRAGMA cache_size = -8192; PRAGMA foreign_keys = ON;"
+			     "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON");
 	if (e == ERR_OK)
 		e = check_schema(db, why);
-	if (e != ERR_OK) /* a log that a crash has left stays, too */
-		(void)sqlite3_db_config(db->h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	if (e != ERR_OK)
+		leave_log(db);
 	return e;
 }
 
@@ -232,11 +248,26 @@ check_files(const char *path, const struct db_schema *schema, const char **why)
 	return ERR_OK;
 }
 
+static enum err
+open_file(struct db *db, const char *path, const char *vfs, bool shared, const char **why)
+{
+	const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+	enum err e;
+
+	*why = "a file of the state directory cannot be opened";
+	e = sqlite3_open_v2(path, &db->h, flags, vfs) == SQLITE_OK ? ERR_OK : ERR_STORAGE;
+	if (e == ERR_OK)
+		e = configure(db, shared, why);
+	if (e != ERR_OK)
+		db_close(db);
+	return e;
+}
+
+/* A shared one is first looked at alone: what is refused then has no new file beside it. */
 enum err
 db_open(struct db *db, const struct db_schema *schema, const char *dir, const char *vfs,
     const char **why)
 {
-	const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 	char path[DISK_PATH_MAX];
 	enum err e;
 
@@ -247,13 +278,12 @@ db_open(struct db *db, const struct db_schema *schema, const char *dir, const ch
 	e = check_files(path, schema, why);
 	if (e != ERR_OK)
 		return e;
-	*why = "a file of the state directory cannot be opened";
-	e = sqlite3_open_v2(path, &db->h, flags, vfs) == SQLITE_OK ? ERR_OK : ERR_STORAGE;
-	if (e == ERR_OK)
-		e = configure(db, why);
-	if (e != ERR_OK)
-		db_close(db);
-	return e;
+	e = open_file(db, path, vfs, false, why);
+	if (e != ERR_OK || !schema->shared)
+		return e;
+	leave_log(db);
+	db_close(db);
+	return open_file(db, path, vfs, true, why);
 }
 
 static int
@@ -263,6 +293,54 @@ on_progress(void *arg)
 
 	w->working(w->arg);
 	return 0;
+}
+
+/* --- the log --- */
+
+static enum err
+bring_back(struct db *db, int mode, int wait_ms)
+{
+	int rc;
+
+	sqlite3_busy_timeout(db->h, wait_ms);
+	rc = sqlite3_wal_checkpoint_v2(db->h, NULL, mode, NULL, NULL);
+	sqlite3_busy_timeout(db->h, 0);
+	return rc == SQLITE_OK ? ERR_OK : db_error(db);
+}
+
+/* After a commit.  One that failed to be brought back has not failed, if its log is sound. */
+static int
+on_commit(void *arg, sqlite3 *h, const char *name, int pages)
+{
+	struct db *db = arg;
+
+	(void)h, (void)name;
+	if (pages >= LOG_PAGES_MAX)
+		(void)!bring_back(db, SQLITE_CHECKPOINT_RESTART, LOG_WAIT_MS);
+	else if (pages >= LOG_PAGES)
+		(void)!bring_back(db, SQLITE_CHECKPOINT_PASSIVE, 0);
+	return SQLITE_OK;
+}
+
+enum err
+db_empty_log(struct db *db, int wait_ms)
+{
+	return bring_back(db, SQLITE_CHECKPOINT_TRUNCATE, wait_ms);
+}
+
+/*
+ * What a log holds that was found may never have reached the disk, if the sync failed that was to bring
+ * it there: it is read from memory, and no later sync of the log writes it again.  In the file it is
+ * written anew.  A full disk has no room for that, and keys are served from it all the same.
+ */
+static enum err
+settle_log(struct db *db, const char **why)
+{
+	enum err e = db_empty_log(db, LOG_OPEN_WAIT_MS);
+
+	*why = e == ERR_IN_USE ? "another process reads a file of the state directory"
+			       : "a log of the state directory cannot be brought back into its file";
+	return e == ERR_STORAGE_FULL ? ERR_OK : e;
 }
 
 static enum err
@@ -287,14 +365,48 @@ db_make_ready(struct db *db, const struct db_watcher *watcher, const char **why)
 	if (!tells(db, "PRAGMA journal_mode = WAL", "wal"))
 		return db_error(db);
 	e = exec(db, "PRAGMA synchronous = FULL");
+	sqlite3_wal_hook(db->h, on_commit, db);
 	if (e == ERR_OK && db->found > 0)
 		e = check_pages(db, why);
+	if (e == ERR_OK)
+		e = settle_log(db, why);
 	if (w.working != NULL)
 		sqlite3_progress_handler(db->h, WATCHED_STEPS, on_progress, &w);
 	if (e == ERR_OK)
 		e = migrate(db, why);
 	sqlite3_progress_handler(db->h, 0, NULL, NULL);
 	return e == ERR_OK ? prepare_statements(db, why) : e;
+}
+
+/* It changes nothing, and leaves the log to the one that writes. */
+enum err
+db_open_to_read(struct db *db, const struct db_schema *schema, const char *dir, const char *vfs,
+    const char **why)
+{
+	char path[DISK_PATH_MAX];
+	enum err e;
+
+	*db = (struct db){.schema = schema};
+	*why = "the path of the state directory is too long";
+	if (!disk_join(path, dir, schema->file))
+		return ERR_STORAGE;
+	*why = "a file of the state directory cannot be opened to be read";
+	e = sqlite3_open_v2(path, &db->h, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, vfs) == SQLITE_OK
+	    ? ERR_OK
+	    : ERR_STORAGE;
+	if (e == ERR_OK) {
+		sqlite3_extended_result_codes(db->h, 1);
+		sqlite3_busy_timeout(db->h, READER_WAIT_MS);
+		leave_log(db);
+		e = exec(db, "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -2048;"
+			     "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
+			     "PRAGMA query_only = ON");
+	}
+	if (e == ERR_OK)
+		e = check_schema(db, why);
+	if (e != ERR_OK)
+		db_close(db);
+	return e;
 }
 
 /* immutable: no lock, no journal.  A copy with a log beside it was not made by our backup. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One SQLite file as the storage child keeps it: opened durable and alone, migrated, checked; a
- * transaction for a group of messages, a savepoint for each, statements prepared once.
+ * One SQLite file as a storage child has it: opened durable, migrated, checked by the only process that
+ * writes it; a transaction for a group of messages, a savepoint for each, statements prepared once.
  */
 #ifndef DB_H
 #define DB_H
@@ -19,6 +19,7 @@ enum { DB_STMTS_MAX = 32 };
 /* What a kind of file is.  Step n of the migrations leads from schema version n to n + 1. */
 struct db_schema {
 	const char *file; /* its name in the state directory */
+	bool shared;	  /* another process of ours reads it meanwhile */
 	int32_t application_id;
 	const char *const *migrations;
 	int version; /* how many migrations there are */
@@ -54,6 +55,17 @@ struct db_watcher {
  * watcher: of the former, which takes minutes where there are millions of objects; NULL: nobody.
  */
 CHECKED enum err db_make_ready(struct db *db, const struct db_watcher *watcher, const char **why);
+/*
+ * Opens a shared file that another process of ours has made ready, and has open, to read it: each statement
+ * sees what was committed when it began.
+ */
+CHECKED enum err db_open_to_read(struct db *db, const struct db_schema *schema, const char *dir,
+    const char *vfs, const char **why);
+/*
+ * Brings the whole log back into the file and empties it; waits for readers for no longer than that.
+ * ERR_IN_USE: one is in the way.
+ */
+CHECKED enum err db_empty_log(struct db *db, int wait_ms);
 /*
  * Opens a copy that nobody writes, as it is: it may have an older schema.  Checks the structure of every
  * page.

@@ -98,6 +98,7 @@ static const char *const sql[] = {
 
 const struct db_schema db_ledger_schema = {
     .file = "ledger.db",
+    .shared = true,
     .application_id = 0x4b464c47, /* "KFLG" */
     .migrations = migrations,
     .version = sizeof(migrations) / sizeof(*migrations),

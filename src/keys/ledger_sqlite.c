@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ledger `sqlite`: packs calls for the storage child.  It also knows which intents belong to
- * messages of this process that are still at work: recovery is not shown those.
+ * The ledger `sqlite`: packs calls for the storage children.  It also knows which intents belong to
+ * messages of this process that are still at work: recovery is not shown those; and which reads were
+ * overtaken by a change.
  */
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/metric.h"
 #include "keys/ledger.h"
+#include "overtaken.h"
 #include "recent.h"
 #include "store_call.h"
 
@@ -23,6 +25,7 @@ struct ledger_sqlite {
 	struct ledger ledger;
 	struct store *store;
 	struct recent *recent;
+	struct overtaken overtaken;
 	struct list live;
 };
 
@@ -34,6 +37,7 @@ struct drop {
 };
 
 static void drop_intents(struct ledger_sqlite *s, uint64_t owner);
+static bool load_again(void *ctx, struct wait *w);
 
 static struct live *
 live_find(struct ledger_sqlite *s, uint64_t owner)
@@ -105,18 +109,40 @@ answer_load(void *ctx, struct wait *w, struct unpack *u)
 }
 
 static void
+send_load(struct ledger_sqlite *s, struct ledger_load *c)
+{
+	static const struct store_call_type type = {.kind = WIRE_LOAD, .reads = true,
+	    .pack = pack_load, .answer = answer_load, .again = load_again};
+
+	c->mark = recent_mark(s->recent);
+	c->overtaken = overtaken_mark(&s->overtaken, c->tenant, c->uid);
+	store_call(s->store, &type, &c->wait, s, 0);
+}
+
+/* Whoever asked may act on the change already, or have been told of it: nothing older will do. */
+static bool
+load_again(void *ctx, struct wait *w)
+{
+	struct ledger_load *c = CONTAINER_OF(w, struct ledger_load, wait);
+	struct ledger_sqlite *s = ctx;
+
+	if (c->overtaken == overtaken_mark(&s->overtaken, c->tenant, c->uid))
+		return false;
+	metric_inc(METRIC_STORE_READS_AGAIN_TOTAL);
+	send_load(s, c);
+	return true;
+}
+
+static void
 ledger_load(struct ledger *l, struct ledger_load *c)
 {
-	static const struct store_call_type type = {
-	    .kind = WIRE_LOAD, .pack = pack_load, .answer = answer_load};
 	struct ledger_sqlite *s = CONTAINER_OF(l, struct ledger_sqlite, ledger);
 
 	if (c->again && recent_find(s->recent, c)) {
 		wait_finish_soon(store_loop(s->store), &c->wait, ERR_OK);
 		return;
 	}
-	c->mark = recent_mark(s->recent);
-	store_call(s->store, &type, &c->wait, s, 0);
+	send_load(s, c);
 }
 
 static enum err
@@ -164,7 +190,7 @@ static void
 ledger_find(struct ledger *l, struct ledger_find *c)
 {
 	static const struct store_call_type type = {
-	    .kind = WIRE_FIND, .pack = pack_find, .answer = answer_find, .over = find_over};
+	    .kind = WIRE_FIND, .reads = true, .pack = pack_find, .answer = answer_find, .over = find_over};
 
 	store_call(CONTAINER_OF(l, struct ledger_sqlite, ledger)->store, &type, &c->wait, NULL, 0);
 }
@@ -179,14 +205,42 @@ changes_begin(struct ledger_sqlite *s, const struct ledger_changes *c)
 		recent_forget(s->recent, c->changes[i].object->tenant, c->changes[i].object->uid);
 }
 
+/* From before rows are changed until change_end(); NULL without memory. */
+static struct overtaking *
+change_begin(struct ledger_sqlite *s, size_t count)
+{
+	struct overtaking *c = overtaking_new(count);
+
+	if (c == NULL)
+		return NULL;
+	c->owner = s;
+	recent_change_begin(s->recent);
+	return c;
+}
+
+static void
+change_row(struct ledger_sqlite *s, struct overtaking *c, const char *tenant, const char *uid)
+{
+	recent_forget(s->recent, tenant, uid);
+	overtaking_put(c, &s->overtaken, tenant, uid);
+}
+
+static struct ledger_sqlite *
+change_end(struct overtaking *c)
+{
+	struct ledger_sqlite *s = c->owner;
+
+	recent_change_end(s->recent);
+	overtaking_end(c, &s->overtaken);
+	return s;
+}
+
 /* Of calls that have no more to do when they are over. */
 static void
 change_over(void *ctx, uint64_t token, enum err e, bool waited)
 {
-	struct ledger_sqlite *s = ctx;
-
 	(void)token, (void)e, (void)waited;
-	recent_change_end(s->recent);
+	(void)change_end(ctx);
 }
 
 static enum err
@@ -251,9 +305,8 @@ ledger_prepare(struct ledger *l, struct ledger_changes *c)
 static void
 commit_over(void *ctx, uint64_t owner, enum err e, bool waited)
 {
-	struct ledger_sqlite *s = ctx;
+	struct ledger_sqlite *s = change_end(ctx);
 
-	recent_change_end(s->recent);
 	if (e == ERR_OK || !waited || e == ERR_STORAGE_DOWN)
 		live_end(s, owner);
 	if (e != ERR_OK && !waited && e != ERR_STORAGE_DOWN && owner != 0)
@@ -266,9 +319,15 @@ ledger_commit(struct ledger *l, struct ledger_changes *c)
 	static const struct store_call_type type = {
 	    .kind = WIRE_COMMIT, .pack = pack_changes, .over = commit_over};
 	struct ledger_sqlite *s = CONTAINER_OF(l, struct ledger_sqlite, ledger);
+	struct overtaking *over = change_begin(s, c->count);
 
-	changes_begin(s, c);
-	store_call(s->store, &type, &c->wait, s, c->owner);
+	if (over == NULL) {
+		wait_finish_soon(store_loop(s->store), &c->wait, ERR_NO_MEMORY);
+		return;
+	}
+	for (size_t i = 0; i < c->count; i++)
+		change_row(s, over, c->changes[i].object->tenant, c->changes[i].object->uid);
+	store_call(s->store, &type, &c->wait, over, c->owner);
 }
 
 static enum err
@@ -360,11 +419,15 @@ ledger_note_uses(struct ledger *l, struct ledger_uses *c)
 	static const struct store_call_type type = {
 	    .kind = WIRE_USES, .pack = pack_uses, .over = change_over};
 	struct ledger_sqlite *s = CONTAINER_OF(l, struct ledger_sqlite, ledger);
+	struct overtaking *over = change_begin(s, c->count);
 
-	recent_change_begin(s->recent);
+	if (over == NULL) {
+		wait_finish_soon(store_loop(s->store), &c->wait, ERR_NO_MEMORY);
+		return;
+	}
 	for (size_t i = 0; i < c->count; i++)
-		recent_forget(s->recent, c->uses[i].tenant, c->uses[i].uid);
-	store_call(s->store, &type, &c->wait, s, 0);
+		change_row(s, over, c->uses[i].tenant, c->uses[i].uid);
+	store_call(s->store, &type, &c->wait, over, 0);
 }
 
 /* --- recovery --- */
@@ -436,10 +499,14 @@ ledger_settle(struct ledger *l, struct ledger_settle *c)
 	static const struct store_call_type type = {
 	    .kind = WIRE_SETTLE, .pack = pack_settle, .over = change_over};
 	struct ledger_sqlite *s = CONTAINER_OF(l, struct ledger_sqlite, ledger);
+	struct overtaking *over = change_begin(s, 1);
 
-	recent_change_begin(s->recent);
-	recent_forget(s->recent, c->tenant, c->uid);
-	store_call(s->store, &type, &c->wait, s, 0);
+	if (over == NULL) {
+		wait_finish_soon(store_loop(s->store), &c->wait, ERR_NO_MEMORY);
+		return;
+	}
+	change_row(s, over, c->tenant, c->uid);
+	store_call(s->store, &type, &c->wait, over, 0);
 }
 
 static void
@@ -475,7 +542,8 @@ ledger_sqlite_new(struct store *store)
 	if (s == NULL)
 		return NULL;
 	s->recent = recent_new();
-	if (s->recent == NULL) {
+	if (s->recent == NULL || RAND_bytes((uint8_t *)&s->overtaken.seed, sizeof(s->overtaken.seed)) != 1) {
+		recent_free(s->recent);
 		alloc_free(s);
 		return NULL;
 	}

@@ -1,58 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gateway's end of the storage child: sends the calls of a turn in one write, reads answers,
- * and starts a new child when one dies.
+ * The two storage children, as the gateway has them: one that writes the files and one that reads the
+ * ledger, so that a disk which keeps a commit waiting keeps no read waiting.
+ *
+ * The reader lives no longer than the writer that opened the files for it: so whatever a dying writer
+ * may still have done is seen by every read that is sent after its calls have failed.
  */
 #include "keys/store.h"
 
-#include <errno.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <stdio.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
-#include "base/fault.h"
 #include "base/metric.h"
-#include "base/spawned.h"
-#include "store_calls.h"
-
-enum {
-	OUT_MAX = 2 * WIRE_FRAME_MAX,
-	READ_CHUNK = 65536,
-	KEEP_MAX = 1024 * 1024,
-	SOCKET_BUFFER = 1024 * 1024, /* the more fits, the more shares one commit */
-	CLOSE_WAIT_MS = 10000, /* how long a child may take to end what it has */
-};
-#define BACKOFF_FIRST (100 * NS_PER_MS)
-#define BACKOFF_MAX (5 * NS_PER_S)
-#define STABLE (10 * NS_PER_S) /* a child that lived so long is started again at once */
-
-enum store_state {
-	STORE_DOWN,	/* no child, or a dead one that was not reaped yet */
-	STORE_STARTING, /* a child opens the files */
-	STORE_UP,
-};
+#include "store_end.h"
 
 struct store {
 	struct loop *loop;
 	struct store_params params;
-	enum store_state state;
-	struct spawned child;
-	struct buf out, in;
-	size_t out_done; /* bytes of out that were written */
-	struct defer flush;
-	int64_t started, backoff;
-	struct calls calls;
+	struct store_end writer, reader;
+	bool open;	 /* both were up once */
+	bool restarting; /* the writer died: there is something to tell when both are up again */
 	bool failing; /* changes are, and that was told */
-	bool closing;
-	char why[WIRE_WHY_MAX];
+	bool shut;
 };
 
 /* What the last store_open() was told: it has no store to keep it in. */
 static char open_why[WIRE_WHY_MAX];
-
-static void store_died(struct store *s);
-static void store_is_deaf(struct store *s);
 
 struct loop *
 store_loop(struct store *s)
@@ -63,141 +36,37 @@ store_loop(struct store *s)
 void
 store_event(struct store *s, const char *what, int64_t number)
 {
-	if (s->params.event != NULL && !s->closing)
+	if (s->params.event != NULL && !s->shut)
 		s->params.event(s->params.arg, what, number);
-}
-
-/* Once when changes begin to fail, and once when they are written again. */
-static void
-tell_trouble(struct store *s)
-{
-	enum err e = trouble_now(&s->calls.trouble);
-
-	if (s->failing == (e != ERR_OK))
-		return;
-	s->failing = e != ERR_OK;
-	store_event(s, s->failing ? "failing" : "writing", e);
-}
-
-/* --- sending --- */
-
-static ssize_t
-send_some(const struct store *s)
-{
-	if (fault_hit(FAULT_STORE_SEND)) {
-		errno = ENOBUFS;
-		return -1;
-	}
-	return send(s->child.fd, s->out.data + s->out_done, s->out.len - s->out_done, MSG_NOSIGNAL);
-}
-
-static void
-write_out(struct store *s)
-{
-	ssize_t n;
-
-	while (s->out_done < s->out.len) {
-		n = send_some(s);
-		if (n >= 0)
-			s->out_done += (size_t)n;
-		else if (errno == EAGAIN && spawned_await_room(&s->child)) {
-			return;
-		} else if (errno != EINTR) {
-			store_is_deaf(s);
-			return;
-		}
-	}
-	s->out_done = 0;
-	buf_reset(&s->out);
-	if (s->out.cap > KEEP_MAX)
-		buf_fini(&s->out);
-}
-
-static void
-on_flush(struct defer *d)
-{
-	struct store *s = CONTAINER_OF(d, struct store, flush);
-
-	if (s->state == STORE_UP && !spawned_awaits_room(&s->child))
-		write_out(s);
-}
-
-static void
-on_writable(void *arg)
-{
-	write_out(arg);
-}
-
-/* Room is made of what was written already only when the rest does not fit without it. */
-static enum err
-put_frame(struct store *s, const struct store_call_type *type, uint64_t id, const struct wait *w)
-{
-	size_t at;
-	enum err e;
-
-	if (s->out_done > KEEP_MAX) {
-		buf_consume(&s->out, s->out_done);
-		s->out_done = 0;
-	}
-	at = wire_begin(&s->out, id, (uint8_t)type->kind);
-	e = type->pack(&s->out, w);
-	if (e == ERR_OK && buf_error(&s->out) != ERR_OK)
-		e = buf_error(&s->out) == ERR_RESPONSE_TOO_LARGE ? ERR_BUSY : ERR_NO_MEMORY;
-	if (e == ERR_OK && s->out.len - at > WIRE_FRAME_MAX)
-		e = ERR_REQUEST_TOO_LARGE;
-	if (e == ERR_OK)
-		wire_end(&s->out, at);
-	else
-		wire_undo(&s->out, at);
-	return e;
-}
-
-static enum err
-call_start(struct store *s, const struct store_call_type *type, const struct wait *w,
-    struct store_call **out)
-{
-	struct store_call *c;
-	uint64_t id;
-	enum err e;
-
-	if (s->state != STORE_UP)
-		return ERR_STORAGE_DOWN;
-	e = calls_new(&s->calls, type, clock_now() + s->params.call_timeout_ns, &c, &id);
-	if (e != ERR_OK)
-		return e;
-	e = put_frame(s, type, id, w);
-	if (e == ERR_OK)
-		*out = c;
-	else
-		calls_drop(c);
-	return e;
 }
 
 void
 store_call(struct store *s, const struct store_call_type *type, struct wait *w, void *ctx,
     uint64_t token)
 {
-	struct store_call *c;
-	enum err e = call_start(s, type, w, &c);
-
-	if (e != ERR_OK) {
-		if (type->over != NULL)
-			type->over(ctx, token, e, true);
-		wait_finish_soon(s->loop, w, e);
-		return;
-	}
-	calls_sent(&s->calls, c, w, ctx, token);
-	loop_defer(s->loop, &s->flush);
+	store_end_call(type->reads ? &s->reader : &s->writer, type, w, ctx, token);
 }
 
-/* --- receiving --- */
+static void
+on_opening(void *arg, int64_t times)
+{
+	store_event(arg, "migrating", times);
+}
 
 static void
-child_is_up(struct store *s)
+on_refused(void *arg, enum err e)
 {
-	s->state = STORE_UP;
-	metric_inc(METRIC_STORE_RESTARTS_TOTAL);
-	store_event(s, "restarted", s->child.pid);
+	store_event(arg, "refused", e);
+}
+
+/* --- the writer --- */
+
+static pid_t
+spawn_writer(void *arg, int fd)
+{
+	const struct store *s = arg;
+
+	return s->params.spawn(s->params.arg, fd, STORE_WRITER);
 }
 
 static void
@@ -207,217 +76,121 @@ take_last_backup(struct unpack *body)
 	metric_set(METRIC_STORE_OBJECTS_NOT_BACKED_UP, (int64_t)unpack_u64(body));
 }
 
-/* What the child says on its own.  False: it cannot go on. */
-static bool
-take_notice(struct store *s, enum err e, struct unpack *body)
-{
-	uint8_t percent;
-
-	if (e == ERR_BUSY && s->state == STORE_STARTING)
-		return true;
-	if (e == ERR_OK && s->state == STORE_STARTING) {
-		take_last_backup(body);
-		child_is_up(s);
-		return true;
-	}
-	if (e == ERR_OK) {
-		metric_add(METRIC_STORE_COMMITS_TOTAL, unpack_u32(body));
-		take_last_backup(body);
-		percent = unpack_u8(body);
-		if (percent > 0)
-			store_event(s, "copying", percent);
-		return true;
-	}
-	unpack_text(body, s->why, sizeof(s->why));
-	if (s->state == STORE_STARTING)
-		store_event(s, "refused", e);
-	else
-		trouble_note(&s->calls.trouble, WIRE_COMMIT, e); /* no call is answered any more */
-	return false;
-}
-
-/* False when the child talks nonsense or gives up. */
-static bool
-take_answers(struct store *s)
-{
-	size_t used = 0, n;
-	struct unpack body;
-	uint64_t id;
-	uint8_t result;
-	bool bad, go_on = true;
-
-	while (go_on &&
-	    (n = wire_take(s->in.data + used, s->in.len - used, &id, &result, &body, &bad)) > 0) {
-		used += n;
-		go_on = id == 0 ? take_notice(s, (enum err)result, &body)
-				: calls_answer(&s->calls, id, (enum err)result, &body);
-	}
-	buf_consume(&s->in, used);
-	if (s->in.len == 0 && s->in.cap > KEEP_MAX)
-		buf_fini(&s->in);
-	tell_trouble(s);
-	return go_on && !bad;
-}
-
-/* True when something came, and the child is as it was. */
-static bool
-read_some(struct store *s)
-{
-	ssize_t n;
-
-	if (buf_reserve(&s->in, READ_CHUNK) != ERR_OK) {
-		store_died(s);
-		return false;
-	}
-	n = read(s->child.fd, s->in.data + s->in.len, READ_CHUNK);
-	if (n > 0) {
-		s->in.len += (size_t)n;
-		if (take_answers(s))
-			return s->state == STORE_UP;
-		store_died(s);
-	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-		store_died(s);
-	}
-	return false;
-}
-
-/* One chunk a turn, as long as a large answer does not need more. */
 static void
-on_readable(void *arg)
-{
-	(void)read_some(arg);
-}
-
-/*
- * Nothing more can be said to it: half a call was sent, or it hears none of those that wait.  What it
- * has done it may have told already.
- */
-static void
-store_is_deaf(struct store *s)
-{
-	while (!s->closing && s->state == STORE_UP && read_some(s))
-		;
-	if (s->state == STORE_UP)
-		store_died(s);
-}
-
-/* --- the child's life --- */
-
-static void
-drop_socket(struct store *s)
-{
-	spawned_drop(&s->child);
-	buf_fini(&s->in);
-	buf_fini(&s->out);
-	s->out_done = 0;
-}
-
-static void
-store_died(struct store *s)
-{
-	int64_t now = clock_now();
-	int status;
-
-	drop_socket(s);
-	s->state = STORE_DOWN;
-	spawned_kill(&s->child);
-	spawned_reap(&s->child, &status);
-	store_event(s, "ended", status);
-	if (now - s->started > STABLE)
-		s->backoff = 0;
-	spawned_again_at(&s->child, now + s->backoff);
-	s->backoff = s->backoff == 0 ? BACKOFF_FIRST : s->backoff * 2;
-	if (s->backoff > BACKOFF_MAX)
-		s->backoff = BACKOFF_MAX;
-	calls_fail(&s->calls);
-}
-
-static enum err
-spawn_child(struct store *s)
-{
-	if (!spawned_start(&s->child))
-		return ERR_STORAGE_DOWN;
-	s->started = clock_now();
-	s->state = STORE_STARTING;
-	return ERR_OK;
-}
-
-static void
-on_restart(void *arg)
+on_writer_up(void *arg, struct unpack *body)
 {
 	struct store *s = arg;
 
-	if (spawn_child(s) == ERR_OK) {
-		if (!spawned_watch(&s->child))
-			store_died(s);
+	take_last_backup(body);
+	if (!s->restarting)
 		return;
-	}
-	s->backoff = s->backoff == 0 ? BACKOFF_FIRST : s->backoff;
-	spawned_again_at(&s->child, clock_now() + s->backoff);
+	metric_inc(METRIC_STORE_RESTARTS_TOTAL);
+	store_end_start(&s->reader);
 }
 
-/* One frame, blocking, and not a byte more. */
-static enum err
-read_frame(struct store *s, uint8_t *result, struct unpack *body)
+static void
+on_writer_told(void *arg, struct unpack *body)
 {
-	uint64_t id;
-	bool bad = false;
-	ssize_t n;
+	uint8_t percent;
 
-	buf_reset(&s->in);
-	while (wire_take(s->in.data, s->in.len, &id, result, body, &bad) == 0) {
-		if (bad || buf_reserve(&s->in, 1) != ERR_OK)
-			return ERR_STORAGE_DOWN;
-		n = read(s->child.fd, s->in.data + s->in.len, 1);
-		if (n > 0)
-			s->in.len++;
-		else if (n == 0 || errno != EINTR)
-			return ERR_STORAGE_DOWN;
-	}
-	return ERR_OK;
+	metric_add(METRIC_STORE_COMMITS_TOTAL, unpack_u32(body));
+	take_last_backup(body);
+	percent = unpack_u8(body);
+	if (percent > 0)
+		store_event(arg, "copying", percent);
 }
 
-/* Before serving begins: reads up to the greeting. */
-static enum err
-await_hello(struct store *s, const char **why)
+/* Told once when changes begin to fail, and once when they are written again. */
+static void
+on_writer_answered(void *arg)
 {
-	struct unpack body;
-	uint8_t result = ERR_BUSY;
+	struct store *s = arg;
+	enum err e = trouble_now(&s->writer.calls.trouble);
 
-	*why = "the storage child ended before it had opened the files";
-	for (int64_t told = 1; result == ERR_BUSY; told++) {
-		if (read_frame(s, &result, &body) != ERR_OK)
-			return ERR_STORAGE_DOWN;
-		if (result == ERR_BUSY)
-			store_event(s, "migrating", told);
-	}
-	if (result == ERR_OK) {
-		take_last_backup(&body);
-	} else {
-		unpack_text(&body, open_why, sizeof(open_why));
-		*why = open_why;
-	}
-	buf_reset(&s->in);
-	return (enum err)result;
+	if (s->failing == (e != ERR_OK))
+		return;
+	s->failing = e != ERR_OK;
+	store_event(s, s->failing ? "failing" : "writing", e);
 }
+
+static void
+on_writer_down(void *arg, int status)
+{
+	struct store *s = arg;
+
+	s->restarting = s->writer.held = true; /* what is written can be read at once */
+	store_event(s, "ended", status);
+	store_end_start_again(&s->writer);
+	store_end_kill(&s->reader);
+}
+
+/* --- the reader --- */
+
+static pid_t
+spawn_reader(void *arg, int fd)
+{
+	const struct store *s = arg;
+
+	return s->params.spawn(s->params.arg, fd, STORE_READER);
+}
+
+static void
+on_reader_up(void *arg, struct unpack *body)
+{
+	struct store *s = arg;
+	bool both = s->restarting;
+
+	(void)body;
+	s->restarting = s->writer.held = false;
+	if (both) {
+		store_event(s, "restarted", s->writer.child.pid);
+	} else if (s->open) {
+		metric_inc(METRIC_STORE_READER_RESTARTS_TOTAL);
+		store_event(s, "reader restarted", s->reader.child.pid);
+	}
+}
+
+static void
+on_reader_told(void *arg, struct unpack *body)
+{
+	(void)arg, (void)body; /* it has nothing to tell */
+}
+
+/* The writer is there: else its end was the reader's as well. */
+static void
+on_reader_down(void *arg, int status)
+{
+	struct store *s = arg;
+
+	store_event(s, "reader ended", status);
+	store_end_start_again(&s->reader);
+}
+
+/* --- both --- */
 
 static struct store *
 store_new(struct loop *l, const struct store_params *p)
 {
 	struct store *s = alloc_zero(sizeof(*s));
-	const struct spawned_params child = {.loop = l, .type = SOCK_STREAM, .buffer = SOCKET_BUFFER,
-	    .spawn = p->spawn, .spawn_arg = p->arg, .readable = on_readable,
-	    .writable = on_writable, .again = on_restart, .arg = s};
+	struct store_end_params end = {.loop = l, .call_timeout_ns = p->call_timeout_ns, .arg = s,
+	    .opening = on_opening, .refused = on_refused};
 
 	if (s == NULL)
 		return NULL;
 	s->loop = l;
 	s->params = *p;
-	spawned_init(&s->child, &child);
-	s->flush.fn = on_flush;
-	buf_init(&s->out, OUT_MAX);
-	buf_init(&s->in, WIRE_FRAME_MAX + READ_CHUNK + 4);
-	calls_init(&s->calls, l);
+	end.spawn = spawn_writer;
+	end.up = on_writer_up;
+	end.told = on_writer_told;
+	end.answered = on_writer_answered;
+	end.down = on_writer_down;
+	store_end_init(&s->writer, &end);
+	end.spawn = spawn_reader;
+	end.up = on_reader_up;
+	end.told = on_reader_told;
+	end.answered = NULL;
+	end.down = on_reader_down;
+	store_end_init(&s->reader, &end);
 	return s;
 }
 
@@ -425,42 +198,35 @@ enum err
 store_open(struct store **out, struct loop *l, const struct store_params *p, const char **why)
 {
 	struct store *s = store_new(l, p);
+	const char *sentence;
 	enum err e;
 
 	*why = "out of memory";
 	if (s == NULL)
 		return ERR_NO_MEMORY;
-	e = spawn_child(s);
+	e = store_end_open(&s->writer, &sentence);
 	if (e == ERR_OK)
-		e = await_hello(s, why);
-	else
-		*why = "the storage child cannot be started";
-	if (e == ERR_OK && !spawned_watch(&s->child))
-		e = ERR_NO_MEMORY;
+		e = store_end_open(&s->reader, &sentence);
 	if (e != ERR_OK) {
+		snprintf(open_why, sizeof(open_why), "%s", sentence);
+		*why = open_why;
 		store_close(s);
 		return e;
 	}
-	s->state = STORE_UP;
+	s->open = true;
 	*out = s;
 	return ERR_OK;
 }
 
-/* The end of its input tells the child to end; one that hangs on its disk is not waited for. */
+/* The reader first: whoever is the last to close a file brings its log back into it. */
 void
 store_shut(struct store *s)
 {
-	if (s == NULL || s->closing)
+	if (s == NULL || s->shut)
 		return;
-	s->closing = true;
-	if (s->state == STORE_UP && s->out.len > s->out_done)
-		write_out(s);
-	drop_socket(s);
-	s->state = STORE_DOWN;
-	spawned_fini(&s->child);
-	loop_undefer(&s->flush);
-	calls_fail(&s->calls);
-	spawned_end(&s->child, CLOSE_WAIT_MS);
+	s->shut = true;
+	store_end_shut(&s->reader);
+	store_end_shut(&s->writer);
 }
 
 void
@@ -470,27 +236,41 @@ store_close(struct store *s)
 	alloc_free(s);
 }
 
+static pid_t
+pid_of(const struct store_end *end)
+{
+	return end->child.gone ? -1 : end->child.pid;
+}
+
 pid_t
 store_pid(const struct store *s)
 {
-	return s->child.gone ? -1 : s->child.pid;
+	return pid_of(&s->writer);
+}
+
+pid_t
+store_reader_pid(const struct store *s)
+{
+	return pid_of(&s->reader);
 }
 
 size_t
 store_pending(const struct store *s)
 {
-	return s->calls.count;
+	return s->writer.calls.count + s->reader.calls.count;
 }
 
 void
 store_health(const struct store *s, struct store_health *out)
 {
+	int64_t writes = calls_waits(&s->writer.calls), reads = calls_waits(&s->reader.calls);
+
 	*out = (struct store_health){
-	    .up = s->state == STORE_UP,
-	    .reads = s->calls.late_loads == 0,
-	    .waits_ns = calls_waits(&s->calls),
-	    .failing = trouble_now(&s->calls.trouble),
-	    .since_ms = s->calls.trouble.since_ms,
+	    .up = s->writer.state == END_UP && s->reader.state == END_UP,
+	    .reads = s->reader.calls.late_loads == 0,
+	    .waits_ns = writes > reads ? writes : reads,
+	    .failing = trouble_now(&s->writer.calls.trouble),
+	    .since_ms = s->writer.calls.trouble.since_ms,
 	};
 }
 

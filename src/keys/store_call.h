@@ -14,11 +14,17 @@ struct store_call;
 /* A kind of call.  pack and answer find the caller's struct around the wait. */
 struct store_call_type {
 	enum wire_kind kind;
+	bool reads;   /* it is the reader's */
 	bool patient; /* call_timeout_ns does not apply */
 	/* Puts the call's body.  Errors that it returns end the call without sending it. */
 	enum err (*pack)(struct buf *b, const struct wait *w);
 	/* Reads the answer to a call that worked; NULL: it has none.  Not called after a cancel. */
 	enum err (*answer)(void *ctx, struct wait *w, struct unpack *u);
+	/*
+	 * A child has answered, before anything else is made of that.  True: the answer is out of date, and
+	 * the same was called anew, for the same wait.  NULL: it never is.
+	 */
+	bool (*again)(void *ctx, struct wait *w);
 	/*
 	 * The call is over for good, before the waiter is told: e is its result, waited says
 	 * whether somebody still waits.  NULL: nobody wants to know.

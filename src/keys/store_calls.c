@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls that were sent to the storage child and are not answered. */
+/* Calls that were sent to a storage child and are not answered. */
 #include "store_calls.h"
 
 #include "base/alloc.h"
@@ -28,7 +28,7 @@ call_forget(struct calls *cs, struct store_call *c)
 	cs->count--;
 	if (c->late && c->type->kind == WIRE_LOAD)
 		cs->late_loads--;
-	metric_set(METRIC_STORE_CALLS, (int64_t)cs->count);
+	metric_add(METRIC_STORE_CALLS, -1);
 }
 
 static struct wait *
@@ -45,6 +45,11 @@ call_over(struct store_call *c, enum err e, struct unpack *body)
 {
 	struct wait *w = call_waiter(c);
 
+	if (w != NULL && e != ERR_STORAGE_DOWN && c->type->again != NULL &&
+	    c->type->again(c->ctx, w)) {
+		alloc_free(c);
+		return;
+	}
 	if (e == ERR_OK && w != NULL && c->type->answer != NULL) {
 		e = c->type->answer(c->ctx, w, body);
 		if (e == ERR_OK && !unpack_done(body))
@@ -157,7 +162,7 @@ calls_sent(struct calls *cs, struct store_call *c, struct wait *w, void *ctx, ui
 	list_append(&cs->slots[c->id % CALLS_SLOTS], &c->slot);
 	list_append(c->type->patient ? &cs->patient : &cs->timed, &c->in_order);
 	cs->count++;
-	metric_set(METRIC_STORE_CALLS, (int64_t)cs->count);
+	metric_add(METRIC_STORE_CALLS, 1);
 	metric_inc(METRIC_STORE_CALLS_TOTAL);
 }
 

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The storage child's process: one descriptor, one thread, one loop. */
+/* A storage child's process: one descriptor, one thread, one loop. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/child.h"
 #include "base/clock.h"
-#include "base/fault.h"
 #include "keys/store.h"
 #include "store_exec.h"
 #include "wire.h"
@@ -82,15 +80,6 @@ write_all(struct child *c)
 	}
 }
 
-static void
-stall_on_request(void)
-{
-	const struct timespec two = {.tv_sec = 2};
-
-	if (fault_hit(FAULT_STORE_STALL))
-		nanosleep(&two, NULL);
-}
-
 /* Waits until there is something to do.  While answers wait to be sent, nothing new is read. */
 static void
 wait_ready(struct child *c, int ms)
@@ -126,8 +115,6 @@ serve(struct child *c)
 		if (c->out.len > 0)
 			continue;
 		read_ready(c);
-		if (store_exec_ready(&c->in))
-			stall_on_request();
 		e = store_exec_run(c->exec, &c->in, &c->out, &why);
 		if (c->in.len == 0 && c->in.cap > KEEP_MAX)
 			buf_fini(&c->in);
@@ -153,15 +140,15 @@ on_working(void *arg)
 }
 
 int
-store_child_main(int fd, const char *state_dir)
+store_child_main(int fd, const char *state_dir, enum store_part part)
 {
 	struct child c = {.fd = fd};
 	const struct store_exec_params params = {
-	    .state_dir = state_dir, .working = on_working, .arg = &c};
+	    .state_dir = state_dir, .part = part, .working = on_working, .arg = &c};
 	const char *why = "";
 	enum err e;
 
-	child_settle("keyferry-store", fd, true);
+	child_settle(part == STORE_WRITER ? "keyferry-store" : "keyferry-read", fd, true);
 	buf_init(&c.in, IN_HIGH + WIRE_FRAME_MAX + READ_CHUNK);
 	buf_init(&c.out, IN_HIGH + 3 * (size_t)WIRE_FRAME_MAX);
 	e = store_exec_open(&c.exec, &params, &why);

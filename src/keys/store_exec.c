@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs the storage child's calls in groups. */
+/* Runs a storage child's calls: changes in groups. */
 #include "store_exec.h"
 
 #include <string.h>
@@ -25,11 +25,9 @@ enum {
 struct call_kind {
 	enum err (*run)(struct db *, struct unpack *, struct buf *);
 	bool vault;  /* which file */
-	bool reads;  /* changes nothing */
-	bool first;  /* a read that need not wait for the changes sent before it */
+	bool reads;  /* changes nothing, and sees the changes that were sent before */
 };
 static const struct call_kind kinds[] = {
-    [WIRE_LOAD] = {.run = db_ledger_load, .reads = true, .first = true},
     [WIRE_PREPARE] = {.run = db_ledger_prepare},
     [WIRE_COMMIT] = {.run = db_ledger_commit},
     [WIRE_ABANDON] = {.run = db_ledger_abandon},
@@ -52,6 +50,7 @@ struct member {
 };
 
 struct store_exec {
+	enum store_part part;
 	int lock_fd;
 	char state_dir[DISK_PATH_MAX];
 	struct db ledger, vault;
@@ -67,29 +66,19 @@ struct store_exec {
 	int64_t backup_when, backup_newer; /* as db_ledger_last_backup() has them */
 };
 
-enum err
-store_exec_open(struct store_exec **out, const struct store_exec_params *p, const char **why)
+/* Both are known to be ours before either is changed for the other to be refused. */
+static enum err
+open_to_write(struct store_exec *x, const struct store_exec_params *p, const char **why)
 {
 	const struct db_watcher watcher = {p->working, p->arg};
-	struct store_exec *x = alloc_zero(sizeof(*x));
-	enum err e;
+	enum err e = disk_check_dir(p->state_dir, why);
 
-	*why = "out of memory";
-	if (x == NULL)
-		return ERR_NO_MEMORY;
-	sqlite3_soft_heap_limit64(HEAP_SOFT_MAX);
-	x->lock_fd = -1;
-	store_finds_init(&x->finds);
-	buf_init(&x->answers, OUT_MAX);
-	strncpy(x->state_dir, p->state_dir, sizeof(x->state_dir) - 1);
-	e = disk_check_dir(p->state_dir, why);
 	if (e == ERR_OK)
 		e = disk_lock(p->state_dir, &x->lock_fd, why);
 	if (e == ERR_OK)
 		e = db_open(&x->ledger, &db_ledger_schema, p->state_dir, p->vfs, why);
 	if (e == ERR_OK)
 		e = db_open(&x->vault, &db_vault_schema, p->state_dir, p->vfs, why);
-	/* both are known to be ours by now: neither is changed for the other to be refused */
 	if (e == ERR_OK)
 		e = db_make_ready(&x->ledger, &watcher, why);
 	if (e == ERR_OK)
@@ -99,6 +88,27 @@ store_exec_open(struct store_exec **out, const struct store_exec_params *p, cons
 		*why = "the state directory cannot be synced";
 		e = ERR_STORAGE;
 	}
+	return e;
+}
+
+enum err
+store_exec_open(struct store_exec **out, const struct store_exec_params *p, const char **why)
+{
+	struct store_exec *x = alloc_zero(sizeof(*x));
+	enum err e;
+
+	*why = "out of memory";
+	if (x == NULL)
+		return ERR_NO_MEMORY;
+	sqlite3_soft_heap_limit64(HEAP_SOFT_MAX);
+	x->part = p->part;
+	x->lock_fd = -1;
+	store_finds_init(&x->finds);
+	buf_init(&x->answers, OUT_MAX);
+	strncpy(x->state_dir, p->state_dir, sizeof(x->state_dir) - 1);
+	e = x->part == STORE_WRITER
+	    ? open_to_write(x, p, why)
+	    : db_open_to_read(&x->ledger, &db_ledger_schema, p->state_dir, p->vfs, why);
 	if (e == ERR_OK)
 		*out = x;
 	else
@@ -197,11 +207,10 @@ db_of(struct store_exec *x, const struct call_kind *k)
 }
 
 static void
-run_first(struct store_exec *x, uint64_t id, const struct call_kind *k, struct unpack *body,
-    struct buf *out)
+run_load(struct store_exec *x, uint64_t id, struct unpack *body, struct buf *out)
 {
 	size_t at = wire_begin(out, id, ERR_OK);
-	enum err e = k->run(db_of(x, k), body, out);
+	enum err e = db_ledger_load(&x->ledger, body, out);
 
 	if (e == ERR_OK)
 		e = buf_error(out);
@@ -211,6 +220,19 @@ run_first(struct store_exec *x, uint64_t id, const struct call_kind *k, struct u
 	}
 	wire_undo(out, at);
 	put_answer(out, id, e, NULL, 0);
+}
+
+/* False: the reader has no such call. */
+static bool
+take_read(struct store_exec *x, uint64_t id, uint8_t kind, struct unpack *body, struct buf *out)
+{
+	if (kind == WIRE_LOAD)
+		run_load(x, id, body, out);
+	else if (kind == WIRE_FIND)
+		store_finds_start(&x->finds, &x->ledger, id, body, out);
+	else
+		return false;
+	return true;
 }
 
 /* --- groups --- */
@@ -359,7 +381,23 @@ start_backup(struct store_exec *x, uint64_t id, struct unpack *body, struct buf 
 		put_answer(out, id, e, NULL, 0);
 }
 
-/* Does reads as it goes and collects the rest.  The length of the frames it went through. */
+/* Collects what is done in a group, and does the rest.  False: the writer has no such call. */
+static bool
+take_change(struct store_exec *x, uint64_t id, uint8_t kind, struct unpack *body, struct buf *out)
+{
+	if (kind == WIRE_BACKUP)
+		start_backup(x, id, body, out);
+	else if (kind == WIRE_FILE)
+		put_answer(out, id, store_file_run(x->state_dir, body), NULL, 0);
+	else if (kind < sizeof(kinds) / sizeof(*kinds) && kinds[kind].run != NULL)
+		x->group[x->group_len++] =
+		    (struct member){.id = id, .kind = &kinds[kind], .body = *body};
+	else
+		return false;
+	return true;
+}
+
+/* The length of the frames that it went through. */
 static size_t
 take_frames(struct store_exec *x, const struct buf *in, struct buf *out, bool *bad)
 {
@@ -370,26 +408,12 @@ take_frames(struct store_exec *x, const struct buf *in, struct buf *out, bool *b
 
 	x->group_len = 0;
 	*bad = false;
-	while (x->group_len < GROUP_MAX && out->len < OUT_HIGH) {
+	while (!*bad && x->group_len < GROUP_MAX && out->len < OUT_HIGH) {
 		n = wire_take(in->data + used, in->len - used, &id, &kind, &body, bad);
 		if (n == 0)
 			break;
 		used += n;
-		if (kind == WIRE_BACKUP) {
-			start_backup(x, id, &body, out);
-		} else if (kind == WIRE_FIND) {
-			store_finds_start(&x->finds, &x->ledger, id, &body, out);
-		} else if (kind == WIRE_FILE) {
-			put_answer(out, id, store_file_run(x->state_dir, &body), NULL, 0);
-		} else if (kind >= sizeof(kinds) / sizeof(*kinds) || kinds[kind].run == NULL) {
-			*bad = true;
-			break;
-		} else if (kinds[kind].first) {
-			run_first(x, id, &kinds[kind], &body, out);
-		} else {
-			x->group[x->group_len++] =
-			    (struct member){.id = id, .kind = &kinds[kind], .body = body};
-		}
+		*bad = !(x->part == STORE_READER ? take_read : take_change)(x, id, kind, &body, out);
 	}
 	return used;
 }
@@ -508,7 +532,6 @@ store_exec_idle(struct store_exec *x)
 {
 	if (!x->dirty || x->backup != NULL)
 		return;
-	x->dirty = false;
-	sqlite3_wal_checkpoint_v2(x->ledger.h, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	sqlite3_wal_checkpoint_v2(x->vault.h, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	x->dirty = db_empty_log(&x->ledger, 0) != ERR_OK;
+	x->dirty |= db_empty_log(&x->vault, 0) != ERR_OK;
 }

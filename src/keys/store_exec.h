@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The storage child without its process: frames in, frames out.  All calls that lie ready are
- * done in one commit for each file, and no answer to a change is put out before that commit is
- * on the disk.
+ * A storage child without its process: frames in, frames out.  The writer does all calls that lie ready
+ * in one commit for each file, and no answer to a change is put out before that commit is on the disk.
+ * The reader answers each as it is read.
  */
 #ifndef STORE_EXEC_H
 #define STORE_EXEC_H
@@ -11,11 +11,13 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "keys/store.h"
 
 struct store_exec;
 
 struct store_exec_params {
 	const char *state_dir;
+	enum store_part part; /* the reader comes when the writer has opened the files */
 	const char *vfs;		   /* SQLite's file layer; NULL: the system's */
 	int (*sync_dir)(const char *dir); /* makes directory entries durable; NULL: fsync() */
 	/* Told every few milliseconds while a migration goes on; NULL: nobody is. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What goes over the socket pair between the gateway and its storage child.
+ * What goes over the socket pairs between the gateway and its storage children.
  *
  *	call:   u32 length of what follows · u64 id · u8 kind · body
  *	answer: u32 length of what follows · u64 id · u8 enum err · body
  *
- * Ids begin at 1.  Answers with id 0 come from the child on its own: ERR_BUSY, each second while it
+ * Ids begin at 1.  Answers with id 0 come from a child on its own: ERR_BUSY, each second while it
  * migrates the files, if that takes long; then that the files are open (ERR_OK, u64 time of the
  * last backup, u64 objects newer than that), later ones how many commits were made (ERR_OK, u32,
  * then the same, then u8 percent of a backup that is under way or 0), any of them why the child
@@ -19,8 +19,10 @@
 #include "keys/ledger.h"
 
 enum wire_kind {
+	/* the reader's */
 	WIRE_LOAD = 1,	   /* tenant, uid -> bytes object, u64 known since, u64 used */
 	WIRE_FIND,	   /* see wire_pack_find() -> u64 total, u32 count, text uids */
+	/* the writer's */
 	WIRE_PREPARE,	   /* u64 owner, u32 count, each: u8 kind, bytes object */
 	WIRE_COMMIT,	   /* the same */
 	WIRE_ABANDON,	   /* u64 owner */

@@ -58,26 +58,29 @@ verify(bool altered)
 }
 
 static void
-ask(struct store_exec *x)
+ask(struct store_exec *x, struct store_exec *reader)
 {
 	const struct ledger_find find = {.tenant = STATE_TENANT, .include_destroyed = true};
-	struct buf in, out, body;
+	struct buf in, reads, out, body;
 	const char *why;
 
 	buf_init(&in, 1 << 16);
+	buf_init(&reads, 1 << 16);
 	buf_init(&out, OUT_MAX);
 	buf_init(&body, 1 << 16);
 	wire_pack_find(&body, &find);
-	state_frame(&in, 1, WIRE_FIND, body.data, body.len);
+	state_frame(&reads, 1, WIRE_FIND, body.data, body.len);
 	state_frame(&in, 2, WIRE_INTENTS, NULL, 0);
 	buf_reset(&body);
 	pack_text(&body, STATE_TENANT);
 	pack_text(&body, state.object.uid);
-	state_frame(&in, 3, WIRE_LOAD, body.data, body.len);
+	state_frame(&reads, 3, WIRE_LOAD, body.data, body.len);
 	state_frame(&in, 4, WIRE_VAULT_PROBE, body.data, body.len);
 	state_frame(&in, 5, WIRE_VAULT_DESTROY, body.data, body.len);
 	(void)!store_exec_run(x, &in, &out, &why);
+	(void)!store_exec_run(reader, &reads, &out, &why);
 	buf_fini(&in);
+	buf_fini(&reads);
 	buf_fini(&out);
 	buf_fini(&body);
 }
@@ -85,8 +88,8 @@ ask(struct store_exec *x)
 static void
 serve(bool altered)
 {
-	const struct store_exec_params p = {.state_dir = state.dir};
-	struct store_exec *x;
+	struct store_exec_params p = {.state_dir = state.dir, .part = STORE_WRITER};
+	struct store_exec *x, *reader;
 	const char *why = "";
 	enum err e = store_exec_open(&x, &p, &why);
 
@@ -95,7 +98,11 @@ serve(bool altered)
 		MUST(why[0] != '\0');
 		return;
 	}
-	ask(x);
+	p.part = STORE_READER;
+	if (store_exec_open(&reader, &p, &why) == ERR_OK) {
+		ask(x, reader);
+		store_exec_close(reader);
+	}
 	store_exec_close(x);
 }
 

@@ -20,7 +20,7 @@ static struct state state;
 
 /* A backup forks and writes elsewhere: it has its own fuzzer. */
 static void
-read_calls(const uint8_t *p, size_t size, struct buf *in)
+read_calls(const uint8_t *p, size_t size, struct buf in[2])
 {
 	unsigned calls = 0;
 	size_t len;
@@ -28,10 +28,13 @@ read_calls(const uint8_t *p, size_t size, struct buf *in)
 	while (size >= 3 && calls < CALLS_MAX) {
 		len = (size_t)p[1] << 8 | p[2];
 		len = len < size - 3 ? len : size - 3;
-		if ((p[0] & RAW) != 0)
-			buf_put(in, p + 3, len);
-		else if (p[0] != WIRE_BACKUP)
-			state_frame(in, ++calls, p[0], p + 3, len);
+		if ((p[0] & RAW) != 0) {
+			buf_put(&in[STORE_WRITER], p + 3, len);
+			buf_put(&in[STORE_READER], p + 3, len);
+		} else if (p[0] != WIRE_BACKUP) {
+			state_frame(&in[p[0] == WIRE_LOAD || p[0] == WIRE_FIND ? STORE_READER : STORE_WRITER], ++calls, p[0],
+			    p + 3, len);
+		}
 		p += 3 + len;
 		size -= 3 + len;
 	}
@@ -72,22 +75,44 @@ check_answers(const struct buf *out)
 }
 
 static void
-open_again(const struct store_exec_params *p)
+serve(struct store_exec *x, struct buf *in)
 {
-	struct store_exec *x;
+	const char *why;
+	struct buf out;
+
+	buf_init(&out, OUT_MAX);
+	while (store_exec_ready(in) && store_exec_run(x, in, &out, &why) == ERR_OK)
+		;
+	while (store_exec_search(x, &out))
+		;
+	check_answers(&out);
+	buf_fini(&out);
+}
+
+/* The writer's calls, then the reader's. */
+static void
+run(struct buf in[2])
+{
+	struct store_exec_params p = {.state_dir = state.dir, .part = STORE_WRITER};
+	struct store_exec *writer, *reader;
 	const char *why;
 
-	MUST(store_exec_open(&x, p, &why) == ERR_OK);
-	store_exec_close(x);
+	MUST(store_exec_open(&writer, &p, &why) == ERR_OK);
+	p.part = STORE_READER;
+	MUST(store_exec_open(&reader, &p, &why) == ERR_OK);
+	serve(writer, &in[STORE_WRITER]);
+	serve(reader, &in[STORE_READER]);
+	store_exec_close(reader);
+	store_exec_close(writer);
+	p.part = STORE_WRITER;
+	MUST(store_exec_open(&writer, &p, &why) == ERR_OK);
+	store_exec_close(writer);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct store_exec_params p = {.state_dir = state.dir};
-	struct store_exec *x;
-	struct buf in, out;
-	const char *why;
+	struct buf in[2];
 	bool locked;
 
 	if (size > INPUT_MAX)
@@ -96,19 +121,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MUST(secret_heap_init(1 << 20, true, &locked) == ERR_OK);
 		state_init(&state);
 	}
-	buf_init(&in, 1 << 20);
-	buf_init(&out, OUT_MAX);
-	read_calls(data, size, &in);
-	if (in.len > 0 && !asks_for_backup(&in)) {
+	for (int i = 0; i < 2; i++)
+		buf_init(&in[i], 1 << 20);
+	read_calls(data, size, in);
+	if (in[0].len + in[1].len > 0 && !asks_for_backup(&in[STORE_WRITER])) {
 		state_put(&state, &state.ledger, &state.vault);
-		MUST(store_exec_open(&x, &p, &why) == ERR_OK);
-		while (store_exec_ready(&in) && store_exec_run(x, &in, &out, &why) == ERR_OK)
-			;
-		check_answers(&out);
-		store_exec_close(x);
-		open_again(&p);
+		run(in);
 	}
-	buf_fini(&in);
-	buf_fini(&out);
+	for (int i = 0; i < 2; i++)
+		buf_fini(&in[i]);
 	return 0;
 }

@@ -74,7 +74,7 @@ pack_store(struct buf *b, const struct object *o)
 static void
 fill(struct state *s)
 {
-	const struct store_exec_params p = {.state_dir = s->dir};
+	const struct store_exec_params p = {.state_dir = s->dir, .part = STORE_WRITER};
 	const struct change change = {.kind = CHANGE_INSERT, .object = &s->object};
 	const struct ledger_changes changes = {.changes = &change, .count = 1, .owner = OWNER};
 	struct store_exec *x;

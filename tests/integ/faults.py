@@ -9,7 +9,7 @@ import re
 
 import kf
 
-PROCESSES = ("daemon", "store", "audit")
+PROCESSES = ("daemon", "store", "audit", "reader")
 
 
 class _Place(ctypes.Structure):

@@ -328,6 +328,10 @@ class Gateway:
         """The storage child's process id; not above zero while it is being started again."""
         return self.metrics()["storage_pid"]
 
+    def reader_pid(self):
+        """That of the storage child that only reads."""
+        return self.metrics()["storage_reader_pid"]
+
     def control(self, command, *args, timeout=20.0):
         """Speaks to the control socket: the documents before the last, which must say ok."""
         with socket.socket(socket.AF_UNIX) as s:

@@ -244,7 +244,8 @@ class Traces(RevocationCase):
                                   for _, form, where, around in hits], [])
 
     def processes(self):
-        pids = {self.gw.process.pid: "daemon", self.gw.child_pid(): "storage child"}
+        pids = {self.gw.process.pid: "daemon", self.gw.child_pid(): "storage child",
+                self.gw.reader_pid(): "storage reader"}
         if not all(memory.may_search(pid) for pid in pids):
             self.skipTest("only root may search the memory of processes")
         return pids

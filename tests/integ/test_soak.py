@@ -32,7 +32,7 @@ GROWTH = 1.02
 # 240 kB at most, which fill in the course of weeks.  Without them only what is held is counted.
 ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 # A sanitizer keeps what was freed, and some days are too few for the heap to settle.
-RESIDENT = ("resident", "storage child")
+RESIDENT = ("resident", "storage child", "storage reader")
 KEY = 32  # bytes of the secure heap for a key in memory
 # What a connection to the key manager takes; libcurl keeps one or two more, or fewer.
 CONNECTION = {"in use": 35000, "secure heap": 96, "descriptors": 1}
@@ -149,6 +149,7 @@ class Site:
             "secure heap": status["secure_heap_used"] - KEY * (status["cache_keys"] + self.roots),
             "descriptors": status["process_open_fds"],
             "storage child": self.resident(status["storage_pid"]),
+            "storage reader": self.resident(status["storage_reader_pid"]),
         }
         kept = connections(self.gw.process.pid, self.test.cloud) if self.test.cloud else 0
         for what, n in used.items():
@@ -182,7 +183,7 @@ class Site:
     def check(self):
         warm, later = self.days[:WARM], self.days[WARM:]
         for what, limit in (("in use", GROWTH), ("resident", GROWTH), ("storage child", GROWTH),
-                            ("secure heap", 1), ("descriptors", 1)):
+                            ("storage reader", GROWTH), ("secure heap", 1), ("descriptors", 1)):
             base, most = max(d[what] for d in warm), max(d[what] for d in later)
             print("gateway %d: %s: at most %d while warming up, %d later: %+.2f %%" % (
                 self.number, what, base, most, 100 * (most / base - 1)))

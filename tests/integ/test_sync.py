@@ -6,6 +6,7 @@ answers to changes have to follow the fdatasync() of what they wrote, and the ga
 clients the child's answers to commits.
 """
 
+import collections
 import os
 import re
 import shutil
@@ -122,17 +123,17 @@ def check_child(calls):
 
 def check_gateway(calls):
     """The same for the gateway: no client is answered before the commit of its message."""
-    asked, answered = Frames(), Frames()
+    asked, answered = collections.defaultdict(Frames), collections.defaultdict(Frames)
     kinds = {}
     committed, told = 0, 0
     wrong = []
     child = {c.fd for c in calls if c.name == "sendto" and c.what.startswith("UNIX")}
     for call in calls:
         if call.fd in child and call.name == "sendto":
-            kinds.update(asked.add(call.data))
+            kinds.update(((call.fd, n), kind) for n, kind in asked[call.fd].add(call.data))
         elif call.fd in child and call.name == "read":
-            committed += sum(1 for number, error in answered.add(call.data)
-                             if error == 0 and kinds.get(number) == COMMIT)
+            committed += sum(1 for number, error in answered[call.fd].add(call.data)
+                             if error == 0 and kinds.get((call.fd, number)) == COMMIT)
         elif call.tells_client():
             told += 1
             if told > committed:

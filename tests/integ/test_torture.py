@@ -102,7 +102,8 @@ class Torture(kf.Case):
                 last = w.gw.metrics()
             except (AssertionError, OSError):
                 return False
-            return last["requests"] == 0 and last["store_calls"] == 0 and last["storage_pid"] > 0
+            return last["requests"] == 0 and last["store_calls"] == 0 and last["storage_pid"] > 0 \
+                and last["storage_reader_pid"] > 0
         kf.eventually(quiet, "it settles", 30)
 
     def again(self, w, name):

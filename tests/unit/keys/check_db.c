@@ -171,10 +171,11 @@ make_many(void)
 }
 
 static pid_t
-spawn_on_schema_2(void *arg, int fd)
+spawn_on_schema_2(void *arg, int fd, enum store_part part)
 {
-	sql("ledger.db", UNDO_3 "PRAGMA user_version = 2");
-	return rig_fork_child(arg, fd);
+	if (part == STORE_WRITER)
+		sql("ledger.db", UNDO_3 "PRAGMA user_version = 2");
+	return rig_fork_child(arg, fd, part);
 }
 
 /* A start that takes long says so while it does, and any other says nothing. */

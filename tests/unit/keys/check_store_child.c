@@ -84,6 +84,13 @@ START_TEST(test_full_for_what_matters)
 	ck_assert_int_eq(look().failing, ERR_OK);
 }
 END_TEST
+/* For the reader that comes after a dead one. */
+static void
+await_reader(void)
+{
+	while (rig.reader_restarted == 0)
+		loop_turn(rig.loop, true);
+}
 
 /* It lives, and does not hear of a call: nobody waits for that call to its deadline. */
 START_TEST(test_unsent)
@@ -94,8 +101,14 @@ START_TEST(test_unsent)
 	o = rig_object(&rig, "a", NULL);
 	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
 	fault_test_arm(FAULT_STORE_SEND, 0, 1);
-	load_fails(o, ERR_STORAGE_DOWN);
+	ck_assert_int_eq(rig_update(&rig, o), ERR_STORAGE_DOWN);
 	await_restart(0);
+	ck_assert_int_eq(rig.ended, 1);
+	ck_assert_int_eq(rig.reader_ended, 0);
+	fault_test_arm(FAULT_STORE_SEND, 0, 1);
+	load_fails(o, ERR_STORAGE_DOWN);
+	await_reader();
+	ck_assert_int_eq(rig.reader_ended, 1);
 	ck_assert_int_eq(rig.ended, 1);
 	load_ok(o);
 	ck_assert_int_eq(metric_get(METRIC_STORE_CALLS), 0);
@@ -155,7 +168,7 @@ START_TEST(test_deadline)
 	rig_start(&rig);
 	o = rig_object(&rig, "a", NULL);
 	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
-	kill(store_pid(rig.store), SIGSTOP);
+	kill(store_reader_pid(rig.store), SIGSTOP);
 	load.uid = o->uid;
 	rig_begin(&load.wait, &out);
 	rig.ledger->ops->load(rig.ledger, &load);
@@ -172,7 +185,7 @@ START_TEST(test_deadline)
 	ck_assert_uint_eq(store_pending(rig.store), 1);
 	ck_assert(!look().reads);
 	ck_assert_int_eq(look().waits_ns, NS_PER_S + 1);
-	kill(store_pid(rig.store), SIGCONT);
+	kill(store_reader_pid(rig.store), SIGCONT);
 	load_ok(o); /* comes behind the one that is late */
 	ck_assert_uint_eq(store_pending(rig.store), 0);
 	ck_assert(look().reads);
@@ -240,14 +253,14 @@ START_TEST(test_ceiling)
 	int busy = 0;
 
 	rig_start(&rig);
-	kill(store_pid(rig.store), SIGSTOP);
+	kill(store_reader_pid(rig.store), SIGSTOP);
 	for (int i = 0; i < CALLS; i++) {
 		loads[i] = (struct ledger_load){.arena = rig.arena, .tenant = "a", .uid = "u"};
 		rig_begin(&loads[i].wait, &outs[i]);
 		rig.ledger->ops->load(rig.ledger, &loads[i]);
 	}
 	turn_some(2);
-	kill(store_pid(rig.store), SIGCONT);
+	kill(store_reader_pid(rig.store), SIGCONT);
 	for (int i = 0; i < CALLS; i++) {
 		enum err e = rig_end(&rig, &outs[i]);
 
@@ -327,11 +340,102 @@ START_TEST(test_restart_and_backoff)
 	o = rig_object(&rig, "a", NULL);
 	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
 	kill(store_pid(rig.store), SIGKILL);
-	load_fails(o, ERR_STORAGE_DOWN); /* whether it is noticed before or after sending */
+	/* whether it is noticed before or after sending */
+	ck_assert_int_eq(rig_update(&rig, o), ERR_STORAGE_DOWN);
+	load_fails(o, ERR_STORAGE_DOWN); /* the reader went with it */
 	await_restart(0);
 	ck_assert_int_eq(rig.ended, 1);
 	load_ok(o);
 	ck_assert_int_eq(metric_get(METRIC_STORE_CALLS), 0);
+}
+END_TEST
+
+/* Its death is no matter of those who write. */
+START_TEST(test_reader_restarts_alone)
+{
+	int64_t before = metric_get(METRIC_STORE_READER_RESTARTS_TOTAL);
+	pid_t writer, reader;
+	struct object *o;
+
+	rig_start(&rig);
+	o = rig_object(&rig, "a", NULL);
+	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
+	writer = store_pid(rig.store);
+	reader = store_reader_pid(rig.store);
+	ck_assert(writer > 0 && reader > 0 && writer != reader);
+	kill(reader, SIGKILL);
+	load_fails(o, ERR_STORAGE_DOWN);
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_OK);
+	await_reader();
+	ck_assert_int_eq(rig.reader_ended, 1);
+	ck_assert_int_eq(rig.ended + rig.restarted, 0);
+	ck_assert_int_eq(store_pid(rig.store), writer);
+	ck_assert_int_ne(store_reader_pid(rig.store), reader);
+	load_ok(o);
+	ck_assert_int_eq(metric_get(METRIC_STORE_READER_RESTARTS_TOTAL) - before, 1);
+	ck_assert_int_eq(metric_get(METRIC_STORE_CALLS), 0);
+}
+END_TEST
+
+/* The disk keeps the writer waiting: whoever reads does not wait, and sees what was acknowledged. */
+START_TEST(test_stalled_writer)
+{
+	struct change change = {.kind = CHANGE_UPDATE};
+	struct ledger_changes c = {.changes = &change, .count = 1};
+	struct ledger_find find = {.arena = rig.arena, .tenant = "a"};
+	struct object *o, *unknown;
+	struct outcome write, found;
+
+	rig_start(&rig);
+	o = rig_object(&rig, "a", NULL);
+	unknown = rig_object(&rig, "a", NULL);
+	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
+	o = load_ok(o);
+	kill(store_pid(rig.store), SIGSTOP);
+	change.object = object_copy(rig.arena, o);
+	change.object->usage_mask = 1;
+	rig_begin(&c.wait, &write);
+	rig.ledger->ops->commit(rig.ledger, &c);
+	ck_assert_uint_eq(load_ok(o)->usage_mask, 12);
+	load_fails(unknown, ERR_NO_OBJECT);
+	rig_begin(&find.wait, &found);
+	rig.ledger->ops->find(rig.ledger, &find);
+	ck_assert_int_eq(rig_end(&rig, &found), ERR_OK);
+	ck_assert_uint_eq(find.total, 1);
+	ck_assert(!write.done);
+	kill(store_pid(rig.store), SIGCONT);
+	ck_assert_int_eq(rig_end(&rig, &write), ERR_OK);
+	ck_assert_uint_eq(load_ok(o)->usage_mask, 1);
+}
+END_TEST
+
+/* Read before a change, told after it was acknowledged: it is read again, and not remembered as it was. */
+START_TEST(test_overtaken_read)
+{
+	struct ledger_load load = {.arena = rig.arena, .tenant = "a"};
+	int64_t again = metric_get(METRIC_STORE_READS_AGAIN_TOTAL);
+	struct object *o, *other;
+	struct outcome read;
+
+	rig_start(&rig);
+	o = rig_object(&rig, "a", NULL);
+	other = rig_object(&rig, "a", NULL);
+	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
+	ck_assert_int_eq(rig_create(&rig, other), ERR_OK);
+	o->revision = other->revision = 1;
+	for (int i = 0; i < 2; i++) { /* the object itself changes, then only another one */
+		kill(store_reader_pid(rig.store), SIGSTOP);
+		load.uid = o->uid;
+		rig_begin(&load.wait, &read);
+		rig.ledger->ops->load(rig.ledger, &load);
+		turn_some(3);
+		ck_assert_int_eq(i == 0 ? rig_destroy(&rig, o) : rig_update(&rig, other), ERR_OK);
+		ck_assert(!read.done);
+		kill(store_reader_pid(rig.store), SIGCONT);
+		ck_assert_int_eq(rig_end(&rig, &read), ERR_OK);
+		ck_assert(object_is_destroyed(load.object));
+		ck_assert_int_eq(metric_get(METRIC_STORE_READS_AGAIN_TOTAL) - again, 1);
+	}
 }
 END_TEST
 
@@ -392,6 +496,9 @@ main(void)
 	tcase_add_test(t, test_child_is_closed_in);
 	tcase_add_test(t, test_restart_and_backoff);
 	tcase_add_test(t, test_restart_without_memory);
+	tcase_add_test(t, test_reader_restarts_alone);
+	tcase_add_test(t, test_stalled_writer);
+	tcase_add_test(t, test_overtaken_read);
 	tcase_add_test(t, test_deadline); /* last: its clock stands still from then on */
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);

@@ -8,7 +8,7 @@
 
 #include <sqlite3.h>
 
-enum { FILES = 64, NAME_LEN = 256, SECTOR = 512 };
+enum { FILES = 64, NAME_LEN = 256, SECTOR = 512, REGIONS = 64 };
 
 struct content {
 	uint8_t *data;
@@ -28,11 +28,18 @@ struct inode {
 	bool named, named_durably; /* in the directory, as seen and as synced */
 	struct content live, durable;
 	struct pending *first, **last;
+	/* of those who have it open, and gone with the power: locks, and the memory that they share */
+	struct handle *handles;
+	uint8_t *regions[REGIONS];
 };
 
 struct handle {
 	sqlite3_file base;
 	struct inode *inode;
+	struct handle *next;
+	int level; /* SQLITE_LOCK_... */
+	bool maps;
+	unsigned shares, holds; /* locks of the shared memory, by bit */
 	bool sync_dir; /* as the system's layer does at a log's first sync */
 	bool delete_on_close;
 };
@@ -40,6 +47,7 @@ struct handle {
 static struct inode files[FILES];
 static uint64_t rng;
 static unsigned countdown;
+static unsigned sync_fails;
 static bool cut, lying;
 
 uint64_t
@@ -118,9 +126,19 @@ add_pending(struct inode *f, size_t at, const uint8_t *data, size_t len)
 }
 
 static void
+drop_regions(struct inode *f)
+{
+	for (int i = 0; i < REGIONS; i++) {
+		free(f->regions[i]);
+		f->regions[i] = NULL;
+	}
+}
+
+static void
 drop_inode(struct inode *f)
 {
 	forget_pending(f);
+	drop_regions(f);
 	free(f->live.data);
 	free(f->durable.data);
 	memset(f, 0, sizeof(*f));
@@ -167,6 +185,13 @@ f_close(sqlite3_file *file)
 {
 	struct handle *h = (struct handle *)file;
 
+	for (struct handle **at = &h->inode->handles; *at != NULL; at = &(*at)->next)
+		if (*at == h) {
+			*at = h->next;
+			break;
+		}
+	if (h->inode->handles == NULL)
+		drop_regions(h->inode);
 	if (h->delete_on_close)
 		drop_inode(h->inode);
 	return SQLITE_OK;
@@ -215,6 +240,15 @@ f_truncate(sqlite3_file *file, sqlite3_int64 size)
 	return SQLITE_OK;
 }
 
+static void
+apply(struct content *c, const struct pending *p)
+{
+	if (p->data != NULL)
+		put(c, p->at, p->data, p->len);
+	else if (p->at < c->len)
+		c->len = p->at;
+}
+
 static int
 f_sync(sqlite3_file *file, int flags)
 {
@@ -225,7 +259,12 @@ f_sync(sqlite3_file *file, int flags)
 		return SQLITE_IOERR_FSYNC;
 	if (lying)
 		return SQLITE_OK;
-	copy(&h->inode->durable, &h->inode->live);
+	if (sync_fails > 0 && --sync_fails == 0) {
+		forget_pending(h->inode); /* still to be read, and taken for written from now on */
+		return SQLITE_IOERR_FSYNC;
+	}
+	for (const struct pending *p = h->inode->first; p != NULL; p = p->next)
+		apply(&h->inode->durable, p);
 	forget_pending(h->inode);
 	if (h->sync_dir && crash_vfs_sync_dir("") != 0)
 		return SQLITE_IOERR_DIR_FSYNC;
@@ -240,18 +279,106 @@ f_size(sqlite3_file *file, sqlite3_int64 *size)
 	return cut ? SQLITE_IOERR_FSTAT : SQLITE_OK;
 }
 
+/* Whether another has it locked so that it cannot be had at this level. */
+static bool
+is_locked(const struct handle *h, int level)
+{
+	for (const struct handle *o = h->inode->handles; o != NULL; o = o->next)
+		if (o != h &&
+		    (o->level >= SQLITE_LOCK_PENDING ||
+			(o->level == SQLITE_LOCK_RESERVED && level >= SQLITE_LOCK_RESERVED) ||
+			(o->level == SQLITE_LOCK_SHARED && level == SQLITE_LOCK_EXCLUSIVE)))
+			return true;
+	return false;
+}
+
 static int
 f_lock(sqlite3_file *file, int level)
 {
-	(void)file, (void)level;
+	struct handle *h = (struct handle *)file;
+
+	if (level > h->level && is_locked(h, level))
+		return SQLITE_BUSY;
+	if (level > h->level)
+		h->level = level;
+	return SQLITE_OK;
+}
+
+static int
+f_unlock(sqlite3_file *file, int level)
+{
+	struct handle *h = (struct handle *)file;
+
+	if (level < h->level)
+		h->level = level;
 	return SQLITE_OK;
 }
 
 static int
 f_check_lock(sqlite3_file *file, int *out)
 {
-	(void)file;
-	*out = 0;
+	struct handle *h = (struct handle *)file;
+
+	*out = h->level >= SQLITE_LOCK_RESERVED || is_locked(h, SQLITE_LOCK_RESERVED);
+	return SQLITE_OK;
+}
+
+static int
+f_map(sqlite3_file *file, int n, int size, int extend, void volatile **out)
+{
+	struct handle *h = (struct handle *)file;
+
+	*out = NULL;
+	if (n >= REGIONS)
+		return SQLITE_IOERR_SHMSIZE;
+	if (h->inode->regions[n] == NULL && extend)
+		h->inode->regions[n] = calloc(1, (size_t)size);
+	h->maps = true;
+	*out = h->inode->regions[n];
+	return SQLITE_OK;
+}
+
+static int
+f_lock_map(sqlite3_file *file, int from, int count, int flags)
+{
+	struct handle *h = (struct handle *)file;
+	unsigned bits = ((1U << count) - 1) << from;
+
+	if ((flags & SQLITE_SHM_UNLOCK) != 0) {
+		h->shares &= ~bits;
+		h->holds &= ~bits;
+		return SQLITE_OK;
+	}
+	for (const struct handle *o = h->inode->handles; o != NULL; o = o->next)
+		if (o != h && ((o->holds & bits) != 0 ||
+				  ((flags & SQLITE_SHM_EXCLUSIVE) != 0 && (o->shares & bits) != 0)))
+			return SQLITE_BUSY;
+	if ((flags & SQLITE_SHM_EXCLUSIVE) != 0)
+		h->holds |= bits;
+	else
+		h->shares |= bits;
+	return SQLITE_OK;
+}
+
+static void
+f_barrier(sqlite3_file *file)
+{
+	(void)file; /* one thread */
+}
+
+static int
+f_unmap(sqlite3_file *file, int delete)
+{
+	struct handle *h = (struct handle *)file;
+	bool maps = false;
+
+	(void)delete;
+	h->maps = false;
+	h->shares = h->holds = 0;
+	for (const struct handle *o = h->inode->handles; o != NULL; o = o->next)
+		maps |= o->maps;
+	if (!maps)
+		drop_regions(h->inode);
 	return SQLITE_OK;
 }
 
@@ -277,7 +404,7 @@ f_device(sqlite3_file *file)
 }
 
 static const sqlite3_io_methods methods = {
-    .iVersion = 1,
+    .iVersion = 2,
     .xClose = f_close,
     .xRead = f_read,
     .xWrite = f_write,
@@ -285,11 +412,15 @@ static const sqlite3_io_methods methods = {
     .xSync = f_sync,
     .xFileSize = f_size,
     .xLock = f_lock,
-    .xUnlock = f_lock,
+    .xUnlock = f_unlock,
     .xCheckReservedLock = f_check_lock,
     .xFileControl = f_control,
     .xSectorSize = f_sector,
     .xDeviceCharacteristics = f_device,
+    .xShmMap = f_map,
+    .xShmLock = f_lock_map,
+    .xShmBarrier = f_barrier,
+    .xShmUnmap = f_unmap,
 };
 
 static int
@@ -308,6 +439,8 @@ v_open(sqlite3_vfs *v, sqlite3_filename name, sqlite3_file *file, int flags, int
 		return SQLITE_CANTOPEN;
 	h->base.pMethods = &methods;
 	h->inode = f;
+	h->next = f->handles;
+	f->handles = h;
 	h->sync_dir = (flags & SQLITE_OPEN_CREATE) != 0 &&
 	    (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0;
 	h->delete_on_close = (flags & SQLITE_OPEN_DELETEONCLOSE) != 0;
@@ -373,13 +506,19 @@ crash_vfs_reset(uint64_t seed)
 			drop_inode(&files[i]);
 	rng = seed;
 	cut = lying = false;
-	countdown = 0;
+	countdown = sync_fails = 0;
 }
 
 void
 crash_vfs_cut_after(unsigned n)
 {
 	countdown = n;
+}
+
+void
+crash_vfs_fail_sync(unsigned n)
+{
+	sync_fails = n;
 }
 
 bool
@@ -417,8 +556,8 @@ survive(struct inode *f)
 	for (const struct pending *p = f->first; p != NULL; p = p->next) {
 		if (p->data != NULL)
 			survive_write(&f->durable, p, percent);
-		else if (chance(percent) && p->at < f->durable.len)
-			f->durable.len = p->at;
+		else if (chance(percent))
+			apply(&f->durable, p);
 	}
 	forget_pending(f);
 	copy(&f->live, &f->durable);

@@ -18,6 +18,11 @@ void crash_vfs_reset(uint64_t seed);
 /* The power goes at the n-th write, truncation, sync or removal from now; 0: never. */
 void crash_vfs_cut_after(unsigned n);
 bool crash_vfs_is_cut(void);
+/*
+ * The n-th sync from now fails, once: what was written before it never reaches the disk, and later syncs
+ * know nothing of it, though it can be read until the power goes; 0: none.
+ */
+void crash_vfs_fail_sync(unsigned n);
 /* Decides what survived.  No file may be open. */
 void crash_vfs_power_on(void);
 /* What fsync() of the directory does. */

@@ -45,13 +45,13 @@ rig_init(struct rig *r)
 
 /* _exit(), so that check's and the sanitizer's own ends are left to the parent. */
 pid_t
-rig_fork_child(void *rig, int fd)
+rig_fork_child(void *rig, int fd, enum store_part part)
 {
 	struct rig *r = rig;
 	pid_t pid = fork();
 
 	if (pid == 0)
-		_exit(store_child_main(fd, r->state));
+		_exit(store_child_main(fd, r->state, part));
 	fault_test_clear(); /* what was armed is for this child alone */
 	return pid;
 }
@@ -70,6 +70,8 @@ on_event(void *arg, const char *what, int64_t number)
 	r->migrating += strcmp(what, "migrating") == 0;
 	r->restarted += strcmp(what, "restarted") == 0;
 	r->ended += strcmp(what, "ended") == 0;
+	r->reader_restarted += strcmp(what, "reader restarted") == 0;
+	r->reader_ended += strcmp(what, "reader ended") == 0;
 	r->refused += strcmp(what, "refused") == 0;
 	r->orphaned += strcmp(what, "orphaned") == 0;
 	r->failing += strcmp(what, "failing") == 0;

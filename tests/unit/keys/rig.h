@@ -16,11 +16,12 @@ struct rig {
 	struct vault *vault;
 	struct arena *arena;
 	char dir[64], state[80], root[96];
-	pid_t (*spawn)(void *arg, int fd); /* NULL: a forked child */
+	pid_t (*spawn)(void *arg, int fd, enum store_part part); /* NULL: a forked child */
 	void (*pump)(struct rig *);	   /* runs the child's side, when it has no process */
 	void *arg;
 	int64_t timeout_ns;
 	int restarted, ended, refused, orphaned, failing, writing;
+	int reader_restarted, reader_ended;
 	int migrating; /* how often a start has told that it takes long */
 	int copying, percent; /* how often a backup has told, and what at last */
 };
@@ -32,7 +33,7 @@ enum err rig_try_start(struct rig *r, const char **why);
 void rig_stop(struct rig *r);
 void rig_fini(struct rig *r); /* removes the directory */
 void rig_remove(const char *dir);
-pid_t rig_fork_child(void *rig, int fd);
+pid_t rig_fork_child(void *rig, int fd, enum store_part part);
 
 /* Prepares a wait for rig_end(), which turns the loop until it is done. */
 struct outcome {
