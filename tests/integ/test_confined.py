@@ -36,9 +36,10 @@ class Confined(kf.Case):
 
     def processes(self, gw):
         """The process ids, once the children have settled."""
-        names = {"keyferry-store": "storage", "keyferry-audit": "audit"}
+        names = {"keyferry-store": "storage", "keyferry-read": "reader",
+                 "keyferry-audit": "audit"}
         found = kf.eventually(lambda: (lambda c: set(c) == set(names) and c)(self.children(gw)),
-                              "storage and audit", 60)
+                              "storage, reader and audit", 60)
         return {"daemon": gw.process.pid, **{names[n]: pid for n, pid in found.items()}}
 
     def status(self, pid, name):
@@ -74,7 +75,7 @@ class Confined(kf.Case):
         self.assertNotIn("the call came back", gw.log())
 
     def test_a_forbidden_call_kills(self):
-        for who in ("daemon", "storage", "audit"):
+        for who in ("daemon", "storage", "reader", "audit"):
             for call in FORBIDDEN + (PARENTS_ONLY if who != "daemon" else []):
                 with self.subTest(who=who, call=call):
                     self.kills(who, call)

@@ -74,10 +74,10 @@ class Release(kf.Case):
         return gw
 
     def processes(self, gw):
-        """The gateway's process ids: its own, and those of storage and audit."""
+        """The gateway's process ids: its own, and those of storage, reader and audit."""
         children = subprocess.run(["pgrep", "-P", str(gw.process.pid)], check=True,
                                   stdout=subprocess.PIPE, text=True).stdout.split()
-        self.assertEqual(len(children), 2)
+        self.assertEqual(len(children), 3)
         return [gw.process.pid] + [int(c) for c in children]
 
     def use(self, gw, known):
