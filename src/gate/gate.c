@@ -160,7 +160,7 @@ sort_some(struct gate *g, unsigned most)
 		if (!s->unsorted)
 			continue;
 		if (asked == most) {
-			loop_defer(g->p.loop, &g->sorting);
+			loop_defer_idle(g->p.loop, &g->sorting);
 			break;
 		}
 		list_remove(l);
@@ -183,22 +183,37 @@ on_sorting(struct defer *d)
 		    kv_int("sessions-closed", (int64_t)g->sorted_out));
 }
 
-/* sha256: only those with this certificate; or NULL. */
 static size_t
-sort_sessions(struct gate *g, const uint8_t *sha256)
+sort_all(struct gate *g)
 {
 	LIST_FOREACH(l, &g->sessions) {
 		struct session *s = CONTAINER_OF(l, struct session, link);
 
-		if (s->tenant != NULL && (sha256 == NULL ||
-			memcmp(stream_peer(s->stream)->sha256, sha256, TLS_DIGEST_LEN) == 0))
-			s->unsorted = true;
+		s->unsorted = s->tenant != NULL;
 	}
 	if (!list_linked(&g->sorting.link))
 		g->sorted_out = 0;
 	return sort_some(g, SORTED_AT_ONCE);
 }
 
+/* Those with this certificate, at once. */
+static size_t
+sort_those(struct gate *g, const uint8_t *sha256)
+{
+	size_t closed = 0;
+
+	LIST_FOREACH_SAFE(l, next, &g->sessions) {
+		struct session *s = CONTAINER_OF(l, struct session, link);
+		bool closing = s->state == SESSION_CLOSING;
+
+		if (s->tenant != NULL &&
+		    memcmp(stream_peer(s->stream)->sha256, sha256, TLS_DIGEST_LEN) == 0)
+			closed += !session_sort(s).stays && !closing;
+	}
+	return closed;
+}
+
+/* sha256: only that certificate has changed; or NULL. */
 static size_t
 set_tenants(struct gate *g, struct tenants *tenants, const uint8_t *sha256)
 {
@@ -208,7 +223,7 @@ set_tenants(struct gate *g, struct tenants *tenants, const uint8_t *sha256)
 	g->tenants = tenants_ref(tenants);
 	if (old != NULL)
 		tenants_inherit(tenants, old);
-	closed = sort_sessions(g, sha256);
+	closed = sha256 != NULL ? sort_those(g, sha256) : sort_all(g);
 	tenants_unref(old);
 	return closed;
 }

@@ -6,7 +6,8 @@
  *            -> answer_build -> commit_start -> committed -> answered
  *
  * The answer is built before the commit, so that one that is too large changes nothing, and it
- * leaves after it, unless there is nothing in it that was changed (answer_early()).  A commit that meets a conflict runs the message again from its bytes.
+ * leaves after it, unless there is nothing in it that was changed (answer_early()).  A commit that
+ * meets a conflict runs the message again from its bytes.
  */
 #include "request.h"
 

@@ -146,7 +146,8 @@ session_answered(void *user, struct buf *answer)
 
 	s->last_operation = rq_operation(s->request);
 	s->request = NULL;
-	write_answer(s, answer);
+	if (!s->unsorted || session_sort(s).stays)
+		write_answer(s, answer);
 }
 
 /* An answer to bytes that we will not read as a request; then the session ends. */
@@ -352,6 +353,8 @@ session_sort(struct session *s)
 	struct sorted r = {.stays = identify(s, &known) &&
 	    strcmp(known.tenant->id, s->tenant->id) == 0 && known.ends > clock_wall()};
 
+	/* a tenant that was away for a moment is another one, which does not know of the session */
+	r.stays = r.stays && known.tenant->limit == s->tenant->limit;
 	r.asked = known.judged;
 	s->unsorted = false;
 	if (r.stays)

@@ -22,7 +22,7 @@ struct session {
 	enum session_state state;
 	struct timer deadline;
 	bool read_only;		/* may not change anything */
-	bool unsorted;		/* session_sort() comes before its next request */
+	bool unsorted;		/* session_sort() comes before its next request or answer */
 	bool entered;		/* counts among its tenant's */
 	bool last_answer;	/* close when it is out */
 	struct limit_turn turn; /* SESSION_LIMITED: until its request may start */

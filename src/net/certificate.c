@@ -10,6 +10,8 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include "base/alloc.h"
+
 #include "algorithms.h"
 #include "pem.h"
 
@@ -177,6 +179,7 @@ certificates_free(struct stack_st_X509 *list)
 X509 *
 certificate_with_key(X509 *x)
 {
+	uint64_t failures = alloc_failures();
 	X509 *whole = NULL;
 	const unsigned char *p;
 	unsigned char *der = NULL;
@@ -190,6 +193,11 @@ certificate_with_key(X509 *x)
 		whole = X509_new_ex(algorithms_for_certificates(), NULL);
 	if (whole != NULL && d2i_X509(&whole, &p, len) == NULL)
 		whole = NULL; /* it is freed */
+	/* without memory for a key OpenSSL does without the key, and calls that success */
+	if (whole != NULL && X509_get0_pubkey(whole) == NULL && alloc_failures() != failures) {
+		X509_free(whole);
+		whole = NULL;
+	}
 	OPENSSL_free(der);
 	ERR_clear_error();
 	return whole;

@@ -55,8 +55,8 @@ leaves_keep(struct leaves *ls, X509 *x509, const uint8_t *sha256)
 
 	if (find(ls, sha256) != NULL)
 		return;
-	/* OpenSSL reads the extensions once, and what memory was missing for stays unread */
-	if (X509_check_purpose(x509, -1, 0) != 1) {
+	/* OpenSSL reads key and extensions once, and what memory was missing for stays unread */
+	if (X509_get0_pubkey(x509) == NULL || X509_check_purpose(x509, -1, 0) != 1) {
 		ERR_clear_error();
 		return;
 	}

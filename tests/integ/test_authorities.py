@@ -102,6 +102,23 @@ class Authorities(Case):
         self.assertTrue(c.is_closed())
         stays.ok(ttlv.item("DiscoverVersions"))
 
+    def test_its_tenant_was_away(self):
+        """Two reloads, quicker than sessions can be looked through."""
+        gw = self.start(a=self.options("CN=vpxd*", self.ca), certificates=[])
+        gw.tenants[1].options = self.options("CN=other*", self.ca)
+        gw.configure()
+        gw.ctl("reload")
+        client, tenants = self.ca.client("one", "/CN=vpxd-1"), list(gw.tenants)
+        with contextlib.ExitStack() as stack:
+            for _ in range(150):
+                stack.enter_context(kf.Client(gw, client)).ok(ttlv.item("DiscoverVersions"))
+            for present in (tenants[1:], tenants):
+                gw.tenants[:] = present
+                gw.configure()
+                gw.ctl("reload")
+            self.assertEqual(self.tenant_of(gw, client), "a")
+        self.assertIsNone(gw.process.poll())
+
     def test_pinning_moves_a_session(self):
         gw = self.start(a=self.options("CN=vpxd*", self.ca), certificates=[])
         moved, stays = (self.ca.client(n, "/CN=vpxd-" + n) for n in ("moved", "stays"))

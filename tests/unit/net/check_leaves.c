@@ -3,6 +3,7 @@
 #include <check.h>
 #include <string.h>
 
+#include "algorithms.h"
 #include "certs.h"
 #include "leaves.h"
 
@@ -102,6 +103,25 @@ START_TEST(keeps_none_that_is_not_whole)
 }
 END_TEST
 
+/* It would take the place of all that have one. */
+START_TEST(keeps_none_without_its_key)
+{
+	X509 *keyless = X509_new_ex(algorithms_for_tls(), NULL);
+	unsigned char *der = NULL;
+	const unsigned char *p;
+	int len = i2d_X509(id.cert, &der);
+
+	p = der;
+	ck_assert_ptr_nonnull(d2i_X509(&keyless, &p, len));
+	leaves_keep(&leaves, keyless, sha256);
+	ck_assert_ptr_null(leaves.all[0].x509);
+	leaves_keep(&leaves, id.cert, sha256);
+	ck_assert_ptr_eq(leaves.all[0].x509, id.cert);
+	X509_free(keyless);
+	OPENSSL_free(der);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -114,6 +134,7 @@ main(void)
 	tcase_add_test(t, shares_what_was_accepted);
 	tcase_add_test(t, keeps_only_so_many);
 	tcase_add_test(t, keeps_none_that_is_not_whole);
+	tcase_add_test(t, keeps_none_without_its_key);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
