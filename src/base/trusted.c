@@ -73,13 +73,26 @@ owner(void)
 }
 
 /*
- * In a directory with the sticky bit others can make files, not take away ours; on a read-only mount,
- * such as a container has for its secrets, they can do neither.
+ * In a directory with the sticky bit others can make files, not take away ours; in one that is mounted
+ * read-only, such as a container has for its secrets, they can do neither.  (Within a mount that says
+ * little: a service sees the whole system read-only.)
  */
+static bool
+others_change(const char *dir, const struct stat *st)
+{
+	struct statx sx;
+	struct statvfs fs;
+
+	if ((st->st_mode & OTHERS_CHANGE) == 0 || (st->st_mode & S_ISVTX) != 0)
+		return false;
+	return statx(AT_FDCWD, dir, 0, STATX_TYPE, &sx) != 0 ||
+	    (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT) == 0 || statvfs(dir, &fs) != 0 ||
+	    (fs.f_flag & ST_RDONLY) == 0;
+}
+
 static const char *
 directory_not(const char *dir)
 {
-	struct statvfs fs;
 	struct stat st;
 
 	if (stat(dir, &st) != 0)
@@ -87,8 +100,7 @@ directory_not(const char *dir)
 	if (!is_owner(st.st_uid))
 		return say("lies in %s, which belongs to another user (%u), who may put another file "
 			   "there: chown %u %s", dir, (unsigned)st.st_uid, owner(), dir);
-	if ((st.st_mode & OTHERS_CHANGE) == 0 || (st.st_mode & S_ISVTX) != 0 ||
-	    (statvfs(dir, &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0))
+	if (!others_change(dir, &st))
 		return NULL;
 	return say("lies in %s, which may be changed by its group or by others (mode %04o): "
 		   "chmod go-w %s", dir, (unsigned)(st.st_mode & 07777), dir);
@@ -128,7 +140,8 @@ mode_not(const struct stat *st, const char *path, enum trusted kind)
 	mode_t refused = closed && kinds[kind].type == S_IFREG ? credential_refused_mode(path)
 								: kinds[kind].refused;
 
-	if ((st->st_mode & refused) == 0)
+	if ((st->st_mode & refused) == 0 ||
+	    (!closed && S_ISDIR(st->st_mode) && !others_change(path, st)))
 		return NULL;
 	return closed ? say("is open to group or others (mode %04o): chmod %s %s",
 			    (unsigned)(st->st_mode & 07777),
@@ -157,10 +170,11 @@ trusted_not(int fd, const char *path, enum trusted kind)
 }
 
 static const char *
-cannot_open(int error, enum trusted kind)
+cannot_open(int error, enum trusted kind, int flags)
 {
 	if (error == ENOENT)
-		return "does not exist";
+		return (flags & O_CREAT) != 0 ? "cannot be made: its directory does not exist"
+					      : "does not exist";
 	return error == ELOOP && (kinds[kind].flags & O_NOFOLLOW) != 0
 	    ? "is a symbolic link: put the file itself there"
 	    : say("cannot be opened: %s", strerror(error));
@@ -173,7 +187,7 @@ trusted_open(const char *path, enum trusted kind, int flags, const char **why)
 	const char *wrong;
 
 	if (fd < 0) {
-		*why = cannot_open(error, kind);
+		*why = cannot_open(error, kind, flags);
 		errno = error;
 		return -1;
 	}
