@@ -11,6 +11,7 @@
 
 #include "base/trusted.h"
 #include "base/why.h"
+#include "db_room.h"
 #include "disk.h"
 
 /*
@@ -283,7 +284,11 @@ db_open(struct db *db, const struct db_schema *schema, const char *dir, const ch
 		return e;
 	leave_log(db);
 	db_close(db);
-	return open_file(db, path, vfs, true, why);
+	e = open_file(db, path, vfs, true, why);
+	db->keeps_room = e == ERR_OK;
+	if (db->keeps_room)
+		db->room_fd = db_room_make(path);
+	return e;
 }
 
 static int
@@ -450,11 +455,19 @@ db_close(struct db *db)
 	sqlite3_stmt *group[] = {db->begin, db->commit, db->rollback, db->savepoint, db->release,
 	    db->rollback_to};
 
+	char path[DISK_PATH_MAX] = "";
+
 	for (unsigned i = 0; i < DB_STMTS_MAX; i++)
 		sqlite3_finalize(db->stmts[i]);
 	for (unsigned i = 0; i < sizeof(group) / sizeof(*group); i++)
 		sqlite3_finalize(group[i]);
+	if (db->keeps_room) {
+		snprintf(path, sizeof(path), "%s", sqlite3_db_filename(db->h, "main"));
+		db_room_hold(path);
+	}
 	sqlite3_close(db->h);
+	if (db->keeps_room)
+		db_room_put_back(path, db->room_fd);
 	*db = (struct db){.schema = db->schema};
 }
 

@@ -33,6 +33,8 @@ struct db {
 	int64_t found; /* the schema version that the file had; 0: it is new */
 	bool in_group;
 	bool failed; /* input or output failed: nothing that is in memory can be relied on */
+	bool keeps_room; /* see db_room.h */
+	int room_fd;
 	enum err last; /* of db_error(); what a group was lost for */
 	sqlite3_stmt *stmts[DB_STMTS_MAX];
 	sqlite3_stmt *begin, *commit, *rollback, *savepoint, *release, *rollback_to;

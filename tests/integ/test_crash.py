@@ -484,6 +484,26 @@ class Full(kf.Case):
             for uid, key in keys.items():
                 self.assertEqual(c.key(uid), key)
 
+    def test_starts_on_a_disk_that_was_filled_meanwhile(self):
+        """By something else, up to the last block."""
+        gw = self.small_disk()
+        with gw.client() as c:
+            uid = c.create()
+            key = c.key(uid)
+        for stop in (gw.stop, gw.stop, gw.kill):
+            stop()
+            foreign = os.path.join(gw.state_dir, "foreign")
+            done = subprocess.run(self.inside + ["dd", "if=/dev/zero", "of=" + foreign, "bs=4k"],
+                                  capture_output=True, text=True, check=False)
+            self.assertIn("No space left", done.stderr)
+            gw.start()
+            with gw.client() as c:
+                self.assertEqual(c.key(uid), key)
+                if stop == gw.stop:  # else bringing back the log has made room
+                    self.assertEqual(c.do(ttlv.create()).message, "the storage is full")
+                subprocess.run(self.inside + ["rm", foreign], check=True)
+                c.create()
+
 
 if __name__ == "__main__":
     kf.main()

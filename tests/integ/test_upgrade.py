@@ -14,9 +14,11 @@ from ttlv import on
 
 
 def digests(folder):
-    """{file name: digest of its bytes}, of those that are not empty"""
+    """{file name: digest of its bytes}, of those that hold something: an index of a log is made anew"""
     found = {}
     for name in sorted(os.listdir(folder)):
+        if name.endswith("-shm"):
+            continue
         with open(os.path.join(folder, name), "rb") as f:
             data = f.read()
         if data:
