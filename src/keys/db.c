@@ -52,13 +52,47 @@ error_of(int rc)
 	}
 }
 
+/* The file's, and its log's: whatever the last call of each that failed met; 0: none has. */
+static void
+last_errnos(struct db *db, int out[2])
+{
+	sqlite3_file *log = NULL;
+
+	out[0] = out[1] = 0;
+	(void)sqlite3_file_control(db->h, "main", SQLITE_FCNTL_LAST_ERRNO, &out[0]);
+	(void)sqlite3_file_control(db->h, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+	if (log != NULL && log->pMethods != NULL)
+		(void)log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &out[1]);
+}
+
+/*
+ * A quota that is used up is no other case than a full disk, of which alone SQLite knows.  What it keeps
+ * is told for each file and never forgotten, so that neither may have met anything else.
+ */
+static bool
+exceeds_quota(struct db *db)
+{
+	bool quota = false;
+	int errnos[2];
+
+	last_errnos(db, errnos);
+	for (int i = 0; i < 2; i++) {
+		if (errnos[i] != 0 && errnos[i] != EDQUOT)
+			return false;
+		quota |= errnos[i] == EDQUOT;
+	}
+	return quota;
+}
+
 enum err
 db_error(struct db *db)
 {
 	int rc = sqlite3_extended_errcode(db->h);
 	enum err e = error_of(rc);
 
-	if ((rc & 0xff) == SQLITE_IOERR)
+	if (rc == SQLITE_IOERR_WRITE && exceeds_quota(db))
+		e = ERR_STORAGE_FULL;
+	else if ((rc & 0xff) == SQLITE_IOERR)
 		db->failed = true;
 	return db->last = e != ERR_OK ? e : ERR_STORAGE;
 }
@@ -302,6 +336,13 @@ on_progress(void *arg)
 
 /* --- the log --- */
 
+/* A reader that looks for where the log ends may hold the writer's lock for a moment. */
+static int
+wait_in_service(const struct db *db)
+{
+	return db->schema->shared ? LOG_WAIT_MS : 0;
+}
+
 static enum err
 bring_back(struct db *db, int mode, int wait_ms)
 {
@@ -309,34 +350,47 @@ bring_back(struct db *db, int mode, int wait_ms)
 
 	sqlite3_busy_timeout(db->h, wait_ms);
 	rc = sqlite3_wal_checkpoint_v2(db->h, NULL, mode, NULL, NULL);
-	sqlite3_busy_timeout(db->h, 0);
+	sqlite3_busy_timeout(db->h, wait_in_service(db));
 	return rc == SQLITE_OK ? ERR_OK : db_error(db);
 }
 
-/* After a commit.  One that failed to be brought back has not failed, if its log is sound. */
+/* Within COMMIT, whose answers must not wait for more, nor fail by it: see db_tend_log(). */
 static int
 on_commit(void *arg, sqlite3 *h, const char *name, int pages)
 {
 	struct db *db = arg;
 
 	(void)h, (void)name;
-	if (pages >= LOG_PAGES_MAX)
-		(void)!bring_back(db, SQLITE_CHECKPOINT_RESTART, LOG_WAIT_MS);
-	else if (pages >= LOG_PAGES)
-		(void)!bring_back(db, SQLITE_CHECKPOINT_PASSIVE, 0);
+	db->log_pages = pages;
 	return SQLITE_OK;
+}
+
+/* What failed to be brought back is in the log still, which is sound unless db_error() says otherwise. */
+void
+db_tend_log(struct db *db)
+{
+	if (db->log_pages >= LOG_PAGES_MAX)
+		(void)!bring_back(db, SQLITE_CHECKPOINT_RESTART, LOG_WAIT_MS);
+	else if (db->log_pages >= LOG_PAGES)
+		(void)!bring_back(db, SQLITE_CHECKPOINT_PASSIVE, 0);
+	db->log_pages = 0;
 }
 
 enum err
 db_empty_log(struct db *db, int wait_ms)
 {
-	return bring_back(db, SQLITE_CHECKPOINT_TRUNCATE, wait_ms);
+	enum err e = bring_back(db, SQLITE_CHECKPOINT_TRUNCATE, wait_ms);
+
+	if (e == ERR_OK)
+		db->unsettled = false;
+	return e;
 }
 
 /*
  * What a log holds that was found may never have reached the disk, if the sync failed that was to bring
  * it there: it is read from memory, and no later sync of the log writes it again.  In the file it is
- * written anew.  A full disk has no room for that, and keys are served from it all the same.
+ * written anew.  A full disk has no room for that: keys are served from it all the same, but nothing is
+ * added, as the power's loss would end the log before whatever came behind.
  */
 static enum err
 settle_log(struct db *db, const char **why)
@@ -345,7 +399,8 @@ settle_log(struct db *db, const char **why)
 
 	*why = e == ERR_IN_USE ? "another process reads a file of the state directory"
 			       : "a log of the state directory cannot be brought back into its file";
-	return e == ERR_STORAGE_FULL ? ERR_OK : e;
+	db->unsettled = e == ERR_STORAGE_FULL;
+	return db->unsettled ? ERR_OK : e;
 }
 
 static enum err
@@ -356,6 +411,7 @@ migrate(struct db *db, const char **why)
 	for (int i = (int)db->found; i < db->schema->version && e == ERR_OK; i++) {
 		*why = "a file of the state directory cannot be brought to this release's schema";
 		e = migrate_step(db, i);
+		db_tend_log(db);
 	}
 	return e;
 }
@@ -526,7 +582,11 @@ db_group_begin(struct db *db)
 {
 	enum err e = ERR_OK;
 
-	if (!db->in_group)
+	if (db->in_group)
+		return ERR_OK;
+	if (db->unsettled)
+		e = db_empty_log(db, LOG_WAIT_MS);
+	if (e == ERR_OK)
 		e = db_run(db, db->begin);
 	db->in_group = e == ERR_OK;
 	return e;

@@ -33,8 +33,10 @@ struct db {
 	int64_t found; /* the schema version that the file had; 0: it is new */
 	bool in_group;
 	bool failed; /* input or output failed: nothing that is in memory can be relied on */
+	bool unsettled;	 /* what the log held at the start may be on no disk: no group begins before */
 	bool keeps_room; /* see db_room.h */
 	int room_fd;
+	int log_pages;	 /* after the last commit; 0: db_tend_log() has seen to it */
 	enum err last; /* of db_error(); what a group was lost for */
 	sqlite3_stmt *stmts[DB_STMTS_MAX];
 	sqlite3_stmt *begin, *commit, *rollback, *savepoint, *release, *rollback_to;
@@ -68,6 +70,8 @@ CHECKED enum err db_open_to_read(struct db *db, const struct db_schema *schema, 
  * ERR_IN_USE: one is in the way.
  */
 CHECKED enum err db_empty_log(struct db *db, int wait_ms);
+/* After commits: brings back a log that has grown.  Failure shows in db->failed. */
+void db_tend_log(struct db *db);
 /*
  * Opens a copy that nobody writes, as it is: it may have an older schema.  Checks the structure of every
  * page.
@@ -89,7 +93,11 @@ CHECKED enum err db_run(struct db *db, sqlite3_stmt *st);
 void db_bind_text(sqlite3_stmt *st, int at, const char *text);
 
 /* A group: one transaction for many messages, a savepoint for each of them. */
-CHECKED enum err db_group_begin(struct db *db); /* harmless when it has begun */
+/*
+ * Harmless when it has begun.  ERR_STORAGE_FULL as long as there is no room to settle the log that was
+ * found at the start.
+ */
+CHECKED enum err db_group_begin(struct db *db);
 CHECKED enum err db_group_commit(struct db *db);
 void db_group_rollback(struct db *db);
 CHECKED enum err db_message_begin(struct db *db);

@@ -121,6 +121,8 @@ serve(struct child *c)
 		if (e == ERR_OK)
 			ms = step(c);
 		write_ready(c);
+		if (e == ERR_OK)
+			e = store_exec_tend(c->exec, &c->out, &why);
 	}
 	return e;
 }

@@ -102,6 +102,7 @@ store_exec_open(struct store_exec **out, const struct store_exec_params *p, cons
 		return ERR_NO_MEMORY;
 	sqlite3_soft_heap_limit64(HEAP_SOFT_MAX);
 	x->part = p->part;
+	x->dirty = p->part == STORE_WRITER; /* what a start could not settle */
 	x->lock_fd = -1;
 	store_finds_init(&x->finds);
 	buf_init(&x->answers, OUT_MAX);
@@ -304,12 +305,13 @@ commit_one(struct store_exec *x, struct db *db)
 
 /* The file's commit failed: so did all that the group did with it. */
 static void
-fail_members(struct member *m, size_t count, bool vault, enum err e)
+fail_members(struct store_exec *x, struct member *m, size_t count, bool vault, enum err e)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (m[i].kind->vault != vault)
 			continue;
-		m[i].again = e == ERR_STORAGE_FULL || e == ERR_NO_MEMORY;
+		m[i].again = !db_of(x, m[i].kind)->unsettled &&
+		    (e == ERR_STORAGE_FULL || e == ERR_NO_MEMORY);
 		m[i].result = e;
 		m[i].len = 0;
 	}
@@ -337,7 +339,7 @@ run_group(struct store_exec *x, struct member *m, size_t count)
 		else
 			db_group_rollback(db);
 		if (e != ERR_OK)
-			fail_members(m, count, v, e);
+			fail_members(x, m, count, v, e);
 	}
 }
 
@@ -469,6 +471,19 @@ store_exec_run(struct store_exec *x, struct buf *in, struct buf *out, const char
 	return e;
 }
 
+enum err
+store_exec_tend(struct store_exec *x, struct buf *out, const char **why)
+{
+	enum err e;
+
+	db_tend_log(&x->ledger);
+	db_tend_log(&x->vault);
+	e = look_for_failure(x, out, why);
+	if (e != ERR_OK && buf_error(out) == ERR_OK)
+		put_text(out, e, *why);
+	return e;
+}
+
 bool
 store_exec_ready(const struct buf *in)
 {
@@ -484,8 +499,14 @@ store_exec_ready(const struct buf *in)
 static enum err
 note_backup(struct store_exec *x, const struct db_backed_up *done)
 {
-	enum err e = db_ledger_note_backup(&x->ledger, done->when, done->last_object);
+	enum err e = db_group_begin(&x->ledger);
 
+	if (e == ERR_OK)
+		e = db_ledger_note_backup(&x->ledger, done->when, done->last_object);
+	if (e == ERR_OK)
+		e = db_group_commit(&x->ledger);
+	else
+		db_group_rollback(&x->ledger);
 	if (e != ERR_OK)
 		return e;
 	x->commits++;

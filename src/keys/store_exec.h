@@ -42,6 +42,11 @@ void store_exec_hello(struct buf *out, struct store_exec *x, enum err e, const c
  */
 CHECKED enum err store_exec_run(struct store_exec *x, struct buf *in, struct buf *out,
     const char **why);
+/*
+ * To be called when what was answered is on its way: brings logs that have grown back into the files.
+ * As store_exec_run(): what was answered stands, whatever fails here.
+ */
+CHECKED enum err store_exec_tend(struct store_exec *x, struct buf *out, const char **why);
 /* True when in begins with a whole frame. */
 bool store_exec_ready(const struct buf *in);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <check.h>
@@ -17,6 +18,10 @@
 
 static struct rig rig;
 static const char *why;
+static struct {
+	int gate, slept;
+	pid_t pid;
+} holder;
 
 static void
 setup(void)
@@ -267,7 +272,7 @@ START_TEST(test_settings)
 		const char *pragma;
 		int64_t want;
 	} settings[] = {{"PRAGMA synchronous", 2}, {"PRAGMA secure_delete", 1},
-	    {"PRAGMA foreign_keys", 1}, {"PRAGMA busy_timeout", 0}, {"PRAGMA user_version", 3}};
+	    {"PRAGMA foreign_keys", 1}, {"PRAGMA busy_timeout", 1000}, {"PRAGMA user_version", 3}};
 	sqlite3_stmt *st;
 	struct db db;
 	bool row;
@@ -287,6 +292,68 @@ START_TEST(test_settings)
 	for (unsigned i = 0; i < db_ledger_schema.sql_count; i++)
 		ck_assert_msg(db_stmt(&db, i) != NULL, "statement %u", i);
 	db_close(&db);
+}
+END_TEST
+
+/* Has the writer's lock of the ledger's log until its input ends, and says so. */
+static pid_t
+spawn_holder(int said, int ends)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 120, .l_len = 1};
+	char path[128], c = 0;
+	pid_t pid = fork();
+	int fd;
+
+	if (pid != 0)
+		return pid;
+	close(holder.gate);
+	snprintf(path, sizeof(path), "%s/ledger.db-shm", rig.state);
+	fd = open(path, O_RDWR);
+	if (fcntl(fd, F_SETLK, &lock) != 0 || write(said, &c, 1) != 1 || read(ends, &c, 1) != 0)
+		_exit(1);
+	_exit(0);
+}
+
+/* SQLite's, while it waits for a lock. */
+static int
+let_go(sqlite3_vfs *vfs, int us)
+{
+	int status;
+
+	(void)vfs;
+	if (holder.slept++ == 0) {
+		close(holder.gate);
+		ck_assert_int_eq(waitpid(holder.pid, &status, 0), holder.pid);
+		ck_assert_int_eq(status, 0);
+	}
+	return us;
+}
+
+/* A reader that looks for the end of the log has the writer's lock for a moment: no change fails by it. */
+START_TEST(test_waits_for_a_reader)
+{
+	sqlite3_vfs vfs = *sqlite3_vfs_find(NULL);
+	int said[2], ends[2];
+	struct db db;
+	char c;
+
+	vfs.zName = "patient";
+	vfs.xSleep = let_go;
+	ck_assert_int_eq(sqlite3_vfs_register(&vfs, 0), SQLITE_OK);
+	ck_assert_int_eq(db_open(&db, &db_ledger_schema, rig.state, "patient", &why), ERR_OK);
+	ck_assert_int_eq(db_make_ready(&db, NULL, &why), ERR_OK);
+	ck_assert(pipe(said) == 0 && pipe(ends) == 0);
+	holder.gate = ends[1];
+	holder.pid = spawn_holder(said[1], ends[0]);
+	ck_assert_int_eq(read(said[0], &c, 1), 1);
+	ck_assert_int_eq(db_group_begin(&db), ERR_OK);
+	ck_assert_int_ge(holder.slept, 1);
+	ck_assert_int_eq(db_group_commit(&db), ERR_OK);
+	db_close(&db);
+	sqlite3_vfs_unregister(&vfs);
+	close(said[0]);
+	close(said[1]);
+	close(ends[0]);
 }
 END_TEST
 
@@ -404,6 +471,7 @@ main(void)
 	tcase_add_test(t, test_damaged);
 	tcase_add_test(t, test_directory_mode);
 	tcase_add_test(t, test_settings);
+	tcase_add_test(t, test_waits_for_a_reader);
 	tcase_add_test(t, test_no_scans);
 	tcase_add_test(t, test_savepoints);
 	tcase_add_test(t, test_memory);

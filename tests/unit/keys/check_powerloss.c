@@ -64,8 +64,9 @@ static struct child children[2];
 static struct client clients[CLIENTS];
 static struct read reads[READS];
 static uint64_t rng, seed_now;
+static bool full; /* the disk */
 static struct {
-	uint64_t acked, pairs, pairs_cut, unanswered, cut_at_work, recovered, reads, unsynced;
+	uint64_t acked, pairs, pairs_cut, unanswered, cut_at_work, recovered, reads, unsynced, full;
 } seen;
 
 /* --- the children's side --- */
@@ -153,14 +154,13 @@ pump_one(struct child *c, bool sends)
 	n = read(c->fd, c->in.data + c->in.len, 65536);
 	if (n > 0)
 		c->in.len += (size_t)n;
-	if (store_exec_run(c->exec, &c->in, &c->out, &why) != ERR_OK || crash_vfs_is_cut())
+	if (store_exec_run(c->exec, &c->in, &c->out, &why) != ERR_OK ||
+	    store_exec_tend(c->exec, &c->out, &why) != ERR_OK || crash_vfs_is_cut())
 		return false;
 	while (store_exec_search(c->exec, &c->out))
 		;
 	if (sends)
 		child_send(c);
-	if (crash_random(&rng) % 16 == 0)
-		store_exec_idle(c->exec);
 	return !crash_vfs_is_cut();
 }
 
@@ -177,8 +177,11 @@ pump(struct rig *r)
 
 		if ((how >> (1 + i) & 3) == 0)
 			continue;
-		if (pump_one(&children[part], (how >> (8 + i) & 1) != 0))
+		if (pump_one(&children[part], (how >> (8 + i) & 1) != 0)) {
+			if (children[part].exec != NULL && crash_random(&rng) % 16 == 0)
+				store_exec_idle(children[part].exec);
 			continue;
+		}
 		if (part == STORE_WRITER || crash_vfs_is_cut())
 			children_end();
 		else
@@ -273,7 +276,7 @@ take_as_acked(struct known *k)
 	k->asked = NULL;
 }
 
-/* Takes the answer.  STORAGE_DOWN leaves both versions possible. */
+/* Takes the answer.  One without success leaves both versions possible. */
 static void
 answered(struct client *c)
 {
@@ -288,7 +291,8 @@ answered(struct client *c)
 		seen.acked++;
 	} else {
 		seen.unanswered++;
-		ck_assert_msg(c->job.e == ERR_STORAGE_DOWN, "seed %" PRIu64 ": %s", seed_now,
+		ck_assert_msg(c->job.e == ERR_STORAGE_DOWN ||
+		    (full && c->job.e == ERR_STORAGE_FULL), "seed %" PRIu64 ": %s", seed_now,
 		    err_name(c->job.e));
 	}
 	c->unanswered = c->job.e == ERR_OK ? NULL : k;
@@ -361,8 +365,8 @@ static void
 run_round(void)
 {
 	for (int i = 0; i < CLIENTS; i++)
-		if (clients[i].busy == NULL)
-			ask(&clients[i]);
+		if (clients[i].busy == NULL && !(full && clients[i].unanswered != NULL))
+			ask(&clients[i]); /* unless it has to be recovered first */
 	for (int i = 0; i < CLIENTS; i++)
 		send_asked(&clients[i]);
 	read_some();
@@ -503,6 +507,36 @@ compare_all(void)
 	return find.total == want ? NULL : "an object shows that nobody made";
 }
 
+/* Answers may still be on their way. */
+static void
+answer_open(void)
+{
+	for (int i = 0; i < CLIENTS; i++) {
+		while (clients[i].busy != NULL && !clients[i].job.done)
+			turn();
+		if (clients[i].busy != NULL)
+			answered(&clients[i]);
+	}
+}
+
+/* Nothing is changed, and the children live; then there is room again. */
+static void
+live_without_room(void)
+{
+	int ended = rig.ended;
+	uint64_t acked = seen.acked;
+
+	for (unsigned n = crash_random(&rng) % 8; n > 0; n--)
+		run_round();
+	answer_open();
+	ck_assert_msg(rig.ended == ended && rig.refused == 0, "seed %" PRIu64 ": a full disk ends the"
+	    " writer", seed_now);
+	ck_assert_msg(seen.acked == acked, "seed %" PRIu64 ": kept without room", seed_now);
+	seen.full++;
+	crash_vfs_fill(CRASH_ROOM);
+	full = false;
+}
+
 /*
  * A sync fails, once, and what it should have made durable never will be, though all of it can be read: the
  * next child finds what the last one left in memory, goes on from there, and loses its power later.
@@ -511,22 +545,27 @@ static const char *
 survive_failed_sync(void)
 {
 	int ended = rig.ended, restarted = rig.restarted;
+	enum crash_room then = CRASH_ROOM;
 	struct recover rec;
 
-	crash_vfs_fail_sync(1 + (unsigned)(crash_random(&rng) % 60));
+	full = crash_random(&rng) % 4 != 0;
+	if (full)
+		then = crash_random(&rng) % 2 == 0 ? CRASH_FULL : CRASH_QUOTA;
+	crash_vfs_fail_sync(1 + (unsigned)(crash_random(&rng) % 60), then);
 	for (int round = 0; round < ROUNDS_MAX && rig.ended == ended; round++)
 		run_round();
-	if (rig.ended == ended)
+	if (rig.ended == ended) {
+		full = false;
+		crash_vfs_fail_sync(0, CRASH_ROOM);
+		crash_vfs_fill(CRASH_ROOM);
 		return NULL;
-	seen.unsynced++;
-	for (int i = 0; i < CLIENTS; i++) {
-		while (clients[i].busy != NULL && !clients[i].job.done)
-			turn();
-		if (clients[i].busy != NULL)
-			answered(&clients[i]);
 	}
+	seen.unsynced++;
+	answer_open();
 	while (rig.restarted == restarted)
 		turn();
+	if (full)
+		live_without_room();
 	cancel_reads();
 	return rig_recover(&rig, &rec) == ERR_OK ? compare_all() : "no recovery after a failed sync";
 }
@@ -597,6 +636,18 @@ run_point(uint64_t seed, bool lie, bool fails)
 	return wrong;
 }
 
+/* As the children's processes do. */
+static void
+pump_well(struct rig *r)
+{
+	(void)r;
+	for (int i = 0; i < 2; i++)
+		if (!pump_one(&children[i], true)) {
+			child_send(&children[i]);
+			children_end();
+		}
+}
+
 static void
 setup(void)
 {
@@ -624,6 +675,104 @@ run_fresh(uint64_t seed, bool lie, bool fails)
 	return run_point(seed, lie, fails);
 }
 
+static void
+label(struct object *o, char c)
+{
+	char value[2000];
+
+	memset(value, c, sizeof(value));
+	ck_assert_int_eq(object_attr_set(o, rig.arena, "x-label", 7, 0, (const uint8_t *)value,
+	    sizeof(value)), ERR_OK);
+}
+
+static struct object *
+start_with_one(void)
+{
+	struct object *o;
+
+	crash_vfs_reset(1);
+	rig.pump = pump_well;
+	rig_start(&rig);
+	o = rig_object(&rig, "a", NULL);
+	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
+	o->revision = 1;
+	return o;
+}
+
+static void
+turn_well(void)
+{
+	pump_well(&rig);
+	loop_turn(rig.loop, false);
+}
+
+/* After a start from what is on the disk. */
+static uint64_t
+revision_then(const struct object *o)
+{
+	const struct object *got;
+	enum err e;
+
+	children_end();
+	rig_stop(&rig);
+	if (crash_vfs_is_cut())
+		crash_vfs_power_on();
+	rig_start(&rig);
+	got = rig_load(&rig, "a", o->uid, &e);
+	ck_assert_int_eq(e, ERR_OK);
+	return got->revision;
+}
+
+/* A log that cannot be brought back ends the writer, and takes no answer back of what is in it. */
+START_TEST(test_log_stays)
+{
+	struct object *o = start_with_one();
+	unsigned rounds = 0;
+
+	crash_vfs_break("ledger.db");
+	while (rig.ended == 0) {
+		label(o, (char)('a' + ++rounds % 26));
+		ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+		o->revision++;
+		for (int i = 0; i < 3; i++)
+			turn_well();
+	}
+	ck_assert_uint_gt(rounds, 10);
+	crash_vfs_break(NULL);
+	ck_assert_uint_eq(revision_then(o), o->revision);
+}
+END_TEST
+
+/*
+ * What the log holds is in memory alone, and there is no room to write it anew: nothing is put behind it
+ * until there is, as it would be lost with it.
+ */
+START_TEST(test_full_after_a_failed_sync)
+{
+	static const enum crash_room rooms[] = {CRASH_FULL, CRASH_QUOTA};
+	struct object *o = start_with_one();
+	enum err e;
+
+	label(o, 'a');
+	crash_vfs_fail_sync(1, rooms[_i]);
+	ck_assert_int_eq(rig_update(&rig, o), ERR_STORAGE_DOWN);
+	while (rig.restarted == 0)
+		turn_well();
+	ck_assert_int_eq(rig.refused, 0);
+	o = rig_load(&rig, "a", o->uid, &e);
+	ck_assert_int_eq(e, ERR_OK);
+	label(o, 'b');
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(rig_update(&rig, o), ERR_STORAGE_FULL);
+	ck_assert_int_eq(rig.ended, 1);
+	crash_vfs_fill(CRASH_ROOM);
+	ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+	crash_vfs_cut_after(1);
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_STORAGE_DOWN);
+	ck_assert_uint_eq(revision_then(o), o->revision + 1);
+}
+END_TEST
+
 START_TEST(test_power_loss)
 {
 	const char *given = getenv("KEYFERRY_SEED"), *wrong;
@@ -634,7 +783,8 @@ START_TEST(test_power_loss)
 		wrong = run_fresh(seed, false, i % 2 == 1);
 		ck_assert_msg(wrong == NULL, "%s; replay with KEYFERRY_SEED=%" PRIu64, wrong, seed);
 	}
-	printf("%" PRIu64 " objects read, %" PRIu64 " syncs failed\n", seen.reads, seen.unsynced);
+	printf("%" PRIu64 " objects read, %" PRIu64 " syncs failed, then the disk was full %" PRIu64
+	       " times\n", seen.reads, seen.unsynced, seen.full);
 	printf("power loss: %" PRIu64 " messages acknowledged, %" PRIu64 " of them with two changes; %"
 	       PRIu64 " unanswered, %" PRIu64 " with two; %" PRIu64 " cuts at work, %" PRIu64
 	       " intents settled; last seed %" PRIu64 "\n",
@@ -671,6 +821,8 @@ main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 3600);
+	tcase_add_test(t, test_log_stays);
+	tcase_add_loop_test(t, test_full_after_a_failed_sync, 0, 2);
 	tcase_add_test(t, test_power_loss);
 	tcase_add_test(t, test_would_notice);
 	suite_add_tcase(s, t);

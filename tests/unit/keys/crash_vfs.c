@@ -2,6 +2,7 @@
 /* A disk in memory that can lose its power. */
 #include "crash_vfs.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,7 @@ struct handle {
 	unsigned shares, holds; /* locks of the shared memory, by bit */
 	bool sync_dir; /* as the system's layer does at a log's first sync */
 	bool delete_on_close;
+	int last_errno; /* as the system's layer keeps it */
 };
 
 static struct inode files[FILES];
@@ -49,6 +51,8 @@ static uint64_t rng;
 static unsigned countdown;
 static unsigned sync_fails;
 static bool cut, lying;
+static enum crash_room room, room_then;
+static const char *broken;
 
 uint64_t
 crash_random(uint64_t *state)
@@ -217,11 +221,25 @@ f_read(sqlite3_file *file, void *to, int len, sqlite3_int64 at)
 static int
 f_write(sqlite3_file *file, const void *data, int len, sqlite3_int64 at)
 {
-	struct inode *f = ((struct handle *)file)->inode;
+	struct handle *h = (struct handle *)file;
+	struct inode *f = h->inode;
 	bool was_cut = cut;
 
-	if (power_fails() && was_cut)
+	if (power_fails()) {
+		h->last_errno = EIO;
+		if (was_cut)
+			return SQLITE_IOERR_WRITE;
+	}
+	if (broken != NULL && strcmp(strrchr(f->name, '/') + 1, broken) == 0) {
+		h->last_errno = EIO;
 		return SQLITE_IOERR_WRITE;
+	}
+	if (room == CRASH_FULL)
+		return SQLITE_FULL;
+	if (room == CRASH_QUOTA) {
+		h->last_errno = EDQUOT;
+		return SQLITE_IOERR_WRITE;
+	}
 	put(&f->live, (size_t)at, data, (size_t)len);
 	add_pending(f, (size_t)at, data, (size_t)len);
 	return cut ? SQLITE_IOERR_WRITE : SQLITE_OK;
@@ -260,6 +278,7 @@ f_sync(sqlite3_file *file, int flags)
 	if (lying)
 		return SQLITE_OK;
 	if (sync_fails > 0 && --sync_fails == 0) {
+		room = room_then;
 		forget_pending(h->inode); /* still to be read, and taken for written from now on */
 		return SQLITE_IOERR_FSYNC;
 	}
@@ -385,8 +404,10 @@ f_unmap(sqlite3_file *file, int delete)
 static int
 f_control(sqlite3_file *file, int op, void *arg)
 {
-	(void)file, (void)op, (void)arg;
-	return SQLITE_NOTFOUND;
+	if (op != SQLITE_FCNTL_LAST_ERRNO)
+		return SQLITE_NOTFOUND;
+	*(int *)arg = ((struct handle *)file)->last_errno;
+	return SQLITE_OK;
 }
 
 static int
@@ -507,6 +528,8 @@ crash_vfs_reset(uint64_t seed)
 	rng = seed;
 	cut = lying = false;
 	countdown = sync_fails = 0;
+	room = CRASH_ROOM;
+	broken = NULL;
 }
 
 void
@@ -516,9 +539,22 @@ crash_vfs_cut_after(unsigned n)
 }
 
 void
-crash_vfs_fail_sync(unsigned n)
+crash_vfs_fail_sync(unsigned n, enum crash_room then)
 {
+	room_then = then;
 	sync_fails = n;
+}
+
+void
+crash_vfs_fill(enum crash_room now)
+{
+	room = now;
+}
+
+void
+crash_vfs_break(const char *name)
+{
+	broken = name;
 }
 
 bool

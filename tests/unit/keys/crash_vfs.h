@@ -18,11 +18,17 @@ void crash_vfs_reset(uint64_t seed);
 /* The power goes at the n-th write, truncation, sync or removal from now; 0: never. */
 void crash_vfs_cut_after(unsigned n);
 bool crash_vfs_is_cut(void);
+/* While it is full no write succeeds: for want of blocks, or of a quota. */
+enum crash_room { CRASH_ROOM, CRASH_FULL, CRASH_QUOTA };
+void crash_vfs_fill(enum crash_room room);
 /*
  * The n-th sync from now fails, once: what was written before it never reaches the disk, and later syncs
  * know nothing of it, though it can be read until the power goes; 0: none.
+ * From then on the disk is as full as that.
  */
-void crash_vfs_fail_sync(unsigned n);
+void crash_vfs_fail_sync(unsigned n, enum crash_room then);
+/* No write to the file of that name succeeds, and nobody knows why; NULL: all are whole again. */
+void crash_vfs_break(const char *name);
 /* Decides what survived.  No file may be open. */
 void crash_vfs_power_on(void);
 /* What fsync() of the directory does. */
