@@ -40,7 +40,7 @@ class Host(kf.Client):
     def __init__(self, gateway, certificate):
         if Host.shared is None:
             Host.shared = kf.context(certificate)
-        self.version, self.sock, self.timeout = (1, 1), None, 120.0
+        self.version, self.sock, self.source, self.timeout = (1, 1), None, None, 120.0
         self.context, self.address = Host.shared, ("127.0.0.1", gateway.port)
         self.connect()
 
