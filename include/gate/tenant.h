@@ -35,6 +35,7 @@ struct tenant {
 	struct lookups *lookups; /* borrowed; NULL: nobody else uses the vault */
 	uint32_t warm_keys; /* to be in memory soon after a start */
 	const struct iam *iam;	 /* borrowed, for statistics; NULL: there are no tokens */
+	unsigned behind; /* its requests that were answered while their note is being written */
 	struct limit *limit;   /* owned, shared with the tenant of that id before it; may be NULL */
 	bool born_active;      /* new keys are Active at once */
 	bool refuse_compromised; /* by Get */

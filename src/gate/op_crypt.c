@@ -312,8 +312,8 @@ crypt_start(struct request *rq, const struct crypt_type *type)
 	if (e == ERR_OK) {
 		c->type = type;
 		buf_init(&c->result, rq->p.response_max);
-		if (arena_on_free(rq->arena, drop_crypto, &c->crypto) != 0 ||
-		    arena_on_free(rq->arena, drop_result, &c->result) != 0)
+		if (rq_own(rq, drop_crypto, &c->crypto) != ERR_OK ||
+		    rq_own(rq, drop_result, &c->result) != ERR_OK)
 			e = ERR_NO_MEMORY;
 	}
 	if (e == ERR_OK)

@@ -28,6 +28,7 @@ enum {
 	SPARES_MAX = 64,
 	CHANGES_PER_ITEM = 2, /* a new key, and the one that it replaces */
 	BEHIND_MAX = 1024,    /* requests that were answered and are not over */
+	BEHIND_TENANT_MAX = 64, /* of one tenant */
 };
 #define NOTE_PATIENCE (250 * NS_PER_MS) /* what only reads waits no longer for what it notes */
 
@@ -43,6 +44,17 @@ static void answer_send(struct request *rq);
 /* --- beginning and end --- */
 
 static void
+drop_owned(struct request *rq)
+{
+	struct owned *o;
+
+	while ((o = rq->owned) != NULL) {
+		rq->owned = o->next;
+		o->drop(o->arg);
+	}
+}
+
+static void
 rq_end(struct request *rq)
 {
 	metric_add(METRIC_REQUESTS, -1);
@@ -50,6 +62,7 @@ rq_end(struct request *rq)
 	timer_clear(rq->p.loop, &rq->again);
 	loop_undefer(&rq->turn);
 	changes_drop(&rq->changes);
+	drop_owned(rq);
 	arena_free(rq->arena);
 	kmip_request_fini(&rq->in);
 	buf_fini(&rq->msg);
@@ -83,6 +96,7 @@ rq_rewind(struct request *rq)
 	size_t room = rq->in.count > 0 ? rq->in.count : 1;
 
 	changes_drop(&rq->changes);
+	drop_owned(rq);
 	arena_free(rq->arena);
 	buf_reset(&rq->out);
 	buf_reset(&rq->payloads);
@@ -207,6 +221,18 @@ rq_await(struct request *rq, struct wait *w, void (*next)(struct request *, enum
 
 /* --- objects --- */
 
+enum err
+rq_own(struct request *rq, void (*drop)(void *), void *arg)
+{
+	struct owned *o = arena_zalloc(rq->arena, sizeof(*o));
+
+	if (o == NULL)
+		return ERR_NO_MEMORY;
+	*o = (struct owned){rq->owned, drop, arg};
+	rq->owned = o;
+	return ERR_OK;
+}
+
 static void
 drop_secret(void *slot)
 {
@@ -216,7 +242,7 @@ drop_secret(void *slot)
 enum err
 rq_own_secret(struct request *rq, struct secret **slot)
 {
-	return arena_on_free(rq->arena, drop_secret, slot) == 0 ? ERR_OK : ERR_NO_MEMORY;
+	return rq_own(rq, drop_secret, slot);
 }
 
 void
@@ -417,17 +443,22 @@ answer_send(struct request *rq)
 
 /*
  * Whoever only read is not kept waiting by a disk that hangs: what is noted of that is written behind the
- * answer, which does not depend on it.  Too many of them wait, as they always did.
+ * answer, which does not depend on it, and needs nothing but the changes.  Too many of them wait, as they
+ * always did.
  */
 static void
 answer_early(struct request *rq)
 {
-	if (rq->abandoned || behind == BEHIND_MAX)
+	if (rq->abandoned || behind == BEHIND_MAX || rq->p.tenant->behind == BEHIND_TENANT_MAX)
 		return;
 	behind++;
+	rq->p.tenant->behind++;
 	rq->answered = true;
 	answer_audit(rq);
 	rq->p.answered(rq->p.user, &rq->answer);
+	drop_owned(rq);
+	kmip_request_fini(&rq->in);
+	buf_fini(&rq->msg);
 	buf_fini(&rq->out);
 	buf_fini(&rq->implied);
 	buf_fini(&rq->payloads);
@@ -474,6 +505,7 @@ committed(struct request *rq, enum err e)
 	timer_clear(rq->p.loop, &rq->again);
 	if (rq->answered) {
 		behind--;
+		rq->p.tenant->behind--;
 		rq_end(rq);
 		return;
 	}

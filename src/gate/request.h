@@ -63,10 +63,18 @@ outcome_changes(const struct outcome *oc)
 	    (oc->op->right == RIGHT_CHANGE || oc->must_commit);
 }
 
+/* What holds keys, or parts of them: rq_own(). */
+struct owned {
+	struct owned *next;
+	void (*drop)(void *);
+	void *arg;
+};
+
 struct request {
 	struct spent spent; /* loop_give_later() */
 	struct request_params p;
 	struct arena *arena;
+	struct owned *owned; /* the last first */
 	struct buf msg; /* the message; what is decoded points into it */
 	struct kmip_request in;
 	enum err message_error; /* the whole message is answered with it */
@@ -165,8 +173,13 @@ void rq_reload(struct request *rq, enum vault_gone gone, void (*next)(struct req
 struct object *rq_object_copy(struct request *rq);
 
 /*
- * The request drops the reference in *slot, if there is one, when it ends or runs again: also
- * when it ends before the call that fills the slot.  *slot lies in the arena.  ERR_NO_MEMORY.
+ * Calls drop(arg) when the request ends or runs again, or was answered while its note is being written.
+ * What holds keys, or what was made of them, is owned so.  ERR_NO_MEMORY.
+ */
+CHECKED enum err rq_own(struct request *rq, void (*drop)(void *), void *arg);
+/*
+ * Then drops the reference in *slot, if there is one: also when it ends before the call that fills the
+ * slot.  *slot lies in the arena.  ERR_NO_MEMORY.
  */
 CHECKED enum err rq_own_secret(struct request *rq, struct secret **slot);
 

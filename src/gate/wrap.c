@@ -138,8 +138,8 @@ wrap_read(struct request *rq, struct wrap *w)
 	buf_init(&w->value, VALUE_MAX);
 	buf_init(&w->wrapping, WRAPPING_MAX);
 	if (fetch_init(rq, &w->key) != ERR_OK ||
-	    arena_on_free(rq->arena, drop_buf, &w->value) != 0 ||
-	    arena_on_free(rq->arena, drop_buf, &w->wrapping) != 0)
+	    rq_own(rq, drop_buf, &w->value) != ERR_OK ||
+	    rq_own(rq, drop_buf, &w->wrapping) != ERR_OK)
 		return ERR_NO_MEMORY;
 	w->key.allowed = may_wrap;
 	return read_specification(rq, w, &t);

@@ -80,8 +80,10 @@ START_TEST(served_before_it_is_noted)
 {
 	char uid[UID_TEXT_LEN + 1];
 	unsigned calls = 0;
+	size_t used;
 
 	create_one(uid);
+	used = secret_heap_used();
 	mem.delay = slow_commit;
 	mem.arg = &calls;
 	begin(1, 0, 0);
@@ -94,6 +96,7 @@ START_TEST(served_before_it_is_noted)
 	expect_ok(0);
 	field(0, TAG_SYMMETRIC_KEY);
 	ck_assert_int_eq(metric_get(METRIC_REQUESTS), 1);
+	ck_assert_uint_eq(secret_heap_used(), used); /* the note needs no key */
 	ck_assert_uint_eq(answers_within(10 * NS_PER_S), 0);
 	ck_assert_int_eq(metric_get(METRIC_REQUESTS), 0);
 	calls = 0;
@@ -104,6 +107,36 @@ START_TEST(served_before_it_is_noted)
 	ck_assert_uint_eq(answers_within(30 * NS_PER_S), 1);
 	mem.delay = NULL;
 	ck_assert(!flag_of(uid, "Fresh"));
+}
+END_TEST
+
+/* One tenant's clients leave so many behind, and no more: whoever comes then waits, as long as it takes. */
+START_TEST(few_are_behind)
+{
+	static char uids[66][UID_TEXT_LEN + 1];
+	unsigned calls, early = 0;
+
+	for (int i = 0; i < 66; i++)
+		create_one(uids[i]);
+	mem.delay = slow_commit;
+	mem.arg = &calls;
+	for (int i = 0; i < 66; i++) {
+		calls = 0;
+		begin(1, 0, 0);
+		item_begin(KMIP_OPERATION_GET, uids[i]);
+		item_end();
+		start();
+		early += answers_within(0);
+	}
+	ck_assert_uint_eq(early, 0);
+	ck_assert_uint_eq(answers_within(300 * NS_PER_MS), 64);
+	ck_assert_uint_eq(answers_within(5 * NS_PER_S), 0);
+	ck_assert_uint_eq(answers_within(10 * NS_PER_S), 2);
+	ck_assert_int_eq(metric_get(METRIC_REQUESTS), 0);
+	ck_assert_uint_eq(tenant->behind, 0);
+	mem.delay = NULL;
+	for (int i = 0; i < 66; i++)
+		ck_assert(!flag_of(uids[i], "Fresh"));
 }
 END_TEST
 
@@ -181,6 +214,7 @@ main(void)
 	const struct rqcase cases[] = {
 	    {"fresh", fresh_until_served, 1},
 	    {"fresh, a slow disk", served_before_it_is_noted, 1},
+	    {"fresh, a slow disk and many", few_are_behind, 1},
 	    {"fresh, a slow disk and no client", left_before_it_is_noted, 1},
 	    {"hidden", hidden_keys_stay, 2},
 	    {"hidden from birth", hidden_from_birth_is_remembered, 1},
