@@ -23,6 +23,7 @@ struct ledger_load {
 	bool again; /* it is likely to be asked for again: the ledger may remember it */
 	uint64_t mark; /* the provider's */
 	uint32_t overtaken;
+	unsigned rounds;
 	struct object *object; /* out */
 	int64_t known_since;   /* out: when this ledger came to know it; NO_DATE: not told */
 	int64_t used;	       /* out: when it was last used, as far as the ledger knows; or NO_DATE */

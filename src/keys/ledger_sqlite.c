@@ -15,6 +15,8 @@
 #include "recent.h"
 #include "store_call.h"
 
+enum { AGAIN_MAX = 8 }; /* how often a read is sent that changes overtake */
+
 /* A message that has intents. */
 struct live {
 	struct list link;
@@ -37,7 +39,7 @@ struct drop {
 };
 
 static void drop_intents(struct ledger_sqlite *s, uint64_t owner);
-static bool load_again(void *ctx, struct wait *w);
+static bool load_again(void *ctx, struct wait *w, enum err *e);
 
 static struct live *
 live_find(struct ledger_sqlite *s, uint64_t owner)
@@ -119,15 +121,22 @@ send_load(struct ledger_sqlite *s, struct ledger_load *c)
 	store_call(s->store, &type, &c->wait, s, 0);
 }
 
-/* Whoever asked may act on the change already, or have been told of it: nothing older will do. */
+/*
+ * Whoever asked may act on the change already, or have been told of it: nothing older will do.  An object
+ * that changes all the time is busy.
+ */
 static bool
-load_again(void *ctx, struct wait *w)
+load_again(void *ctx, struct wait *w, enum err *e)
 {
 	struct ledger_load *c = CONTAINER_OF(w, struct ledger_load, wait);
 	struct ledger_sqlite *s = ctx;
 
 	if (c->overtaken == overtaken_mark(&s->overtaken, c->tenant, c->uid))
 		return false;
+	if (++c->rounds > AGAIN_MAX) {
+		*e = ERR_BUSY;
+		return false;
+	}
 	metric_inc(METRIC_STORE_READS_AGAIN_TOTAL);
 	send_load(s, c);
 	return true;
@@ -142,6 +151,7 @@ ledger_load(struct ledger *l, struct ledger_load *c)
 		wait_finish_soon(store_loop(s->store), &c->wait, ERR_OK);
 		return;
 	}
+	c->rounds = 0;
 	send_load(s, c);
 }
 

@@ -22,9 +22,9 @@ struct store_call_type {
 	enum err (*answer)(void *ctx, struct wait *w, struct unpack *u);
 	/*
 	 * A child has answered, before anything else is made of that.  True: the answer is out of date, and
-	 * the same was called anew, for the same wait.  NULL: it never is.
+	 * the same was called anew, for the same wait.  Else *e is what the call ends with.  NULL: it never is.
 	 */
-	bool (*again)(void *ctx, struct wait *w);
+	bool (*again)(void *ctx, struct wait *w, enum err *e);
 	/*
 	 * The call is over for good, before the waiter is told: e is its result, waited says
 	 * whether somebody still waits.  NULL: nobody wants to know.

@@ -46,7 +46,7 @@ call_over(struct store_call *c, enum err e, struct unpack *body)
 	struct wait *w = call_waiter(c);
 
 	if (w != NULL && e != ERR_STORAGE_DOWN && c->type->again != NULL &&
-	    c->type->again(c->ctx, w)) {
+	    c->type->again(c->ctx, w, &e)) {
 		alloc_free(c);
 		return;
 	}

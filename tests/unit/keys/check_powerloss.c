@@ -773,6 +773,42 @@ START_TEST(test_full_after_a_failed_sync)
 }
 END_TEST
 
+static void
+pump_writer(struct rig *r)
+{
+	(void)r;
+	ck_assert(pump_one(&children[STORE_WRITER], true));
+}
+
+/* A change overtakes each answer of the reader: in the end whoever asked is told that. */
+START_TEST(test_overtaken_every_time)
+{
+	struct ledger_load load = {.arena = rig.arena, .tenant = "a"};
+	struct object *o = start_with_one();
+	struct outcome out;
+	unsigned rounds = 0;
+
+	rig.pump = pump_writer;
+	load.uid = o->uid;
+	rig_begin(&load.wait, &out);
+	rig.ledger->ops->load(rig.ledger, &load);
+	for (; !out.done; rounds++) {
+		loop_turn(rig.loop, false);
+		ck_assert(pump_one(&children[STORE_READER], false));
+		ck_assert_uint_gt(children[STORE_READER].out.len, 0);
+		label(o, (char)('a' + rounds % 26));
+		ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+		o->revision++;
+		child_send(&children[STORE_READER]);
+		loop_turn(rig.loop, false);
+	}
+	ck_assert_int_eq(out.e, ERR_BUSY);
+	ck_assert_uint_eq(rounds, 9);
+	rig.pump = pump_well;
+	ck_assert_uint_eq(rig_load(&rig, "a", o->uid, &out.e)->revision, o->revision);
+}
+END_TEST
+
 START_TEST(test_power_loss)
 {
 	const char *given = getenv("KEYFERRY_SEED"), *wrong;
@@ -822,6 +858,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 3600);
 	tcase_add_test(t, test_log_stays);
+	tcase_add_test(t, test_overtaken_every_time);
 	tcase_add_loop_test(t, test_full_after_a_failed_sync, 0, 2);
 	tcase_add_test(t, test_power_loss);
 	tcase_add_test(t, test_would_notice);
