@@ -146,6 +146,13 @@ disk_write_new(const char *path, const void *data, size_t len, const char **why)
 	return e;
 }
 
+/* What errno says of a write: a quota that is used up is a full disk. */
+static enum err
+refused(void)
+{
+	return errno == ENOSPC || errno == EDQUOT ? ERR_STORAGE_FULL : ERR_STORAGE;
+}
+
 enum err
 disk_put(const char *path, const void *data, size_t len, const char **why)
 {
@@ -156,7 +163,7 @@ disk_put(const char *path, const void *data, size_t len, const char **why)
 		return ERR_INVALID_FIELD;
 	(void)unlink(fresh); /* of an attempt that died */
 	if (disk_write_new(fresh, data, len, why) != ERR_OK)
-		return errno == ENOSPC || errno == EDQUOT ? ERR_STORAGE_FULL : ERR_STORAGE;
+		return refused();
 	if (rename(fresh, path) == 0 && disk_sync_parent(path) == 0)
 		return ERR_OK;
 	*why = "the file cannot be put in its place";
@@ -188,7 +195,7 @@ copy_bytes(int in, int out)
 		for (ssize_t done = 0; done < got; done += put) {
 			put = write(out, chunk + done, (size_t)(got - done));
 			if (put < 0)
-				return errno == ENOSPC ? ERR_STORAGE_FULL : ERR_STORAGE;
+				return refused();
 		}
 	}
 	return fsync(out) == 0 ? ERR_OK : ERR_STORAGE;
@@ -239,7 +246,7 @@ disk_copy_tree(const char *from, const char *to, unsigned depth)
 	if (d == NULL)
 		return errno == ENOENT ? ERR_OK : ERR_IO;
 	if (mkdir(to, 0700) != 0)
-		e = errno == ENOSPC ? ERR_STORAGE_FULL : ERR_STORAGE;
+		e = refused();
 	while (e == ERR_OK && (de = readdir(d)) != NULL) {
 		if (de->d_name[0] == '.')
 			continue;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening the files: schema versions, damage, foreign files, modes; query plans. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -295,6 +296,53 @@ START_TEST(test_settings)
 }
 END_TEST
 
+static int errno_of_writes;
+
+static ssize_t
+refuse_write(void)
+{
+	errno = errno_of_writes;
+	return -1;
+}
+
+/* SQLite's own way of writing files; NULL: as before. */
+static void
+replace_writes(sqlite3_syscall_ptr call)
+{
+	static const char *const names[] = {"write", "pwrite", "pwrite64"};
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		ck_assert_int_eq(vfs->xSetSystemCall(vfs, names[i], call), SQLITE_OK);
+}
+
+/* A full disk or quota undoes the group, and no more; whatever else keeps a write away breaks the file. */
+START_TEST(test_refused_writes)
+{
+	static const struct {
+		int refusal;
+		enum err want;
+	} cases[] = {{ENOSPC, ERR_STORAGE_FULL}, {EDQUOT, ERR_STORAGE_FULL}, {ENOSPC, ERR_STORAGE_FULL},
+	    {EIO, ERR_STORAGE}};
+	struct db db;
+
+	open_ready(&db, &db_ledger_schema);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		errno_of_writes = cases[i].refusal;
+		replace_writes((sqlite3_syscall_ptr)refuse_write);
+		ck_assert_int_eq(db_group_begin(&db), ERR_OK);
+		ck_assert_int_eq(db_ledger_note_backup(&db, 1, 1), ERR_OK);
+		ck_assert_int_eq(db_group_commit(&db), cases[i].want);
+		ck_assert(db.failed == (cases[i].want == ERR_STORAGE));
+		replace_writes(NULL);
+		ck_assert_int_eq(db_group_begin(&db), ERR_OK);
+		ck_assert_int_eq(db_ledger_note_backup(&db, 1, 1), ERR_OK);
+		ck_assert_int_eq(db_group_commit(&db), ERR_OK);
+	}
+	db_close(&db);
+}
+END_TEST
+
 /* Has the writer's lock of the ledger's log until its input ends, and says so. */
 static pid_t
 spawn_holder(int said, int ends)
@@ -471,6 +519,7 @@ main(void)
 	tcase_add_test(t, test_damaged);
 	tcase_add_test(t, test_directory_mode);
 	tcase_add_test(t, test_settings);
+	tcase_add_test(t, test_refused_writes);
 	tcase_add_test(t, test_waits_for_a_reader);
 	tcase_add_test(t, test_no_scans);
 	tcase_add_test(t, test_savepoints);
