@@ -239,7 +239,7 @@ merge_changes(struct request *rq, struct locate *lo)
 		const struct object *o = rq->changes.all[i].object;
 
 		s = bsearch(o->uid, changed, count, sizeof(*changed), uid_of_seen);
-		if (!s->found && ledger_find_matches(&lo->find, o))
+		if (s != NULL && !s->found && ledger_find_matches(&lo->find, o))
 			memcpy(all[--first], o->uid, sizeof(*all));
 	}
 	lo->find.total = end - first;

@@ -49,22 +49,26 @@ struct listener {
 
 static void exhaust(struct listener *ls, int error);
 
+static void
+disarm(struct listener *ls)
+{
+	if (!ls->armed)
+		return;
+	event_del(&ls->event);
+	metric_inc(METRIC_LISTENER_PAUSES_TOTAL);
+	ls->armed = false;
+}
+
 /* The one place that decides whether the loop watches the socket. */
 static void
 update(struct listener *ls)
 {
-	bool want = ls->fd >= 0 && !ls->paused && !ls->exhausted;
-
-	if (want == ls->armed)
-		return;
-	if (!want) {
-		event_del(&ls->event);
-		metric_inc(METRIC_LISTENER_PAUSES_TOTAL);
-		ls->armed = false;
-	} else if (loop_watch(&ls->event)) {
-		ls->armed = true;
-	} else {
-		exhaust(ls, errno);
+	if (ls->fd < 0 || ls->paused || ls->exhausted) {
+		disarm(ls);
+	} else if (!ls->armed) {
+		ls->armed = loop_watch(&ls->event);
+		if (!ls->armed)
+			exhaust(ls, errno);
 	}
 }
 
@@ -80,7 +84,7 @@ exhaust(struct listener *ls, int error)
 		return;
 	}
 	ls->exhausted = true;
-	update(ls);
+	disarm(ls);
 	if (now < ls->quiet_until)
 		return;
 	ls->quiet_until = now + QUIET_NS;

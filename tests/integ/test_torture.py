@@ -247,6 +247,14 @@ class Torture(kf.Case):
         for why, count in self.known.items():
             print("%d times: %s" % (count, why), flush=True)
 
+    def serves(self, w):
+        """A storage child whose start failed may end only now, and comes again."""
+        with w.gw.client() as c:
+            result = c.do(on("Get", w.a_key()))
+            if result.status:
+                self.assertEqual(result.reason_name, "GeneralFailure")
+            return result.status == 0
+
     def test_every_start(self):
         rnd = kf.random_for("start")
         w = self.world()
@@ -267,6 +275,7 @@ class Torture(kf.Case):
                     if self.launch(w, process, n):
                         try:
                             self.settled(w)
+                            kf.eventually(lambda: self.serves(w), "it serves", 30)
                             w.check()
                         finally:
                             self.stops(w)
