@@ -53,7 +53,7 @@ enum http_fail {
 	HTTP_PROXY, /* the proxy was not reached, or would not connect us */
 	HTTP_RESET, /* the connection broke, or the answer was cut off or no HTTP */
 	HTTP_TOO_LARGE,
-	HTTP_LOCAL, /* memory, a URL that is none */
+	HTTP_LOCAL, /* a URL that is none; memory, which ends all calls under way */
 };
 /* For the log. */
 const char *http_fail_name(enum http_fail f);
@@ -85,6 +85,7 @@ struct http_call {
 
 	/* private */
 	struct http *http;
+	struct list link; /* the calls under way */
 	void *easy;
 	void *header_list;
 	struct timer timer;

@@ -14,6 +14,7 @@
 
 #include <curl/curl.h>
 #include <event2/event.h>
+#include <event2/event_struct.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -29,11 +30,20 @@ enum {
 
 struct http {
 	struct loop *loop;
-	CURLM *multi;
+	CURLM *multi; /* NULL: there was no memory for it yet */
+	unsigned connections_max, per_host_max;
 	struct timer timer;
-	struct defer broken;
+	struct list calls;	/* under way */
+	struct list sockets;	/* that libcurl waits for */
+	uint64_t failures;	/* alloc_failures(), as far as they were seen to */
 	int64_t connect_timeout_ns;
-	bool closing;
+	bool deaf; /* something that libcurl waits for could not be set up */
+};
+
+struct watched {
+	struct list link;
+	curl_socket_t fd;
+	struct event event;
 };
 
 /* --- the library --- */
@@ -120,6 +130,7 @@ static void
 release(struct http_call *c)
 {
 	if (c->easy != NULL) {
+		list_remove(&c->link);
 		curl_multi_remove_handle(c->http->multi, c->easy);
 		curl_easy_cleanup(c->easy);
 		c->easy = NULL;
@@ -237,13 +248,63 @@ collect(struct http *h)
 
 /* --- what libcurl waits for --- */
 
+static struct watched *
+find_socket(const struct http *h, curl_socket_t s)
+{
+	LIST_FOREACH (link, &h->sockets) {
+		struct watched *w = CONTAINER_OF(link, struct watched, link);
+
+		if (w->fd == s)
+			return w;
+	}
+	return NULL;
+}
+
+static void
+forget_socket(struct watched *w)
+{
+	event_del(&w->event);
+	list_remove(&w->link);
+	alloc_free(w);
+}
+
+/* No call may be under way.  Sockets it closes without a word. */
+static void
+drop_multi(struct http *h)
+{
+	if (h->multi != NULL)
+		curl_multi_cleanup(h->multi);
+	h->multi = NULL;
+	timer_clear(h->loop, &h->timer);
+	while (!list_empty(&h->sockets))
+		forget_socket(CONTAINER_OF(h->sockets.next, struct watched, link));
+}
+
+/*
+ * libcurl 7.88 goes on without what it could not have: it forgets transfers of a socket, which a later
+ * socket of that number inherits, and divides by zero when it next looks.  So when anything failed
+ * while it ran, all its calls end, and it begins anew.
+ */
+static void
+end_starved(struct http *h)
+{
+	if (!h->deaf && h->failures == alloc_failures())
+		return;
+	while (!list_empty(&h->calls))
+		finish(CONTAINER_OF(h->calls.next, struct http_call, link), HTTP_LOCAL);
+	drop_multi(h);
+	h->deaf = false;
+}
+
 static void
 act(struct http *h, curl_socket_t s, int what)
 {
 	int running;
 
+	h->failures = alloc_failures();
 	curl_multi_socket_action(h->multi, s, what, &running);
 	collect(h);
+	end_starved(h);
 }
 
 static void
@@ -260,25 +321,6 @@ on_time(struct timer *t)
 	act(CONTAINER_OF(t, struct http, timer), CURL_SOCKET_TIMEOUT, 0);
 }
 
-/* Without memory to wait with: libcurl gives up all calls under way when it next looks at them. */
-static void
-on_broken(struct defer *d)
-{
-	struct http *h = CONTAINER_OF(d, struct http, broken);
-	int running;
-
-	curl_multi_perform(h->multi, &running);
-	collect(h);
-}
-
-static int
-give_up(struct http *h)
-{
-	if (!h->closing)
-		loop_defer(h->loop, &h->broken);
-	return -1;
-}
-
 /* libcurl's: it wants to be called after so many milliseconds; -1: not at all. */
 static int
 want_time(CURLM *multi, long ms, void *arg)
@@ -286,38 +328,60 @@ want_time(CURLM *multi, long ms, void *arg)
 	struct http *h = arg;
 
 	(void)multi;
-	if (h->closing || ms < 0) {
+	if (ms < 0)
 		timer_clear(h->loop, &h->timer);
-		return 0;
-	}
-	if (timer_set(h->loop, &h->timer, clock_now() + ms * NS_PER_MS) != ERR_OK)
-		return give_up(h);
+	else if (timer_set(h->loop, &h->timer, clock_now() + ms * NS_PER_MS) != ERR_OK)
+		h->deaf = true;
 	return 0;
 }
 
-/* libcurl's: what it waits for at a socket.  The event hangs at the socket, on libcurl's side. */
+/* libcurl's: what it waits for at a socket. */
 static int
 want_socket(CURL *easy, curl_socket_t s, int what, void *arg, void *of_socket)
 {
 	struct http *h = arg;
-	struct event *ev = of_socket;
+	struct watched *w;
 	short events = (short)(EV_PERSIST | ((what & CURL_POLL_IN) != 0 ? EV_READ : 0) |
 			       ((what & CURL_POLL_OUT) != 0 ? EV_WRITE : 0));
 
-	(void)easy;
-	if (ev != NULL)
-		event_free(ev);
-	curl_multi_assign(h->multi, s, NULL);
+	(void)easy, (void)of_socket;
+	if ((w = find_socket(h, s)) != NULL)
+		forget_socket(w);
 	if (what == CURL_POLL_REMOVE)
 		return 0;
-	ev = event_new(loop_base(h->loop), s, events, on_event, h);
-	if (ev == NULL || event_add(ev, NULL) != 0) {
-		if (ev != NULL)
-			event_free(ev);
-		return give_up(h);
+	w = alloc_zero(sizeof(*w));
+	if (w == NULL) {
+		h->deaf = true;
+		return 0;
 	}
-	curl_multi_assign(h->multi, s, ev);
+	w->fd = s;
+	list_append(&h->sockets, &w->link);
+	event_assign(&w->event, loop_base(h->loop), s, events, on_event, h);
+	h->deaf |= !loop_watch(&w->event);
 	return 0;
+}
+
+static void
+set_limits(struct http *h)
+{
+	curl_multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)h->connections_max);
+	curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)h->per_host_max);
+	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)h->connections_max);
+}
+
+static bool
+make_multi(struct http *h)
+{
+	h->multi = curl_multi_init();
+	if (h->multi == NULL)
+		return false;
+	curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+	curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
+	curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, want_time);
+	curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+	curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+	set_limits(h);
+	return true;
 }
 
 struct http *
@@ -329,28 +393,25 @@ http_new(struct loop *l, const struct http_params *p)
 		return NULL;
 	h->loop = l;
 	h->timer.fn = on_time;
-	h->broken.fn = on_broken;
+	list_init(&h->calls);
+	list_init(&h->sockets);
 	h->connect_timeout_ns = p->connect_timeout_ns;
-	h->multi = curl_multi_init();
-	if (h->multi == NULL) {
+	h->connections_max = p->connections_max;
+	h->per_host_max = p->per_host_max;
+	if (!make_multi(h)) {
 		alloc_free(h);
 		return NULL;
 	}
-	curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
-	curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
-	curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, want_time);
-	curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
-	curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-	http_allow(h, p->connections_max, p->per_host_max);
 	return h;
 }
 
 void
 http_allow(struct http *h, unsigned connections_max, unsigned per_host_max)
 {
-	curl_multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)connections_max);
-	curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)per_host_max);
-	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)connections_max);
+	h->connections_max = connections_max;
+	h->per_host_max = per_host_max;
+	if (h->multi != NULL)
+		set_limits(h);
 }
 
 void
@@ -358,10 +419,7 @@ http_free(struct http *h)
 {
 	if (h == NULL)
 		return;
-	h->closing = true;
-	curl_multi_cleanup(h->multi);
-	timer_clear(h->loop, &h->timer);
-	loop_undefer(&h->broken);
+	drop_multi(h);
 	alloc_free(h);
 }
 
@@ -563,14 +621,19 @@ http_start(struct http *h, struct http_call *c)
 		finish(c, HTTP_TIMEOUT);
 		return;
 	}
-	c->easy = curl_easy_init();
+	c->easy = h->multi != NULL || make_multi(h) ? curl_easy_init() : NULL;
 	metric_add(METRIC_HTTP_CALLS, c->easy != NULL);
 	if (c->easy == NULL || !set_request(c) || !set_route(c) || !set_callbacks(c) ||
 	    !set_headers(c) ||
 	    timer_set(h->loop, &c->timer, connect_by < c->deadline ? connect_by : c->deadline) !=
 		ERR_OK ||
-	    curl_multi_add_handle(h->multi, c->easy) != CURLM_OK)
+	    curl_multi_add_handle(h->multi, c->easy) != CURLM_OK) {
 		finish(c, HTTP_LOCAL);
+		return;
+	}
+	list_append(&h->calls, &c->link);
+	if (h->deaf)
+		end_starved(h);
 }
 
 void

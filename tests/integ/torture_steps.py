@@ -133,17 +133,23 @@ def resumed_13(w):
     resumed(w, T13, session)
 
 
+def rewrapped(w):
+    told = w.control("keys rewrap")  # nothing where no tenant's vault is elsewhere
+    if told and told[-1]["left"] > 0:
+        raise Refused(told)
+
+
 @step()
 def rewrap(w):
-    """Here, where there are few keys: it goes through all."""
+    """Here, where there are few keys: it goes through all.  What an earlier one left half done is in
+    the way of the next until the gateway has come to it."""
+    rewrapped(w)
     if kf.VAULT == "keyprotect":
         cloud = kf.the_cloud()
         cloud.settings(rotate_interval_s=0)
         cloud.customer(cloud.root, "rotate")
     yield
-    told = w.control("keys rewrap")  # nothing where no tenant's vault is elsewhere
-    if told and told[-1]["left"] > 0:
-        raise Refused(told)
+    rewrapped(w)
     yield
     assert w.do(on("Get", w.a_key())).key == w.keys[w.a_key()], "another key"
 

@@ -11,6 +11,7 @@
 
 #include <openssl/x509v3.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/metric.h"
 #include "base/fault.h"
@@ -18,7 +19,7 @@
 #include "certs.h"
 #include "httpd.h"
 
-enum { TURNS = 4000, ANSWER_MAX = 64 * 1024 };
+enum { TURNS = 4000, ANSWER_MAX = 64 * 1024, CROWD = 5 };
 
 static struct loop *loop;
 static struct http *http;
@@ -461,11 +462,8 @@ START_TEST(test_proxy)
 }
 END_TEST
 
-/*
- * Each allocation of a call's start fails once: it ends all the same.  Not those of its course:
- * libcurl 7.88 divides by zero when there is no memory for its table of a socket's transfers.
- */
-START_TEST(test_no_memory)
+/* Each allocation of a call's start fails once: it ends all the same. */
+START_TEST(test_no_memory_at_start)
 {
 	unsigned failed = 0;
 
@@ -482,6 +480,53 @@ START_TEST(test_no_memory)
 	ck_assert_uint_gt(failed, 10);
 	run();
 	ck_assert_int_eq(done_err, ERR_OK);
+}
+END_TEST
+
+/* Starts so many that some have to wait for a connection, and sees all of them end. */
+static unsigned
+crowd_without_memory(unsigned skip)
+{
+	struct http_call calls[CROWD];
+	unsigned broken = 0;
+
+	done_count = 0;
+	fault_test_arm(FAULT_ALLOC, skip, 1);
+	for (unsigned i = 0; i < CROWD; i++) {
+		calls[i] = call;
+		calls[i].deadline = clock_now() + 10 * NS_PER_S;
+		http_start(http, &calls[i]);
+	}
+	pump(CROWD);
+	fault_test_clear();
+	ck_assert_uint_eq(done_count, CROWD);
+	for (unsigned i = 0; i < CROWD; i++) {
+		broken += calls[i].fail == HTTP_LOCAL;
+		http_call_fini(&calls[i]);
+	}
+	return broken;
+}
+
+/* Each allocation of calls' course fails once, and those after them are as if nothing had been. */
+START_TEST(test_no_memory)
+{
+	unsigned broken = 0;
+
+	for (int kept = 0; kept < 2; kept++) {
+		uint64_t before;
+		unsigned skip = 0;
+
+		reply_extra = kept ? "" : "Connection: close\r\n";
+		do {
+			before = alloc_failures();
+			broken += crowd_without_memory(skip++);
+			run();
+			ck_assert_int_eq(done_err, ERR_OK);
+			http_call_fini(&call); /* which is copied */
+		} while (alloc_failures() > before);
+		ck_assert_uint_gt(skip, 100);
+	}
+	ck_assert_uint_gt(broken, 200);
 }
 END_TEST
 
@@ -523,6 +568,7 @@ main(void)
 	tcase_add_test(t, test_tls_wrong_host);
 	tcase_add_test(t, test_plain_refused);
 	tcase_add_test(t, test_proxy);
+	tcase_add_test(t, test_no_memory_at_start);
 	tcase_add_test(t, test_no_memory);
 	tcase_add_test(t, test_escape);
 	suite_add_tcase(s, t);
