@@ -28,6 +28,7 @@ that must hold no test machinery; static analysis (gcc, clang-tidy, cppcheck).
            long as what it is made of is the same (build/long).
 KEYFERRY_FUZZ_SECONDS=N is the time for each fuzzer (default: 1800).
 KEYFERRY_SEED=N repeats a run with that seed.
+KEYFERRY_OLDER=FILE is an earlier release's keyferryd, which takes turns with today's under load.
 TXT
 }
 

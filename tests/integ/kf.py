@@ -230,6 +230,7 @@ class Gateway:
         self.options, self.tls = options, tls
         self.listen = "127.0.0.1:0"
         self.process, self.port, self.limit = None, None, []
+        self.daemon = None  # another program than the one that is tested
         self.own_session = own_session  # of processes, as a service has it
         os.makedirs(self.state_dir, mode=0o700, exist_ok=True)
         self.configure()
@@ -256,7 +257,7 @@ class Gateway:
                 f.write(t.section(self.dir))
 
     def command(self):
-        return self.limit + WRAP + [program("keyferryd"), "-f", "-c", self.conf]
+        return self.limit + WRAP + [self.daemon or program("keyferryd"), "-f", "-c", self.conf]
 
     def start(self, seconds=30.0, env=None):
         """Starts it and waits until it listens.  env: more environment variables."""

@@ -19,6 +19,7 @@ from ttlv import on
 
 UNIT = unit.Unit(os.path.join(kf.TOP, "etc", "keyferryd.service"))
 ROUNDS = 20 if kf.LONG else 3
+OLDER = os.environ.get("KEYFERRY_OLDER")  # another release's gateway: takes turns with today's
 
 
 class Load:
@@ -154,11 +155,14 @@ class Service(kf.Case):
             self.assertEqual(c.key(uid), key)
 
     def test_restart_under_load(self):
-        gw = self.supervisor()
+        gw = self.supervisor(start=False)
+        gw.daemon = OLDER
+        gw.start()
         load = Load(gw, *self.a_key(gw))
         try:
-            for _ in range(ROUNDS):
+            for n in range(ROUNDS):
                 load.more(10)
+                gw.daemon = OLDER if n % 2 else None
                 self.assertEqual(gw.restart(), 0)
                 gw.heard("READY=1")
             load.more(10)
@@ -166,6 +170,26 @@ class Service(kf.Case):
             load.stop()
         self.assertEqual((load.wrong, load.refused, load.broken), ([], [], []))
         print("%d answered over %d restarts" % (load.answered, ROUNDS), flush=True)
+
+    def test_upgrade_under_load(self):
+        """Clients wait for the files of each earlier release to be brought up to date, and are served."""
+        for version in ledgers.versions():
+            with self.subTest(version=version):
+                gw = self.supervisor(start=False)
+                known = ledgers.read(version, gw.state_dir)
+                ledgers.put_root(gw, known)
+                ledgers.multiply(gw.state_dir, 10)
+                uid, key = next((uid, bytes.fromhex(o["key"])) for uid, o in known["objects"].items()
+                                if o["state"] == ttlv.ACTIVE and o["key"])
+                load = Load(gw, uid, key)
+                try:
+                    gw.start()
+                    load.more(20)
+                    self.assertEqual(gw.restart(), 0)
+                    load.more(20)
+                finally:
+                    load.stop()
+                self.assertEqual((load.wrong, load.refused, load.broken), ([], [], []))
 
     def start_again(self, gw):
         """As the unit has it: a pause, a look at the configuration, and then the gateway."""
