@@ -7,9 +7,11 @@ complains of nothing but what was done to it.
 KEYFERRY_LONG=1: all of it; else some days."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 import threading
 import time
@@ -41,6 +43,8 @@ OUTAGE = re.compile(" custody: the key manager is away: keys are served| iam: un
 # All of these are listed every evening: more than the ledger's rows in memory have room for.
 FILL = 700 if kf.LONG else 40
 MADE = 6  # keys a day, on weekdays
+CROWD = 20000 if kf.LONG else 300  # sessions on a Monday morning
+LEDGER, OBJECT = 200000, 2000  # bytes of the ledger, and more for each object that was ever made
 HOUR, SLICE = 3600, 600
 LISTED = 5  # days for which a revocation list holds; a new one is read after three nights
 STEP = 250 if kf.VAULT == "keyprotect" else 5000  # milliseconds
@@ -85,6 +89,7 @@ class Site:
         with self.gw.client() as c:
             c.ok(ttlv.item("DiscoverVersions"))
             uid = c.create()
+        self.test.made += 1
         with self.gw.client() as c:
             c.ok(ttlv.item("DiscoverVersions"))
             for name, _ in LABELS:
@@ -100,6 +105,7 @@ class Site:
     def fill(self, count):
         with self.gw.client() as c:
             made = [c.create() for _ in range(count)]
+            self.test.made += count
             for uid in made:
                 if c.state(uid) != ACTIVE:
                     c.ok(on("Activate", uid))
@@ -111,6 +117,26 @@ class Site:
             for uid, key in keys:
                 if c.key(uid) != key:
                     raise AssertionError("another key")
+
+    def crowd(self, uid):
+        """A cluster boots: far more sessions than on other days."""
+        certificate = self.gw.tenants[0].certificates[-1]
+        traffic = ("received_bytes_total", "sent_bytes_total")
+        before = scrape.metrics(self.gw)
+        told = json.loads(subprocess.run(
+            [kf.program("keyferry-bench"), "-s", "127.0.0.1:%d" % self.gw.port, "--cert",
+             certificate.pem, "--key", certificate.key, "--ca", self.gw.servers[0].pem, "-u", uid,
+             "-c", str(CROWD), "-n", "32", "--json", "-q", "fetches"],
+            check=True, stdout=subprocess.PIPE, timeout=600).stdout)
+        self.test.assertEqual((told["done"], told["failed"]), (CROWD, 0))
+        for what in ("sessions_total", "handshakes_ok_total", "requests_total", "items_ok_total",
+                     ("Get", "ok")):
+            self.gw.count(what, CROWD)
+        after = scrape.metrics(self.gw)
+        for what in traffic:  # all of one size
+            more = after.of(what) - before.of(what)
+            self.test.assertEqual(more % CROWD, 0, what)
+            self.gw.count(what, int(more))
 
     def list(self, keys):
         """Whoever takes stock."""
@@ -181,6 +207,10 @@ class Site:
         self.read_log(OUTAGE)
 
     def check(self):
+        size = os.path.getsize(os.path.join(self.gw.state_dir, "ledger.db"))
+        print("gateway %d: ledger: %d bytes, %d objects were made" % (
+            self.number, size, self.test.made))
+        self.test.assertLess(size, LEDGER + OBJECT * self.test.made)
         warm, later = self.days[:WARM], self.days[WARM:]
         for what, limit in (("in use", GROWTH), ("resident", GROWTH), ("storage child", GROWTH),
                             ("storage reader", GROWTH), ("secure heap", 1), ("descriptors", 1)):
@@ -217,7 +247,7 @@ class Month(kf.Case):
         count = 2 if self.cloud else 1
         self.sites = [Site(self, n, self.authority, self.vault(),
                            [self.cloud] if self.cloud and n == 0 else []) for n in range(count)]
-        self.keys = []
+        self.keys, self.made = [], 0
 
     def start_cloud(self):
         made = cloud.Cloud(self.dir)
@@ -273,6 +303,8 @@ class Month(kf.Case):
             self.night(day)
         if hour == 7:
             site.boot(self.host, self.keys[-5:])
+        if hour == 8 and day % 7 == 0:
+            site.crowd(self.keys[-1][0])
         if weekday and 9 <= hour < 9 + MADE:
             self.keys.append(site.make())
             site.boot(self.vcenter_now, self.keys[-1:])
