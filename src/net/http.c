@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libcurl's multi interface on our loop.  libcurl tells which sockets and which time it waits for;
- * nothing here calls libcurl from one of its own callbacks, and whatever ends a call does so in a
- * later turn.
+ * Calls: what libcurl is told of each, and what comes of it.  Nothing here calls libcurl from one of
+ * its own callbacks, and whatever ends a call does so in a later turn.
  */
 #include "net/http.h"
 
@@ -12,13 +11,10 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#include <curl/curl.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
-
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/metric.h"
+#include "http_parts.h"
 
 enum {
 	IDLE_MAX_S = 60,
@@ -26,24 +22,6 @@ enum {
 	HEADERS_MAX = 32,
 	RETRY_AFTER_MAX = 64,
 	RETRY_AFTER_MAX_S = 86400,
-};
-
-struct http {
-	struct loop *loop;
-	CURLM *multi; /* NULL: there was no memory for it yet */
-	unsigned connections_max, per_host_max;
-	struct timer timer;
-	struct list calls;	/* under way */
-	struct list sockets;	/* that libcurl waits for */
-	uint64_t failures;	/* alloc_failures(), as far as they were seen to */
-	int64_t connect_timeout_ns;
-	bool deaf; /* something that libcurl waits for could not be set up */
-};
-
-struct watched {
-	struct list link;
-	curl_socket_t fd;
-	struct event event;
 };
 
 /* --- the library --- */
@@ -130,8 +108,7 @@ static void
 release(struct http_call *c)
 {
 	if (c->easy != NULL) {
-		list_remove(&c->link);
-		curl_multi_remove_handle(c->http->multi, c->easy);
+		http_leave(c);
 		curl_easy_cleanup(c->easy);
 		c->easy = NULL;
 		metric_add(METRIC_HTTP_CALLS, -1);
@@ -142,8 +119,8 @@ release(struct http_call *c)
 		timer_clear(c->http->loop, &c->timer);
 }
 
-static void
-finish(struct http_call *c, enum http_fail f)
+void
+http_finish(struct http_call *c, enum http_fail f)
 {
 	release(c);
 	c->fail = f;
@@ -211,8 +188,8 @@ retry_after(const struct http_call *c)
 	return (s < 0 ? 0 : s > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : s) * NS_PER_S;
 }
 
-static void
-ended(struct http_call *c, CURLcode rc)
+void
+http_ended(struct http_call *c, CURLcode rc)
 {
 	enum http_fail f = fail_of(c, rc);
 	const char *type = NULL;
@@ -225,202 +202,7 @@ ended(struct http_call *c, CURLcode rc)
 		snprintf(c->content_type, sizeof(c->content_type), "%s", type != NULL ? type : "");
 		c->retry_after_ns = retry_after(c);
 	}
-	finish(c, f);
-}
-
-/* What has ended since libcurl last ran. */
-static void
-collect(struct http *h)
-{
-	struct http_call *c;
-	CURLMsg *m;
-	CURLcode rc;
-	int left;
-
-	while ((m = curl_multi_info_read(h->multi, &left)) != NULL) {
-		if (m->msg != CURLMSG_DONE)
-			continue;
-		rc = m->data.result; /* removing the handle ends the message */
-		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&c);
-		ended(c, rc);
-	}
-}
-
-/* --- what libcurl waits for --- */
-
-static struct watched *
-find_socket(const struct http *h, curl_socket_t s)
-{
-	LIST_FOREACH (link, &h->sockets) {
-		struct watched *w = CONTAINER_OF(link, struct watched, link);
-
-		if (w->fd == s)
-			return w;
-	}
-	return NULL;
-}
-
-static void
-forget_socket(struct watched *w)
-{
-	event_del(&w->event);
-	list_remove(&w->link);
-	alloc_free(w);
-}
-
-/* No call may be under way.  Sockets it closes without a word. */
-static void
-drop_multi(struct http *h)
-{
-	if (h->multi != NULL)
-		curl_multi_cleanup(h->multi);
-	h->multi = NULL;
-	timer_clear(h->loop, &h->timer);
-	while (!list_empty(&h->sockets))
-		forget_socket(CONTAINER_OF(h->sockets.next, struct watched, link));
-}
-
-/*
- * libcurl 7.88 goes on without what it could not have: it forgets transfers of a socket, which a later
- * socket of that number inherits, and divides by zero when it next looks.  So when anything failed
- * while it ran, all its calls end, and it begins anew.
- */
-static void
-end_starved(struct http *h)
-{
-	if (!h->deaf && h->failures == alloc_failures())
-		return;
-	while (!list_empty(&h->calls))
-		finish(CONTAINER_OF(h->calls.next, struct http_call, link), HTTP_LOCAL);
-	drop_multi(h);
-	h->deaf = false;
-}
-
-static void
-act(struct http *h, curl_socket_t s, int what)
-{
-	int running;
-
-	h->failures = alloc_failures();
-	curl_multi_socket_action(h->multi, s, what, &running);
-	collect(h);
-	end_starved(h);
-}
-
-static void
-on_event(evutil_socket_t s, short what, void *arg)
-{
-	act(arg, s,
-	    ((what & EV_READ) != 0 ? CURL_CSELECT_IN : 0) |
-		((what & EV_WRITE) != 0 ? CURL_CSELECT_OUT : 0));
-}
-
-static void
-on_time(struct timer *t)
-{
-	act(CONTAINER_OF(t, struct http, timer), CURL_SOCKET_TIMEOUT, 0);
-}
-
-/* libcurl's: it wants to be called after so many milliseconds; -1: not at all. */
-static int
-want_time(CURLM *multi, long ms, void *arg)
-{
-	struct http *h = arg;
-
-	(void)multi;
-	if (ms < 0)
-		timer_clear(h->loop, &h->timer);
-	else if (timer_set(h->loop, &h->timer, clock_now() + ms * NS_PER_MS) != ERR_OK)
-		h->deaf = true;
-	return 0;
-}
-
-/* libcurl's: what it waits for at a socket. */
-static int
-want_socket(CURL *easy, curl_socket_t s, int what, void *arg, void *of_socket)
-{
-	struct http *h = arg;
-	struct watched *w;
-	short events = (short)(EV_PERSIST | ((what & CURL_POLL_IN) != 0 ? EV_READ : 0) |
-			       ((what & CURL_POLL_OUT) != 0 ? EV_WRITE : 0));
-
-	(void)easy, (void)of_socket;
-	if ((w = find_socket(h, s)) != NULL)
-		forget_socket(w);
-	if (what == CURL_POLL_REMOVE)
-		return 0;
-	w = alloc_zero(sizeof(*w));
-	if (w == NULL) {
-		h->deaf = true;
-		return 0;
-	}
-	w->fd = s;
-	list_append(&h->sockets, &w->link);
-	event_assign(&w->event, loop_base(h->loop), s, events, on_event, h);
-	h->deaf |= !loop_watch(&w->event);
-	return 0;
-}
-
-static void
-set_limits(struct http *h)
-{
-	curl_multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)h->connections_max);
-	curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)h->per_host_max);
-	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)h->connections_max);
-}
-
-static bool
-make_multi(struct http *h)
-{
-	h->multi = curl_multi_init();
-	if (h->multi == NULL)
-		return false;
-	curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
-	curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
-	curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, want_time);
-	curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
-	curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-	set_limits(h);
-	return true;
-}
-
-struct http *
-http_new(struct loop *l, const struct http_params *p)
-{
-	struct http *h = alloc_zero(sizeof(*h));
-
-	if (h == NULL)
-		return NULL;
-	h->loop = l;
-	h->timer.fn = on_time;
-	list_init(&h->calls);
-	list_init(&h->sockets);
-	h->connect_timeout_ns = p->connect_timeout_ns;
-	h->connections_max = p->connections_max;
-	h->per_host_max = p->per_host_max;
-	if (!make_multi(h)) {
-		alloc_free(h);
-		return NULL;
-	}
-	return h;
-}
-
-void
-http_allow(struct http *h, unsigned connections_max, unsigned per_host_max)
-{
-	h->connections_max = connections_max;
-	h->per_host_max = per_host_max;
-	if (h->multi != NULL)
-		set_limits(h);
-}
-
-void
-http_free(struct http *h)
-{
-	if (h == NULL)
-		return;
-	drop_multi(h);
-	alloc_free(h);
+	http_finish(c, f);
 }
 
 /* --- one call --- */
@@ -499,7 +281,7 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 static void
 on_deadline(struct timer *t)
 {
-	finish(CONTAINER_OF(t, struct http_call, timer), HTTP_TIMEOUT);
+	http_finish(CONTAINER_OF(t, struct http_call, timer), HTTP_TIMEOUT);
 }
 
 static bool
@@ -618,22 +400,17 @@ http_start(struct http *h, struct http_call *c)
 	c->timer.fn = on_deadline;
 	c->wait.cancel = cancel;
 	if (c->deadline <= now) {
-		finish(c, HTTP_TIMEOUT);
+		http_finish(c, HTTP_TIMEOUT);
 		return;
 	}
-	c->easy = h->multi != NULL || make_multi(h) ? curl_easy_init() : NULL;
+	c->easy = curl_easy_init();
 	metric_add(METRIC_HTTP_CALLS, c->easy != NULL);
 	if (c->easy == NULL || !set_request(c) || !set_route(c) || !set_callbacks(c) ||
 	    !set_headers(c) ||
 	    timer_set(h->loop, &c->timer, connect_by < c->deadline ? connect_by : c->deadline) !=
 		ERR_OK ||
-	    curl_multi_add_handle(h->multi, c->easy) != CURLM_OK) {
-		finish(c, HTTP_LOCAL);
-		return;
-	}
-	list_append(&h->calls, &c->link);
-	if (h->deaf)
-		end_starved(h);
+	    !http_enter(c))
+		http_finish(c, HTTP_LOCAL);
 }
 
 void
