@@ -53,7 +53,7 @@ enum http_fail {
 	HTTP_PROXY, /* the proxy was not reached, or would not connect us */
 	HTTP_RESET, /* the connection broke, or the answer was cut off or no HTTP */
 	HTTP_TOO_LARGE,
-	HTTP_LOCAL, /* a URL that is none; memory, which ends all calls under way */
+	HTTP_LOCAL, /* a URL that is none; memory, for this call or another one */
 };
 /* For the log. */
 const char *http_fail_name(enum http_fail f);

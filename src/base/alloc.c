@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 
 #include <malloc.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -21,21 +22,26 @@ wipe(void *p, size_t len)
 		explicit_bzero(p, len);
 }
 
-static uint64_t failures;
+static _Atomic uint64_t failures; /* libcurl resolves names in threads of its own */
 
 uint64_t
 alloc_failures(void)
 {
-	return failures;
+	return atomic_load_explicit(&failures, memory_order_relaxed);
+}
+
+static void *
+counted(void *p)
+{
+	if (p == NULL)
+		atomic_fetch_add_explicit(&failures, 1, memory_order_relaxed);
+	return p;
 }
 
 void *
 alloc_bytes(size_t len)
 {
-	void *p = fault_hit(FAULT_ALLOC) ? NULL : malloc(len > 0 ? len : 1);
-
-	failures += p == NULL;
-	return p;
+	return counted(fault_hit(FAULT_ALLOC) ? NULL : malloc(len > 0 ? len : 1));
 }
 
 void *
@@ -47,11 +53,8 @@ alloc_zero(size_t len)
 void *
 alloc_array(size_t count, size_t size)
 {
-	void *p = fault_hit(FAULT_ALLOC)
-	    ? NULL : calloc(count > 0 ? count : 1, size > 0 ? size : 1);
-
-	failures += p == NULL;
-	return p;
+	return counted(fault_hit(FAULT_ALLOC)
+		? NULL : calloc(count > 0 ? count : 1, size > 0 ? size : 1));
 }
 
 /* realloc() would leave the old block behind unwiped, so this moves by hand. */
@@ -137,12 +140,12 @@ alloc_install(void)
 enum err
 alloc_libcrypto(void)
 {
-	uint64_t before = failures;
+	uint64_t before = alloc_failures();
 
-	bool up = OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) == 1 && failures == before &&
+	bool up = OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) == 1 && alloc_failures() == before &&
 	    RAND_status() == 1;
 
-	if (failures != before)
+	if (alloc_failures() != before)
 		return ERR_NO_MEMORY;
 	return up ? ERR_OK : ERR_CRYPTO;
 }

@@ -208,8 +208,10 @@ unanswered(struct kpcall *c)
 		: KPLIMIT_OUTAGE,
 	    -1);
 	c->lost = c->once && c->http.sent;
-	if (f == HTTP_LOCAL)
+	if (f == HTTP_LOCAL && c->lost)
 		finish(c, ERR_NO_MEMORY);
+	else if (f == HTTP_LOCAL)
+		retry_or_finish(c, ERR_NO_MEMORY); /* it may have been another call that it lacked for */
 	else if (f == HTTP_TOO_LARGE)
 		finish(c, ERR_RESPONSE_TOO_LARGE);
 	else if (c->lost || f == HTTP_TLS) /* a certificate does not become right by asking again */

@@ -65,8 +65,12 @@ add(struct authority *a, X509 *x, const char *path, const char **why)
 	if (e != ERR_OK)
 		return why_say(why, e, "%s: %s", path, e == ERR_CRYPTO
 			? "a certificate's dates cannot be read" : err_text(e));
-	if (X509_up_ref(x) != 1 || sk_X509_push(a->certificates, x) == 0)
+	if (sk_X509_push(a->certificates, x) == 0)
 		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	if (X509_up_ref(x) != 1) {
+		(void)sk_X509_pop(a->certificates); /* which is its caller's */
+		return why_say(why, ERR_INTERNAL, "%s", err_text(ERR_INTERNAL));
+	}
 	if (X509_STORE_add_cert(a->store, x) != 1)
 		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	return ERR_OK;

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Calls: what libcurl is told of each, and what comes of it.  Nothing here calls libcurl from one of
- * its own callbacks, and whatever ends a call does so in a later turn.
- */
+/* Calls: what libcurl is told of each, and what comes of it. */
 #include "net/http.h"
 
 #include <stdio.h>
@@ -107,6 +104,8 @@ error_of(enum http_fail f)
 static void
 release(struct http_call *c)
 {
+	if (c->http != NULL)
+		timer_clear(c->http->loop, &c->timer); /* first: libcurl may want the room for its own */
 	if (c->easy != NULL) {
 		http_leave(c);
 		curl_easy_cleanup(c->easy);
@@ -115,8 +114,6 @@ release(struct http_call *c)
 	}
 	curl_slist_free_all(c->header_list);
 	c->header_list = NULL;
-	if (c->http != NULL)
-		timer_clear(c->http->loop, &c->timer);
 }
 
 void
@@ -134,7 +131,7 @@ fail_of(const struct http_call *c, CURLcode rc)
 
 	if (buf_error(&c->answer) == ERR_RESPONSE_TOO_LARGE)
 		return HTTP_TOO_LARGE;
-	if (buf_error(&c->answer) != ERR_OK)
+	if (buf_error(&c->answer) != ERR_OK || rc == CURLE_OUT_OF_MEMORY)
 		return HTTP_LOCAL;
 	curl_easy_getinfo(c->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
 	if (rc != CURLE_OK && connect_status != 0 && connect_status / 100 != 2)
@@ -159,7 +156,6 @@ fail_of(const struct http_call *c, CURLcode rc)
 	case CURLE_SSL_ISSUER_ERROR:
 	case CURLE_SSL_INVALIDCERTSTATUS:
 		return HTTP_TLS;
-	case CURLE_OUT_OF_MEMORY:
 	case CURLE_URL_MALFORMAT:
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_FAILED_INIT:

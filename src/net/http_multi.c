@@ -13,7 +13,14 @@ struct watched {
 	struct event event;
 };
 
-/* What has ended since libcurl last ran. */
+/* Something could not be had while libcurl ran, or to wait for what it wants. */
+static bool
+starved(const struct http *h)
+{
+	return h->deaf || h->failures != alloc_failures();
+}
+
+/* What has ended since libcurl last ran; what memory lacked for it takes for the network's fault. */
 static void
 collect(struct http *h)
 {
@@ -26,6 +33,8 @@ collect(struct http *h)
 		if (m->msg != CURLMSG_DONE)
 			continue;
 		rc = m->data.result; /* removing the handle ends the message */
+		if (rc != CURLE_OK && starved(h))
+			rc = CURLE_OUT_OF_MEMORY;
 		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&c);
 		http_ended(c, rc);
 	}
@@ -43,6 +52,18 @@ find_socket(const struct http *h, curl_socket_t s)
 	return NULL;
 }
 
+static struct watched *
+watch_socket(struct http *h, curl_socket_t s)
+{
+	struct watched *w = alloc_zero(sizeof(*w));
+
+	if (w == NULL)
+		return NULL;
+	w->fd = s;
+	list_append(&h->sockets, &w->link);
+	return w;
+}
+
 static void
 forget_socket(struct watched *w)
 {
@@ -51,27 +72,27 @@ forget_socket(struct watched *w)
 	alloc_free(w);
 }
 
-/* No call may be under way.  Sockets it closes without a word. */
+/* No call may be under way.  That sockets are closed then libcurl does not say. */
 static void
 drop_multi(struct http *h)
 {
+	while (!list_empty(&h->sockets))
+		forget_socket(CONTAINER_OF(h->sockets.next, struct watched, link));
 	if (h->multi != NULL)
 		curl_multi_cleanup(h->multi);
 	h->multi = NULL;
 	timer_clear(h->loop, &h->timer);
-	while (!list_empty(&h->sockets))
-		forget_socket(CONTAINER_OF(h->sockets.next, struct watched, link));
 }
 
 /*
  * libcurl 7.88 goes on without what it could not have: it forgets transfers of a socket, which a later
- * socket of that number inherits, and divides by zero when it next looks.  So when anything failed
+ * socket of that number inherits, and divides by zero when it adds another one.  So when anything failed
  * while it ran, all its calls end, and it begins anew.
  */
 static void
 end_starved(struct http *h)
 {
-	if (!h->deaf && h->failures == alloc_failures())
+	if (!starved(h))
 		return;
 	while (!list_empty(&h->calls))
 		http_finish(CONTAINER_OF(h->calls.next, struct http_call, link), HTTP_LOCAL);
@@ -128,17 +149,20 @@ want_socket(CURL *easy, curl_socket_t s, int what, void *arg, void *of_socket)
 			       ((what & CURL_POLL_OUT) != 0 ? EV_WRITE : 0));
 
 	(void)easy, (void)of_socket;
-	if ((w = find_socket(h, s)) != NULL)
-		forget_socket(w);
-	if (what == CURL_POLL_REMOVE)
+	w = find_socket(h, s);
+	if (what == CURL_POLL_REMOVE) {
+		if (w != NULL)
+			forget_socket(w);
 		return 0;
-	w = alloc_zero(sizeof(*w));
+	}
+	if (w != NULL)
+		event_del(&w->event);
+	else
+		w = watch_socket(h, s);
 	if (w == NULL) {
 		h->deaf = true;
 		return 0;
 	}
-	w->fd = s;
-	list_append(&h->sockets, &w->link);
 	event_assign(&w->event, loop_base(h->loop), s, events, on_event, h);
 	h->deaf |= !loop_watch(&w->event);
 	return 0;

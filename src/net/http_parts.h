@@ -4,6 +4,9 @@
  *
  *   http.c        calls: what libcurl is told of each, and what comes of it
  *   http_multi.c  libcurl on our loop
+ *
+ * Nothing here calls libcurl from one of its own callbacks, and whatever ends a call tells its caller
+ * in a later turn.
  */
 #ifndef NET_HTTP_PARTS_H
 #define NET_HTTP_PARTS_H
@@ -15,7 +18,7 @@
 
 struct http {
 	struct loop *loop;
-	CURLM *multi; /* NULL: there was no memory for it yet */
+	CURLM *multi; /* NULL: made at the next call */
 	unsigned connections_max, per_host_max;
 	struct timer timer;
 	struct list calls;   /* under way */

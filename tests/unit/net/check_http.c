@@ -501,6 +501,10 @@ crowd_without_memory(unsigned skip)
 	fault_test_clear();
 	ck_assert_uint_eq(done_count, CROWD);
 	for (unsigned i = 0; i < CROWD; i++) {
+		ck_assert_msg(calls[i].fail == HTTP_LOCAL ||
+			(calls[i].fail == HTTP_ANSWERED && calls[i].status == 200 &&
+			    calls[i].answer.len == strlen(reply_body)),
+		    "%u: %s", skip, http_fail_name(calls[i].fail));
 		broken += calls[i].fail == HTTP_LOCAL;
 		http_call_fini(&calls[i]);
 	}
