@@ -42,5 +42,6 @@ child_settle(const char *name, int fd, bool dies_with_parent)
 	sigemptyset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	close_inherited(fd);
-	fcntl(fd, F_SETFL, O_NONBLOCK);
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
+		_exit(1); /* it would wait for its parent, which waits for it */
 }

@@ -79,8 +79,7 @@ spawned_start(struct spawned *s)
 		return false;
 	for (int i = 0; i < 2 && s->p.buffer > 0; i++)
 		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &s->p.buffer, sizeof(s->p.buffer));
-	fcntl(pair[1], F_SETFD, 0);
-	s->pid = s->p.spawn(s->p.spawn_arg, pair[1]);
+	s->pid = fcntl(pair[1], F_SETFD, 0) == 0 ? s->p.spawn(s->p.spawn_arg, pair[1]) : -1;
 	close(pair[1]);
 	if (s->pid < 0) {
 		close(pair[0]);
@@ -96,7 +95,8 @@ spawned_watch(struct spawned *s)
 {
 	struct event_base *base = loop_base(s->p.loop);
 
-	fcntl(s->fd, F_SETFL, O_NONBLOCK);
+	if (fcntl(s->fd, F_SETFL, O_NONBLOCK) != 0)
+		return false;
 	s->on_readable = event_new(base, s->fd, EV_READ | EV_PERSIST, on_readable, s);
 	s->on_writable = event_new(base, s->fd, EV_WRITE, on_writable, s);
 	return s->on_readable != NULL && s->on_writable != NULL &&
