@@ -11,6 +11,7 @@
 
 #include "base/trusted.h"
 #include "base/why.h"
+#include "db_anew.h"
 #include "db_room.h"
 #include "disk.h"
 
@@ -84,10 +85,9 @@ exceeds_quota(struct db *db)
 	return quota;
 }
 
-enum err
-db_error(struct db *db)
+static enum err
+failed_with(struct db *db, int rc)
 {
-	int rc = sqlite3_extended_errcode(db->h);
 	enum err e = error_of(rc);
 
 	if (rc == SQLITE_IOERR_WRITE && exceeds_quota(db))
@@ -95,6 +95,12 @@ db_error(struct db *db)
 	else if ((rc & 0xff) == SQLITE_IOERR)
 		db->failed = true;
 	return db->last = e != ERR_OK ? e : ERR_STORAGE;
+}
+
+enum err
+db_error(struct db *db)
+{
+	return failed_with(db, sqlite3_extended_errcode(db->h));
 }
 
 static enum err
@@ -233,7 +239,7 @@ prepare_statements(struct db *db, const char **why)
 	return prepare_groups(db);
 }
 
-/* A log that a crash has left stays, too. */
+/* When it is closed: the last to do so would bring it back as it is. */
 static void
 leave_log(struct db *db)
 {
@@ -257,8 +263,6 @@ configure(struct db *db, bool shared, const char **why)
 			     "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON");
 	if (e == ERR_OK)
 		e = check_schema(db, why);
-	if (e != ERR_OK)
-		leave_log(db);
 	return e;
 }
 
@@ -291,6 +295,7 @@ open_file(struct db *db, const char *path, const char *vfs, bool shared, const c
 
 	*why = "a file of the state directory cannot be opened";
 	e = sqlite3_open_v2(path, &db->h, flags, vfs) == SQLITE_OK ? ERR_OK : ERR_STORAGE;
+	db->unsettled = true;
 	if (e == ERR_OK)
 		e = configure(db, shared, why);
 	if (e != ERR_OK)
@@ -316,7 +321,6 @@ db_open(struct db *db, const struct db_schema *schema, const char *dir, const ch
 	e = open_file(db, path, vfs, false, why);
 	if (e != ERR_OK || !schema->shared)
 		return e;
-	leave_log(db);
 	db_close(db);
 	e = open_file(db, path, vfs, true, why);
 	db->keeps_room = e == ERR_OK;
@@ -379,7 +383,9 @@ db_tend_log(struct db *db)
 enum err
 db_empty_log(struct db *db, int wait_ms)
 {
-	enum err e = bring_back(db, SQLITE_CHECKPOINT_TRUNCATE, wait_ms);
+	int rc = db->unsettled ? db_log_anew(db->h) : SQLITE_OK;
+	enum err e = rc == SQLITE_OK ? bring_back(db, SQLITE_CHECKPOINT_TRUNCATE, wait_ms)
+				     : failed_with(db, rc);
 
 	if (e == ERR_OK)
 		db->unsettled = false;
@@ -387,10 +393,8 @@ db_empty_log(struct db *db, int wait_ms)
 }
 
 /*
- * What a log holds that was found may never have reached the disk, if the sync failed that was to bring
- * it there: it is read from memory, and no later sync of the log writes it again.  In the file it is
- * written anew.  A full disk has no room for that: keys are served from it all the same, but nothing is
- * added, as the power's loss would end the log before whatever came behind.
+ * A full disk may have no room for that: keys are served from the log all the same, but nothing is added,
+ * as the power's loss would end the log before whatever came behind.
  */
 static enum err
 settle_log(struct db *db, const char **why)
@@ -399,8 +403,7 @@ settle_log(struct db *db, const char **why)
 
 	*why = e == ERR_IN_USE ? "another process reads a file of the state directory"
 			       : "a log of the state directory cannot be brought back into its file";
-	db->unsettled = e == ERR_STORAGE_FULL;
-	return db->unsettled ? ERR_OK : e;
+	return e == ERR_STORAGE_FULL ? ERR_OK : e;
 }
 
 static enum err
@@ -517,6 +520,8 @@ db_close(struct db *db)
 		sqlite3_finalize(db->stmts[i]);
 	for (unsigned i = 0; i < sizeof(group) / sizeof(*group); i++)
 		sqlite3_finalize(group[i]);
+	if (db->unsettled)
+		leave_log(db);
 	if (db->keeps_room) {
 		snprintf(path, sizeof(path), "%s", sqlite3_db_filename(db->h, "main"));
 		db_room_hold(path);

@@ -33,7 +33,7 @@ struct db {
 	int64_t found; /* the schema version that the file had; 0: it is new */
 	bool in_group;
 	bool failed; /* input or output failed: nothing that is in memory can be relied on */
-	bool unsettled;	 /* what the log held at the start may be on no disk: no group begins before */
+	bool unsettled;	 /* the log that was found may be on no disk: no group begins, and it stays */
 	bool keeps_room; /* see db_room.h */
 	int room_fd;
 	int log_pages;	 /* after the last commit; 0: db_tend_log() has seen to it */
@@ -66,7 +66,8 @@ CHECKED enum err db_make_ready(struct db *db, const struct db_watcher *watcher, 
 CHECKED enum err db_open_to_read(struct db *db, const struct db_schema *schema, const char *dir,
     const char *vfs, const char **why);
 /*
- * Brings the whole log back into the file and empties it; waits for readers for no longer than that.
+ * Brings the whole log back into the file and empties it, after it has made it durable if it was found
+ * at the start; waits for readers for no longer than that.
  * ERR_IN_USE: one is in the way.
  */
 CHECKED enum err db_empty_log(struct db *db, int wait_ms);

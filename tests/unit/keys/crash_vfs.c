@@ -50,7 +50,7 @@ static struct inode files[FILES];
 static uint64_t rng;
 static unsigned countdown;
 static unsigned sync_fails;
-static bool cut, lying;
+static bool cut, lying, sync_failed;
 static enum crash_room room, room_then;
 static const char *broken;
 
@@ -279,6 +279,7 @@ f_sync(sqlite3_file *file, int flags)
 		return SQLITE_OK;
 	if (sync_fails > 0 && --sync_fails == 0) {
 		room = room_then;
+		sync_failed = true;
 		forget_pending(h->inode); /* still to be read, and taken for written from now on */
 		return SQLITE_IOERR_FSYNC;
 	}
@@ -526,7 +527,7 @@ crash_vfs_reset(uint64_t seed)
 		if (files[i].used)
 			drop_inode(&files[i]);
 	rng = seed;
-	cut = lying = false;
+	cut = lying = sync_failed = false;
 	countdown = sync_fails = 0;
 	room = CRASH_ROOM;
 	broken = NULL;
@@ -543,6 +544,13 @@ crash_vfs_fail_sync(unsigned n, enum crash_room then)
 {
 	room_then = then;
 	sync_fails = n;
+	sync_failed = false;
+}
+
+bool
+crash_vfs_failed_sync(void)
+{
+	return sync_failed;
 }
 
 void

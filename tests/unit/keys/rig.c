@@ -270,6 +270,22 @@ rig_load(struct rig *r, const char *tenant, const char *uid, enum err *e)
 	return *e == ERR_OK ? load.object : NULL;
 }
 
+bool
+rig_same(const struct object *a, const struct object *b)
+{
+	struct buf x, y;
+	bool equal;
+
+	buf_init(&x, 1 << 20);
+	buf_init(&y, 1 << 20);
+	object_pack(&x, a);
+	object_pack(&y, b);
+	equal = x.len == y.len && memcmp(x.data, y.data, x.len) == 0;
+	buf_fini(&x);
+	buf_fini(&y);
+	return equal;
+}
+
 enum err
 rig_unwrap(struct rig *r, const struct object *o, struct secret **key)
 {

@@ -50,6 +50,8 @@ enum err rig_update(struct rig *r, struct object *o);
 enum err rig_destroy(struct rig *r, struct object *o);
 /* A loaded copy, or NULL with *e. */
 struct object *rig_load(struct rig *r, const char *tenant, const char *uid, enum err *e);
+/* As the ledger has them. */
+bool rig_same(const struct object *a, const struct object *b);
 enum err rig_unwrap(struct rig *r, const struct object *o, struct secret **key);
 enum err rig_probe(struct rig *r, const char *tenant, const char *uid, bool *found);
 enum err rig_recover(struct rig *r, struct recover *out);

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Disks that fail, fill and lose their power, step by step. */
+#include <stdio.h>
+#include <string.h>
+
+#include <check.h>
+#include <sqlite3.h>
+
+#include "children.h"
+#include "crash_vfs.h"
+
+static struct rig rig;
+
+static void
+setup(void)
+{
+	rig_init(&rig);
+	children_init(&rig);
+	rig.pump = children_pump;
+}
+
+static void
+teardown(void)
+{
+	children_end();
+	rig_fini(&rig);
+	crash_vfs_reset(0);
+}
+
+static void
+label(struct object *o, char c)
+{
+	char value[2000];
+
+	memset(value, c, sizeof(value));
+	ck_assert_int_eq(object_attr_set(o, rig.arena, "x-label", 7, 0, (const uint8_t *)value,
+	    sizeof(value)), ERR_OK);
+}
+
+static struct object *
+start_with_one(uint64_t seed)
+{
+	struct object *o;
+
+	crash_vfs_reset(seed);
+	rig_start(&rig);
+	o = rig_object(&rig, "a", NULL);
+	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
+	o->revision = 1;
+	return o;
+}
+
+static void
+turn_well(void)
+{
+	children_pump(&rig);
+	loop_turn(rig.loop, false);
+}
+
+/* After a start from what is on the disk. */
+static struct object *
+load_then(const struct object *o)
+{
+	struct object *got;
+	enum err e;
+
+	children_end();
+	rig_stop(&rig);
+	if (crash_vfs_is_cut())
+		crash_vfs_power_on();
+	rig_start(&rig);
+	got = rig_load(&rig, "a", o->uid, &e);
+	ck_assert_int_eq(e, ERR_OK);
+	return got;
+}
+
+/* A log that cannot be brought back ends the writer, and takes no answer back of what is in it. */
+START_TEST(test_log_stays)
+{
+	struct object *o = start_with_one(1);
+	unsigned rounds = 0;
+
+	crash_vfs_break("ledger.db");
+	while (rig.ended == 0) {
+		label(o, (char)('a' + ++rounds % 26));
+		ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+		o->revision++;
+		for (int i = 0; i < 3; i++)
+			turn_well();
+	}
+	ck_assert_uint_gt(rounds, 10);
+	crash_vfs_break(NULL);
+	ck_assert_uint_eq(load_then(o)->revision, o->revision);
+}
+END_TEST
+
+/*
+ * What the log holds is in memory alone, and there is no room to write it anew: nothing is put behind it
+ * until there is, as it would be lost with it.
+ */
+START_TEST(test_full_after_a_failed_sync)
+{
+	static const enum crash_room rooms[] = {CRASH_FULL, CRASH_QUOTA};
+	struct object *o = start_with_one(1);
+	enum err e;
+
+	label(o, 'a');
+	crash_vfs_fail_sync(1, rooms[_i]);
+	ck_assert_int_eq(rig_update(&rig, o), ERR_STORAGE_DOWN);
+	while (rig.restarted == 0)
+		turn_well();
+	ck_assert_int_eq(rig.refused, 0);
+	o = rig_load(&rig, "a", o->uid, &e);
+	ck_assert_int_eq(e, ERR_OK);
+	label(o, 'b');
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(rig_update(&rig, o), ERR_STORAGE_FULL);
+	ck_assert_int_eq(rig.ended, 1);
+	crash_vfs_fill(CRASH_ROOM);
+	ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+	crash_vfs_cut_after(1);
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_STORAGE_DOWN);
+	ck_assert_uint_eq(load_then(o)->revision, o->revision + 1);
+}
+END_TEST
+
+/* Changed four times, by what nobody has made durable the last time. */
+static void
+fail_last_change(struct object *o, enum crash_room then)
+{
+	for (char c = 'a'; c < 'd'; c++, o->revision++) {
+		label(o, c);
+		ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+	}
+	crash_vfs_fail_sync(1, then);
+	label(o, 'd');
+	ck_assert_int_eq(rig_update(&rig, o), ERR_STORAGE_DOWN);
+	o->revision++;
+}
+
+/* What is told to whoever asks is as good as acknowledged. */
+static void
+read_it_and_lose_power(const struct object *o)
+{
+	enum err e;
+
+	ck_assert(rig_same(rig_load(&rig, "a", o->uid, &e), o));
+	crash_vfs_cut_after(1);
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_STORAGE_DOWN);
+	ck_assert(rig_same(load_then(o), o));
+}
+
+/*
+ * What the next child finds of a change whose sync failed: neither it nor anything else is lost with the
+ * power, even while it is settled.
+ */
+START_TEST(test_power_loss_after_a_failed_sync)
+{
+	struct object *o = start_with_one(1 + (uint64_t)_i), *got;
+
+	fail_last_change(o, CRASH_ROOM);
+	crash_vfs_cut_after((unsigned)_i / 16); /* 0: not then */
+	while (rig.restarted == 0 && !crash_vfs_is_cut())
+		turn_well();
+	if (!crash_vfs_is_cut()) {
+		read_it_and_lose_power(o);
+		return;
+	}
+	got = load_then(o);
+	if (got->revision < o->revision) {
+		label(o, 'c');
+		o->revision--;
+	}
+	ck_assert(rig_same(got, o));
+}
+END_TEST
+
+/* It could not be settled at the start, for want of room, and then is while nobody asks for anything. */
+START_TEST(test_power_loss_after_a_full_disk)
+{
+	struct object *o = start_with_one(1 + (uint64_t)_i);
+
+	fail_last_change(o, CRASH_FULL);
+	while (rig.restarted == 0)
+		turn_well();
+	crash_vfs_fill(CRASH_ROOM);
+	store_exec_idle(children[STORE_WRITER].exec);
+	read_it_and_lose_power(o);
+}
+END_TEST
+
+/* Nor is it brought back unsettled by whoever is the last to close it. */
+START_TEST(test_unsettled_log_stays)
+{
+	struct object *o = start_with_one(1);
+	sqlite3_vfs *disk = sqlite3_vfs_find(CRASH_VFS);
+	char path[256];
+	int there = 0;
+
+	fail_last_change(o, CRASH_FULL);
+	while (rig.restarted == 0)
+		turn_well();
+	crash_vfs_fill(CRASH_ROOM);
+	children_end();
+	snprintf(path, sizeof(path), "%s/ledger.db-wal", rig.state);
+	ck_assert_int_eq(disk->xAccess(disk, path, SQLITE_ACCESS_EXISTS, &there), SQLITE_OK);
+	ck_assert_int_eq(there, 1);
+	ck_assert(rig_same(load_then(o), o));
+}
+END_TEST
+
+static void
+pump_writer(struct rig *r)
+{
+	(void)r;
+	ck_assert(child_pump(&children[STORE_WRITER], true));
+}
+
+/* A change overtakes each answer of the reader: in the end whoever asked is told that. */
+START_TEST(test_overtaken_every_time)
+{
+	struct ledger_load load = {.arena = rig.arena, .tenant = "a"};
+	struct object *o = start_with_one(1);
+	struct outcome out;
+	unsigned rounds = 0;
+
+	rig.pump = pump_writer;
+	load.uid = o->uid;
+	rig_begin(&load.wait, &out);
+	rig.ledger->ops->load(rig.ledger, &load);
+	for (; !out.done; rounds++) {
+		loop_turn(rig.loop, false);
+		ck_assert(child_pump(&children[STORE_READER], false));
+		ck_assert_uint_gt(children[STORE_READER].out.len, 0);
+		label(o, (char)('a' + rounds % 26));
+		ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+		o->revision++;
+		child_send(&children[STORE_READER]);
+		loop_turn(rig.loop, false);
+	}
+	ck_assert_int_eq(out.e, ERR_BUSY);
+	ck_assert_uint_eq(rounds, 9);
+	rig.pump = children_pump;
+	ck_assert_uint_eq(rig_load(&rig, "a", o->uid, &out.e)->revision, o->revision);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("unsynced");
+	TCase *t = tcase_create("unsynced");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 120);
+	tcase_add_test(t, test_log_stays);
+	tcase_add_test(t, test_overtaken_every_time);
+	tcase_add_loop_test(t, test_full_after_a_failed_sync, 0, 2);
+	tcase_add_loop_test(t, test_power_loss_after_a_failed_sync, 0, 16 * 12);
+	tcase_add_loop_test(t, test_power_loss_after_a_full_disk, 0, 16);
+	tcase_add_test(t, test_unsettled_log_stays);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
