@@ -11,7 +11,7 @@
 
 #include "base/trusted.h"
 #include "base/why.h"
-#include "db_anew.h"
+#include "db_log.h"
 #include "db_room.h"
 #include "disk.h"
 
@@ -22,12 +22,6 @@
  */
 enum { CHECK_AT_OPEN_MAX = 64 * 1024 * 1024 };
 enum { WATCHED_STEPS = 20000 }; /* of SQLite's machine: some milliseconds */
-/*
- * A log of LOG_PAGES is brought back into its file as far as its readers let it; one of LOG_PAGES_MAX
- * waits for them, as new ones do not hold it up, and begins anew.
- */
-enum { LOG_PAGES = 1000, LOG_PAGES_MAX = 4000, LOG_WAIT_MS = 1000 };
-enum { LOG_OPEN_WAIT_MS = 10000 }; /* a reader whose gateway was killed is about to end */
 enum { READER_WAIT_MS = 10000 };
 
 static enum err
@@ -85,8 +79,8 @@ exceeds_quota(struct db *db)
 	return quota;
 }
 
-static enum err
-failed_with(struct db *db, int rc)
+enum err
+db_failed_with(struct db *db, int rc)
 {
 	enum err e = error_of(rc);
 
@@ -100,7 +94,7 @@ failed_with(struct db *db, int rc)
 enum err
 db_error(struct db *db)
 {
-	return failed_with(db, sqlite3_extended_errcode(db->h));
+	return db_failed_with(db, sqlite3_extended_errcode(db->h));
 }
 
 static enum err
@@ -239,13 +233,6 @@ prepare_statements(struct db *db, const char **why)
 	return prepare_groups(db);
 }
 
-/* When it is closed: the last to do so would bring it back as it is. */
-static void
-leave_log(struct db *db)
-{
-	(void)sqlite3_db_config(db->h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-}
-
 /* Exclusive locking comes before the first use, so that WAL needs no shared memory file. */
 static enum err
 configure(struct db *db, bool shared, const char **why)
@@ -253,7 +240,7 @@ configure(struct db *db, bool shared, const char **why)
 	enum err e = ERR_OK;
 
 	sqlite3_extended_result_codes(db->h, 1);
-	sqlite3_busy_timeout(db->h, db->schema->shared && !shared ? LOG_OPEN_WAIT_MS : 0);
+	sqlite3_busy_timeout(db->h, db->schema->shared && !shared ? DB_LOG_OPEN_WAIT_MS : 0);
 	*why = "a file of the state directory cannot be opened";
 	if (!shared)
 		e = exec(db, "PRAGMA locking_mode = EXCLUSIVE");
@@ -338,74 +325,6 @@ on_progress(void *arg)
 	return 0;
 }
 
-/* --- the log --- */
-
-/* A reader that looks for where the log ends may hold the writer's lock for a moment. */
-static int
-wait_in_service(const struct db *db)
-{
-	return db->schema->shared ? LOG_WAIT_MS : 0;
-}
-
-static enum err
-bring_back(struct db *db, int mode, int wait_ms)
-{
-	int rc;
-
-	sqlite3_busy_timeout(db->h, wait_ms);
-	rc = sqlite3_wal_checkpoint_v2(db->h, NULL, mode, NULL, NULL);
-	sqlite3_busy_timeout(db->h, wait_in_service(db));
-	return rc == SQLITE_OK ? ERR_OK : db_error(db);
-}
-
-/* Within COMMIT, whose answers must not wait for more, nor fail by it: see db_tend_log(). */
-static int
-on_commit(void *arg, sqlite3 *h, const char *name, int pages)
-{
-	struct db *db = arg;
-
-	(void)h, (void)name;
-	db->log_pages = pages;
-	return SQLITE_OK;
-}
-
-/* What failed to be brought back is in the log still, which is sound unless db_error() says otherwise. */
-void
-db_tend_log(struct db *db)
-{
-	if (db->log_pages >= LOG_PAGES_MAX)
-		(void)!bring_back(db, SQLITE_CHECKPOINT_RESTART, LOG_WAIT_MS);
-	else if (db->log_pages >= LOG_PAGES)
-		(void)!bring_back(db, SQLITE_CHECKPOINT_PASSIVE, 0);
-	db->log_pages = 0;
-}
-
-enum err
-db_empty_log(struct db *db, int wait_ms)
-{
-	int rc = db->unsettled ? db_log_anew(db->h) : SQLITE_OK;
-	enum err e = rc == SQLITE_OK ? bring_back(db, SQLITE_CHECKPOINT_TRUNCATE, wait_ms)
-				     : failed_with(db, rc);
-
-	if (e == ERR_OK)
-		db->unsettled = false;
-	return e;
-}
-
-/*
- * A full disk may have no room for that: keys are served from the log all the same, but nothing is added,
- * as the power's loss would end the log before whatever came behind.
- */
-static enum err
-settle_log(struct db *db, const char **why)
-{
-	enum err e = db_empty_log(db, LOG_OPEN_WAIT_MS);
-
-	*why = e == ERR_IN_USE ? "another process reads a file of the state directory"
-			       : "a log of the state directory cannot be brought back into its file";
-	return e == ERR_STORAGE_FULL ? ERR_OK : e;
-}
-
 static enum err
 migrate(struct db *db, const char **why)
 {
@@ -414,7 +333,7 @@ migrate(struct db *db, const char **why)
 	for (int i = (int)db->found; i < db->schema->version && e == ERR_OK; i++) {
 		*why = "a file of the state directory cannot be brought to this release's schema";
 		e = migrate_step(db, i);
-		db_tend_log(db);
+		db_log_tend(db);
 	}
 	return e;
 }
@@ -429,11 +348,11 @@ db_make_ready(struct db *db, const struct db_watcher *watcher, const char **why)
 	if (!tells(db, "PRAGMA journal_mode = WAL", "wal"))
 		return db_error(db);
 	e = exec(db, "PRAGMA synchronous = FULL");
-	sqlite3_wal_hook(db->h, on_commit, db);
+	db_log_watch(db);
 	if (e == ERR_OK && db->found > 0)
 		e = check_pages(db, why);
 	if (e == ERR_OK)
-		e = settle_log(db, why);
+		e = db_log_settle(db, why);
 	if (w.working != NULL)
 		sqlite3_progress_handler(db->h, WATCHED_STEPS, on_progress, &w);
 	if (e == ERR_OK)
@@ -461,7 +380,7 @@ db_open_to_read(struct db *db, const struct db_schema *schema, const char *dir, 
 	if (e == ERR_OK) {
 		sqlite3_extended_result_codes(db->h, 1);
 		sqlite3_busy_timeout(db->h, READER_WAIT_MS);
-		leave_log(db);
+		db_log_leave(db);
 		e = exec(db, "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -2048;"
 			     "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
 			     "PRAGMA query_only = ON");
@@ -521,7 +440,7 @@ db_close(struct db *db)
 	for (unsigned i = 0; i < sizeof(group) / sizeof(*group); i++)
 		sqlite3_finalize(group[i]);
 	if (db->unsettled)
-		leave_log(db);
+		db_log_leave(db);
 	if (db->keeps_room) {
 		snprintf(path, sizeof(path), "%s", sqlite3_db_filename(db->h, "main"));
 		db_room_hold(path);
@@ -590,7 +509,7 @@ db_group_begin(struct db *db)
 	if (db->in_group)
 		return ERR_OK;
 	if (db->unsettled)
-		e = db_empty_log(db, LOG_WAIT_MS);
+		e = db_log_empty(db, db_log_wait_ms(db));
 	if (e == ERR_OK)
 		e = db_run(db, db->begin);
 	db->in_group = e == ERR_OK;

@@ -36,7 +36,7 @@ struct db {
 	bool unsettled;	 /* the log that was found may be on no disk: no group begins, and it stays */
 	bool keeps_room; /* see db_room.h */
 	int room_fd;
-	int log_pages;	 /* after the last commit; 0: db_tend_log() has seen to it */
+	int log_pages;	 /* after the last commit; 0: db_log_tend() has seen to it */
 	enum err last; /* of db_error(); what a group was lost for */
 	sqlite3_stmt *stmts[DB_STMTS_MAX];
 	sqlite3_stmt *begin, *commit, *rollback, *savepoint, *release, *rollback_to;
@@ -66,14 +66,6 @@ CHECKED enum err db_make_ready(struct db *db, const struct db_watcher *watcher, 
 CHECKED enum err db_open_to_read(struct db *db, const struct db_schema *schema, const char *dir,
     const char *vfs, const char **why);
 /*
- * Brings the whole log back into the file and empties it, after it has made it durable if it was found
- * at the start; waits for readers for no longer than that.
- * ERR_IN_USE: one is in the way.
- */
-CHECKED enum err db_empty_log(struct db *db, int wait_ms);
-/* After commits: brings back a log that has grown.  Failure shows in db->failed. */
-void db_tend_log(struct db *db);
-/*
  * Opens a copy that nobody writes, as it is: it may have an older schema.  Checks the structure of every
  * page.
  */
@@ -87,6 +79,8 @@ sqlite3_stmt *db_stmt(struct db *db, unsigned n);
 sqlite3_stmt *db_prepare(struct db *db, const char *sql);
 /* The error of the last call, noting whether the file can be used on. */
 enum err db_error(struct db *db);
+/* The same for a result code of SQLite's that its handle does not know. */
+enum err db_failed_with(struct db *db, int rc);
 /* Steps once; a statement without a further row is reset. */
 CHECKED enum err db_step(struct db *db, sqlite3_stmt *st, bool *row);
 /* Runs one that yields no rows. */

@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "db_backup.h"
 #include "db_ledger.h"
+#include "db_log.h"
 #include "disk.h"
 #include "store_file.h"
 #include "store_finds.h"
@@ -476,8 +477,8 @@ store_exec_tend(struct store_exec *x, struct buf *out, const char **why)
 {
 	enum err e;
 
-	db_tend_log(&x->ledger);
-	db_tend_log(&x->vault);
+	db_log_tend(&x->ledger);
+	db_log_tend(&x->vault);
 	e = look_for_failure(x, out, why);
 	if (e != ERR_OK && buf_error(out) == ERR_OK)
 		put_text(out, e, *why);
@@ -553,6 +554,6 @@ store_exec_idle(struct store_exec *x)
 {
 	if (!x->dirty || x->backup != NULL)
 		return;
-	x->dirty = db_empty_log(&x->ledger, 0) != ERR_OK;
-	x->dirty |= db_empty_log(&x->vault, 0) != ERR_OK;
+	x->dirty = db_log_empty(&x->ledger, 0) != ERR_OK;
+	x->dirty |= db_log_empty(&x->vault, 0) != ERR_OK;
 }
