@@ -133,8 +133,7 @@ tells(struct db *db, const char *sql, const char *want)
 	if (st != NULL && sqlite3_step(st) == SQLITE_ROW)
 		got = (const char *)sqlite3_column_text(st, 0);
 	same = got != NULL && strcmp(got, want) == 0;
-	sqlite3_finalize(st);
-	return same;
+	return sqlite3_finalize(st) == SQLITE_OK && same; /* which commits what the pragma has changed */
 }
 
 static enum err
@@ -349,10 +348,10 @@ db_make_ready(struct db *db, const struct db_watcher *watcher, const char **why)
 		return db_error(db);
 	e = exec(db, "PRAGMA synchronous = FULL");
 	db_log_watch(db);
+	if (e == ERR_OK)
+		e = db_log_settle(db, why); /* before what is in memory alone may leave it */
 	if (e == ERR_OK && db->found > 0)
 		e = check_pages(db, why);
-	if (e == ERR_OK)
-		e = db_log_settle(db, why);
 	if (w.working != NULL)
 		sqlite3_progress_handler(db->h, WATCHED_STEPS, on_progress, &w);
 	if (e == ERR_OK)
@@ -439,7 +438,7 @@ db_close(struct db *db)
 		sqlite3_finalize(db->stmts[i]);
 	for (unsigned i = 0; i < sizeof(group) / sizeof(*group); i++)
 		sqlite3_finalize(group[i]);
-	if (db->unsettled)
+	if (db->h != NULL && (db->unsettled || db->failed))
 		db_log_leave(db);
 	if (db->keeps_room) {
 		snprintf(path, sizeof(path), "%s", sqlite3_db_filename(db->h, "main"));

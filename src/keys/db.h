@@ -34,6 +34,7 @@ struct db {
 	bool in_group;
 	bool failed; /* input or output failed: nothing that is in memory can be relied on */
 	bool unsettled;	 /* the log that was found may be on no disk: no group begins, and it stays */
+	bool durable;	 /* it is there now, but not in the file */
 	bool keeps_room; /* see db_room.h */
 	int room_fd;
 	int log_pages;	 /* after the last commit; 0: db_log_tend() has seen to it */

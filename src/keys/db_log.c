@@ -81,7 +81,7 @@ write_again(sqlite3_file *log, void *room, sqlite3_int64 size)
 }
 
 static int
-make_durable(sqlite3 *h)
+write_log_again(sqlite3 *h)
 {
 	sqlite3_file *log = NULL;
 	sqlite3_int64 size = 0;
@@ -101,13 +101,37 @@ make_durable(sqlite3 *h)
 	return rc;
 }
 
+static enum err
+make_durable(struct db *db)
+{
+	int rc = write_log_again(db->h);
+
+	db->durable = rc == SQLITE_OK;
+	return db->durable ? ERR_OK : db_failed_with(db, rc);
+}
+
+/*
+ * What was in memory alone may have left it since the start, when the log's index was made: what was written
+ * again then is not what the index tells of.  The next child looks at what there is.
+ */
+static enum err
+make_durable_later(struct db *db)
+{
+	enum err e = make_durable(db);
+
+	if (e != ERR_OK)
+		return e;
+	db->failed = true;
+	return db->last = ERR_STORAGE;
+}
+
 enum err
 db_log_empty(struct db *db, int wait_ms)
 {
-	int rc = db->unsettled ? make_durable(db->h) : SQLITE_OK;
-	enum err e = rc == SQLITE_OK ? bring_back(db, SQLITE_CHECKPOINT_TRUNCATE, wait_ms)
-				     : db_failed_with(db, rc);
+	enum err e = db->unsettled && !db->durable ? make_durable_later(db) : ERR_OK;
 
+	if (e == ERR_OK)
+		e = bring_back(db, SQLITE_CHECKPOINT_TRUNCATE, wait_ms);
 	if (e == ERR_OK)
 		db->unsettled = false;
 	return e;
@@ -120,8 +144,10 @@ db_log_empty(struct db *db, int wait_ms)
 enum err
 db_log_settle(struct db *db, const char **why)
 {
-	enum err e = db_log_empty(db, DB_LOG_OPEN_WAIT_MS);
+	enum err e = make_durable(db);
 
+	if (e == ERR_OK)
+		e = db_log_empty(db, DB_LOG_OPEN_WAIT_MS);
 	*why = e == ERR_IN_USE ? "another process reads a file of the state directory"
 			       : "a log of the state directory cannot be brought back into its file";
 	return e == ERR_STORAGE_FULL && db->found == db->schema->version ? ERR_OK : e;

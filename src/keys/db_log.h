@@ -16,9 +16,9 @@ void db_log_watch(struct db *db);
  */
 CHECKED enum err db_log_settle(struct db *db, const char **why);
 /*
- * Brings the whole log back into the file and empties it, after it has made it durable if it is not
- * settled; waits for readers for no longer than that.
- * ERR_IN_USE: one is in the way.
+ * Brings the whole log back into the file and empties it; waits for readers for no longer than that.
+ * ERR_IN_USE: one is in the way.  ERR_STORAGE, with db->failed: there was no room to settle it at the
+ * start, and now there is, for the next child to do so.
  */
 CHECKED enum err db_log_empty(struct db *db, int wait_ms);
 /* After commits: brings back a log that has grown.  Failure shows in db->failed. */

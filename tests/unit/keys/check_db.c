@@ -64,6 +64,16 @@ open_ready(struct db *db, const struct db_schema *schema)
 	ck_assert_int_eq(db_make_ready(db, NULL, &why), ERR_OK);
 }
 
+START_TEST(test_no_memory_for_a_handle)
+{
+	struct db db;
+
+	sqlite3_hard_heap_limit64(1);
+	ck_assert_int_ne(db_open(&db, &db_vault_schema, rig.state, NULL, &why), ERR_OK);
+	sqlite3_hard_heap_limit64(0);
+}
+END_TEST
+
 /* Each file of a later release is refused before the other one, of an older, is brought to ours. */
 START_TEST(test_newer_schema)
 {
@@ -508,6 +518,7 @@ main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_no_memory_for_a_handle);
 	tcase_add_test(t, test_newer_schema);
 	tcase_add_test(t, test_other_tables);
 	tcase_add_test(t, test_schema_1);

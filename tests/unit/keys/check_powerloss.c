@@ -398,6 +398,19 @@ answer_open(void)
 	}
 }
 
+/* What could not be settled at the start is now, by this child or the next. */
+static void
+find_room(void)
+{
+	bool found;
+
+	crash_vfs_fill(CRASH_ROOM);
+	full = false;
+	store_exec_idle(children[STORE_WRITER].exec);
+	while (rig_probe(&rig, "a", "none", &found) != ERR_OK)
+		turn();
+}
+
 /* Nothing is changed, and the children live; then there is room again. */
 static void
 live_without_room(void)
@@ -412,8 +425,7 @@ live_without_room(void)
 	    " writer", seed_now);
 	ck_assert_msg(seen.acked == acked, "seed %" PRIu64 ": kept without room", seed_now);
 	seen.full++;
-	crash_vfs_fill(CRASH_ROOM);
-	full = false;
+	find_room();
 }
 
 /*

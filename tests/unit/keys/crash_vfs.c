@@ -560,6 +560,23 @@ crash_vfs_fill(enum crash_room now)
 }
 
 void
+crash_vfs_evict(void)
+{
+	for (int i = 0; i < FILES; i++) {
+		struct inode *f = &files[i];
+		size_t len = f->live.len;
+
+		if (!f->used)
+			continue;
+		copy(&f->live, &f->durable);
+		for (const struct pending *p = f->first; p != NULL; p = p->next)
+			apply(&f->live, p);
+		if (f->live.len < len) /* it is as long as it was */
+			put(&f->live, len - 1, (const uint8_t *)"", 1);
+	}
+}
+
+void
 crash_vfs_break(const char *name)
 {
 	broken = name;

@@ -29,6 +29,8 @@ void crash_vfs_fill(enum crash_room room);
 void crash_vfs_fail_sync(unsigned n, enum crash_room then);
 /* Whether it has. */
 bool crash_vfs_failed_sync(void);
+/* Memory is short: what a failed sync left there alone can no longer be read, but what the disk has. */
+void crash_vfs_evict(void);
 /* No write to the file of that name succeeds, and nobody knows why; NULL: all are whole again. */
 void crash_vfs_break(const char *name);
 /* Decides what survived.  No file may be open. */
