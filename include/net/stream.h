@@ -63,6 +63,7 @@ enum { STREAM_RATE_MIN = 16 * 1024 };
 struct stream *stream_new(struct loop *l, int fd, const struct stream_params *p);
 void stream_free(struct stream *s);
 
+/* Empty when TLS is over, which comes before closed(): the stream then waits for the client to leave. */
 struct buf *stream_input(struct stream *s);
 /*
  * Paused: no data callback, nothing is read; the end of the connection is still noticed.  On

@@ -191,6 +191,10 @@ start_request(struct session *s, size_t len, int64_t came)
 
 	if (s->unsorted && !session_sort(s).stays)
 		return;
+	if (in->len < len) { /* what ended the stream came behind the request, which had to wait */
+		session_set(s, SESSION_CLOSING);
+		return;
+	}
 	struct request_params p = {
 	    .loop = g->p.loop,
 	    .tenant = s->tenant,

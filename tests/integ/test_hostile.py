@@ -19,9 +19,10 @@ import kf
 import rawtls
 import scrape
 import ttlv
+from byhand import ByHand
 from kf import LONG
 from rawtls import extension, hello, record, usual_extensions
-from test_limits import Handshaker, raise_descriptors
+from test_limits import raise_descriptors
 from ttlv import item, on
 
 T12, T13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -31,7 +32,7 @@ REASONS = ("not TLS", "version", "algorithms", "malformed", "too long", "proof",
 RESET = struct.pack("ii", 1, 0)
 
 
-class Hand(Handshaker):
+class Hand(ByHand):
     """A client whose flights are cut as one likes."""
 
     def __init__(self, gw, certificate, tls, timeout=60.0):
@@ -47,22 +48,12 @@ class Hand(Handshaker):
             self.tls.do_handshake()
         return self.outgoing.read() or None
 
-    def hear(self):
-        data = self.sock.recv(65536)
-        if not data:
-            raise kf.Closed("during the handshake")
-        self.incoming.write(data)
-
     def next_flight(self):
         data = self.flight()
         while data is None:
             self.hear()
             data = self.flight()
         return data
-
-    def encrypted(self, data):
-        self.tls.write(data)
-        return self.outgoing.read()
 
     def leave(self, how):
         """FIN, RST, or half: no more is sent, and the end awaited."""

@@ -13,6 +13,7 @@ import time
 
 import kf
 import ttlv
+from byhand import ByHand
 from ttlv import enum, item, on
 
 IDLE = 5000 if kf.LONG else 500
@@ -29,46 +30,6 @@ def cpu_seconds(pid):
     with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as f:
         fields = f.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-class Handshaker:
-    """A handshake taken in steps, so that many are under way at once in one thread."""
-
-    def __init__(self, gw, certificate):
-        self.sock = socket.create_connection(("127.0.0.1", gw.port), timeout=60)
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = kf.context(certificate).wrap_bio(self.incoming, self.outgoing)
-
-    def step(self):
-        """One flight; True when the handshake is done."""
-        try:
-            self.tls.do_handshake()
-            done = True
-        except ssl.SSLWantReadError:
-            done = False
-        data = self.outgoing.read()
-        if data:
-            self.sock.sendall(data)
-        return done
-
-    def finish(self):
-        while not self.step():
-            data = self.sock.recv(65536)
-            if not data:
-                raise kf.Closed("during the handshake")
-            self.incoming.write(data)
-
-    def discover(self):
-        self.tls.write(ttlv.request((1, 1), item("DiscoverVersions")).encode())
-        self.sock.sendall(self.outgoing.read())
-        while True:
-            try:
-                return self.tls.read(1)
-            except ssl.SSLWantReadError:
-                data = self.sock.recv(65536)
-                if not data:
-                    raise kf.Closed("instead of an answer")
-                self.incoming.write(data)
 
 
 class Many(kf.Case):
@@ -116,7 +77,7 @@ class Many(kf.Case):
         with gw.client() as c:
             c.key(c.create())
         vcenter = kf.AUTHORITY.make("vcenter")
-        several = [Handshaker(gw, vcenter) for _ in range(HANDSHAKES)]
+        several = [ByHand(gw, vcenter) for _ in range(HANDSHAKES)]
         for h in several:
             h.step()
         kf.eventually(lambda: gw.metrics()["handshakes"] == HANDSHAKES, "all under way", 60)
@@ -198,7 +159,7 @@ class Descriptors(kf.Case):
 class Deadlines(kf.Case):
     def test_handshake(self):
         gw = self.gateway(options='handshake-timeout = "300ms"')
-        hello = Handshaker(gw, kf.AUTHORITY.make("vcenter"))
+        hello = ByHand(gw, kf.AUTHORITY.make("vcenter"))
         with kf.contextlib.suppress(ssl.SSLWantReadError):
             hello.tls.do_handshake()
         data = hello.outgoing.read()
@@ -262,7 +223,7 @@ class Ceilings(kf.Case):
         """The eleventh is not refused: it waits until one leaves."""
         gw = self.gateway(options="sessions-max = 10")
         several = [gw.client() for _ in range(10)]
-        eleventh = Handshaker(gw, kf.AUTHORITY.make("vcenter"))
+        eleventh = ByHand(gw, kf.AUTHORITY.make("vcenter"))
         eleventh.step()
         eleventh.sock.settimeout(0.5)
         with self.assertRaises(socket.timeout):

@@ -2,12 +2,15 @@
 """A tenant's own limits: sessions beyond them are closed, requests beyond them wait, and other
 tenants notice neither."""
 
+import os
 import threading
 import time
 
 import kf
+import rawtls
 import scrape
 import ttlv
+from byhand import ByHand
 
 ASK = ttlv.item("DiscoverVersions")
 
@@ -144,6 +147,34 @@ class Limits(kf.Case):
         self.assertEqual(clients[-1].receive().items[0].status, ttlv.SUCCESS)
         clients[-1].close()
         gw.assert_idle()
+
+    def broken_behind(self, gw, tail):
+        """A client whose request waits in line, and behind it a record that ends the stream."""
+        c = ByHand(gw, gw.tenants[0].certificates[0])
+        self.addCleanup(c.sock.close)
+        c.finish()
+        c.sock.sendall(c.encrypted(ttlv.request((1, 1), ASK).encode()) + tail)
+        return c
+
+    def test_a_broken_record_behind_a_held_request(self):
+        """The stream is over when the request's turn comes, or its time: it is not begun, and the
+        goodbye of the stream is not cut off."""
+        tails = {"a record that fails": rawtls.record(23, os.urandom(32)),
+                 "an alert in the clear": rawtls.alert(2, 20)}
+        for options in ("", 'request-timeout = "1s"'):
+            for name, tail in tails.items():
+                with self.subTest(options=options, tail=name):
+                    gw = self.start("tenant-request-rate-max = 1", options=options)
+                    self.there(gw, 0).close()
+                    asked = gw.metrics()["requests_total"]
+                    clients = [self.broken_behind(gw, tail) for _ in range(3)]
+                    kf.eventually(lambda: gw.metrics()["sessions"] == 0, "all have ended", 10)
+                    self.assertEqual(gw.metrics()["requests_held"], 0)
+                    self.assertLess(gw.metrics()["requests_total"], asked + len(clients))
+                    self.there(gw, 1).close()
+                    for c in clients:
+                        c.sock.close()
+                    gw.assert_idle()
 
     def test_reload_goes_on(self):
         """In line before it, in line after it, and out of it once there is no limit."""
