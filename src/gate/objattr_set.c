@@ -15,13 +15,9 @@
 static enum err
 allowed(const struct kmip_attr *at, unsigned flag)
 {
-	const struct kmip_attr_info *info = kmip_attr_info(at->id);
-
 	if (at->id == ATTR_UNKNOWN)
 		return ERR_ATTRIBUTE_UNKNOWN;
-	if (info != NULL && (info->flags & flag) == 0)
-		return ERR_ATTRIBUTE_READ_ONLY;
-	return ERR_OK;
+	return kmip_attr_flags(at) & flag ? ERR_OK : ERR_ATTRIBUTE_READ_ONLY;
 }
 
 /* Dates that say when a key may be used are only changed before that time has come. */

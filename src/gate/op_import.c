@@ -309,13 +309,15 @@ stays_hidden(const struct object *o, const struct object *old)
 	return true;
 }
 
+/* Nor is what was taken forgotten: limits of which nothing is taken are the client's to change. */
 static bool
 stays_limited(const struct object *o, const struct object *old)
 {
 	struct usagelimits now, before;
 
 	return !usagelimits_of(old, &before) ||
-	    (usagelimits_of(o, &now) && now.unit == before.unit && now.left <= before.left);
+	    (usagelimits_of(o, &now) && now.unit == before.unit && now.left <= before.left &&
+		now.total - now.left >= before.total - before.left);
 }
 
 /* Other gateways would not hear of another usage mask: it is in the record, which stays. */

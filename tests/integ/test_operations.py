@@ -159,6 +159,18 @@ class Operations(kf.SharedCase):
         self.assertEqual(found["Contact Information"], ["storage team"])
         self.assertEqual(found["Name"][0][0].value, "kek-17")
 
+    def test_y_is_the_servers(self):
+        """Attributes of such names are the server's, and it has none (1.4, section 3.36)."""
+        c = self.client(version=(1, 4))
+        uid = c.create()
+        for request in (on("AddAttribute", uid, attribute("y-server", "x")),
+                        on("ModifyAttribute", uid, attribute("y-server", "x")),
+                        on("DeleteAttribute", uid, ttlv.text("AttributeName", "y-server")),
+                        ttlv.create(attribute("y-server", "x"))):
+            self.assertNotEqual(c.do(request).status, ttlv.SUCCESS, request)
+        self.assertNotIn("y-server", self.values(c, uid))
+        c.ok(on("AddAttribute", uid, attribute("x-yes", "x")))
+
     def test_name_is_taken_once(self):
         c = self.client()
         first = c.create(name_attribute("only one"))

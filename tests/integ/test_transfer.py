@@ -253,7 +253,8 @@ class Transfer(Objects):
         self.assertEqual(left, [0x8 if kf.VAULT == "local" else 0xC])
         same = mask(left[0])
         c.ok(replace(same, self.limits(100, 50)))
-        for limits in (self.limits(100, 51), self.limits(100, 50, 2), ("Usage Limits", None)):
+        for limits in (self.limits(100, 51), self.limits(100, 50, 2), ("Usage Limits", None),
+                       self.limits(50, 50), self.limits(0, 0)):
             refused(same, limits)
         c.ok(replace(same, self.limits(200, 49)))
         limits = self.limits(200, 49)
