@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -135,9 +136,23 @@ sync_copies(const struct db_backup *b)
 	return e;
 }
 
+/*
+ * A disk may hang for hours, and who waits for it cannot be killed: the lock of the state directory and the
+ * socket to the gateway must not stay with it when the storage child ends, as no other could begin.
+ */
+static void
+let_go_of_the_parents(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || close_range(STDERR_FILENO + 1, ~0U, 0) != 0 ||
+	    getppid() != parent)
+		_exit(ERR_STORAGE);
+}
+
 static enum err
 start_sync(struct db_backup *b)
 {
+	pid_t self = getpid();
+
 	for (int i = 0; i < 2; i++) {
 		if (sqlite3_close(b->copies[i].to) != SQLITE_OK)
 			return ERR_STORAGE;
@@ -146,6 +161,7 @@ start_sync(struct db_backup *b)
 	b->syncer = fork();
 	if (b->syncer != 0)
 		return b->syncer > 0 ? ERR_OK : ERR_NO_MEMORY;
+	let_go_of_the_parents(self);
 	_exit(sync_copies(b));
 }
 
@@ -224,7 +240,7 @@ db_backup_free(struct db_backup *b)
 	}
 	if (b->syncer > 0) {
 		kill(b->syncer, SIGKILL);
-		waitpid(b->syncer, NULL, 0);
+		waitpid(b->syncer, NULL, WNOHANG); /* it may wait for a disk, and is nobody's to wait for */
 	}
 	alloc_free(b);
 }

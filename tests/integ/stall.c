@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For LD_PRELOAD: a disk that hangs.  While the file KEYFERRY_STALL is there, fdatasync() and fsync() of
- * an SQLite file or its log wait for it to go; each that waits leaves a file beside it, with the name of its
- * process behind it.
+ * an SQLite file or its log, below KEYFERRY_STALL_BELOW if that is set, wait for it to go; each that waits
+ * leaves a file beside it, with the name of its process behind it.  Where KEYFERRY_STALL is not empty, the
+ * end of its parent does not end who waits, as none ends who waits for a disk that is gone.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 static int
 is_database(int fd)
 {
+	const char *below = getenv("KEYFERRY_STALL_BELOW");
 	char path[64], name[4096];
 	ssize_t n;
 
@@ -23,7 +27,7 @@ is_database(int fd)
 	if (n < 0)
 		return 0;
 	name[n] = '\0';
-	return strstr(name, ".db") != NULL;
+	return strstr(name, ".db") != NULL && (below == NULL || strstr(name, below) == name);
 }
 
 static void
@@ -32,11 +36,14 @@ stall(int fd)
 	const char *file = getenv("KEYFERRY_STALL");
 	const struct timespec some = {.tv_nsec = 10000000};
 	char told[4096];
+	struct stat st;
 	int at = -1;
 
 	if (file == NULL || !is_database(fd))
 		return;
-	while (access(file, F_OK) == 0) {
+	while (stat(file, &st) == 0) {
+		if (st.st_size > 0)
+			prctl(PR_SET_PDEATHSIG, 0);
 		if (at < 0) {
 			snprintf(told, sizeof(told), "%s.%d", file, (int)getpid());
 			at = open(told, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);

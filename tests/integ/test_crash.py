@@ -408,6 +408,84 @@ class Stall(kf.Case):
             self.assertEqual({uid: c.key(uid) for uid in keys}, keys)
 
 
+@unittest.skipUnless(kf.VAULT == "local", "once is enough")
+class BackupStall(kf.Case):
+    """The disk that a backup is written to hangs, in the midst of the sync: nobody else has to wait for it."""
+
+    def start(self, text):
+        """text: what KEYFERRY_STALL holds."""
+        gw = self.gateway(start=False)
+        self.hangs, copy = os.path.join(gw.dir, "hangs"), os.path.join(gw.dir, "copy")
+        gw.start(env={"LD_PRELOAD": os.environ["KEYFERRY_STALL_SO"], "KEYFERRY_STALL": self.hangs,
+                      "KEYFERRY_STALL_BELOW": copy + "/", "ASAN_OPTIONS": "verify_asan_link_order=0"})
+        with gw.client() as c:
+            self.uid = c.create()
+            self.key = c.key(self.uid)
+        os.mkdir(copy, 0o700)
+        with open(self.hangs, "w", encoding="ascii") as f:
+            f.write(text)
+        self.addCleanup(self.let_go)
+        ctl = subprocess.Popen([kf.program("keyferryctl"), "-c", gw.conf, "backup", copy],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(ctl.wait, 30)
+        self.addCleanup(ctl.kill)
+        self.syncer = int(kf.eventually(lambda: self.hanging(gw), "it hangs", 30))
+        self.assertNotEqual(self.syncer, gw.child_pid())
+        return gw
+
+    @staticmethod
+    def hanging(gw):
+        return next((n[6:] for n in os.listdir(gw.dir) if n.startswith("hangs.")), None)
+
+    def let_go(self):
+        if os.path.exists(self.hangs):
+            os.unlink(self.hangs)
+
+    def lives(self):
+        try:
+            with open("/proc/%d/stat" % self.syncer, encoding="ascii") as f:
+                return f.read().rpartition(")")[2].split()[0] != "Z"
+        except FileNotFoundError:
+            return False
+
+    def assert_serves(self, gw):
+        with gw.client() as c:
+            kf.eventually(lambda: c.do(ttlv.create()).status == ttlv.SUCCESS, "a change", 15)
+            self.assertEqual(c.key(self.uid), self.key)
+
+    def test_outlives_the_writer(self):
+        gw = self.start("it cannot be killed")
+        os.kill(gw.child_pid(), signal.SIGKILL)
+        self.assert_serves(gw)
+        self.assertTrue(self.lives())
+
+    def test_outlives_the_gateway(self):
+        gw = self.start("it cannot be killed")
+        os.kill(gw.child_pid(), signal.SIGSTOP)  # else it may have the time to end the other one itself
+        gw.kill()
+        gw.start()
+        self.assert_serves(gw)
+        self.assertTrue(self.lives())
+
+    def test_ends_with_the_writer(self):
+        for stopped in (False, True):
+            with self.subTest(stopped=stopped):
+                gw = self.start("")
+                if stopped:
+                    os.kill(self.syncer, signal.SIGSTOP)
+                os.kill(gw.child_pid(), signal.SIGKILL)
+                kf.eventually(lambda: not self.lives(), "its end")
+                self.assert_serves(gw)
+
+    def test_is_not_waited_for(self):
+        gw = self.start("")
+        os.kill(self.syncer, signal.SIGSTOP)
+        began = time.monotonic()
+        self.assertEqual(gw.stop(), 0)
+        self.assertLess(time.monotonic() - began, 10)
+        kf.eventually(lambda: not self.lives(), "its end")
+
+
 def storage(gw):
     """What health says of it."""
     return next(c for c in gw.control("health")[0] if c["check"] == "storage")
