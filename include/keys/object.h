@@ -76,6 +76,7 @@ struct object {
 	uint64_t revision; /* of the ledger's row; 0: not in the ledger yet */
 	uint32_t type;	   /* KMIP Object Type: 2 is Symmetric Key */
 	enum object_state state;
+	enum object_state stored; /* what `state' was before object_see_at(); 0: that is stored itself */
 	bool destroyed_here; /* Destroyed by a client's word to this gateway, not found so elsewhere */
 	uint32_t algorithm;  /* KMIP Cryptographic Algorithm: 3 is AES */
 	uint32_t length;     /* bits */
@@ -110,6 +111,14 @@ void object_take_state(struct object *o, const struct object *from);
 
 /* The state that an object is in at that time: dates act without anybody storing it. */
 enum object_state object_state_at(const struct object *o, int64_t now);
+/*
+ * Puts it into that state for whoever judges by it.  Copies remember the one that is stored, and
+ * object_as_stored() puts it back before they are: a clock may be set, and dates changed.
+ */
+void object_see_at(struct object *o, int64_t now);
+void object_as_stored(struct object *o);
+/* The one way to a state that is to be stored, of an object that may have been seen at a time. */
+void object_set_state(struct object *o, enum object_state state);
 
 /*
  * The name of an attribute that tells in what form the key material came, when that is not simply

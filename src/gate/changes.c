@@ -76,6 +76,13 @@ changes_put(struct changes *c, enum change_kind kind, struct object *o, struct s
 	return ERR_OK;
 }
 
+void
+changes_as_stored(struct changes *c)
+{
+	for (size_t i = 0; i < c->count; i++)
+		object_as_stored(c->all[i].object);
+}
+
 enum err
 changes_replace(struct changes *c, struct object *o, const struct object *old)
 {

@@ -44,6 +44,9 @@ CHECKED enum err changes_put(struct changes *c, enum change_kind kind, struct ob
  */
 CHECKED enum err changes_replace(struct changes *c, struct object *o, const struct object *old);
 
+/* What dates made of the objects' states is not for the ledger.  No item may look at them after this. */
+void changes_as_stored(struct changes *c);
+
 /*
  * Makes the changes durable: intents, then the vault, then the ledger.  Runs to its end whatever
  * becomes of the client.

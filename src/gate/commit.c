@@ -289,6 +289,7 @@ commit_start(struct commit *c, struct loop *l, struct tenant *t, struct changes 
 	c->loop = l;
 	c->tenant = t;
 	c->changes = changes;
+	changes_as_stored(changes);
 	c->wait.cancel = cancel_never;
 	c->ledger.changes = changes->all;
 	c->ledger.count = changes->count;

@@ -55,7 +55,7 @@ rq_loaded(struct request *rq, enum err e)
 		return;
 	}
 	if (e == ERR_OK && rq->object == NULL) {
-		rq->load.object->state = object_state_at(rq->load.object, loop_wall(rq->p.loop));
+		object_see_at(rq->load.object, loop_wall(rq->p.loop));
 		rq->object = rq->load.object;
 	}
 	if (e == ERR_OK && rq->object->type == KMIP_OBJECT_TYPE_TEMPLATE &&

@@ -37,7 +37,7 @@ struct lifecycle {
 static void
 apply(struct object *o, const struct lifecycle *lc, int64_t now)
 {
-	o->state = next_state[o->state][lc->act];
+	object_set_state(o, next_state[o->state][lc->act]);
 	o->date[DATE_LAST_CHANGE] = now;
 	switch (lc->act) {
 	case ACT_ACTIVATE:

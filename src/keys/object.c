@@ -180,7 +180,7 @@ object_take_state(struct object *o, const struct object *from)
 {
 	if (from->state <= o->state)
 		return;
-	o->state = from->state;
+	object_set_state(o, from->state);
 	o->revocation_code = from->revocation_code;
 	o->revocation_text = from->revocation_text;
 	o->date[DATE_DEACTIVATION] = from->date[DATE_DEACTIVATION];
@@ -203,6 +203,30 @@ object_state_at(const struct object *o, int64_t now)
 	    o->date[DATE_DEACTIVATION] <= now)
 		state = OBJECT_DEACTIVATED;
 	return state;
+}
+
+void
+object_see_at(struct object *o, int64_t now)
+{
+	enum object_state then = o->state;
+
+	o->state = object_state_at(o, now);
+	if (o->stored == 0 && o->state != then)
+		o->stored = then;
+}
+
+void
+object_as_stored(struct object *o)
+{
+	if (o->stored != 0)
+		object_set_state(o, o->stored);
+}
+
+void
+object_set_state(struct object *o, enum object_state state)
+{
+	o->state = state;
+	o->stored = 0;
 }
 
 /* DES has a bit of parity for seven bits of key, which some count and some do not. */

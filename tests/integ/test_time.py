@@ -110,13 +110,21 @@ class Steps(TimeCase):
         kf.eventually(lambda: self.gw.metrics()["handshakes_timeout_total"] == 1, "its time is up")
 
     def test_dates_are_the_wall_clocks(self):
+        """Also those of keys that were changed and used while the clock was ahead."""
         with self.gw.client() as c:
             now = self.wall()
             uid = c.create(dated("Activation Date", now + HOUR // 2),
-                           dated("Deactivation Date", now + 3 * HOUR // 2))
+                           dated("Deactivation Date", now + 3 * HOUR // 2),
+                           attribute("Usage Limits", ttlv.seq(
+                               "AttributeValue", ttlv.Node("UsageLimitsTotal", ttlv.LONG, 9),
+                               ttlv.enum("UsageLimitsUnit", 1))))
             for step, state in ((0, PRE_ACTIVE), (HOUR, ACTIVE), (HOUR, DEACTIVATED),
                                 (-HOUR, ACTIVE), (-HOUR, PRE_ACTIVE), (HOUR, ACTIVE)):
                 self.clock.jump(wall=step)
+                self.assertEqual(c.state(uid), state)
+                self.ask(c, on("AddAttribute", uid, attribute("x-note", "seen")))
+                taken = c.do(on("GetUsageAllocation", uid, ttlv.Node("UsageLimitsCount", ttlv.LONG, 1)))
+                self.assertEqual(taken.status == ttlv.SUCCESS, state == ACTIVE, taken)
                 self.assertEqual(c.state(uid), state)
                 self.assertEqual(self.shown(uid)["state"].replace("-", ""),
                                  {PRE_ACTIVE: "PreActive", ACTIVE: "Active",

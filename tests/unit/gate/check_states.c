@@ -218,6 +218,37 @@ state_of(const char *uid)
 	return (enum object_state)ttlv_uint(&t);
 }
 
+static bool
+ends_states(const struct row *row)
+{
+	return row->operation == KMIP_OPERATION_REVOKE || row->operation == KMIP_OPERATION_DESTROY ||
+	    row->put == item_import_compromised;
+}
+
+/* A clock that was ahead of a date, and is set right, has changed no key's state for good. */
+START_TEST(a_clock_ahead_changes_no_state)
+{
+	static const struct {
+		int date;
+		enum object_state before, at;
+	} cases[] = {{0, OBJECT_PRE_ACTIVE, OBJECT_ACTIVE}, {3, OBJECT_ACTIVE, OBJECT_DEACTIVATED}};
+	const struct row *row = &rows[_i];
+	char uid[3][UID_TEXT_LEN + 1];
+
+	for (int i = 0; i < 2 && !ends_states(row); i++) {
+		keys_with(uid, cases[i].date);
+		for (int ahead = 0; ahead < 2; ahead++) {
+			clock_test_freeze(WALL + LATER + ahead * LATER);
+			act_and_expect(row, uid[ahead], "ahead", reason_of(row->dates[cases[i].date][1 + ahead]));
+			ck_assert_int_eq(state_of(uid[ahead]), cases[i].at);
+			clock_test_freeze(WALL + LATER - 1);
+			ck_assert_msg(state_of(uid[ahead]) == cases[i].before, "%s, %s: %d", row->name,
+			    date_names[cases[i].date], (int)state_of(uid[ahead]));
+		}
+	}
+}
+END_TEST
+
 static const struct {
 	const char *name;
 	void (*put)(const char *uid);
@@ -329,6 +360,7 @@ main(void)
 	tcase_add_loop_test(tc, every_operation_in_every_state, 0, ROWS);
 	tcase_add_loop_test(tc, archived_in_every_state, 0, ROWS);
 	tcase_add_loop_test(tc, every_operation_around_each_date, 0, ROWS);
+	tcase_add_loop_test(tc, a_clock_ahead_changes_no_state, 0, ROWS);
 	tcase_add_loop_test(tc, new_keys_have_the_state_of_their_dates, 0,
 	    sizeof(makers) / sizeof(makers[0]));
 	tcase_add_loop_test(tc, located_around_each_date, 0, DATES);
