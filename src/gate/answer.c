@@ -123,6 +123,18 @@ audit_one(const struct request *rq, unsigned item, const struct outcome *oc, int
 }
 
 void
+answer_audit_left(const struct request *rq)
+{
+	for (unsigned i = 0; i < rq->item; i++) {
+		struct outcome oc = told(rq, i);
+
+		audit_one(rq, i + 1, &oc, ended_at(&oc));
+	}
+	if (rq->message_error != ERR_OK)
+		audit_one(rq, 0, &(struct outcome){.err = rq->message_error}, clock_now());
+}
+
+void
 answer_audit(const struct request *rq)
 {
 	for (unsigned i = 0; i < rq->item; i++) {

@@ -14,5 +14,7 @@ CHECKED enum err answer_build(struct request *rq);
 
 /* One line for each item, one more when the message as a whole was refused. */
 void answer_audit(const struct request *rq);
+/* The same for a client that left before its answer: that counts nowhere as one. */
+void answer_audit_left(const struct request *rq);
 
 #endif

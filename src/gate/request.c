@@ -38,6 +38,7 @@ static struct spares requests = SPARES(sizeof(struct request), SPARES_MAX);
 
 static void rq_step(struct defer *d);
 static void rq_again(struct timer *t);
+static bool stopped(const struct request *rq);
 static void items_ended(struct request *rq);
 static void answer_send(struct request *rq);
 
@@ -168,6 +169,22 @@ rq_start(struct request **out, const struct request_params *p, const uint8_t *ms
 	return true;
 }
 
+/*
+ * The client has gone before anything was answered or is being made durable.  It did ask: so there is a
+ * line for each item that was worked on, and for the one whose turn it was.
+ */
+static void
+rq_leave(struct request *rq)
+{
+	if (rq->message_error == ERR_OK && rq->item < rq->in.count && !stopped(rq))
+		rq->item++;
+	for (unsigned i = 0; rq->message_error == ERR_OK && i < rq->item; i++)
+		if (rq->outcomes[i].err == ERR_OK)
+			rq->outcomes[i].err = ERR_CANCELLED;
+	answer_audit_left(rq);
+	rq_end(rq);
+}
+
 void
 rq_abandon(struct request *rq)
 {
@@ -176,7 +193,7 @@ rq_abandon(struct request *rq)
 		return; /* rq_step() or the commit's end ends it */
 	wait_cancel(rq->wait);
 	rq->wait = NULL;
-	rq_end(rq);
+	rq_leave(rq);
 }
 
 const char *
@@ -409,7 +426,7 @@ rq_step(struct defer *d)
 	struct request *rq = CONTAINER_OF(d, struct request, turn);
 
 	if (rq->abandoned)
-		rq_end(rq);
+		rq_leave(rq);
 	else if (rq->message_error != ERR_OK)
 		answer_send(rq);
 	else if (rq->item < rq->in.count && !stopped(rq))

@@ -30,6 +30,16 @@ log_session(enum log_level level, const struct session *s, const char *text, con
 	    kv_int("age-ms", (clock_now() - s->created) / NS_PER_MS));
 }
 
+/* Of bytes that are not read as a request. */
+static void
+audit_unread(struct session *s, enum err e)
+{
+	const struct audit_message m = {.tenant = s->tenant->id, .address = stream_address(s->stream),
+	    .sha256 = stream_peer(s->stream)->sha256, .err = e};
+
+	audit_message(s->gate->p.audit, &m);
+}
+
 void
 session_end(struct session *s, const char *why)
 {
@@ -41,6 +51,8 @@ session_end(struct session *s, const char *why)
 	if (s->request != NULL)
 		rq_abandon(s->request);
 	s->request = NULL;
+	if (s->state == SESSION_LIMITED)
+		audit_unread(s, ERR_CANCELLED);
 	timer_clear(g->p.loop, &s->deadline);
 	stream_free(s->stream);
 	s->stream = NULL;
@@ -154,14 +166,12 @@ session_answered(void *user, struct buf *answer)
 static void
 refuse_message(struct session *s, enum err e)
 {
-	const struct audit_message m = {.tenant = s->tenant->id, .address = stream_address(s->stream),
-	    .sha256 = stream_peer(s->stream)->sha256, .err = e};
 	struct kmip_response rs;
 	const struct ttlv none = {0};
 	struct buf b;
 
 	metric_inc(METRIC_REQUESTS_BAD_TOTAL);
-	audit_message(s->gate->p.audit, &m);
+	audit_unread(s, e);
 	s->last_answer = true;
 	buf_init(&b, s->gate->limits.response_max);
 	kmip_response_begin(&rs, &b, kmip_version_answered(0), clock_wall(), 0);

@@ -376,6 +376,52 @@ class Audit(kf.Case):
             kf.eventually(lambda: c.do(on("Get", uid)).status == ttlv.SUCCESS, "service again")
         self.assertEqual(gw.metrics()["audit_lost_total"], 0)
 
+    def test_client_that_leaves(self):
+        """Before its answer: it has asked, so there is a line, and nothing was done."""
+        gw = self.audited(required=True)
+        with gw.client() as c:
+            uid, other = c.create(), c.create()
+        gw.stop()
+        gw.start()  # nothing is in memory
+        children = (gw.child_pid(), gw.reader_pid())
+        for pid in children:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            for items in ([on("Get", uid)], [on("Destroy", other)],
+                          [item("DiscoverVersions", ubid=b"1"), on("Get", other, ubid=b"2"),
+                           on("Get", uid, ubid=b"3")]):
+                with gw.client() as c:
+                    c.send(ttlv.request(c.version, *items))
+                    kf.eventually(lambda: gw.metrics()["requests"] == 1, "the request")
+                kf.eventually(lambda: gw.metrics()["requests"] == 0, "its end")
+        finally:
+            for pid in children:
+                os.kill(pid, signal.SIGCONT)
+        left = self.await_lines(6)[2:]
+        self.assertEqual([(l["operation"], l["item"], l.get("uid"), l["result"], l["message"])
+                          for l in left],
+                         [(name, n, about, "Operation Failed", "cancelled") for name, n, about in (
+                             ("Get", 1, uid), ("Destroy", 1, other), ("Discover Versions", 1, None),
+                             ("Get", 2, other))])
+        with gw.client() as c:
+            self.assertEqual(len(c.key(uid)), 32)
+            c.key(other)
+
+    def test_client_that_leaves_its_line(self):
+        """Its tenant's others had to go first."""
+        gw = self.audited()
+        gw.tenants[0].options = "tenant-request-rate-max = 1"
+        gw.configure()
+        gw.ctl("reload")
+        with gw.client() as c:
+            uid = c.create()
+            c.send(ttlv.request(c.version, on("Destroy", uid)))
+            kf.eventually(lambda: gw.metrics()["requests_held"] == 1, "its turn is later")
+        (line,) = self.await_lines(1, "message-refused")
+        self.assertEqual((line["tenant"], line["why"]), ("a", "cancelled"))
+        with gw.client() as c:
+            c.key(uid)
+
     def test_child_is_started_again(self):
         gw = self.audited()
         with gw.client() as c:
