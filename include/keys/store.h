@@ -99,6 +99,19 @@ struct ledger *ledger_sqlite_new(struct store *s);
  */
 CHECKED enum err vault_local_new(struct vault **out, struct store *s, struct loop *l,
     const char *root_key_file, const char **why);
+/*
+ * It is this tenant's, and no other's: nothing is wrapped before it has opened one of the keys that the
+ * ledger has of it, if there are any.  Who asks waits for that; ERR_WRONG_ROOT_KEY: they do not open.
+ */
+void vault_local_guard(struct vault *v, struct ledger *l, const char *tenant);
+/*
+ * It takes the place of the tenant's vault before, of whatever kind.  ERR_CONFIG: its root keys are not
+ * those with which what that one has wrapped can be opened; *why says so (static storage).
+ */
+CHECKED enum err vault_local_follow(struct vault *v, struct vault *before, const char **why);
+/* Whether it is guarded and still to be proven; any vault.  And does that: errors as of a make. */
+bool vault_local_is_unproven(struct vault *v);
+void vault_local_prove(struct vault *v, struct wait *w);
 /* Makes a new root key file (mode 0600) that holds version 1; never overwrites. */
 CHECKED enum err vault_local_make_root_key(const char *path);
 

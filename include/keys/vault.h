@@ -148,13 +148,13 @@ struct vault_ops {
 	void (*store)(struct vault *, struct vault_change *);
 	void (*destroy)(struct vault *, struct vault_change *);
 	void (*probe)(struct vault *, struct vault_probe *);
+	/* What an administrator should see to, in static storage, or NULL. */
+	const char *(*complaint)(const struct vault *);
 	/* These are NULL when nobody else uses the vault. */
 	void (*retire)(struct vault *, struct vault_change *);
 	void (*find)(struct vault *, struct vault_find *);
 	/* The uid in the name of a record, if that is one of this vault; else NULL. */
 	const char *(*uid_in)(const struct vault *, const char *name);
-	/* What an administrator should see to, in static storage, or NULL. */
-	const char *(*complaint)(const struct vault *);
 	/* Where the object's record is, as lists show it; empty: not known. */
 	void (*record_id)(char id[UID_TEXT_LEN + 1], const struct object *o);
 	uint64_t (*sequence)(const struct object *o); /* of the object's record; 0: it has none */

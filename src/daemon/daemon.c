@@ -21,6 +21,7 @@
 #include "notify.h"
 #include "priv.h"
 #include "recovery.h"
+#include "rootlook.h"
 #include "stats.h"
 #include "version.h"
 #include "warmup.h"
@@ -315,6 +316,7 @@ start(struct keyferryd *d, struct buf *why)
 	if (e == ERR_OK) {
 		recovery_run(d);
 		warmup_start(d);
+		rootlook_start(d);
 		e = manager_ready(d);
 	}
 	return e;
@@ -368,6 +370,7 @@ stop(struct keyferryd *d)
 	purge_stop(d);
 	top_stop(d);
 	warmup_stop(d);
+	rootlook_stop(d);
 	gate_free(d->gate);
 	d->gate = NULL;
 	upstream_shut(d->upstream);

@@ -21,6 +21,7 @@
 #include "net/listen.h"
 
 #include "expiry.h"
+#include "rootlook.h"
 #include "upstream.h"
 
 enum { LISTENERS_MAX = 16, NEXT_CERTIFICATES_MAX = 8 };
@@ -52,6 +53,7 @@ struct keyferryd {
 	bool listeners_shared; /* as they were opened: a reload does not change it */
 	int sockets_count, sockets_first; /* descriptors that the service manager has opened */
 	struct control *control;
+	struct rootlook rootlook;
 	struct warmup *warmup; /* NULL: over, or not wanted */
 	struct stats *stats;
 	struct walk *walk; /* a rebuild or rewrap under way, or NULL */

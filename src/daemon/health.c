@@ -125,7 +125,7 @@ health_of(enum custody_state s)
 	return s == CUSTODY_FRESH ? HEALTH_GOOD : HEALTH_BAD;
 }
 
-/* What the watch last learned, of each tenant whose keys are elsewhere. */
+/* Of each tenant whose keys are elsewhere what the watch last learned; of others what is wrong. */
 static void
 check_vaults(struct checks *c, const struct keyferryd *d)
 {
@@ -134,16 +134,19 @@ check_vaults(struct checks *c, const struct keyferryd *d)
 	const struct tenant *t;
 
 	for (size_t i = 0; (t = tenants_at(ts, i)) != NULL; i++) {
-		const char *complaint;
+		const char *complaint = t->vault->ops->complaint(t->vault);
 
-		if (t->custody == NULL)
+		if (t->custody == NULL) {
+			snprintf(what, sizeof(what), "root key of %s", t->id);
+			if (complaint != NULL)
+				put_check(c, what, HEALTH_BAD, complaint);
 			continue;
+		}
 		snprintf(what, sizeof(what), "key manager of %s", t->id);
 		custody_text(t->custody, t->cache_terms.ride_out_ns, text);
 		snprintf(say, sizeof(say), "%s; seconds since the last proof: %" PRId64, text,
 		    custody_proved_ago(t->custody) / NS_PER_S);
 		put_check(c, what, health_of(custody_state(t->custody)), say);
-		complaint = t->vault->ops->complaint(t->vault);
 		if (complaint != NULL)
 			put_check(c, what, HEALTH_WARNING, complaint);
 	}

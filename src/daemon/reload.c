@@ -11,6 +11,7 @@
 
 #include "clients.h"
 #include "expiry.h"
+#include "rootlook.h"
 
 struct prepared {
 	struct tls_server *tls;
@@ -38,13 +39,29 @@ release_tenant(struct tenant *t)
 	alloc_free(o);
 }
 
+/* The tenant in use with this id, or NULL; n: where it may be. */
+static const struct tenant *
+tenant_now(const struct keyferryd *d, const char *id, size_t n)
+{
+	const struct tenants *now = d->gate != NULL ? gate_tenants(d->gate) : NULL;
+	const struct tenant *t = now != NULL ? tenants_at(now, n) : NULL;
+
+	if (now != NULL && (t == NULL || strcmp(t->id, id) != 0))
+		t = tenants_by_id(now, id);
+	return t;
+}
+
 static enum err
 open_local(struct owned_tenant *o, struct keyferryd *d, const struct config_tenant *c,
-    struct buf *why)
+    const struct tenant *before, struct buf *why)
 {
 	const char *file = c->vault.local.root_key_file, *sentence = "";
 	enum err e = vault_local_new(&o->t.vault, d->store, d->loop, file, &sentence);
 
+	if (e == ERR_OK)
+		vault_local_guard(o->t.vault, d->ledger, o->t.id);
+	if (e == ERR_OK && before != NULL)
+		e = vault_local_follow(o->t.vault, before->vault, &sentence);
 	if (e != ERR_OK)
 		buf_printf(why, "tenant \"%s\": %s: %s", c->title, file, sentence);
 	return e;
@@ -82,22 +99,11 @@ is_born_active(const struct config_tenant *c)
 	    (c->born_active == SWITCH_AUTO && c->vault.kind == CONFIG_VAULT_KEYPROTECT);
 }
 
-/* Of the tenant in use with this id, so that what it uses goes on to count; n: where it may be. */
-static struct limit *
-limit_of(const struct keyferryd *d, const char *id, size_t n)
-{
-	const struct tenants *now = d->gate != NULL ? gate_tenants(d->gate) : NULL;
-	const struct tenant *t = now != NULL ? tenants_at(now, n) : NULL;
-
-	if (now != NULL && (t == NULL || strcmp(t->id, id) != 0))
-		t = tenants_by_id(now, id);
-	return t != NULL ? limit_ref(t->limit) : limit_new(d->loop, id);
-}
-
 static enum err
 add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *c, struct buf *why)
 {
 	struct owned_tenant *o = alloc_zero(sizeof(*o));
+	const struct tenant *before = tenant_now(d, c->id, tenants_count(ts));
 	struct tenant *t;
 	enum err e;
 
@@ -114,9 +120,10 @@ add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *
 	t->warm_keys = c->warm_keys;
 	t->accept_expired_until = c->accept_expired_until;
 	strncpy(t->id, c->id, sizeof(t->id) - 1);
-	t->limit = limit_of(d, c->id, tenants_count(ts));
+	/* what it uses goes on to count */
+	t->limit = before != NULL ? limit_ref(before->limit) : limit_new(d->loop, c->id);
 	e = t->limit == NULL ? ERR_NO_MEMORY
-	    : c->vault.kind == CONFIG_VAULT_LOCAL ? open_local(o, d, c, why)
+	    : c->vault.kind == CONFIG_VAULT_LOCAL ? open_local(o, d, c, before, why)
 						  : open_keyprotect(o, d, c, why);
 	if (e == ERR_OK)
 		e = tenants_add(ts, t);
@@ -322,6 +329,7 @@ daemon_reload(struct keyferryd *d, struct buf *why)
 	buf_fini(&names);
 	config_unref(d->config);
 	d->config = fresh;
+	rootlook_start(d);
 	LOG(LOG_NOTICE, "daemon", "reloaded", kv_int("sessions-closed", (int64_t)closed),
 	    kv_int("tenants", (int64_t)fresh->tenants_count));
 	return ERR_OK;

@@ -400,3 +400,20 @@ envelope_open(struct envelope_crypto *c, const struct rootkeys *roots, const str
 		secret_unref(out);
 	return e;
 }
+
+enum err
+envelope_root_version(const struct object *o, uint32_t *version)
+{
+	struct envelope_clear clear;
+	struct places p;
+	struct unpack u;
+	enum err e;
+
+	unpack_init(&u, o->record, o->record_len);
+	e = envelope_read_clear(&u, &clear);
+	if (e == ERR_OK)
+		e = parse_wrap(&u, &p);
+	if (e == ERR_OK)
+		*version = p.root_version;
+	return e;
+}

@@ -70,4 +70,7 @@ CHECKED enum err envelope_seal(struct envelope_crypto *c, const struct rootkeys 
 CHECKED enum err envelope_open(struct envelope_crypto *c, const struct rootkeys *roots,
     const struct object *o, enum secret_use use, struct secret **key);
 
+/* Under which root key version the object's record says that it is.  ERR_INTEGRITY, ERR_SCHEMA. */
+CHECKED enum err envelope_root_version(const struct object *o, uint32_t *version);
+
 #endif

@@ -3,6 +3,7 @@
 #ifndef ROOTKEY_H
 #define ROOTKEY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -14,6 +15,7 @@ struct rootkeys {
 	struct {
 		uint32_t version;
 		struct secret *key;
+		bool proven; /* a key of the ledger is wrapped under it: see rootproof.h */
 	} all[ROOT_KEYS_MAX];
 	unsigned count;
 	unsigned newest; /* the one that wraps */

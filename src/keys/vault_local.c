@@ -10,6 +10,7 @@
 #include "envelope.h"
 #include "keys/store.h"
 #include "opened.h"
+#include "rootproof.h"
 #include "store_call.h"
 
 struct vault_local {
@@ -19,6 +20,14 @@ struct vault_local {
 	struct rootkeys roots;
 	struct envelope_crypto *crypto;
 	struct opened opened;
+	struct root_proof proof;
+};
+
+/* A key that is to be made once the root key is proven; in the arena of what asks. */
+struct pending {
+	struct wait wait;
+	struct vault_local *vault;
+	struct vault_make *make;
 };
 
 static struct vault_local *
@@ -63,13 +72,13 @@ wrap(struct vault_local *v, struct vault_make *m, struct secret *key)
 		m->object->digest[i] = digest[i];
 	m->object->record = record;
 	m->object->record_len = len;
+	root_proof_wrapped(&v->proof);
 	return ERR_OK;
 }
 
 static void
-local_make(struct vault *vault, struct vault_make *m)
+make_now(struct vault_local *v, struct vault_make *m)
 {
-	struct vault_local *v = local_of(vault);
 	struct secret *key = m->key;
 	enum err e = ERR_OK;
 
@@ -82,6 +91,45 @@ local_make(struct vault *vault, struct vault_make *m)
 	else if (m->key == NULL)
 		secret_unref(key);
 	wait_finish_soon(v->loop, &m->wait, e);
+}
+
+static void
+root_judged(struct wait *w, enum err e)
+{
+	struct pending *p = CONTAINER_OF(w, struct pending, wait);
+
+	if (e == ERR_OK)
+		make_now(p->vault, p->make);
+	else
+		wait_finish(&p->make->wait, e);
+}
+
+static void
+cancel_pending(struct wait *w)
+{
+	struct pending *p = CONTAINER_OF(w, struct vault_make, wait)->op;
+
+	wait_cancel(&p->wait);
+}
+
+static void
+local_make(struct vault *vault, struct vault_make *m)
+{
+	struct vault_local *v = local_of(vault);
+	struct pending *p;
+
+	if (root_proof_holds(&v->proof)) {
+		make_now(v, m);
+		return;
+	}
+	m->op = p = arena_zalloc(m->arena, sizeof(*p));
+	if (p == NULL) {
+		wait_finish_soon(v->loop, &m->wait, ERR_NO_MEMORY);
+		return;
+	}
+	*p = (struct pending){.wait.done = root_judged, .vault = v, .make = m};
+	m->wait.cancel = cancel_pending;
+	root_proof_await(&v->proof, &p->wait);
 }
 
 /* Kept for the next who asks, if the object is, and if there is room. */
@@ -111,6 +159,8 @@ local_unwrap(struct vault *vault, struct vault_unwrap *u)
 	u->key = opened_find(&v->opened, u->object);
 	if (u->key == NULL)
 		e = open_record(v, u);
+	if (e == ERR_OK)
+		root_proof_opened(&v->proof, u->object);
 	if (e == ERR_INTEGRITY)
 		metric_inc(METRIC_INTEGRITY_ALARMS_TOTAL);
 	wait_finish_soon(v->loop, &u->wait, e);
@@ -192,31 +242,45 @@ local_probe(struct vault *v, struct vault_probe *p)
 	store_call(local_of(v)->store, &type, &p->wait, NULL, 0);
 }
 
+static const char *
+local_complaint(const struct vault *vault)
+{
+	const struct vault_local *v = CONTAINER_OF(vault, struct vault_local, vault);
+
+	return v->proof.verdict == ROOT_WRONG
+	    ? "the root key does not open the tenant's keys: no new ones are made until the right "
+	      "root key file is back"
+	    : NULL;
+}
+
 static void
 local_free(struct vault *vault)
 {
 	struct vault_local *v = local_of(vault);
 
+	root_proof_fini(&v->proof);
 	opened_fini(&v->opened);
 	rootkeys_fini(&v->roots);
 	envelope_crypto_free(v->crypto);
 	alloc_free(v);
 }
 
+static const struct vault_ops ops = {
+    .name = "local",
+    .make = local_make,
+    .unwrap = local_unwrap,
+    .store = local_store,
+    .destroy = local_destroy,
+    .probe = local_probe,
+    .complaint = local_complaint,
+    .flush = local_flush,
+    .free = local_free,
+};
+
 enum err
 vault_local_new(struct vault **out, struct store *s, struct loop *l, const char *root_key_file,
     const char **why)
 {
-	static const struct vault_ops ops = {
-	    .name = "local",
-	    .make = local_make,
-	    .unwrap = local_unwrap,
-	    .store = local_store,
-	    .destroy = local_destroy,
-	    .probe = local_probe,
-	    .flush = local_flush,
-	    .free = local_free,
-	};
 	struct vault_local *v = alloc_zero(sizeof(*v));
 	enum err e;
 
@@ -228,10 +292,38 @@ vault_local_new(struct vault **out, struct store *s, struct loop *l, const char 
 	v->loop = l;
 	opened_init(&v->opened, l);
 	v->crypto = envelope_crypto_new();
+	root_proof_init(&v->proof, l, &v->roots, v->crypto);
 	e = v->crypto != NULL ? rootkeys_load(&v->roots, root_key_file, why) : ERR_NO_MEMORY;
 	if (e == ERR_OK)
 		*out = &v->vault;
 	else
 		local_free(&v->vault);
 	return e;
+}
+
+void
+vault_local_guard(struct vault *v, struct ledger *l, const char *tenant)
+{
+	root_proof_begin(&local_of(v)->proof, l, tenant);
+}
+
+enum err
+vault_local_follow(struct vault *v, struct vault *before, const char **why)
+{
+	if (before->ops != &ops)
+		return ERR_OK;
+	return root_proof_follow(&local_of(v)->proof, &local_of(before)->proof, why);
+}
+
+bool
+vault_local_is_unproven(struct vault *v)
+{
+	return v->ops == &ops && local_of(v)->proof.ledger != NULL &&
+	    local_of(v)->proof.verdict == ROOT_UNKNOWN;
+}
+
+void
+vault_local_prove(struct vault *v, struct wait *w)
+{
+	root_proof_await(&local_of(v)->proof, w);
 }
