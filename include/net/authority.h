@@ -51,7 +51,8 @@ struct authority_term {
  * but its chain is not good: a date, a signature, or a signer that may not sign.  TLS_WEAK: a key or
  * a signature of the chain has less than 112 bits of security.  TLS_REVOKED: a certificate of the
  * chain was; TLS_NO_CRL: of one that is not known.  TLS_KNOWN sets *term: no certificate of the
- * chain, and no list that covers it, is outside its validity before it ends.
+ * chain, and no list that covers it, is outside its validity before it ends, and no newer list
+ * begins.
  */
 enum tls_verdict authority_judge(const struct authority *a, struct authority_case *c,
     struct authority_term *term);
@@ -66,8 +67,16 @@ struct authority_overlap {
 CHECKED enum err authorities_overlap(struct authority *const *all, size_t count,
     struct authority_overlap *out);
 
-/* When the first of its revocation lists expires, in seconds since 1970; 0: there is none. */
+/*
+ * When the first of its revocation lists expires without a newer one, in seconds since 1970; 0: there
+ * is none.
+ */
 int64_t authority_crl_until(const struct authority *a);
+/*
+ * When the first begins that does not hold yet; 0: there is none.  *refuses: there is none in its
+ * place either, so that nobody whom it covers is let in until then.
+ */
+int64_t authority_crl_from(const struct authority *a, bool *refuses);
 const char *authority_rule(const struct authority *a);
 /* The n-th certificate; NULL past the last.  Borrowed. */
 const struct certificate_text *authority_certificate(const struct authority *a, size_t n);

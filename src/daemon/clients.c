@@ -147,16 +147,26 @@ pin_accepted(struct adding *a, const char *state_dir, const char *tenant_id)
 	return e;
 }
 
-/* Whom such a list covers is refused, until there is a new one. */
+/* Whom such a list covers is refused, until there is a new one; or, until it begins. */
 static void
-tell_of_old_lists(const struct adding *a, const struct authority *authority)
+tell_of_lists(const struct adding *a, const struct authority *authority)
 {
-	int64_t until = authority_crl_until(authority);
+	int64_t until = authority_crl_until(authority), from;
+	bool refuses;
+	char when[25];
 
 	if (until != 0 && until <= clock_wall())
 		LOG(LOG_WARN, "trust",
 		    "a revocation list has expired: clients that it covers are refused",
 		    kv_text("tenant", a->title));
+	from = authority_crl_from(authority, &refuses);
+	if (from == 0)
+		return;
+	text_time(when, from * 1000);
+	LOG(LOG_WARN, "trust",
+	    refuses ? "a revocation list does not hold yet: clients that it covers are refused until it does"
+		    : "a revocation list does not hold yet: the one before it counts until it does",
+	    kv_text("tenant", a->title), kv_text("from", when));
 }
 
 static enum err
@@ -173,7 +183,7 @@ trust(struct adding *a, const struct config_tenant *c)
 		buf_printf(a->why, "tenant \"%s\": %s", a->title, sentence);
 		return e;
 	}
-	tell_of_old_lists(a, authority);
+	tell_of_lists(a, authority);
 	e = tenants_trust(a->ts, a->t, authority);
 	authority_unref(authority);
 	return e;

@@ -76,6 +76,7 @@ put_authorities(struct json *j, const char *only, const struct tenants *ts)
 	const struct certificate_text *text;
 	const struct authority *a;
 	struct tenant *t;
+	bool refuses;
 
 	for (size_t i = 0; (a = tenants_authority_at(ts, i, &t)) != NULL; i++) {
 		if (only != NULL && strcmp(only, t->id) != 0)
@@ -89,6 +90,8 @@ put_authorities(struct json *j, const char *only, const struct tenants *ts)
 			json_text(j, "rule", authority_rule(a));
 			if (authority_crl_until(a) != 0)
 				json_time(j, "crl-until", authority_crl_until(a));
+			if (authority_crl_from(a, &refuses) != 0)
+				json_time(j, "crl-from", authority_crl_from(a, &refuses));
 			json_object_end(j);
 		}
 	}

@@ -95,12 +95,19 @@ static void
 look_for_ends(struct timer *t)
 {
 	struct gate *g = CONTAINER_OF(t, struct gate, ends);
-	int64_t soonest = INT64_MAX;
+	int64_t soonest = INT64_MAX, now = loop_wall(g->p.loop);
+	unsigned ended = 0;
 
 	LIST_FOREACH_SAFE(l, next, &g->sessions) {
 		struct session *s = CONTAINER_OF(l, struct session, link);
 
-		if (!session_has_expired(s) && s->tenant != NULL && s->ends < soonest)
+		if (s->tenant == NULL || s->state == SESSION_CLOSING)
+			continue;
+		if (s->ends <= now && ended++ == SORTED_AT_ONCE) { /* authorities are asked again */
+			soonest = now;
+			break;
+		}
+		if (!session_has_expired(s) && s->ends < soonest)
 			soonest = s->ends;
 	}
 	if (soonest != INT64_MAX)

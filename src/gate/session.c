@@ -360,15 +360,21 @@ take_up(struct session *s, const struct known_client *known)
 	gate_expect_end(s->gate, s->ends);
 }
 
+/* Its client is still one of its tenant's. */
+static bool
+belongs(struct session *s, struct known_client *known)
+{
+	/* a tenant that was away for a moment is another one, which does not know of the session */
+	return identify(s, known) && strcmp(known->tenant->id, s->tenant->id) == 0 &&
+	    known->tenant->limit == s->tenant->limit && known->ends > clock_wall();
+}
+
 struct sorted
 session_sort(struct session *s)
 {
 	struct known_client known = {0};
-	struct sorted r = {.stays = identify(s, &known) &&
-	    strcmp(known.tenant->id, s->tenant->id) == 0 && known.ends > clock_wall()};
+	struct sorted r = {.stays = belongs(s, &known)};
 
-	/* a tenant that was away for a moment is another one, which does not know of the session */
-	r.stays = r.stays && known.tenant->limit == s->tenant->limit;
 	r.asked = known.judged;
 	s->unsorted = false;
 	if (r.stays)
@@ -382,13 +388,19 @@ session_sort(struct session *s)
 bool
 session_has_expired(struct session *s)
 {
+	struct known_client known;
+
 	if (s->tenant == NULL || s->state == SESSION_CLOSING ||
 	    s->ends > loop_wall(s->gate->p.loop))
 		return false;
+	if (belongs(s, &known)) { /* by another list of who was revoked, that begins now */
+		take_up(s, &known);
+		return false;
+	}
 	s->ends = INT64_MAX;
 	metric_inc(METRIC_SESSIONS_EXPIRED_TOTAL);
 	log_session(LOG_NOTICE, s, "closing",
-	    "its client's certificate has expired, or what vouches for it");
+	    "its client's certificate has expired, or what vouches for it; or was revoked since");
 	if (s->state == SESSION_IDLE)
 		session_close(s, "expired");
 	else if (s->state == SESSION_READING)

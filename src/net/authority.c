@@ -109,7 +109,7 @@ authority_new(struct authority **out, const char *const *files, const char *cons
 	for (size_t i = 0; e == ERR_OK && files[i] != NULL; i++)
 		e = load(a, files[i], why);
 	if (e == ERR_OK)
-		e = crls_load(&a->crls, crls, a->store, why);
+		e = crls_load(&a->crls, crls, why);
 	if (e != ERR_OK) {
 		authority_unref(a);
 		return e;
@@ -216,18 +216,19 @@ walk(const struct authority *a, X509_STORE_CTX *ctx, struct authority_term *term
 {
 	X509_VERIFY_PARAM *p = X509_STORE_CTX_get0_param(ctx);
 	STACK_OF(X509) *chain;
+	int64_t now = clock_wall(); /* one for all: a list may begin meanwhile */
 
 	X509_VERIFY_PARAM_set_flags(p, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
-	X509_VERIFY_PARAM_set_time(p, (time_t)clock_wall());
+	X509_VERIFY_PARAM_set_time(p, (time_t)now);
 	X509_VERIFY_PARAM_set_depth(p, DEPTH_MAX);
 	X509_VERIFY_PARAM_set_auth_level(p, SECURITY_LEVEL);
-	crls_prepare(a->crls, ctx);
+	crls_prepare(a->crls, ctx, now);
 	if (X509_verify_cert(ctx) != 1)
 		return verdict_on(X509_STORE_CTX_get_error(ctx));
 	chain = X509_STORE_CTX_get0_chain(ctx);
 	if (!is_client(sk_X509_value(chain, 0)) || !all_may_sign(chain) || !note_term(chain, term))
 		return TLS_BAD_CHAIN;
-	crls_narrow(a->crls, chain, term);
+	crls_narrow(a->crls, chain, now, term);
 	return TLS_KNOWN;
 }
 
@@ -389,6 +390,12 @@ int64_t
 authority_crl_until(const struct authority *a)
 {
 	return crls_until(a->crls);
+}
+
+int64_t
+authority_crl_from(const struct authority *a, bool *refuses)
+{
+	return crls_from(a->crls, refuses);
 }
 
 const struct certificate_text *

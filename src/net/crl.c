@@ -16,11 +16,13 @@ enum { LISTS_MAX = 64, DIGEST_BYTES_LEAST = 28 /* 112 bits against collisions */
 struct one {
 	X509_CRL *crl;
 	int64_t from, until;
+	int64_t superseded; /* when a newer one begins; INT64_MAX: there is none */
 };
 
 struct crls {
 	struct one lists[LISTS_MAX];
 	size_t count;
+	STACK_OF(X509_CRL) *asked; /* those that a judgement goes by; with room for all */
 };
 
 static bool
@@ -89,39 +91,34 @@ agree_in(const X509_CRL *a, const X509_CRL *b, int nid)
 }
 
 static bool
-is_superseded(const struct crls *c, const struct one *o)
+say_the_same(const struct one *a, const struct one *b)
 {
+	return X509_NAME_cmp(X509_CRL_get_issuer(a->crl), X509_CRL_get_issuer(b->crl)) == 0 &&
+	    agree_in(a->crl, b->crl, NID_authority_key_identifier) &&
+	    agree_in(a->crl, b->crl, NID_issuing_distribution_point);
+}
+
+static void
+note_newer(struct crls *c, struct one *o)
+{
+	o->superseded = INT64_MAX;
 	for (size_t i = 0; i < c->count; i++) {
 		const struct one *other = &c->lists[i];
 
-		if (other->from > o->from &&
-		    X509_NAME_cmp(X509_CRL_get_issuer(other->crl), X509_CRL_get_issuer(o->crl)) == 0 &&
-		    agree_in(other->crl, o->crl, NID_authority_key_identifier) &&
-		    agree_in(other->crl, o->crl, NID_issuing_distribution_point))
-			return true;
+		if (other->from > o->from && other->from < o->superseded && say_the_same(other, o))
+			o->superseded = other->from;
 	}
-	return false;
 }
 
-/*
- * OpenSSL takes any list that is valid: one that holds for longer would take over when a newer one
- * expires, and let in whom only that one revoked.
- */
-static void
-drop_superseded(struct crls *c)
+/* One that is still to come takes nobody's place. */
+static bool
+is_superseded(const struct one *o, int64_t now)
 {
-	for (size_t i = 0; i < c->count;) {
-		if (is_superseded(c, &c->lists[i])) {
-			X509_CRL_free(c->lists[i].crl);
-			c->lists[i] = c->lists[--c->count];
-		} else {
-			i++;
-		}
-	}
+	return o->superseded <= now;
 }
 
 enum err
-crls_load(struct crls **out, const char *const *files, X509_STORE *store, const char **why)
+crls_load(struct crls **out, const char *const *files, const char **why)
 {
 	struct crls *c;
 	enum err e = ERR_OK;
@@ -134,10 +131,11 @@ crls_load(struct crls **out, const char *const *files, X509_STORE *store, const 
 		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	for (size_t i = 0; e == ERR_OK && files[i] != NULL; i++)
 		e = load(c, files[i], why);
-	drop_superseded(c);
 	for (size_t i = 0; e == ERR_OK && i < c->count; i++)
-		if (X509_STORE_add_crl(store, c->lists[i].crl) != 1)
-			e = why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+		note_newer(c, &c->lists[i]);
+	c->asked = sk_X509_CRL_new_reserve(NULL, (int)c->count);
+	if (e == ERR_OK && c->asked == NULL)
+		e = why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	if (e != ERR_OK) {
 		crls_free(c);
 		return e;
@@ -151,6 +149,8 @@ crls_free(struct crls *c)
 {
 	for (size_t i = 0; c != NULL && i < c->count; i++)
 		X509_CRL_free(c->lists[i].crl);
+	if (c != NULL)
+		sk_X509_CRL_free(c->asked);
 	alloc_free(c);
 }
 
@@ -168,11 +168,20 @@ forgive_the_trusted(int ok, X509_STORE_CTX *ctx)
 	return ok;
 }
 
+/*
+ * OpenSSL takes any list that is valid: one that holds for longer would take over when a newer one
+ * expires, and let in whom only that one revoked.  So it is shown none that has a newer one.
+ */
 void
-crls_prepare(const struct crls *c, X509_STORE_CTX *ctx)
+crls_prepare(const struct crls *c, X509_STORE_CTX *ctx, int64_t now)
 {
 	if (c == NULL)
 		return;
+	sk_X509_CRL_zero(c->asked);
+	for (size_t i = 0; i < c->count; i++)
+		if (!is_superseded(&c->lists[i], now))
+			(void)!sk_X509_CRL_push(c->asked, c->lists[i].crl); /* there is room */
+	X509_STORE_CTX_set0_crls(ctx, c->asked);
 	X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(ctx),
 	    X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 	X509_STORE_CTX_set_verify_cb(ctx, forgive_the_trusted);
@@ -202,42 +211,75 @@ crls_verdict(int error)
 	}
 }
 
-/* Of several lists of one authority, such as for parts of it, the one that ends first. */
-static const struct one *
-find(const struct crls *c, const X509_NAME *issuer)
+/* Of several lists of one authority, such as for parts of it, the one that ends or begins first. */
+static void
+narrow(const struct crls *c, const X509_NAME *issuer, int64_t now, struct authority_term *term)
 {
-	const struct one *best = NULL;
-
 	for (size_t i = 0; i < c->count; i++) {
 		const struct one *o = &c->lists[i];
+		int64_t changes = o->from > now ? o->from : o->until;
 
-		if (X509_NAME_cmp(X509_CRL_get_issuer(o->crl), issuer) == 0 &&
-		    o->until > clock_wall() && (best == NULL || o->until < best->until))
-			best = o;
+		if (is_superseded(o, now) || changes <= now ||
+		    X509_NAME_cmp(X509_CRL_get_issuer(o->crl), issuer) != 0)
+			continue;
+		if (changes < term->until)
+			term->until = changes;
+		if (o->from <= now && o->from > term->from)
+			term->from = o->from;
 	}
-	return best;
 }
 
 void
-crls_narrow(const struct crls *c, STACK_OF(X509) *chain, struct authority_term *term)
+crls_narrow(const struct crls *c, STACK_OF(X509) *chain, int64_t now, struct authority_term *term)
 {
-	for (int i = 0; c != NULL && i < sk_X509_num(chain) - 1; i++) {
-		const struct one *o = find(c, X509_get_issuer_name(sk_X509_value(chain, i)));
-
-		if (o != NULL && o->until < term->until)
-			term->until = o->until;
-		if (o != NULL && o->from > term->from)
-			term->from = o->from;
-	}
+	for (int i = 0; c != NULL && i < sk_X509_num(chain) - 1; i++)
+		narrow(c, X509_get_issuer_name(sk_X509_value(chain, i)), now, term);
 }
 
 int64_t
 crls_until(const struct crls *c)
 {
-	int64_t until = 0;
+	int64_t until = 0, now = clock_wall();
 
-	for (size_t i = 0; c != NULL && i < c->count; i++)
-		if (until == 0 || c->lists[i].until < until)
-			until = c->lists[i].until;
+	for (size_t i = 0; c != NULL && i < c->count; i++) {
+		const struct one *o = &c->lists[i];
+
+		if (!is_superseded(o, now) && o->until < o->superseded &&
+		    (until == 0 || o->until < until))
+			until = o->until;
+	}
 	return until;
+}
+
+/* Until a list begins, is there one that says the same and is valid? */
+static bool
+has_another(const struct crls *c, const struct one *o, int64_t now)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		const struct one *other = &c->lists[i];
+
+		if (other->from <= now && now < other->until && !is_superseded(other, now) &&
+		    say_the_same(other, o))
+			return true;
+	}
+	return false;
+}
+
+int64_t
+crls_from(const struct crls *c, bool *refuses)
+{
+	int64_t from = 0, now = clock_wall();
+
+	*refuses = false;
+	for (size_t i = 0; c != NULL && i < c->count; i++) {
+		const struct one *o = &c->lists[i];
+		bool alone = o->from > now && !has_another(c, o, now);
+
+		if (o->from <= now || alone < *refuses)
+			continue;
+		if (from == 0 || alone > *refuses || o->from < from)
+			from = o->from;
+		*refuses = alone;
+	}
+	return from;
 }

@@ -266,6 +266,7 @@ class Revocations(Case):
             self.reload(gw, crl)
             self.refused_as(gw, self.good, "no valid revocation list", "no revocation list")
         gw.await_log("warn trust: a revocation list has expired.*tenant=a", mark)
+        gw.await_log("warn trust: a revocation list does not hold yet: clients .*tenant=a from=", mark)
         self.reload(gw, os.path.join(self.dir, "old.crl"), self.ca.crl("new.crl"))
         self.assert_trusted(gw, self.good)
 
@@ -316,6 +317,65 @@ class Revocations(Case):
         self.assertTrue(session.is_closed())
         for certificate in (self.bad, self.good):
             self.refused_as(gw, certificate, "no valid revocation list", "no revocation list")
+
+    def test_a_list_that_is_still_to_begin(self):
+        """As one that was published early, or by a clock that is ahead: until then the one before it
+        counts, and from then on it alone does."""
+        now = self.ca.crl("now.crl")
+        gw = self.start(a=self.options(now), certificates=[], options="idle-timeout = 7d")
+        clock = virtual.Clock(gw)
+        good, bad = gw.client(self.good), gw.client(self.bad)
+        for c in (good, bad):
+            self.addCleanup(c.close)
+            c.ok(ttlv.item("DiscoverVersions"))
+        mark = gw.mark()
+        soon = self.ca.crl("soon.crl", self.bad, begins=1, ends=9)
+        self.assertIn("sessions-closed=0", self.reload(gw, soon, now))
+        gw.await_log("warn trust: .*does not hold yet: the one before it counts.*tenant=a from=", mark)
+        for c in (good, bad):
+            c.ok(ttlv.item("DiscoverVersions"))
+        for c in (self.good, self.bad):
+            self.assert_trusted(gw, c)
+        row = [c for c in gw.control("trust list")[0] if c["rights"] == "authority"][0]
+        self.assertLess(row["crl-from"], row["crl-until"])
+        idle = gw.client(self.bad)
+        self.addCleanup(idle.close)
+        idle.ok(ttlv.item("DiscoverVersions"))
+        mark = gw.mark()
+        clock.jump(wall=86400 + 1)
+        self.assertRaises(kf.Closed, bad.do, ttlv.item("DiscoverVersions"))
+        clock.advance(61)
+        self.assertTrue(idle.is_closed())
+        gw.await_log("notice session: closing .*was revoked since", mark)
+        good.ok(ttlv.item("DiscoverVersions"))
+        self.refused_as(gw, self.bad, "was revoked", "revoked")
+        self.assert_trusted(gw, self.good)
+        self.assertEqual(gw.metrics()["sessions_expired_total"], 2)
+        # the older one, which holds for longer, does not come back
+        clock.jump(wall=9 * 86400)
+        clock.advance(61)
+        self.assertTrue(good.is_closed())
+        for c in (self.good, self.bad):
+            self.refused_as(gw, c, "no valid revocation list", "no revocation list")
+
+    def test_a_list_begins_for_many_sessions(self):
+        """More than are looked at in one go."""
+        now = self.ca.crl("now.crl")
+        gw = self.start(a=self.options(now, self.ca.crl("soon.crl", self.bad, begins=1)),
+                        certificates=[], options="idle-timeout = 7d")
+        clock = virtual.Clock(gw)
+        with contextlib.ExitStack() as stack:
+            stays = [stack.enter_context(gw.client(self.good)) for _ in range(40)]
+            many = [stack.enter_context(gw.client(self.bad)) for _ in range(80)]
+            for c in stays + many:
+                c.ok(ttlv.item("DiscoverVersions"))
+            clock.jump(wall=86400 + 1)
+            clock.advance(61)
+            for c in many:
+                self.assertTrue(c.is_closed())
+            for c in stays:
+                c.ok(ttlv.item("DiscoverVersions"))
+            self.assertEqual(gw.metrics()["sessions_expired_total"], len(many))
 
     def test_broken_lists_change_nothing(self):
         gw = self.start(a=self.options(self.ca.crl("good.crl")), certificates=[])
