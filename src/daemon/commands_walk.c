@@ -24,6 +24,8 @@ struct walk {
 	void (*start)(struct walk *k, struct watch_tenant *watch);
 	struct watch_rebuild rebuild;
 	struct rewrap rewrap;
+	enum err unseen_why;
+	uint64_t unseen; /* records that could not be looked at before the rewrap */
 };
 
 bool
@@ -187,7 +189,7 @@ put_rewrap(struct walk *k, bool on_the_way)
 	json_int(&j, "objects", (int64_t)w->objects);
 	json_int(&j, "done", (int64_t)w->done);
 	json_int(&j, "rewrapped", (int64_t)w->rewrapped);
-	json_int(&j, "left", (int64_t)w->left);
+	json_int(&j, "left", (int64_t)(w->left + k->unseen));
 	json_object_end(&j);
 }
 
@@ -208,15 +210,22 @@ rewrapped(struct wait *w, enum err e)
 	struct walk *k = CONTAINER_OF(w, struct walk, rewrap.wait);
 
 	put_rewrap(k, false);
-	walked(k, e);
+	walked(k, e != ERR_OK ? e : k->unseen_why);
 }
 
+/* What could not be looked at is told as left, and does not keep the rest from being rewrapped. */
 static void
-start_rewrap(struct walk *k, struct watch_tenant *watch)
+all_known(struct wait *w, enum err e)
 {
+	struct walk *k = CONTAINER_OF(w, struct walk, rebuild.wait);
 	struct keyferryd *d = k->call->user;
 
-	(void)watch;
+	if (e == ERR_CANCELLED) { /* the tenant went, and its vault is shut */
+		walked(k, e);
+		return;
+	}
+	k->unseen_why = e;
+	k->unseen = e != ERR_OK && k->rebuild.left == 0 ? 1 : k->rebuild.left;
 	k->rewrap = (struct rewrap){
 	    .wait.done = rewrapped,
 	    .progress = on_rewrap_progress,
@@ -226,6 +235,31 @@ start_rewrap(struct walk *k, struct watch_tenant *watch)
 	    .tenant = k->tenant->id,
 	};
 	rewrap_start(&k->rewrap);
+}
+
+/* In a large instance that takes longer than a command may be silent for. */
+static void
+on_known_progress(struct watch_rebuild *w)
+{
+	struct walk *k = CONTAINER_OF(w, struct walk, rebuild);
+	struct json j;
+
+	if (!progress_due(&k->tell_at))
+		return;
+	begin_document(k, &j, true, 0, 1);
+	json_int(&j, "records", (int64_t)w->records);
+	json_int(&j, "looked-at", (int64_t)w->done);
+	json_object_end(&j);
+	(void)control_flush(k->call);
+}
+
+/* First the keys that this ledger has not heard of: whoever reads "left 0" deletes a root key. */
+static void
+start_rewrap(struct walk *k, struct watch_tenant *watch)
+{
+	k->rebuild.wait.done = all_known;
+	k->rebuild.progress = on_known_progress;
+	watch_rebuild(watch, &k->rebuild);
 }
 
 void

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/metric.h"
 #include "succeed.h"
 
@@ -42,12 +43,16 @@ object_done(void *arg, enum err e, bool rewrapped)
 	struct rewrap *r = arg;
 
 	r->step = NULL;
+	/* a record that was withdrawn may come back, one that made way has another in its place */
+	if (e == ERR_NO_OBJECT)
+		LOG(LOG_WARN, "rewrap", "left: the record that is known of the key is not there",
+		    kv_text("tenant", r->tenant), kv_text("uid", r->find.uids[r->at]));
 	if (rewrapped)
 		metric_inc(METRIC_REWRAPPED_TOTAL);
 	r->at++;
 	r->done++;
 	r->rewrapped += rewrapped;
-	r->left += e != ERR_OK && e != ERR_NO_OBJECT;
+	r->left += e != ERR_OK;
 	if (r->progress != NULL)
 		r->progress(r);
 	if (e != ERR_OK && succeed_is_general(e))

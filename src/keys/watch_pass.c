@@ -159,8 +159,13 @@ put_off(struct pass *p, enum err e)
 	struct watch_tenant *t = p->events[p->at].tenant;
 	struct watch_rebuild *r = rebuild_of(p, t);
 
-	if (e != ERR_NO_OBJECT && r != NULL)
+	if (e != ERR_NO_OBJECT && r != NULL) {
 		r->left++;
+		if (e != ERR_VAULT_DOWN && e != ERR_DEADLINE) /* which meet all the others as well */
+			LOG(LOG_WARN, "watch", "record left: it does not open",
+			    kv_text("tenant", t->id), kv_text("uid", p->events[p->at].uid),
+			    kv_text("error", err_name(e)));
+	}
 	if (e == ERR_NO_ROOT_KEY && !p->full)
 		p->watch->missed = true;
 	/* a root key that went with its records stays away, perhaps for good: that holds up nothing */

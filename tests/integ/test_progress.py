@@ -94,8 +94,11 @@ class Walks(Progress):
         lines = done.stdout.split("\n")
         self.assertNotIn("\r", done.stdout)
         self.assertEqual(lines[-2:], [whole, ""])
+        looks = [line for line in lines[:-2]
+                 if re.match(r"a: 0 %, records \d+, looked-at \d+$", line)]
+        self.assertEqual(looks, lines[:len(looks)])
         percents = [int(re.match(r"a: (\d+) %, objects 12, done \d+, rewrapped \d+, left 0$",
-                                 line)[1]) for line in lines[:-2]]
+                                 line)[1]) for line in lines[len(looks):-2]]
         self.assertGreaterEqual(len(percents), 2)
         self.assertLessEqual(len(percents), 11)
         self.assertEqual(percents, sorted(percents))

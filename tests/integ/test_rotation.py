@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Root keys that rotate, or give way to others, under two gateways."""
 
+import json
 import threading
 
 import kf
 from pair import Pair, WITHIN
-from ttlv import ACTIVE, on
+from ttlv import ACTIVE, on, revoke
 
 
 class Rotation(Pair):
@@ -134,13 +135,15 @@ class Rotation(Pair):
         job.join()
 
 
-class RootKeys(Pair):
-    """Keys under several root keys at a time: each depends on its own, and on no other."""
-
+class Moving(Pair):
     def move(self, gw, root):
         gw.tenants = [self.tenant(root=root)]
         gw.configure()
         gw.control("reload")
+
+
+class RootKeys(Moving):
+    """Keys under several root keys at a time: each depends on its own, and on no other."""
 
     def alias(self, method, key):
         answer = self.cloud.call(method, "/keys/%s/aliases/prod" % key)
@@ -202,6 +205,109 @@ class RootKeys(Pair):
         with self.first.client() as c:
             self.assert_reason(c.do(on("Get", uid)), "CryptographicFailure")
             self.assertEqual(len(c.key(new)), 32)
+
+
+class BeforeTheOldOneGoes(Moving):
+    """What a rewrap calls left, or not: by that people delete root keys."""
+
+    def tenant(self, role=None, **options):  # rounds take over little meanwhile
+        return kf.Tenant("a", kf.AUTHORITY.make("vcenter"), options='revocation-bound = "60s"',
+                         vault=self.cloud.vault(role or self.role, **options))
+
+    def rewrap(self, gw):
+        """The counts, and the exit status with them."""
+        done = gw.ctl("--json", "keys", "rewrap", check=False)
+        told = json.loads(done.stdout.splitlines()[-1])
+        return told["rewrapped"], told["left"], done.returncode
+
+    def rewrap_both(self):
+        """As the manual says."""
+        for gw in (self.first, self.second):
+            kf.eventually(lambda: self.rewrap(gw) == (0, 0, 0), "nothing is left", WITHIN)
+
+    def end_old_root_key(self):
+        self.cloud.customer(self.cloud.root, "delete")
+        for gw in (self.first, self.second):
+            gw.control("cache flush")
+
+    def test_keys_of_another_gateway(self):
+        """It never asked for them, nor heard of them since it started."""
+        uids = [self.create(self.first)] + [self.create(self.second) for _ in range(3)]
+        other = self.cloud.create("root-2")["id"]
+        for gw in (self.first, self.second):
+            self.move(gw, other)
+        self.assertEqual(self.rewrap(self.first), (4, 0, 0))
+        self.assertEqual(self.rewrap(self.first), (0, 0, 0))
+        self.assertEqual(self.rewrap(self.second), (0, 0, 0))
+        keys = [self.keys(uid) for uid in uids]
+        self.end_old_root_key()
+        self.assertEqual([self.keys(uid) for uid in uids], keys)
+        self.assertEqual({len(key) for pair in keys for key in pair}, {32})
+
+    def test_revoked_by_one_that_has_the_old_one(self):
+        """The record that is known has made way for another, under the old root key."""
+        uid = self.create(self.first)
+        key = self.keys(uid)
+        other = self.cloud.create("root-2")["id"]
+        self.move(self.first, other)
+        with self.second.client() as c:
+            c.ok(revoke(uid))
+        kf.eventually(lambda: len(self.cloud.records(uid)) == 1, "the first record is retired", 60)
+        self.move(self.second, other)
+        self.rewrap_both()
+        self.end_old_root_key()
+        self.assertEqual(self.keys(uid), key)
+
+    def test_withdrawn(self):
+        """The customer may restore the record, and then it has to open."""
+        uid = self.create(self.first)
+        key = self.keys(uid)
+        found = self.cloud.call("GET", "/keys?limit=5000&extractable=true").json["resources"]
+        record = [k["id"] for k in found if k["name"].endswith(uid)][0]
+        other = self.cloud.create("root-2")["id"]
+        self.cloud.customer(record, "delete")
+        for gw in (self.first, self.second):
+            self.move(gw, other)
+        self.assertEqual(self.rewrap(self.first), (0, 1, 1))
+        self.assertEqual(self.rewrap(self.second), (0, 1, 1))
+        self.assertIn(uid, self.first.log())
+        self.cloud.advance(40)
+        self.cloud.customer(record, "restore")
+        self.assertEqual(self.rewrap(self.first), (1, 0, 0))
+        self.rewrap_both()
+        self.end_old_root_key()
+        self.assertEqual(self.keys(uid), key)
+
+    def test_destroyed(self):
+        """What is Destroyed is not left: neither here, nor at another gateway."""
+        uids = [self.create(self.first) for _ in range(2)]
+        self.keys(uids[1])
+        other = self.cloud.create("root-2")["id"]
+        for gw in (self.first, self.second):
+            self.move(gw, other)
+        for gw, uid in zip((self.first, self.second), uids):
+            with gw.client() as c:
+                c.ok(revoke(uid))
+                c.ok(on("Destroy", uid))
+        self.rewrap_both()
+
+    def test_unknown_that_does_not_open(self):
+        """Lost with its root key, as far as anybody can tell: that is not silent either."""
+        uid = self.create(self.second)
+        other = self.cloud.create("root-2")["id"]
+        self.move(self.first, other)
+        mine = self.create(self.first)
+        self.cloud.customer(self.cloud.root, "disable")
+        self.assertEqual(self.rewrap(self.first), (0, 1, 1))
+        self.assertIn(uid, self.first.log())
+        self.cloud.advance(40)
+        self.cloud.customer(self.cloud.root, "enable")
+        self.assertEqual(self.rewrap(self.first), (1, 0, 0))
+        self.move(self.second, other)
+        self.rewrap_both()
+        self.end_old_root_key()
+        for key in (uid, mine):
+            self.assertEqual(len(self.keys(key)[0]), 32)
 
 
 class WriterRotation(Rotation):
