@@ -64,7 +64,8 @@ struct vault_unwrap {
  * record; returns only once that is durable.  All idempotent.
  * store may complete the record that make put into the arena, in place, with where it is kept.
  * retire waits, which takes its time, until everybody can see the successor, and deletes nothing that
- * counts before it or says more of a revocation; without a successor it deletes the record at once.
+ * counts before it, says more of a revocation, or bears another name; without a successor it deletes
+ * the record at once.
  * Cancelling leaves the change to run to its end.  ERR_DENIED: the gateway lacks the right, and the
  * object's record is still there.  ERR_NO_OBJECT, of destroy: neither the object's record nor another
  * of it is there, or is known to have been; it may be where the gateway does not look any more, unless

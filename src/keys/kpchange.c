@@ -6,7 +6,7 @@
  *		  was created or create again.  The predecessor bears the same name
  *	destroy   delete whatever bears the object's name, last the record that is known.  If nothing
  *		  was ever there that is no success: it may be in another key ring or instance
- *	retire    look until the successor is seen, wait for others to see it, delete the record
+ *	retire    look at the record, look until the successor is seen, wait for others to see it, delete
  *
  * They run to their end, whether or not who asked still waits.
  */
@@ -433,30 +433,71 @@ retire_looked(struct wait *w, enum err e)
 		kpop_end(&c->op, e);
 }
 
+/* What the answer to a look at one record says; ERR_NO_OBJECT: it is gone. */
+static enum err
+read_seen(const struct change_op *c, enum err e, struct kp_key *k)
+{
+	const struct buf *b = &c->op.call.http.answer;
+	size_t rows = 0;
+
+	if (e != ERR_OK)
+		return e;
+	if (kp_read_keys(b->data, b->len, kp_keep_key, k, &rows) != ERR_OK || rows != 1)
+		return ERR_VAULT_DOWN;
+	return kp_key_is_gone(k) ? ERR_NO_OBJECT : ERR_OK;
+}
+
+static void
+look_at(struct change_op *c, const char *id, void (*done)(struct wait *, enum err))
+{
+	snprintf(c->op.path, KPOP_PATH_LEN, "/keys/%s/metadata", id);
+	kpop_call(&c->op, &c->op.call, "GET", c->op.path, NULL, done);
+}
+
 /* It has to be there, under the name that others look for; one that is not new is in every list. */
 static void
 successor_seen(struct wait *w, enum err e)
 {
 	struct change_op *c = w->owner;
-	const struct kpcall *call = &c->op.call;
 	struct kp_key k = {.state = -1};
-	size_t rows = 0;
 	int64_t made;
 
-	if (e == ERR_OK && (kp_read_keys(call->http.answer.data, call->http.answer.len, kp_keep_key,
-				&k, &rows) != ERR_OK ||
-			       rows != 1 || kp_key_is_gone(&k) || strcmp(k.name, c->op.name) != 0))
+	e = read_seen(c, e, &k);
+	if (e == ERR_OK && strcmp(k.name, c->op.name) != 0)
 		e = ERR_NO_OBJECT;
 	made = kp_read_date(k.created);
 	if (e != ERR_OK) {
 		kpop_end(&c->op, e);
-	} else if (made >= 0 && call->http.date - made > LISTED_S) {
+	} else if (made >= 0 && c->op.call.http.date - made > LISTED_S) {
 		delete_record(c, c->known, retired);
 	} else {
 		c->op.find.want_id = c->successor;
 		c->op.made_ms = clock_wall_ms();
 		kpop_find(&c->op, c->op.deadline, retire_looked);
 	}
+}
+
+/*
+ * One that was stored before the prefix was changed here may be all that a gateway sees that still has
+ * the old prefix: by its deletion, and no successor of that name, it would take the key for destroyed.
+ */
+static void
+predecessor_seen(struct wait *w, enum err e)
+{
+	struct change_op *c = w->owner;
+	struct kp_key k = {.state = -1};
+
+	e = read_seen(c, e, &k);
+	if (e == ERR_OK && strcmp(k.name, c->op.name) == 0) {
+		look_at(c, c->successor, successor_seen);
+		return;
+	}
+	if (e == ERR_OK)
+		LOG(LOG_NOTICE, "keyprotect",
+		    "a record that was replaced bears another name, and is left behind",
+		    kv_text("record", k.name), kv_text("id", c->known),
+		    kv_text("successor", c->op.name));
+	kpop_end(&c->op, e == ERR_NO_OBJECT ? ERR_OK : e);
 }
 
 /* What counts before the successor, or says more of a revocation, is still needed. */
@@ -495,7 +536,7 @@ retire_check(const struct change_op *c)
 
 /*
  * A gateway that meets the deletion looks for a successor by name, and lists lag: so nothing is
- * deleted before its successor was listed here, and then for some time.
+ * deleted that bears another name, nor before its successor was listed here, and then for some time.
  */
 void
 kpchange_retire(struct vault *vault, struct vault_change *change)
@@ -522,6 +563,5 @@ kpchange_retire(struct vault *vault, struct vault_change *change)
 	c->pause.fn = on_retire;
 	c->op.deadline = clock_now() + KPOP_RETIRE_NS;
 	c->op.call.absent_until = clock_now() + KPOP_LAG_NS;
-	snprintf(c->op.path, KPOP_PATH_LEN, "/keys/%s/metadata", c->successor);
-	kpop_call(&c->op, &c->op.call, "GET", c->op.path, NULL, successor_seen);
+	look_at(c, c->known, predecessor_seen);
 }

@@ -233,6 +233,36 @@ class Manager(Pair):
             self.assert_reason(c.do(on("Get", other)), "ItemNotFound")
 
 
+class PrefixChangedAtOne(Pair):
+    """Contrary to the manual, which has all gateways stopped for that."""
+
+    def follow(self, gw):
+        gw.tenants = [self.tenant(prefix="keyferry")]
+        gw.configure()
+        gw.control("reload")
+
+    def test_nothing_is_lost_to_the_other(self):
+        uids = [self.create(self.first) for _ in range(3)]
+        keys = {uid: self.keys(uid)[0] for uid in uids}
+        self.follow(self.first)
+        self.cloud.settings(rotate_interval_s=0)
+        self.cloud.customer(self.cloud.root, "rotate")
+        with self.first.client() as c:
+            c.ok(revoke(uids[0]))
+        self.assertEqual(self.first.control("keys rewrap", timeout=60)[-1]["rewrapped"], 2)
+        self.assertEqual(len(self.cloud.records(prefix="keyferry")), 3)
+        self.after_bound()
+        for uid in uids:
+            self.assertEqual(self.keys(uid), [keys[uid]] * 2)
+            self.assertEqual(len(self.cloud.records(uid)), 1)
+        self.follow(self.second)
+        self.assertEqual(self.second.control("keys rebuild", timeout=60)[-1]["left"], 0)
+        self.assertEqual([self.states(uid) for uid in uids],
+                         [[DEACTIVATED] * 2, [ACTIVE] * 2, [ACTIVE] * 2])
+        for uid in uids:
+            self.assertEqual(self.keys(uid), [keys[uid]] * 2)
+
+
 class Rebuild(Pair):
     """The ledger is lost: Key Protect has it all."""
 

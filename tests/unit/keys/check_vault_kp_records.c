@@ -151,6 +151,32 @@ START_TEST(test_retire_left_behind)
 }
 END_TEST
 
+/* The prefix was changed here: a gateway that has the old one yet finds no successor of that name. */
+START_TEST(test_retire_of_another_name)
+{
+	struct object *o = kpcase_key(), *next;
+	struct fake_key *k = &rig->keys[0];
+
+	rig->params.name_prefix = "keyferry";
+	kprig_vault(rig);
+	next = successor_of(o, OBJECT_DEACTIVATED);
+	clock_test_advance(_i == 0 ? 0 : 600 * NS_PER_S);
+	ck_assert_int_eq(kprig_retire(rig, o, next), ERR_OK);
+	ck_assert_uint_eq(rig->deletes, 0);
+	rig->fault = (struct spoiled){"GET", k->id, 99, SPOIL_STATUS, 503, NULL, ""};
+	ck_assert_int_eq(kprig_retire(rig, o, next), ERR_VAULT_DOWN); /* not known under which name */
+	ck_assert_uint_eq(rig->deletes, 0);
+	rig->fault.times = 0;
+	strcpy(k->name, rig->keys[1].name);
+	ck_assert_int_eq(kprig_retire(rig, o, next), ERR_OK);
+	ck_assert_uint_eq(kpcase_live(), 1);
+	ck_assert_int_eq(k->state, 5);
+	rig->deletes = 0;
+	ck_assert_int_eq(kprig_retire(rig, o, next), ERR_OK); /* it is gone */
+	ck_assert_uint_eq(rig->deletes, 0);
+}
+END_TEST
+
 /* Who may not delete does not try with each record. */
 START_TEST(test_retire_refused)
 {
@@ -300,6 +326,7 @@ add(TCase *t)
 	tcase_add_test(t, test_revoked_by_an_older_one);
 	tcase_add_test(t, test_retire_left_behind);
 	tcase_add_test(t, test_retire_refused);
+	tcase_add_loop_test(t, test_retire_of_another_name, 0, 2);
 	tcase_add_test(t, test_probe);
 	tcase_add_loop_test(t, test_clocks_differ, 0, 2);
 	tcase_add_test(t, test_read_lags);
