@@ -43,6 +43,7 @@ struct store_params {
 	 *   "copying"    a backup is under way; number: percent of it, 1 to 99
 	 *   "migrating"  within store_open(), each second while the files are brought to another schema,
 	 *                if that takes long; number: how often that was told
+	 *   "made"       also there, or at a restart: there was no ledger, and a new one was made
 	 */
 	void (*event)(void *arg, const char *what, int64_t number);
 };

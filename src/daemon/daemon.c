@@ -88,6 +88,11 @@ on_store_event(void *arg, const char *what, int64_t number)
 		LOG(LOG_NOTICE, "store", "changes are kept again");
 		return;
 	}
+	if (strcmp(what, "made") == 0) {
+		LOG(LOG_NOTICE, "store", "there was no ledger: a new one was made, without keys",
+		    kv_text("directory", d->state_dir));
+		return;
+	}
 	LOG(LOG_WARN, "store", what, kv_int("number", number));
 	if (strcmp(what, "restarted") == 0 || strcmp(what, "orphaned") == 0) {
 		if (metric_get(METRIC_CHANGES_IN_DOUBT) == 0)

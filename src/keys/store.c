@@ -82,6 +82,8 @@ on_writer_up(void *arg, struct unpack *body)
 	struct store *s = arg;
 
 	take_last_backup(body);
+	if (unpack_u8(body) != 0)
+		store_event(s, "made", 0);
 	if (!s->restarting)
 		return;
 	metric_inc(METRIC_STORE_RESTARTS_TOTAL);

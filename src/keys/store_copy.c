@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/secret.h"
 #include "db_ledger.h"
+#include "db_whole.h"
 #include "disk.h"
 #include "envelope.h"
 #include "keys/store.h"
@@ -260,11 +261,11 @@ store_verify_copy(const char *dir, const struct store_root_keys *roots,
 }
 
 static enum err
-copy_file(const char *from, const char *to, const char *name)
+copy_file(const char *from, const char *name, const char *to, const char *as)
 {
 	char source[DISK_PATH_MAX], target[DISK_PATH_MAX];
 
-	if (!disk_join(source, from, name) || !disk_join(target, to, name))
+	if (!disk_join(source, from, name) || !disk_join(target, to, as))
 		return ERR_STORAGE;
 	return disk_copy(source, target);
 }
@@ -277,6 +278,34 @@ copy_trust(const char *from, const char *to)
 	if (!disk_join(source, from, DISK_TRUST) || !disk_join(target, to, DISK_TRUST))
 		return ERR_STORAGE;
 	return disk_copy_tree(source, target, DISK_TRUST_DEPTH);
+}
+
+static enum err
+complete(const char *to)
+{
+	char copy[DISK_PATH_MAX], ledger[DISK_PATH_MAX];
+
+	if (!disk_join(copy, to, DB_WHOLE_RESTORING) || !disk_join(ledger, to, db_ledger_schema.file))
+		return ERR_STORAGE;
+	return rename(copy, ledger) == 0 && disk_sync_dir(to) == 0 ? ERR_OK : ERR_STORAGE;
+}
+
+/* The ledger gets its name last: as long as it has another one, no gateway starts on half a copy. */
+static enum err
+copy_all(const char *from, const char *to)
+{
+	const char *vault = db_vault_schema.file;
+	enum err e = copy_file(from, db_ledger_schema.file, to, DB_WHOLE_RESTORING);
+
+	if (e == ERR_OK && disk_sync_dir(to) != 0)
+		e = ERR_STORAGE;
+	if (e == ERR_OK)
+		e = copy_file(from, vault, to, vault);
+	if (e == ERR_OK)
+		e = copy_trust(from, to);
+	if (e == ERR_OK && (disk_sync_dir(to) != 0 || disk_sync_parent(to) != 0))
+		e = ERR_STORAGE;
+	return e == ERR_OK ? complete(to) : e;
 }
 
 enum err
@@ -298,13 +327,7 @@ store_restore(const char *from, const char *to, const struct store_root_keys *ro
 	if (e != ERR_OK)
 		return e;
 	*why = "the backup cannot be copied into the state directory";
-	e = copy_file(from, to, db_ledger_schema.file);
-	if (e == ERR_OK)
-		e = copy_file(from, to, db_vault_schema.file);
-	if (e == ERR_OK)
-		e = copy_trust(from, to);
-	if (e == ERR_OK && (disk_sync_dir(to) != 0 || disk_sync_parent(to) != 0))
-		e = ERR_STORAGE;
+	e = copy_all(from, to);
 	if (e == ERR_OK)
 		e = store_verify_copy(to, roots, counts, why);
 	close(lock);

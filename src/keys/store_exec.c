@@ -10,6 +10,7 @@
 #include "db_backup.h"
 #include "db_ledger.h"
 #include "db_log.h"
+#include "db_whole.h"
 #include "disk.h"
 #include "store_file.h"
 #include "store_finds.h"
@@ -67,7 +68,19 @@ struct store_exec {
 	int64_t backup_when, backup_newer; /* as db_ledger_last_backup() has them */
 };
 
-/* Both are known to be ours before either is changed for the other to be refused. */
+/* Both are known to be ours, and to be all, before either is changed for the other to be refused. */
+static enum err
+open_both(struct store_exec *x, const struct store_exec_params *p, const char **why)
+{
+	enum err e = db_whole_logs(p->state_dir, p->vfs, why);
+
+	if (e == ERR_OK)
+		e = db_open(&x->ledger, &db_ledger_schema, p->state_dir, p->vfs, why);
+	if (e == ERR_OK)
+		e = db_open(&x->vault, &db_vault_schema, p->state_dir, p->vfs, why);
+	return e == ERR_OK ? db_whole_pair(&x->ledger, &x->vault, why) : e;
+}
+
 static enum err
 open_to_write(struct store_exec *x, const struct store_exec_params *p, const char **why)
 {
@@ -77,9 +90,7 @@ open_to_write(struct store_exec *x, const struct store_exec_params *p, const cha
 	if (e == ERR_OK)
 		e = disk_lock(p->state_dir, &x->lock_fd, why);
 	if (e == ERR_OK)
-		e = db_open(&x->ledger, &db_ledger_schema, p->state_dir, p->vfs, why);
-	if (e == ERR_OK)
-		e = db_open(&x->vault, &db_vault_schema, p->state_dir, p->vfs, why);
+		e = open_both(x, p, why);
 	if (e == ERR_OK)
 		e = db_make_ready(&x->ledger, &watcher, why);
 	if (e == ERR_OK)
@@ -190,6 +201,7 @@ store_exec_hello(struct buf *out, struct store_exec *x, enum err e, const char *
 	}
 	at = wire_begin(out, 0, ERR_OK);
 	put_last_backup(x, out);
+	pack_u8(out, x->ledger.found == 0);
 	wire_end(out, at);
 }
 

@@ -98,6 +98,25 @@ class Recovery(kf.Case):
         self.make_keys(gw, 0, 1)
         self.assertRegex(self.health(gw)["say"], r": 1$")
 
+    def test_a_ledger_that_is_lost(self):
+        """Nothing is served in its place, until it is there again or nothing is."""
+        gw = self.two_tenants()
+        made = "notice store: there was no ledger: a new one was made, without keys"
+        self.assertIn(made, gw.log())
+        kept = self.make_keys(gw, 0)
+        self.assertEqual(gw.stop(), 0)
+        ledger, aside = os.path.join(gw.state_dir, "ledger.db"), os.path.join(gw.dir, "aside")
+        os.rename(ledger, aside)
+        mark = gw.mark()
+        with self.assertRaisesRegex(AssertionError, "did not start .status 1."):
+            gw.start()
+        self.assertIn("its file ledger.db is missing or empty, but vault.db tells of keys", gw.log(mark))
+        os.replace(aside, ledger)
+        mark = gw.mark()
+        gw.start()
+        self.assert_keys(gw, 0, kept)
+        self.assertNotIn(made, gw.log(mark))
+
     def test_a_client_that_destroys_everything(self):
         gw = self.two_tenants(start=False)
         lines = os.path.join(gw.dir, "audit.jsonl")

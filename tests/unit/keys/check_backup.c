@@ -184,6 +184,33 @@ START_TEST(test_refusals)
 }
 END_TEST
 
+/* The ledger comes last, so that no gateway starts on half a copy. */
+START_TEST(test_restore_cut_off)
+{
+	char path[128], away[128];
+	struct store_backup b;
+
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_OK);
+	ck_assert_int_eq(run_backup(&b), ERR_OK);
+	rig_stop(&rig);
+	snprintf(path, sizeof(path), "%s/vault.db", backup_dir);
+	snprintf(away, sizeof(away), "%s/away", rig.dir);
+	ck_assert_int_eq(rename(path, away), 0);
+	ck_assert_int_eq(store_restore(backup_dir, restore_dir, by(rig.root), &counts, &why), ERR_IO);
+	ck_assert_int_eq(rename(away, path), 0);
+	strcpy(rig.state, restore_dir);
+	ck_assert_int_eq(rig_try_start(&rig, &why), ERR_CORRUPT);
+	ck_assert_ptr_nonnull(strstr(why, "a restore into it was cut off"));
+	ck_assert_int_eq(store_restore(backup_dir, restore_dir, by(rig.root), &counts, &why),
+	    ERR_IN_USE);
+	ck_assert_ptr_nonnull(strstr(why, "move away"));
+	ck_assert_int_eq(rename(restore_dir, away), 0);
+	ck_assert_int_eq(store_restore(backup_dir, restore_dir, by(rig.root), &counts, &why), ERR_OK);
+	ck_assert_uint_eq(counts.verified, 1);
+	rig_start(&rig);
+}
+END_TEST
+
 static void
 sql(const char *file, const char *text)
 {
@@ -343,6 +370,7 @@ main(void)
 	tcase_add_test(t, test_under_load);
 	tcase_add_test(t, test_intents_come_along);
 	tcase_add_test(t, test_refusals);
+	tcase_add_test(t, test_restore_cut_off);
 	tcase_add_test(t, test_verify_finds);
 	tcase_add_test(t, test_two_tenants);
 	tcase_add_test(t, test_last_backup_is_known);

@@ -321,6 +321,26 @@ START_TEST(test_first_start)
 }
 END_TEST
 
+/* What it leaves then is no loss of anything: the next one begins anew. */
+START_TEST(test_power_loss_at_a_first_start)
+{
+	struct object *o;
+	const char *why = "";
+
+	crash_vfs_reset(1 + (uint64_t)_i);
+	crash_vfs_cut_after(1 + (unsigned)_i / 8);
+	(void)!rig_try_start(&rig, &why);
+	children_end();
+	rig_stop(&rig);
+	if (crash_vfs_is_cut())
+		crash_vfs_power_on();
+	crash_vfs_cut_after(0);
+	rig_start(&rig);
+	o = make_one();
+	ck_assert(rig_same(load_then(o), o));
+}
+END_TEST
+
 /* Nor is it brought back unsettled by whoever is the last to close it. */
 START_TEST(test_unsettled_log_stays)
 {
@@ -395,6 +415,7 @@ main(void)
 	tcase_add_test(t, test_memory_is_short_on_a_full_disk);
 	tcase_add_loop_test(t, test_file_that_fails_keeps_its_log, 0, 2);
 	tcase_add_loop_test(t, test_first_start, 0, 10 * 8);
+	tcase_add_loop_test(t, test_power_loss_at_a_first_start, 0, 100 * 8);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

@@ -67,6 +67,7 @@ on_event(void *arg, const char *what, int64_t number)
 		r->percent = (int)number;
 		r->copying++;
 	}
+	r->made += strcmp(what, "made") == 0;
 	r->migrating += strcmp(what, "migrating") == 0;
 	r->restarted += strcmp(what, "restarted") == 0;
 	r->ended += strcmp(what, "ended") == 0;

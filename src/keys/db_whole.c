@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whether a start finds both files of a state directory. */
+#include "db_whole.h"
+
+#include <stdio.h>
+
+#include "base/why.h"
+#include "db_ledger.h"
+#include "disk.h"
+#include "keys/object.h"
+#include "kprecord.h"
+
+enum { ARENA_MAX = 4 * OBJECT_SIZE_MAX };
+
+/* how: SQLITE_ACCESS_EXISTS minds only what has something in it. */
+static enum err
+look_for(sqlite3_vfs *vfs, const char *path, const char *end, int how, bool *found)
+{
+	char name[DISK_PATH_MAX + 16];
+	int there = 0;
+
+	snprintf(name, sizeof(name), "%s%s", path, end);
+	if (vfs->xAccess(vfs, name, how, &there) != SQLITE_OK)
+		return ERR_STORAGE;
+	*found = there != 0;
+	return ERR_OK;
+}
+
+static enum err
+look_for_log(sqlite3_vfs *vfs, const struct db_schema *schema, const char *dir, const char **why)
+{
+	bool file = false, log = false;
+	char path[DISK_PATH_MAX];
+	enum err e;
+
+	*why = "the path of the state directory is too long";
+	if (!disk_join(path, dir, schema->file))
+		return ERR_STORAGE;
+	*why = "the state directory cannot be looked into";
+	e = look_for(vfs, path, "", SQLITE_ACCESS_EXISTS, &file);
+	if (e == ERR_OK)
+		e = look_for(vfs, path, "-wal", SQLITE_ACCESS_EXISTS, &log);
+	if (e != ERR_OK || file || !log)
+		return e;
+	return why_say(why, ERR_CORRUPT, "its file %s is missing or empty, but its log %s-wal is not: "
+	    "put the file back, or restore a backup", schema->file, schema->file);
+}
+
+static enum err
+look_for_restore(sqlite3_vfs *vfs, const char *dir, const char **why)
+{
+	char path[DISK_PATH_MAX];
+	bool cut = false;
+	enum err e;
+
+	*why = "the path of the state directory is too long";
+	if (!disk_join(path, dir, DB_WHOLE_RESTORING))
+		return ERR_STORAGE;
+	*why = "the state directory cannot be looked into";
+	e = look_for(vfs, path, "", SQLITE_ACCESS_READWRITE, &cut);
+	if (e != ERR_OK || !cut)
+		return e;
+	*why = "a restore into it was cut off: move away what is in it, and restore again";
+	return ERR_CORRUPT;
+}
+
+enum err
+db_whole_logs(const char *dir, const char *name, const char **why)
+{
+	sqlite3_vfs *vfs = sqlite3_vfs_find(name);
+	enum err e;
+
+	*why = "out of memory";
+	if (vfs == NULL)
+		return ERR_NO_MEMORY;
+	e = look_for_restore(vfs, dir, why);
+	if (e == ERR_OK)
+		e = look_for_log(vfs, &db_ledger_schema, dir, why);
+	return e == ERR_OK ? look_for_log(vfs, &db_vault_schema, dir, why) : e;
+}
+
+/* What cannot be understood counts as one of ours: whoever refuses to start loses nothing. */
+static enum err
+is_in_vault(const void *body, size_t len, bool *found)
+{
+	struct arena *a = arena_new(ARENA_MAX);
+	char elsewhere[UID_TEXT_LEN + 1] = "";
+	struct object *o;
+	struct unpack u;
+
+	if (a == NULL)
+		return ERR_NO_MEMORY;
+	unpack_init(&u, body, len);
+	o = object_unpack(&u, a);
+	if (o != NULL)
+		kprecord_id(elsewhere, o);
+	*found = elsewhere[0] == '\0';
+	arena_free(a);
+	return ERR_OK;
+}
+
+static enum err
+find_in_vault(struct db *ledger, sqlite3_stmt *st, bool *found)
+{
+	bool row = true;
+	enum err e = ERR_OK;
+
+	while (e == ERR_OK && !*found) {
+		e = db_step(ledger, st, &row);
+		if (e != ERR_OK || !row)
+			return e;
+		e = is_in_vault(sqlite3_column_blob(st, 0), (size_t)sqlite3_column_bytes(st, 0), found);
+	}
+	return e;
+}
+
+/* Whether an object that was not destroyed has its record in the vault's file. */
+static enum err
+needs_vault(struct db *ledger, bool *found)
+{
+	char sql[96];
+	sqlite3_stmt *st;
+	enum err e;
+
+	snprintf(sql, sizeof(sql), "SELECT body FROM objects WHERE state NOT IN (%d, %d)",
+	    OBJECT_DESTROYED, OBJECT_DESTROYED_COMPROMISED);
+	st = db_prepare(ledger, sql);
+	e = st != NULL ? find_in_vault(ledger, st, found) : db_error(ledger);
+	sqlite3_finalize(st);
+	return e;
+}
+
+static enum err
+has_records(struct db *vault, bool *found)
+{
+	sqlite3_stmt *st = db_prepare(vault, "SELECT 1 FROM records LIMIT 1");
+	enum err e = st != NULL ? db_step(vault, st, found) : db_error(vault);
+
+	sqlite3_finalize(st);
+	return e;
+}
+
+enum err
+db_whole_pair(struct db *ledger, struct db *vault, const char **why)
+{
+	struct db *lost = ledger->found == 0 ? ledger : vault, *there = lost == ledger ? vault : ledger;
+	bool keys = false;
+	enum err e;
+
+	if (lost->found > 0 || there->found == 0)
+		return ERR_OK;
+	e = lost == ledger ? has_records(vault, &keys) : needs_vault(ledger, &keys);
+	if (e != ERR_OK)
+		return why_say(why, e, "its file %s cannot be read", there->schema->file);
+	if (!keys)
+		return ERR_OK;
+	return why_say(why, ERR_CORRUPT, "its file %s is missing or empty, but %s tells of keys: put the "
+	    "file back, or move both away and restore a backup", lost->schema->file, there->schema->file);
+}
