@@ -170,6 +170,7 @@ watch_signals(struct keyferryd *d)
 		if (d->signals[i] == NULL || event_add(d->signals[i], NULL) != 0)
 			return ERR_NO_MEMORY;
 	}
+	priv_hold_reload(false);
 	return ERR_OK;
 }
 

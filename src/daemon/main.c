@@ -159,6 +159,8 @@ main(int argc, char **argv)
 		usage(stderr);
 		return EXIT_USAGE;
 	}
+	if (!test)
+		priv_hold_reload(true);
 	config = test ? load_config_to_test(path) : load_config(path);
 	if (config == NULL)
 		return EXIT_USAGE;

@@ -41,6 +41,16 @@ priv_sessions_allowed(void)
 						  : (size_t)rl.rlim_cur / 2;
 }
 
+void
+priv_hold_reload(bool hold)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 enum err
 priv_background(void)
 {

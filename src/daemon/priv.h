@@ -3,6 +3,7 @@
 #ifndef DAEMON_PRIV_H
 #define DAEMON_PRIV_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -18,6 +19,9 @@ CHECKED enum err priv_harden(void);
  * when the daemon's own are kept back.
  */
 size_t priv_sessions_allowed(void);
+
+/* SIGHUP waits until it is let through: it would end a start that nobody can reload yet. */
+void priv_hold_reload(bool hold);
 
 /*
  * Goes to the background: returns in the child, whose parent waits for priv_ready() and exits

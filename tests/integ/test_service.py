@@ -116,9 +116,13 @@ class Service(kf.Case):
         ledgers.put_root(gw, known)
         ledgers.multiply(gw.state_dir, 12)
         gw.launch()
-        self.assertIn("EXTEND_TIMEOUT_USEC=120000000", gw.heard("READY=1", 120))
+        gw.heard("EXTEND_TIMEOUT_USEC=120000000", 120)
+        gw.process.send_signal(signal.SIGHUP)  # which would end it, and is not lost
+        gw.heard("READY=1", 120)
+        gw.await_log("daemon: reloaded ")
         self.assertEqual(gw.log().count("daemon: bringing the ledger to this release's schema"), 1)
         self.assert_fine(gw)
+        gw.heard("READY=1")  # after the reload
         self.assertEqual(gw.restart(), 0)
         self.assertNotIn("EXTEND_TIMEOUT_USEC=120000000", gw.heard("READY=1"))
 
