@@ -64,6 +64,7 @@ struct keyferryd {
 	size_t sessions_ceiling; /* what descriptors allow */
 	bool heap_locked, stopping;
 	bool confined; /* system calls are filtered: from the start on */
+	int64_t reload_refused_ms; /* when the last one was, by the wall clock; 0: it was not */
 	int64_t started, started_wall; /* clock_now(); seconds since 1970 */
 	struct event *signals[4];
 	struct timer drain_deadline;

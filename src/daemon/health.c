@@ -178,6 +178,17 @@ check_storage(struct checks *c, const struct keyferryd *d)
 	}
 }
 
+/* A revocation may be among what was not taken over. */
+static void
+check_reload(struct checks *c, const struct keyferryd *d)
+{
+	char say[128], since[25];
+
+	text_time(since, d->reload_refused_ms);
+	snprintf(say, sizeof(say), "the last reload, of %s, was refused: see the log", since);
+	put_yes_no(c, "reload", d->reload_refused_ms == 0, "the last one was not refused", say);
+}
+
 enum health
 health_put(struct json *j, const char *key, struct keyferryd *d)
 {
@@ -190,6 +201,7 @@ health_put(struct json *j, const char *key, struct keyferryd *d)
 	check_alarms(&c, d);
 	check_vaults(&c, d);
 	check_backup(&c);
+	check_reload(&c, d);
 	put_yes_no(&c, "audit", complaint == NULL, "lines are written", complaint);
 	check_expiry(&c, d, "server certificates", EXPIRY_SERVER);
 	check_expiry(&c, d, "client certificates", EXPIRY_CLIENTS);

@@ -137,6 +137,24 @@ manager_wait(bool first)
 	notify("EXTEND_TIMEOUT_USEC=" PATIENCE);
 }
 
+/* One line of what systemd takes for text: another would be an order of its own. */
+void
+manager_reloaded(const struct buf *why)
+{
+	char text[512];
+
+	if (why == NULL) {
+		notify("STATUS=Serving");
+		return;
+	}
+	snprintf(text, sizeof(text), "STATUS=reload refused: %.*s", (int)why->len,
+	    (const char *)why->data);
+	for (char *c = text; *c != '\0'; c++)
+		if (*c < ' ' || *c > '~')
+			*c = *c == '\n' ? ' ' : '?';
+	notify(text);
+}
+
 /* What comes after drain-timeout: last uses, the storage child's end and the audit log's last lines. */
 #define FAREWELL_NS (60 * NS_PER_S)
 

@@ -35,6 +35,9 @@ void manager_stop(struct keyferryd *d);
  */
 void manager_wait(bool first);
 
+/* Tells the service manager what came of a reload; why: of one that was refused, or NULL. */
+void manager_reloaded(const struct buf *why);
+
 /* Tells the service manager that we stop, and how long that may take at most. */
 void manager_stopping(const struct keyferryd *d);
 

@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
 
 #include "clients.h"
 #include "expiry.h"
+#include "manager.h"
 #include "rootlook.h"
 
 struct prepared {
@@ -315,10 +317,14 @@ daemon_reload(struct keyferryd *d, struct buf *why)
 		metric_inc(METRIC_RELOADS_FAILED_TOTAL);
 		LOG(LOG_ERROR, "daemon", "reload refused; nothing changed",
 		    kv_bytes("why", why->data, (int64_t)why->len));
+		d->reload_refused_ms = clock_wall_ms();
+		manager_reloaded(why);
 		reopen_audit(d);
 		return e;
 	}
 	metric_inc(METRIC_RELOADS_TOTAL);
+	d->reload_refused_ms = 0;
+	manager_reloaded(NULL);
 	buf_init(&names, 1024);
 	if (config_reload_diff(d->config, fresh, &names)) {
 		buf_printf(why, "these take effect at a restart only: ");

@@ -104,10 +104,33 @@ class Service(kf.Case):
             gw.heard("WATCHDOG=1")
         gw.process.send_signal(signal.SIGHUP)
         gw.heard("RELOADING=1")
-        gw.heard("READY=1")
+        self.assertIn("STATUS=Serving", gw.heard("READY=1"))
         gw.process.send_signal(signal.SIGTERM)
         gw.heard("STOPPING=1")
         self.assertEqual(gw.stop(), 0)
+
+    def reload_state(self, gw):
+        return next(h["state"] for h in gw.control("health")[0] if h["check"] == "reload")
+
+    def test_a_refused_reload_is_told(self):
+        """systemctl reload says that it worked, as a signal was sent: what came of it is the status."""
+        gw = self.supervisor()
+        self.assertEqual(self.reload_state(gw), "good")
+        with open(gw.conf, encoding="utf-8") as f:
+            good = f.read()
+        with open(gw.conf, "w", encoding="utf-8") as f:
+            f.write(good + "\nlistne = {}\n")
+        gw.process.send_signal(signal.SIGHUP)
+        gw.heard("RELOADING=1")
+        said = gw.heard("READY=1")
+        self.assertRegex("\n".join(said), "^STATUS=reload refused: .*listne[^\n]*$")
+        self.assertEqual(self.reload_state(gw), "bad")
+        with open(gw.conf, "w", encoding="utf-8") as f:
+            f.write(good)
+        gw.ctl("reload")
+        gw.heard("STATUS=Serving")
+        self.assertEqual(self.reload_state(gw), "good")
+        self.assert_fine(gw)
 
     def test_a_long_migration(self):
         """Whoever waits for the start hears that it goes on; else it would be killed in the midst."""
