@@ -47,10 +47,11 @@ size_t gate_configure(struct gate *g, struct tls_server *tls, struct tenants *te
 
 /*
  * The same with a copy of the tenants in use (gate_tenants()) that differs from them in one pinned
- * certificate: only sessions with that one are looked at.
+ * certificate: only sessions with that one are looked at.  *voucher: whose authority lets their client
+ * in, or NULL; borrowed from the tenants.
  */
 size_t gate_change_pinned(struct gate *g, struct tenants *tenants,
-    const uint8_t sha256[TLS_DIGEST_LEN]);
+    const uint8_t sha256[TLS_DIGEST_LEN], const struct tenant **voucher);
 
 /* The check that tls_params wants; arg is the gate. */
 enum tls_verdict gate_check_certificate(void *arg, const struct tls_shown *shown,

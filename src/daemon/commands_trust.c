@@ -2,6 +2,7 @@
 /* The control commands `trust ...' that change who is trusted. */
 #include "commands.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,7 +28,7 @@ struct trust_change {
 
 	/* it comes */
 	const char *tenant; /* of the call; NULL: it goes */
-	struct x509_st *certificate;
+	struct x509_st *certificate; /* also of what goes, if there are authorities */
 	bool read_only;
 	struct buf pem;
 	enum err err; /* why it is taken back */
@@ -36,6 +37,7 @@ struct trust_change {
 	/* it goes */
 	struct tenants *tenants; /* in whose directories it may be */
 	size_t at, removed;	 /* files: looked for, found */
+	const struct tenant *voucher; /* whose authority lets its client in all the same; borrowed */
 };
 
 static void
@@ -121,6 +123,19 @@ change_file(struct trust_change *c, const char *tenant_id, bool read_only,
 	store_file(d->store, &c->file);
 }
 
+/* Whoever gave the command is to know that it has not kept the client out. */
+static void
+put_voucher(struct json *j, const struct trust_change *c)
+{
+	char sentence[SENTENCE_MAX];
+
+	if (c->voucher == NULL)
+		return;
+	snprintf(sentence, sizeof(sentence), "still let in by client-ca of tenant %s, with all rights: "
+	    "revoke it in crl-file, or change the rule", c->voucher->id);
+	json_text(j, "warning", sentence);
+}
+
 static void
 put_done(struct trust_change *c, const char *what, const struct certificate_text *text,
     size_t closed)
@@ -139,6 +154,7 @@ put_done(struct trust_change *c, const char *what, const struct certificate_text
 		json_time(&j, "expires", text->not_after);
 	} else {
 		json_int(&j, "sessions-closed", (int64_t)closed);
+		put_voucher(&j, c);
 	}
 	if (text != NULL && certificate_is_for_signing(c->certificate))
 		json_text(&j, "note", "this is an authority's certificate: it is trusted as a client's "
@@ -147,7 +163,8 @@ put_done(struct trust_change *c, const char *what, const struct certificate_text
 	LOG(LOG_NOTICE, "trust", what, kv_text("sha256", hex),
 	    kv_text("tenant", c->tenant != NULL ? c->tenant : ""),
 	    kv_text("subject", text != NULL ? text->subject : ""),
-	    kv_int("sessions-closed", (int64_t)closed));
+	    kv_int("sessions-closed", (int64_t)closed),
+	    kv_text("still-let-in-by", c->voucher != NULL ? c->voucher->id : ""));
 }
 
 /* In use at once: the set of now, with one certificate more. */
@@ -165,7 +182,7 @@ pin_now(struct keyferryd *d, struct trust_change *c, const struct certificate_te
 		*detail = "the configuration has changed meanwhile: the certificate is not taken";
 	}
 	if (e == ERR_OK) {
-		(void)gate_change_pinned(d->gate, ts, c->sha256);
+		(void)gate_change_pinned(d->gate, ts, c->sha256, &c->voucher);
 		expiry_measure(d);
 	}
 	pinned_unref(p);
@@ -173,16 +190,30 @@ pin_now(struct keyferryd *d, struct trust_change *c, const struct certificate_te
 	return e;
 }
 
+/* Sessions know what their clients show beside it; else it is asked for alone. */
+static const struct tenant *
+voucher_of(const struct trust_change *c, struct tenants *ts)
+{
+	const struct tls_shown shown = {.sha256 = c->sha256, .leaf = c->certificate};
+	struct known_client known = {0};
+
+	if (c->certificate == NULL || tenants_identify(ts, &shown, &known) != TLS_KNOWN)
+		return NULL;
+	return known.pinned ? NULL : known.tenant;
+}
+
 /* Out of use at once: the set of now, without this certificate. */
 static enum err
-unpin_now(struct keyferryd *d, const struct trust_change *c, size_t *closed)
+unpin_now(struct keyferryd *d, struct trust_change *c, size_t *closed)
 {
 	struct tenants *ts = tenants_copy(gate_tenants(d->gate));
 
 	if (ts == NULL)
 		return ERR_NO_MEMORY;
 	tenants_unpin(ts, c->sha256);
-	*closed = gate_change_pinned(d->gate, ts, c->sha256);
+	*closed = gate_change_pinned(d->gate, ts, c->sha256, &c->voucher);
+	if (c->voucher == NULL)
+		c->voucher = voucher_of(c, ts);
 	tenants_unref(ts);
 	expiry_measure(d);
 	return ERR_OK;
@@ -408,6 +439,27 @@ next_file(struct trust_change *c)
 		all_removed(c);
 }
 
+/* As a reload reads it: whether an authority takes it, too, cannot be told by the digest. */
+static void
+read_going(struct trust_change *c)
+{
+	const struct keyferryd *d = c->call->user;
+	char path[PATH_MAX];
+	struct stack_st_X509 *all = NULL;
+	const char *why;
+	struct tenant *t, *other;
+	const struct pinned *p = tenants_pinned(c->tenants, c->sha256, &t);
+
+	if (p == NULL || !p->accepted || tenants_authority_at(c->tenants, 0, &other) == NULL)
+		return;
+	clients_directory(t->id, c->directory);
+	clients_file(c->sha256, p->read_only, c->name);
+	snprintf(path, sizeof(path), "%s/%s/%s", d->state_dir, c->directory, c->name);
+	if (certificates_of_file(path, &all, &why) == ERR_OK && certificates_count(all) == 1)
+		c->certificate = certificate_ref(certificates_at(all, 0));
+	certificates_free(all);
+}
+
 void
 trust_remove_run(struct control_call *call)
 {
@@ -424,5 +476,6 @@ trust_remove_run(struct control_call *call)
 	if (c == NULL)
 		return;
 	c->tenants = tenants_ref(gate_tenants(d->gate));
+	read_going(c);
 	next_file(c);
 }

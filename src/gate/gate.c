@@ -205,24 +205,30 @@ sort_all(struct gate *g)
 
 /* Those with this certificate, at once. */
 static size_t
-sort_those(struct gate *g, const uint8_t *sha256)
+sort_those(struct gate *g, const uint8_t *sha256, const struct tenant **voucher)
 {
 	size_t closed = 0;
+	struct sorted r;
 
 	LIST_FOREACH_SAFE(l, next, &g->sessions) {
 		struct session *s = CONTAINER_OF(l, struct session, link);
 		bool closing = s->state == SESSION_CLOSING;
 
-		if (s->tenant != NULL &&
-		    memcmp(stream_peer(s->stream)->sha256, sha256, TLS_DIGEST_LEN) == 0)
-			closed += !session_sort(s).stays && !closing;
+		if (s->tenant == NULL ||
+		    memcmp(stream_peer(s->stream)->sha256, sha256, TLS_DIGEST_LEN) != 0)
+			continue;
+		r = session_sort(s);
+		closed += !r.stays && !closing;
+		if (r.voucher != NULL)
+			*voucher = r.voucher;
 	}
 	return closed;
 }
 
 /* sha256: only that certificate has changed; or NULL. */
 static size_t
-set_tenants(struct gate *g, struct tenants *tenants, const uint8_t *sha256)
+set_tenants(struct gate *g, struct tenants *tenants, const uint8_t *sha256,
+    const struct tenant **voucher)
 {
 	struct tenants *old = g->tenants;
 	size_t closed;
@@ -230,15 +236,17 @@ set_tenants(struct gate *g, struct tenants *tenants, const uint8_t *sha256)
 	g->tenants = tenants_ref(tenants);
 	if (old != NULL)
 		tenants_inherit(tenants, old);
-	closed = sha256 != NULL ? sort_those(g, sha256) : sort_all(g);
+	closed = sha256 != NULL ? sort_those(g, sha256, voucher) : sort_all(g);
 	tenants_unref(old);
 	return closed;
 }
 
 size_t
-gate_change_pinned(struct gate *g, struct tenants *tenants, const uint8_t sha256[TLS_DIGEST_LEN])
+gate_change_pinned(struct gate *g, struct tenants *tenants, const uint8_t sha256[TLS_DIGEST_LEN],
+    const struct tenant **voucher)
 {
-	return set_tenants(g, tenants, sha256);
+	*voucher = NULL;
+	return set_tenants(g, tenants, sha256, voucher);
 }
 
 size_t
@@ -253,7 +261,7 @@ gate_configure(struct gate *g, struct tls_server *tls, struct tenants *tenants,
 	g->limits = *limits;
 	metric_set(METRIC_SESSIONS_LIMIT, (int64_t)limits->sessions_max);
 	metric_set(METRIC_HANDSHAKES_LIMIT, (int64_t)limits->handshakes_max);
-	closed = set_tenants(g, tenants, NULL);
+	closed = set_tenants(g, tenants, NULL, NULL);
 	admit(g);
 	return closed;
 }

@@ -360,13 +360,17 @@ take_up(struct session *s, const struct known_client *known)
 	gate_expect_end(s->gate, s->ends);
 }
 
-/* Its client is still one of its tenant's. */
+/* Its client is still one of its tenant's, and may do no more than before. */
 static bool
 belongs(struct session *s, struct known_client *known)
 {
+	if (!identify(s, known) || strcmp(known->tenant->id, s->tenant->id) != 0)
+		return false;
+	/* its certificate was to read alone, and an authority lets it do more: that is for who comes anew */
+	if (s->read_only && !known->pinned)
+		return false;
 	/* a tenant that was away for a moment is another one, which does not know of the session */
-	return identify(s, known) && strcmp(known->tenant->id, s->tenant->id) == 0 &&
-	    known->tenant->limit == s->tenant->limit && known->ends > clock_wall();
+	return known->tenant->limit == s->tenant->limit && known->ends > clock_wall();
 }
 
 struct sorted
@@ -376,6 +380,7 @@ session_sort(struct session *s)
 	struct sorted r = {.stays = belongs(s, &known)};
 
 	r.asked = known.judged;
+	r.voucher = !known.pinned ? known.tenant : NULL;
 	s->unsorted = false;
 	if (r.stays)
 		take_up(s, &known);

@@ -49,6 +49,7 @@ void session_end_lingering(struct session *s);
  */
 struct sorted {
 	bool stays, asked;
+	const struct tenant *voucher; /* whose authority lets the client in, though it may have to come anew */
 };
 struct sorted session_sort(struct session *s);
 /* Its client's certificate has expired: true when that was so, and was acted upon. */

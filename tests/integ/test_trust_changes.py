@@ -5,13 +5,16 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import time
 
 import kf
 import ttlv
 import virtual
+from certificate_authority import Ca
 from test_trust import Case, files
 
 
@@ -54,6 +57,47 @@ class Changes(Case):
         answer = json.loads(gw.ctl("--json", "trust", "remove", client.digest).stdout)
         self.assertEqual(answer["sessions-closed"], 2)
         self.assertEqual(gw.control("sessions")[0], [])
+
+    def test_remove_of_what_an_authority_vouches_for(self):
+        """The answer says so, and what could only read does no more in the session that it has."""
+        directory = tempfile.mkdtemp(prefix="keyferry-ca-")
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        ca = Ca(directory, "CA")
+        middle = Ca(directory, "Middle", ca)
+        gw = self.start(a='client-ca = %s\n  client-subject = "CN=vpxd*"' % files(ca.pem))
+
+        def remove(client):
+            done = json.loads(gw.ctl("--json", "trust", "remove", client.digest).stdout)
+            return done["sessions-closed"], done.get("warning", "")
+        for name, client in (("reads", ca.client("reads", "/CN=vpxd-1")),
+                             ("deep", middle.client("deep", "/CN=vpxd-2", beside=middle))):
+            with self.subTest(name=name):
+                end = "-----END CERTIFICATE-----\n"
+                alone = self.write(gw, "alone.pem", self.read(client.pem).split(end)[0] + end)
+                gw.ctl("trust", "add", "--read-only", "a", alone)
+                session = kf.Client(gw, client)
+                self.addCleanup(session.close)
+                self.assert_reason(session.do(ttlv.create()), "PermissionDenied")
+                closed, warning = remove(client)
+                self.assertEqual(closed, 1)
+                self.assertRegex(warning, "still let in by client-ca of tenant a, with all rights")
+                self.assertTrue(session.is_closed())
+                with kf.Client(gw, client) as c:
+                    c.create()
+        away, all_rights = ca.client("away", "/CN=vpxd-3"), ca.client("all", "/CN=vpxd-4")
+        gw.ctl("trust", "add", "--read-only", "a", away.pem)
+        self.assertIn("client-ca of tenant a", gw.ctl("trust", "remove", away.digest).stdout)
+        gw.ctl("trust", "add", "a", all_rights.pem)
+        with kf.Client(gw, all_rights) as c:
+            c.create()
+            closed, warning = remove(all_rights)
+            self.assertEqual(closed, 0)
+            self.assertIn("client-ca of tenant a", warning)
+            c.create()
+        other = ca.client("other", "/CN=other")
+        gw.ctl("trust", "add", "a", other.pem)
+        self.assertEqual(remove(other), (0, ""))
+        self.assert_refused(gw, other)
 
     def test_directory(self):
         """Files that come and go are taken over by a reload."""
