@@ -23,7 +23,7 @@ int trusted_open(const char *path, enum trusted kind, int flags, const char **wh
 /* The same for one that was opened already, by that path.  NULL, or what is wrong. */
 const char *trusted_not(int fd, const char *path, enum trusted kind);
 
-/* Of where it lies, and where its target does if it is a link, whether it is there or not. */
+/* Of where it lies, and each link on the way to it, whether it is there or not. */
 const char *trusted_place_not(const char *path);
 
 /*

@@ -20,6 +20,7 @@
 enum { OPEN_FILE = O_CLOEXEC | O_NOCTTY | O_NONBLOCK, OPEN_DIRECTORY = OPEN_FILE | O_DIRECTORY };
 enum { OPEN_FOLLOW = 0, OPEN_HERE = O_NOFOLLOW };
 enum { TYPE_FILE = S_IFREG, TYPE_DIRECTORY = S_IFDIR };
+enum { LINKS_MAX = 40 }; /* as the kernel has it */
 #define OTHERS_CHANGE 022
 
 static const struct {
@@ -117,20 +118,146 @@ parent_not(const char *path)
 	return directory_not(dirname(copy));
 }
 
+/* --- links, one at a time, as the kernel follows them --- */
+
+struct way {
+	char at[PATH_MAX];   /* how far it has come, with no link in it */
+	char rest[PATH_MAX]; /* what is still to come */
+	unsigned links;
+};
+
+static const char *
+too_long(void)
+{
+	return say("has too long a path");
+}
+
+/* at: a path without links, so that what comes last in it can be taken off. */
+static bool
+go_up(char *at)
+{
+	char *slash = strrchr(at, '/');
+	const char *last = slash != NULL ? slash + 1 : at;
+
+	if (at[0] == '\0' || strcmp(last, "..") == 0)
+		return false;
+	at[slash == NULL ? 0 : slash == at ? 1 : slash - at] = '\0';
+	return true;
+}
+
+/* False: that would be too long. */
+static bool
+enter(char at[PATH_MAX], const char *name)
+{
+	size_t used = strlen(at);
+
+	if (strcmp(name, ".") == 0 || (strcmp(name, "..") == 0 && go_up(at)))
+		return true;
+	return snprintf(at + used, PATH_MAX - used, "%s%s", used > 0 && at[used - 1] != '/' ? "/" : "",
+		   name) < (int)(PATH_MAX - used);
+}
+
+/* The first name of the rest; false: there is none. */
+static bool
+take_name(struct way *w, char name[PATH_MAX])
+{
+	size_t skipped = strspn(w->rest, "/"), len = strcspn(w->rest + skipped, "/");
+
+	memcpy(name, w->rest + skipped, len);
+	name[len] = '\0';
+	memmove(w->rest, w->rest + skipped + len, strlen(w->rest + skipped + len) + 1);
+	return len > 0;
+}
+
+/* The rest begins at the root, or where it is. */
+static void
+start(struct way *w)
+{
+	if (w->rest[0] == '/')
+		memcpy(w->at, "/", 2);
+}
+
+/* What it says comes before the rest. */
+static const char *
+read_link(struct way *w)
+{
+	char said[PATH_MAX];
+	ssize_t n = readlink(w->at, said, sizeof(said));
+	size_t rest = strlen(w->rest);
+
+	if (n < 0)
+		return say("leads nowhere: %s", strerror(errno));
+	if ((size_t)n + 1 + rest >= sizeof(w->rest))
+		return too_long();
+	memmove(w->rest + n + 1, w->rest, rest + 1);
+	memcpy(w->rest, said, (size_t)n);
+	w->rest[n] = '/';
+	go_up(w->at);
+	start(w);
+	return NULL;
+}
+
+/* Whoever may put another link there says where it leads. */
+static const char *
+follow(struct way *w, const char *path, const struct stat *st)
+{
+	const char *why;
+
+	if (++w->links > LINKS_MAX)
+		return say("leads over more than %d symbolic links", LINKS_MAX);
+	if (!is_owner(st->st_uid) && strcmp(w->at, path) == 0)
+		return say("is a symbolic link that belongs to another user (%u): chown -h %u %s",
+		    (unsigned)st->st_uid, owner(), path);
+	if (!is_owner(st->st_uid))
+		return say("leads over %s, a symbolic link that belongs to another user (%u): "
+			   "chown -h %u %s", w->at, (unsigned)st->st_uid, owner(), w->at);
+	why = parent_not(w->at);
+	return why != NULL ? why : read_link(w);
+}
+
+/* opened: by that path, a moment ago; or NULL. */
+static const char *
+end_not(const struct way *w, const struct stat *opened, const struct stat *found)
+{
+	if (opened != NULL &&
+	    (opened->st_dev != found->st_dev || opened->st_ino != found->st_ino))
+		return say("was replaced while it was looked at; try again");
+	return w->links > 0 ? parent_not(w->at) : NULL;
+}
+
+static const char *
+place_not(const char *path, const struct stat *opened)
+{
+	const char *why = only_looks ? NULL : parent_not(path);
+	struct way w = {.at = "", .links = 0};
+	char name[PATH_MAX];
+	struct stat st;
+
+	if (why != NULL || only_looks)
+		return why;
+	memcpy(w.rest, path, strlen(path) + 1); /* parent_not() found it short enough */
+	start(&w);
+	if (stat(w.at[0] != '\0' ? w.at : ".", &st) != 0)
+		return say("cannot be looked at: %s", strerror(errno));
+	while (take_name(&w, name)) {
+		if (!enter(w.at, name))
+			return too_long();
+		if (lstat(w.at[0] != '\0' ? w.at : ".", &st) != 0) {
+			if (errno == ENOENT && opened == NULL && w.links == 0)
+				return NULL; /* still to be made */
+			return say("leads nowhere: %s", strerror(errno));
+		}
+		why = S_ISLNK(st.st_mode) ? follow(&w, path, &st) : NULL;
+		if (why != NULL)
+			return why;
+	}
+	return end_not(&w, opened, &st);
+}
+
 const char *
 trusted_place_not(const char *path)
 {
-	char target[PATH_MAX];
-	struct stat st;
-	const char *why = only_looks ? NULL : parent_not(path);
-
-	if (why != NULL || only_looks || lstat(path, &st) != 0 || !S_ISLNK(st.st_mode))
-		return why;
-	if (!is_owner(st.st_uid))
-		return say("is a symbolic link that belongs to another user (%u): chown -h %u %s",
-		    (unsigned)st.st_uid, owner(), path);
-	return realpath(path, target) != NULL ? parent_not(target)
-					      : say("leads nowhere: %s", strerror(errno));
+	return place_not(path, NULL);
 }
 
 static const char *
@@ -166,7 +293,10 @@ trusted_not(int fd, const char *path, enum trusted kind)
 		return say("belongs to another user (%u), who may change it: chown %u %s",
 		    (unsigned)st.st_uid, owner(), path);
 	why = mode_not(&st, path, kind);
-	return why == NULL ? trusted_place_not(path) : why;
+	if (why != NULL)
+		return why;
+	/* one that is opened without following has its directory's word; SQLite makes its own anew */
+	return place_not(path, (kinds[kind].flags & O_NOFOLLOW) != 0 ? NULL : &st);
 }
 
 static const char *

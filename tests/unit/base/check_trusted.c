@@ -148,6 +148,118 @@ START_TEST(follows_links_where_that_makes_sense)
 }
 END_TEST
 
+static void
+link_to(const char *to, const char *from)
+{
+	(void)unlink(from);
+	ck_assert_int_eq(symlink(to, from), 0);
+}
+
+static bool
+follows(int i)
+{
+	return kinds[i].link != KIND_HERE;
+}
+
+/* it -> hop/step -> there/it: whoever may change hop says where it leads. */
+START_TEST(looks_at_each_link_on_the_way)
+{
+	char hop[80], step[96], around[128];
+
+	snprintf(hop, sizeof(hop), "%s/hop", top);
+	snprintf(step, sizeof(step), "%s/step", hop);
+	snprintf(around, sizeof(around), "%s/../hop/.//step", target_dir);
+	make(target, _i);
+	ck_assert_int_eq(mkdir(hop, 0700), 0);
+	link_to(target, step);
+	link_to(around, path);
+	expect(_i, follows(_i) ? NULL : "symbolic link", "");
+	chmod(hop, 0770);
+	if (follows(_i))
+		expect(_i, asks(_i) ? "chmod go-w" : NULL, hop);
+	chmod(hop, 0700);
+	if (follows(_i) && geteuid() == 0) {
+		ck_assert_int_eq(lchown(step, STRANGER, STRANGER), 0);
+		expect(_i, asks(_i) ? "chown -h 0 " : NULL, step);
+		link_to(target, step);
+		ck_assert_int_eq(chown(hop, STRANGER, STRANGER), 0);
+		expect(_i, asks(_i) ? "chown 0 " : NULL, hop);
+	}
+	ck_assert_int_eq(unlink(step), 0);
+	ck_assert_int_eq(rmdir(hop), 0);
+}
+END_TEST
+
+/* As Kubernetes has it: it -> ..data/it, ..data -> ..2026, a link to a directory within a path. */
+START_TEST(follows_links_to_directories)
+{
+	char data[96], in_data[112], there[96];
+
+	snprintf(data, sizeof(data), "%s/..data", dir);
+	snprintf(there, sizeof(there), "%s/..2026", dir);
+	snprintf(in_data, sizeof(in_data), "%s/it", there);
+	ck_assert_int_eq(mkdir(there, 0755), 0);
+	make(in_data, _i);
+	link_to("..2026", data);
+	link_to("..data/it", path);
+	chmod(dir, 01777);
+	expect(_i, follows(_i) ? NULL : "symbolic link", "");
+	if (follows(_i) && geteuid() == 0) {
+		ck_assert_int_eq(lchown(data, STRANGER, STRANGER), 0);
+		expect(_i, asks(_i) ? "chown -h 0 " : NULL, data);
+	}
+	ck_assert_int_eq(unlink(data), 0);
+	clear(in_data);
+	ck_assert_int_eq(rmdir(there), 0);
+}
+END_TEST
+
+START_TEST(links_that_do_not_end)
+{
+	char far[4000], more[96];
+	const char *why;
+
+	link_to("it", path);
+	expect(_i, follows(_i) ? "cannot be opened" : "symbolic link", "");
+	why = trusted_place_not(path);
+	ck_assert_msg(why != NULL && strstr(why, "more than 40 ") != NULL, "%s", why);
+	link_to("nothing", path);
+	why = trusted_place_not(path);
+	ck_assert_msg(why != NULL && strstr(why, "leads nowhere") != NULL, "%s", why);
+	/* both are short enough; what is still to come is not */
+	snprintf(more, sizeof(more), "%s/b", dir);
+	snprintf(far, sizeof(far), "b/%*s/it", 3900, "");
+	for (char *c = far; *c != '\0'; c++)
+		*c = *c == ' ' ? '/' : *c;
+	link_to(far, path);
+	link_to(far, more);
+	why = trusted_place_not(path);
+	ck_assert_msg(why != NULL && strstr(why, "too long a path") != NULL, "%s", why);
+	ck_assert_int_eq(unlink(more), 0);
+}
+END_TEST
+
+START_TEST(notices_another_file_in_its_place)
+{
+	const char *why;
+	int fd;
+
+	make(path, _i);
+	fd = trusted_open(path, (enum trusted)_i, O_RDONLY, &why);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_ptr_null(trusted_not(fd, path, (enum trusted)_i));
+	make(target, _i);
+	clear(path);
+	ck_assert_int_eq(rename(target, path), 0);
+	why = trusted_not(fd, path, (enum trusted)_i);
+	if (asks(_i) && follows(_i))
+		ck_assert_msg(why != NULL && strstr(why, "was replaced") != NULL, "%s", why);
+	else
+		ck_assert_msg(why == NULL, "%s", why);
+	close(fd);
+}
+END_TEST
+
 START_TEST(wants_the_right_type)
 {
 	make(path, _i);
@@ -222,6 +334,10 @@ main(void)
 	tcase_add_loop_test(t, refuses_what_others_may_change, 0, KINDS);
 	tcase_add_loop_test(t, looks_at_the_directory, 0, KINDS);
 	tcase_add_loop_test(t, follows_links_where_that_makes_sense, 0, KINDS);
+	tcase_add_loop_test(t, looks_at_each_link_on_the_way, 0, KINDS);
+	tcase_add_loop_test(t, follows_links_to_directories, 0, KINDS);
+	tcase_add_loop_test(t, links_that_do_not_end, 0, KINDS);
+	tcase_add_loop_test(t, notices_another_file_in_its_place, 0, KINDS);
 	tcase_add_loop_test(t, wants_the_right_type, 0, KINDS);
 	if (geteuid() == 0)
 		tcase_add_loop_test(t, refuses_what_belongs_to_others, 0, KINDS);
