@@ -2,8 +2,12 @@
 /* Which system calls the process may still make, through libseccomp. */
 #include "confine.h"
 
+#include <errno.h>
+#include <sched.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include <seccomp.h>
@@ -15,6 +19,16 @@
 #define KF_SANITIZED
 #endif
 #endif
+
+/* Which argument of clone the flags are. */
+#ifdef __s390__
+#define CLONE_FLAGS SCMP_A1
+#else
+#define CLONE_FLAGS SCMP_A0
+#endif
+#define NAMESPACES                                                                                 \
+	((scmp_datum_t)(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |              \
+	    CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET))
 
 static const char *const calls[] = {
 #define CALL(name) #name,
@@ -68,6 +82,43 @@ allow_sockets(scmp_filter_ctx ctx)
 	return rc;
 }
 
+/*
+ * Processes and threads, without new namespaces.  The flags of clone3 lie in memory, where no filter
+ * looks: it is told to be missing, so that the C library takes clone.
+ */
+static int
+allow_clone(scmp_filter_ctx ctx)
+{
+	int newer = seccomp_syscall_resolve_name("clone3");
+	int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+	    CLONE_FLAGS(SCMP_CMP_MASKED_EQ, NAMESPACES, 0));
+
+	return rc == 0 && newer != __NR_SCMP_ERROR
+	    ? seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), newer, 0)
+	    : rc;
+}
+
+/*
+ * Whatever is not PR_SET_DUMPABLE, in one of the 32 bits that the kernel looks at; and that only to
+ * switch tracing off.
+ */
+static int
+allow_prctl(scmp_filter_ctx ctx)
+{
+#ifdef KF_SANITIZED
+	(void)ctx; /* a look for leaks begins by switching it on */
+	return 0;
+#else
+	int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 2,
+	    SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, PR_SET_DUMPABLE), SCMP_A1(SCMP_CMP_EQ, 0, 0));
+
+	for (scmp_datum_t bit = 1; rc == 0 && bit <= UINT32_MAX; bit <<= 1)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+		    SCMP_A0(SCMP_CMP_MASKED_EQ, bit, ~(scmp_datum_t)PR_SET_DUMPABLE & bit));
+	return rc;
+#endif
+}
+
 static enum err
 refuse(struct buf *why, const char *cause)
 {
@@ -90,6 +141,10 @@ confine(struct buf *why)
 		rc = allow_memory(ctx);
 	if (rc == 0)
 		rc = allow_sockets(ctx);
+	if (rc == 0)
+		rc = allow_clone(ctx);
+	if (rc == 0)
+		rc = allow_prctl(ctx);
 	if (rc == 0)
 		rc = seccomp_load(ctx);
 	seccomp_release(ctx);

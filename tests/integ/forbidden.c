@@ -3,12 +3,14 @@
  * For LD_PRELOAD: at SIGURG, which nobody else minds, a process makes the system call that
  * KEYFERRY_FORBIDDEN names, as code would that somebody else brought in; and says so if it lives on.
  */
+#include <errno.h>
 #include <linux/if_packet.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -19,6 +21,8 @@ enum { PAGE = 4096 };
 static char page[PAGE] __attribute__((aligned(PAGE)));
 static char program[] = "/nonexistent"; /* else there would be nobody to say so */
 static char *arguments[] = {program, NULL};
+
+static unsigned long clone_args[8] = {CLONE_NEWUSER};
 
 static const struct {
 	const char *name;
@@ -31,6 +35,10 @@ static const struct {
 	MAP_PRIVATE | MAP_ANONYMOUS, -1, 0}},
     {"raw-packets", SYS_socket, {AF_PACKET, SOCK_RAW, 0, 0, 0, 0}},
     {"namespace", SYS_unshare, {CLONE_NEWUSER, 0, 0, 0, 0, 0}},
+    {"namespace-child", SYS_clone, {CLONE_NEWUSER | CLONE_NEWNS, 0, 0, 0, 0, 0}},
+    {"namespace-clone3", SYS_clone3, {(long)clone_args, sizeof(clone_args), 0, 0, 0, 0}},
+    {"traceable", SYS_prctl, {PR_SET_DUMPABLE, 1, 0, 0, 0, 0}},
+    {"traceable-wide", SYS_prctl, {PR_SET_DUMPABLE | 1L << 32, 1, 0, 0, 0, 0}},
     {"tracing", SYS_ptrace, {PTRACE_TRACEME, 0, 0, 0, 0, 0}},
     {"program", SYS_execve, {(long)program, (long)arguments, 0, 0, 0, 0}},
     {"socket", SYS_socket, {AF_INET, SOCK_STREAM, 0, 0, 0, 0}},
@@ -39,7 +47,7 @@ static const struct {
 static void
 make_call(int sig)
 {
-	static const char said[] = "the call came back\n";
+	static const char said[] = "the call came back\n", none[] = "there is no such call\n";
 	const char *name = getenv("KEYFERRY_FORBIDDEN");
 
 	(void)sig;
@@ -48,7 +56,12 @@ make_call(int sig)
 
 		if (strcmp(calls[i].name, name) != 0)
 			continue;
-		syscall(calls[i].number, a[0], a[1], a[2], a[3], a[4], a[5]);
+		long result = syscall(calls[i].number, a[0], a[1], a[2], a[3], a[4], a[5]);
+
+		if (result == 0 && (calls[i].number == SYS_clone || calls[i].number == SYS_clone3))
+			_exit(0); /* the child */
+		if (result == -1 && errno == ENOSYS)
+			(void)!write(STDERR_FILENO, none, sizeof(none) - 1);
 		(void)!write(STDERR_FILENO, said, sizeof(said) - 1);
 	}
 }

@@ -9,10 +9,11 @@ import tempfile
 import kf
 
 # What nobody needs (see forbidden.c), and what the children do not need besides.
-FORBIDDEN = ["another-memory", "new-code", "writable-code", "raw-packets", "namespace"]
+FORBIDDEN = ["another-memory", "new-code", "writable-code", "raw-packets", "namespace",
+             "namespace-child"]
 PARENTS_ONLY = ["program", "socket"]
 if not kf.TESTING:
-    FORBIDDEN.append("tracing")  # a sanitizer's look for leaks is done so
+    FORBIDDEN += ["tracing", "traceable", "traceable-wide"]  # a sanitizer's look for leaks is done so
 elif not kf.LONG:  # run.sh tries all with a release
     FORBIDDEN = kf.random_for("forbidden").sample(FORBIDDEN, 2)
 
@@ -79,6 +80,15 @@ class Confined(kf.Case):
             for call in FORBIDDEN + (PARENTS_ONLY if who != "daemon" else []):
                 with self.subTest(who=who, call=call):
                     self.kills(who, call)
+
+    def test_the_newer_clone_is_missing(self):
+        """A filter cannot see its flags; the C library then takes the older one."""
+        gw = self.confined("namespace-clone3")
+        for pid in self.processes(gw).values():
+            mark = gw.mark()
+            os.kill(pid, signal.SIGURG)
+            gw.await_log("there is no such call", mark)
+        self.assert_fine(gw)
 
     def test_without_the_filter(self):
         """So it is the filter that kills."""
