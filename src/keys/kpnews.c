@@ -22,6 +22,8 @@ enum {
 	ANSWER_MAX = 2 * 1024 * 1024,
 };
 
+#define LOOK_AGAIN (60 * NS_PER_S) /* after one without an answer */
+
 enum news_list { LIST_DELETED, LIST_CREATED, LISTS };
 
 struct news_op {
@@ -32,6 +34,9 @@ struct news_op {
 	unsigned page;
 	unsigned moves; /* the root's, when the proof began */
 	bool looked;
+	bool refused;   /* an answer said that the root key is gone or disabled */
+	bool suspended; /* with that: what it said */
+	unsigned refused_moves; /* and which one it was about */
 	struct buf path;
 	struct defer begin;
 };
@@ -127,9 +132,24 @@ begin_lists(struct news_op *n)
 
 /* --- the canary --- */
 
+/*
+ * What an answer said of the root key stands until another answer takes it back, or it turns out that
+ * the alias names another: that what is asked after it fails takes nothing back.
+ */
+static enum err
+weigh(struct news_op *n, enum err e)
+{
+	if (!n->refused || e == ERR_OK || e == ERR_NO_ROOT_KEY ||
+	    n->root->moves != n->refused_moves)
+		return e;
+	n->news->suspended = n->suspended;
+	return ERR_NO_ROOT_KEY;
+}
+
 static void
 proved(struct news_op *n, enum err e)
 {
+	e = weigh(n, e);
 	if (e == ERR_OK && n->moves != n->root->moves)
 		prove(n); /* meanwhile another root key came to bear the alias */
 	else if (e != ERR_OK || n->news->since == 0)
@@ -154,10 +174,14 @@ canary_opened(struct wait *w, enum err e)
 		return;
 	}
 	e = kpop_root_key_error(e);
-	if (e == ERR_NO_ROOT_KEY && !n->looked)
-		look(n); /* perhaps it is another that bears the alias now */
-	else
+	if (e != ERR_NO_ROOT_KEY || n->looked || !kproot_has_alias(r)) {
 		proved(n, e);
+		return;
+	}
+	n->refused = true;
+	n->suspended = n->news->suspended;
+	n->refused_moves = n->moves;
+	look(n); /* perhaps it is another that bears the alias now */
 }
 
 static enum err
@@ -247,20 +271,25 @@ prove(struct news_op *n)
 
 /*
  * Which one bears the alias, and whether it is deactivated.  What it is beside that the canary proves:
- * also when the alias is gone, or on its way to another.
+ * also when the alias is gone, or on its way to another, or nobody answers a look.
  */
 static void
 looked(struct wait *w, enum err e)
 {
 	struct news_op *n = w->owner;
 	struct kproot *r = n->root;
+	bool no_answer;
 
 	n->news->now = n->op.call.http.date;
 	e = seen(n, e);
-	if (r->id[0] != '\0' && (e == ERR_OK || e == ERR_NO_OBJECT || e == ERR_WRONG_STATE))
+	no_answer = e == ERR_VAULT_DOWN || e == ERR_DEADLINE;
+	if (no_answer && r->id[0] != '\0')
+		r->look_at = clock_now() + LOOK_AGAIN; /* the time of the next rounds is for the canary */
+	if (r->id[0] != '\0' && (e == ERR_OK || e == ERR_NO_OBJECT || e == ERR_WRONG_STATE ||
+				    (no_answer && !n->refused)))
 		prove(n);
 	else
-		kpop_end(&n->op, kpop_root_key_error(e));
+		kpop_end(&n->op, weigh(n, kpop_root_key_error(e)));
 }
 
 static void

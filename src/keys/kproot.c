@@ -210,6 +210,12 @@ put_lower(char id[UID_TEXT_LEN + 1], const char *s)
 		id[i] = (char)tolower((unsigned char)s[i]);
 }
 
+bool
+kproot_has_alias(const struct kproot *r)
+{
+	return !is_id(r->root_key);
+}
+
 void
 kproot_path(char path[KPOP_PATH_LEN], const struct kproot *r, const char *action)
 {
@@ -246,7 +252,7 @@ kproot_seen(struct kproot *r, const struct kpcall *c, enum err e)
 	struct kp_key k = {.state = -1};
 	size_t rows = 0;
 
-	r->no_alias = e == ERR_NO_OBJECT && !is_id(r->root_key);
+	r->no_alias = e == ERR_NO_OBJECT && kproot_has_alias(r);
 	if (e == ERR_OK &&
 	    (kp_read_keys(b->data, b->len, kp_keep_key, &k, &rows) != ERR_OK || rows != 1))
 		e = ERR_VAULT_DOWN;

@@ -56,6 +56,8 @@ void kproot_leave(struct vault_kp *v);
 
 /* Whether a root key that was called is there, but not to be used now; notes a sealed instance. */
 bool kproot_is_suspended(struct kproot *r, const struct kpcall *c);
+/* Not by its id: it may come to be another. */
+bool kproot_has_alias(const struct kproot *r);
 /* Its own path, or that of an action ("/actions/wrap"), by the id if that is known. */
 void kproot_path(char path[KPOP_PATH_LEN], const struct kproot *r, const char *action);
 /* Looks at the root key by the name that is configured: GET, for kproot_seen(). */

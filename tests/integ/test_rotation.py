@@ -207,6 +207,20 @@ class RootKeys(Moving):
             self.assertEqual(len(c.key(new)), 32)
 
 
+    def test_deleted_and_slow_to_say_so(self):
+        """One answer has time, and none of those that look whether the alias names another now."""
+        self.alias("POST", self.cloud.root)
+        self.move(self.first, "prod")
+        uid = self.create(self.first)
+        with self.first.client() as c:
+            c.ok(on("Get", uid))
+        self.after_bound()  # a look at the alias is not due soon
+        self.cloud.fault(operation="*", delay_ms=3800)
+        self.cloud.customer(self.cloud.root, "delete")
+        kf.eventually(lambda: self.first.metrics()["custody_revoked_total"] == 1, "revoked", 30)
+        self.assertEqual(self.first.control("cache list")[0], [])
+
+
 class BeforeTheOldOneGoes(Moving):
     """What a rewrap calls left, or not: by that people delete root keys."""
 

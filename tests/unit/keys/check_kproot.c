@@ -316,6 +316,77 @@ START_TEST(test_disabled)
 }
 END_TEST
 
+/*
+ * That it is gone, or disabled, was answered: that nobody answers a look at it takes nothing back, nor
+ * does it keep the canary from being asked.  By alias or by id, before a look is due and when one is.
+ */
+static const struct {
+	bool by_alias, due;
+	int state;
+	enum spoil spoil;
+	int status;
+} stands[] = {
+    {true, false, 5, SPOIL_STATUS, 503},
+    {true, false, 5, SPOIL_STATUS, 403},
+    {true, false, 5, SPOIL_HANG_BEFORE, 0},
+    {true, false, 2, SPOIL_STATUS, 503},
+    {true, false, 2, SPOIL_HANG_BEFORE, 0},
+    {true, true, 5, SPOIL_STATUS, 503},
+    {true, true, 2, SPOIL_HANG_BEFORE, 0},
+    {false, false, 5, SPOIL_STATUS, 503},
+    {false, false, 2, SPOIL_HANG_BEFORE, 0},
+    {false, true, 2, SPOIL_STATUS, 503},
+    {false, true, 5, SPOIL_HANG_BEFORE, 0},
+};
+
+START_TEST(test_refusal_stands)
+{
+	struct told t;
+
+	if (stands[_i].by_alias)
+		use_alias();
+	ck_assert_int_eq(ask_news().e, ERR_OK);
+	ck_assert_int_eq(ask_news().e, ERR_OK);
+	if (stands[_i].due)
+		clock_test_advance(301 * NS_PER_S);
+	rig->root_state = stands[_i].state;
+	rig->fault = (struct spoiled){
+	    "GET", "/metadata", 99, stands[_i].spoil, stands[_i].status, NULL, ""};
+	t = ask_news();
+	if (stands[_i].due && stands[_i].spoil == SPOIL_HANG_BEFORE) { /* which took all its time */
+		ck_assert_int_eq(t.e, ERR_DEADLINE);
+		t = ask_news();
+	}
+	ck_assert_int_eq(t.e, ERR_NO_ROOT_KEY);
+	ck_assert_int_eq(t.suspended, stands[_i].state == 2);
+	if (!stands[_i].by_alias && !stands[_i].due)
+		ck_assert_uint_eq(rig->fault.times, 99); /* an id cannot come to be another */
+	rig->root_state = 1;
+	ck_assert_int_eq(ask_news().e, ERR_OK);
+}
+END_TEST
+
+/* The alias names another, of which nothing was heard: that is an outage. */
+START_TEST(test_refusal_of_another)
+{
+	struct told t;
+
+	use_alias();
+	ck_assert_int_eq(ask_news().e, ERR_OK);
+	strcpy(rig->root_id, THIRD_ROOT);
+	rig->fault = (struct spoiled){
+	    "POST", OTHER_ROOT "/actions/unwrap", 1, SPOIL_STATUS, 410, NULL, GONE};
+	t = ask_news();
+	ck_assert(t.e == ERR_OK && t.moved && !t.suspended);
+	strcpy(rig->root_id, OTHER_ROOT);
+	clock_test_advance(301 * NS_PER_S);
+	rig->fault = (struct spoiled){
+	    "POST", OTHER_ROOT "/actions/", 99, SPOIL_STATUS, 503, NULL, ""};
+	t = ask_news();
+	ck_assert(t.e == ERR_VAULT_DOWN && t.moved);
+}
+END_TEST
+
 /* --- whose deletions are for good --- */
 
 static enum vault_gone told_gone;
@@ -458,6 +529,8 @@ main(void)
 	tcase_add_test(t, test_alias_gone);
 	tcase_add_loop_test(t, test_deactivated, 0, 2);
 	tcase_add_loop_test(t, test_disabled, 0, 2);
+	tcase_add_loop_test(t, test_refusal_stands, 0, (int)(sizeof(stands) / sizeof(*stands)));
+	tcase_add_test(t, test_refusal_of_another);
 	tcase_add_test(t, test_life);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
