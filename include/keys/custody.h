@@ -95,6 +95,11 @@ int64_t custody_until(const struct custody *cu, int64_t ride_out_ns);
  * long ago the custody was made.
  */
 int64_t custody_proved_ago(const struct custody *cu);
+/*
+ * Fresh, as somebody's call was answered, yet nothing was proved for twice the bound: rounds end in
+ * what is neither refusal nor outage.
+ */
+bool custody_is_overdue(const struct custody *cu);
 
 #define CUSTODY_TEXT_MAX 240
 /* "riding out since 2026-… until 2026-…", for people, as the tenant sees it. */

@@ -118,11 +118,12 @@ check_alarms(struct checks *c, const struct keyferryd *d)
 }
 
 static enum health
-health_of(enum custody_state s)
+health_of(const struct custody *cu)
 {
-	if (s == CUSTODY_UNTRIED)
+	if (custody_state(cu) == CUSTODY_UNTRIED)
 		return HEALTH_WARNING;
-	return s == CUSTODY_FRESH ? HEALTH_GOOD : HEALTH_BAD;
+	return custody_state(cu) == CUSTODY_FRESH && !custody_is_overdue(cu) ? HEALTH_GOOD
+									     : HEALTH_BAD;
 }
 
 /* Of each tenant whose keys are elsewhere what the watch last learned; of others what is wrong. */
@@ -130,7 +131,7 @@ static void
 check_vaults(struct checks *c, const struct keyferryd *d)
 {
 	struct tenants *ts = gate_tenants(d->gate);
-	char what[16 + TENANT_ID_MAX], text[CUSTODY_TEXT_MAX], say[CUSTODY_TEXT_MAX + 64];
+	char what[16 + TENANT_ID_MAX], text[CUSTODY_TEXT_MAX], say[CUSTODY_TEXT_MAX + 128];
 	const struct tenant *t;
 
 	for (size_t i = 0; (t = tenants_at(ts, i)) != NULL; i++) {
@@ -144,9 +145,11 @@ check_vaults(struct checks *c, const struct keyferryd *d)
 		}
 		snprintf(what, sizeof(what), "key manager of %s", t->id);
 		custody_text(t->custody, t->cache_terms.ride_out_ns, text);
-		snprintf(say, sizeof(say), "%s; seconds since the last proof: %" PRId64, text,
-		    custody_proved_ago(t->custody) / NS_PER_S);
-		put_check(c, what, health_of(custody_state(t->custody)), say);
+		snprintf(say, sizeof(say), "%s; seconds since the last proof: %" PRId64 "%s", text,
+		    custody_proved_ago(t->custody) / NS_PER_S,
+		    custody_is_overdue(t->custody) ? ", of which each revocation-bound needs one: "
+						     "see the log" : "");
+		put_check(c, what, health_of(t->custody), say);
 		if (complaint != NULL)
 			put_check(c, what, HEALTH_WARNING, complaint);
 	}

@@ -297,6 +297,12 @@ custody_proved_ago(const struct custody *cu)
 	return stamp_age(cu->confirmed.order != 0 ? &cu->confirmed : &cu->made, cu->bound_ns);
 }
 
+bool
+custody_is_overdue(const struct custody *cu)
+{
+	return cu->state == CUSTODY_FRESH && custody_proved_ago(cu) / 2 > cu->bound_ns;
+}
+
 void
 custody_text(const struct custody *cu, int64_t ride_out_ns, char out[CUSTODY_TEXT_MAX])
 {

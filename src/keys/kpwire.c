@@ -105,6 +105,7 @@ class_of_status(unsigned status, bool *own_only)
 	case 501:
 		return KP_REFUSED;
 	default:
+		*own_only = status / 100 == 4;
 		return status / 100 == 4 ? KP_REFUSED : KP_DOWN;
 	}
 }

@@ -24,6 +24,7 @@ SESSIONS = 8
 # From the end of an outage to the next call, at most: the breaker is open for 16 s, IAM is asked
 # again after 30 s.
 AGAIN = 30 + 16
+REFUSED = '{"metadata":{},"resources":[{"errorMsg":"Bad Request: no","reasons":[{"code":"INVALID_QUERY_PARAM_ERR"}]}]}'
 HTML = {"status": 200, "body": "<html>maintenance</html>", "content_type": "text/html"}
 
 
@@ -173,6 +174,10 @@ class Outages(VirtualCase):
     def test_html(self):
         self.ride(*self.failing(**HTML))
 
+    def test_refusal_of_a_load_balancer(self):
+        """Nothing that Key Protect says: an outage like another."""
+        self.ride(*self.failing(**dict(HTML, status=405)))
+
     def test_hanging(self):
         self.ride(*self.failing(end="hang"), pace=200)
 
@@ -188,11 +193,31 @@ class Outages(VirtualCase):
         self.assertEqual([g for g in got if g.reason is not None], [])
 
 
+class Unproved(VirtualCase):
+    """Rounds end in what is neither an outage nor a refusal, while Gets are answered."""
+
+    def test_health(self):
+        with self.gw.client() as c:
+            self.cloud.fault(operation="kms.secrets.list", status=400, body=REFUSED,
+                             content_type="application/json")
+            for _ in range(5):
+                self.clock.advance(BOUND / 2)
+                self.assertTrue(self.served(c))
+            line = next(h for h in self.gw.control("health")[0]
+                        if h["check"] == "key manager of a")
+            self.assertEqual(line["state"], "bad", line)
+            self.assertIn("fresh since", line["say"])
+            self.cloud.admin("DELETE", "/faults")
+            self.clock.until(lambda: self.gw.control("health")[0] and next(
+                h for h in self.gw.control("health")[0]
+                if h["check"] == "key manager of a")["state"] == "good", "proved again", BOUND)
+
+
 class NameLost(Outages):
     """The name of the key manager is no longer found.  libcurl remembers it for a minute."""
 
     test_refused = test_reset = test_tls_broken = test_503 = test_html = test_hanging = None
-    test_over_in_time = None
+    test_over_in_time = test_refusal_of_a_load_balancer = None
     name = "kp.test"
 
     def vault(self):

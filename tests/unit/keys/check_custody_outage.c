@@ -40,6 +40,30 @@ START_TEST(test_ride_out)
 }
 END_TEST
 
+/* Answers to clients alone prove nothing of what was deleted. */
+START_TEST(test_overdue)
+{
+	struct stamp began = stamp_now();
+
+	ck_assert(!custody_is_overdue(rig.custody));
+	warm_up();
+	custody_confirmed(rig.custody, &began);
+	cacherig_advance(&rig, 2 * BOUND);
+	verdict(ERR_OK);
+	verdict(ERR_INTERNAL);
+	ck_assert(!custody_is_overdue(rig.custody));
+	cacherig_advance(&rig, 2);
+	verdict(ERR_OK);
+	ck_assert_int_eq(state(), CUSTODY_FRESH);
+	ck_assert(custody_is_overdue(rig.custody));
+	verdict(ERR_NO_ROOT_KEY);
+	ck_assert(!custody_is_overdue(rig.custody)); /* said by the state itself */
+	began = stamp_now();
+	custody_confirmed(rig.custody, &began);
+	ck_assert(!custody_is_overdue(rig.custody));
+}
+END_TEST
+
 /* Confirmations count for riding out as well; and keys that nobody asks for go by themselves. */
 START_TEST(test_ride_out_since_check)
 {
@@ -225,6 +249,7 @@ static void
 add_tests(TCase *t)
 {
 	tcase_add_loop_test(t, test_ride_out, 0, 3);
+	tcase_add_test(t, test_overdue);
 	tcase_add_test(t, test_ride_out_since_check);
 	tcase_add_test(t, test_strict);
 	tcase_add_test(t, test_expired_load);
