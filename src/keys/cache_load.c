@@ -316,8 +316,9 @@ settle_entry(struct flight *f, struct secret *key, enum err e)
 	if (e == ERR_OK)
 		return entry_keep(en, &(struct proof){f->custody, f->object->digest, f->record_id,
 					  key, &f->terms, &f->began});
-	/* that a predecessor is gone says nothing of the record that took its place */
-	if ((e == ERR_NO_OBJECT && !f->moved) || e == ERR_INTEGRITY || e == ERR_NO_ROOT_KEY) {
+	/* that a predecessor is gone, or refused, says nothing of the record that took its place */
+	if (((e == ERR_NO_OBJECT || f->load.record_only) && !f->moved) || e == ERR_INTEGRITY ||
+	    e == ERR_NO_ROOT_KEY) {
 		f->entry = NULL;
 		list_remove(&f->peer);
 		entry_drop(en);
@@ -333,8 +334,8 @@ loaded(struct wait *w, enum err e)
 	struct list *link;
 
 	f->load.key = NULL;
-	/* whether another root key is there says nothing about the custody's own */
-	if (!f->load.apart || (e != ERR_OK && e != ERR_NO_ROOT_KEY))
+	/* whether another root key is there, or a record refused, says nothing about the custody's own */
+	if (!f->load.record_only && (!f->load.apart || (e != ERR_OK && e != ERR_NO_ROOT_KEY)))
 		custody_verdict(f->custody,
 		    &(struct custody_evidence){
 			.e = e, .suspended = f->load.suspended, .began = f->began});

@@ -183,6 +183,7 @@ struct unwrap_op {
 	char root_path[KPOP_PATH_LEN];
 	struct secret *key;
 	bool opened, seen, stale;
+	bool refused; /* its metadata; whether that is all has to be seen */
 	char created_by[KP_SUBJECT_MAX + 1];
 };
 
@@ -205,12 +206,19 @@ unwrap_cancel(struct wait *w)
 	kpop_leave(CONTAINER_OF(w, struct vault_unwrap, wait)->op);
 }
 
-/* The first failure ends both calls. */
+/*
+ * The first failure ends both calls; but a refusal of the metadata waits for the root key's answer.  If
+ * that opened, it concerns the one record; and an outage that came after it does not undo it.
+ */
 static void
 unwrap_step(struct unwrap_op *u, enum err e)
 {
-	if (e == ERR_OK && (!u->opened || !u->seen))
+	if (e == ERR_OK && (!u->opened || !(u->seen || u->refused)))
 		return;
+	if (u->refused && (e == ERR_OK || e == ERR_VAULT_DOWN || e == ERR_DEADLINE)) {
+		u->unwrap->record_only = e == ERR_OK;
+		e = ERR_VAULT_DENIED;
+	}
 	if (e == ERR_OK) {
 		/* whoever made what opens is a gateway, or copied what one made */
 		kp_ours_add(u->op.home->link.ours, u->created_by);
@@ -283,7 +291,8 @@ unwrap_seen(struct wait *w, enum err e)
 		e = ERR_INTEGRITY;
 	snprintf(u->created_by, sizeof(u->created_by), "%s", k.created_by);
 	u->seen = e == ERR_OK;
-	unwrap_step(u, e);
+	u->refused = e == ERR_VAULT_DENIED;
+	unwrap_step(u, u->refused ? ERR_OK : e);
 }
 
 static void
@@ -327,6 +336,7 @@ kp_unwrap(struct vault *vault, struct vault_unwrap *unwrap)
 	}
 	unwrap->op = u;
 	unwrap->wait.cancel = unwrap_cancel;
+	unwrap->record_only = false;
 	unwrap->apart = strcmp(r.root_key, u->op.v->root->id) != 0;
 	u->stale = unwrap->apart && u->op.v->root->id[0] != '\0';
 	snprintf(u->root_path, KPOP_PATH_LEN, "/keys/%s/actions/unwrap", r.root_key);

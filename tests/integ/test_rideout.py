@@ -298,6 +298,31 @@ class Blips(VirtualCase):
                 operation="kms.secrets.*", status=status, count=2), BOUND)
             self.assert_quiet(at)
 
+    def test_one_record_refused(self):
+        """A grant that one record lacks says nothing of the others, nor in an outage that follows."""
+        bad, *good = self.keys
+        found = self.cloud.call("GET", "/keys?limit=5000&extractable=true").json["resources"]
+        record = next(k["id"] for k in found if k["name"].endswith(bad))
+        before, at = self.gw.metrics(), self.gw.mark()
+        self.gw.control("cache flush")
+        self.cloud.fault(path="*%s*" % record, status=403)
+        self.cloud.fault(operation="kms.secrets.list", delay_ms=1000)  # in each round one is refused
+        with self.gw.client() as c:
+            for _ in range(2 * BOUND):
+                self.assert_reason(self.get(c, bad), "PermissionDenied")
+                for uid in good:
+                    self.assertEqual(self.get(c, uid).key, self.keys[uid])
+                self.clock.advance(0.5)
+            self.assertIn("fresh since", self.state())
+            self.assert_quiet(at)
+            self.outage("refuse")
+            self.clock.advance(2 * BOUND)
+            for uid in good:
+                self.assertEqual(self.get(c, uid).key, self.keys[uid])
+            self.assertNotEqual(self.get(c, bad).status, ttlv.SUCCESS)
+        self.assertIn("riding out since", self.state())
+        self.assertEqual(self.gw.metrics()["cache_wipes_total"], before["cache_wipes_total"])
+
     def test_api_key_is_changed(self):
         """The old one and all its tokens are worth nothing from one moment to the next."""
         path = self.cloud.api_key("Manager")

@@ -123,6 +123,7 @@ cacherig_finish(struct cacherig *r, struct vault_unwrap *u, enum err e)
 		secret_bytes(u->key)[KEY_LEN - 1] ^= r->other_bytes;
 	}
 	u->suspended = r->suspended;
+	u->record_only = r->record_only;
 	wait_finish(&u->wait, e);
 }
 

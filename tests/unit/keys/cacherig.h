@@ -22,6 +22,7 @@ struct cacherig {
 	unsigned loads, cancelled;
 	bool suspended;	  /* the root key that it misses is disabled only */
 	bool other_bytes; /* the vault has other keys than before */
+	bool record_only; /* what it refuses is the one record */
 	bool apart;	  /* they are under another root key */
 	unsigned served;  /* gets that ended, to number them */
 	size_t kept;	  /* bytes of kept secrets before */

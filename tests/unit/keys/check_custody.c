@@ -364,14 +364,34 @@ END_TEST
 
 START_TEST(test_one_key)
 {
-	static const enum err about[] = {ERR_NO_OBJECT, ERR_INTEGRITY};
+	static const enum err about[] = {ERR_NO_OBJECT, ERR_INTEGRITY, ERR_VAULT_DENIED};
 
 	warm_up();
 	cacherig_advance(&rig, BOUND);
+	rig.record_only = about[_i] == ERR_VAULT_DENIED;
 	ck_assert(!get_rides(&rig, key1, about[_i]));
+	rig.record_only = false;
 	ck_assert_uint_eq(cacherig_kept(&rig), 32);
 	ck_assert_int_eq(state(), CUSTODY_FRESH);
 	ck_assert(!get_rides(&rig, key1, ERR_VAULT_DOWN)); /* there is nothing to ride on */
+	ck_assert(get_rides(&rig, key2, ERR_VAULT_DOWN));
+}
+END_TEST
+
+/* However often one record is refused, the others' keys stay, and are ridden out. */
+START_TEST(test_one_record_refused)
+{
+	warm_up();
+	cacherig_advance(&rig, BOUND);
+	rig.record_only = true;
+	for (int i = 0; i < 20; i++) {
+		ck_assert_int_eq(get_now(&rig, key1, ERR_VAULT_DENIED), ERR_VAULT_DENIED);
+		ck_assert(!custody_is_in_doubt(rig.custody));
+		cacherig_advance(&rig, BOUND / 10);
+	}
+	rig.record_only = false;
+	ck_assert_int_eq(state(), CUSTODY_FRESH);
+	ck_assert_uint_eq(cacherig_kept(&rig), 32);
 	ck_assert(get_rides(&rig, key2, ERR_VAULT_DOWN));
 }
 END_TEST
@@ -424,7 +444,8 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_success_between_denials);
 	tcase_add_test(t, test_denial_is_not_ridden_out);
 	tcase_add_test(t, test_withdrawn_load_fails);
-	tcase_add_loop_test(t, test_one_key, 0, 2);
+	tcase_add_loop_test(t, test_one_key, 0, 3);
+	tcase_add_test(t, test_one_record_refused);
 	tcase_add_test(t, test_other_bytes);
 	tcase_add_loop_test(t, test_no_evidence, 0, 4);
 }

@@ -311,6 +311,31 @@ START_TEST(test_faults_metadata)
 	rig->fault = (struct spoiled){
 	    "GET", "/metadata", 99, SPOIL_STATUS, all[_i].status, "", all[_i].body};
 	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), all[_i].e);
+	ck_assert_int_eq(rig->record_only, all[_i].status == 403);
+}
+END_TEST
+
+/* A refusal of the record alone is one only beside a root key that opens. */
+START_TEST(test_refused_record)
+{
+	struct object *o = kpcase_key();
+
+	rig->fault = (struct spoiled){"GET", "/metadata", 99, SPOIL_STATUS, 403, "", ""};
+	rig->root_state = 5;
+	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_NO_ROOT_KEY);
+	rig->root_state = 1;
+	rig->wrong_key = true;
+	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_INTEGRITY);
+	rig->wrong_key = false;
+	rig->oldest_token = 99;
+	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_VAULT_DENIED);
+	ck_assert(!rig->record_only);
+	rig->oldest_token = 0;
+	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_VAULT_DENIED);
+	ck_assert(rig->record_only);
+	rig->fault.times = 0;
+	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_OK);
+	ck_assert(!rig->record_only);
 }
 END_TEST
 
@@ -576,6 +601,7 @@ add(TCase *t)
 	tcase_add_loop_test(t, test_suspended, 0, 5);
 	tcase_add_loop_test(t, test_faults_unwrap, 0, (int)(sizeof(rows) / sizeof(*rows)));
 	tcase_add_loop_test(t, test_faults_metadata, 0, 7);
+	tcase_add_test(t, test_refused_record);
 	tcase_add_test(t, test_lag);
 	tcase_add_test(t, test_many);
 	tcase_add_test(t, test_interactive_first);

@@ -256,6 +256,7 @@ kprig_unwrap(struct kprig *r, const struct object *o, struct secret **key)
 	ck_assert(!j.done);
 	kprig_run(r, &j);
 	r->suspended = u.suspended;
+	r->record_only = u.record_only;
 	if (key != NULL)
 		*key = u.key;
 	else

@@ -55,6 +55,7 @@ struct kprig {
 	unsigned keys_count;
 	bool reader_only, writer_only, too_broad, wrong_key;
 	bool suspended; /* the last unwrap found the root key disabled or sealed */
+	bool record_only; /* and was refused the record alone */
 	int root_state;
 	const char *alias; /* of the configured root key; NULL: none */
 	char root_id[40];  /* what bears it */
