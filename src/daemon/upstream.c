@@ -511,6 +511,28 @@ upstream_set(struct upstream *u, const struct vault *v, const struct cache_terms
 		cache_set_terms(u->p.cache, s->tenant, terms);
 }
 
+/* A vault with other options begins with nothing in memory, and in an outage stays so. */
+static void
+tell_lost_ride(const struct upstream *u, const struct shared_vault *s)
+{
+	const struct custody *old = s->connection->custody;
+
+	if (custody_state_for(old, s->terms.ride_out_ns) != CUSTODY_RIDING_OUT)
+		return;
+	LIST_FOREACH(it, &u->connections) {
+		const struct connection *n = CONTAINER_OF(it, struct connection, link);
+
+		if (n == s->connection || strcmp(custody_name(n->custody), custody_name(old)) != 0 ||
+		    !has_tenant(n, s->tenant))
+			continue;
+		LOG(LOG_WARN, "upstream",
+		    "options of the vault were changed in an outage: its keys left the memory, and are "
+		    "served again when the key manager answers",
+		    kv_text("tenant", s->tenant));
+		return;
+	}
+}
+
 void
 upstream_release(struct upstream *u, struct vault *v)
 {
@@ -518,6 +540,7 @@ upstream_release(struct upstream *u, struct vault *v)
 
 	if (s == NULL || --s->refs > 0)
 		return;
+	tell_lost_ride(u, s);
 	list_remove(&s->link);
 	shared_free(s);
 	allow_connections(u);

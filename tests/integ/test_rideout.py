@@ -406,6 +406,33 @@ class Restart(VirtualCase):
             self.assertIn("revoked since", self.state())
 
 
+class Reload(VirtualCase):
+    warning = "options of the vault were changed in an outage"
+
+    def reload(self, options):
+        at = self.gw.mark()
+        self.gw.tenants = [kf.Tenant("a", self.certificate, options=self.options,
+                                     vault=self.cloud.vault(options=options))]
+        self.gw.configure()
+        self.gw.control("reload")
+        return self.gw.log(at)
+
+    def test_other_options_end_it(self):
+        """As the manual says, and the log."""
+        self.assertNotIn(self.warning, self.reload("call-rate-max = 45"))
+        with self.gw.client() as c:
+            self.assertTrue(self.served(c))
+            self.outage("refuse")
+            self.clock.advance(2 * BOUND)
+            self.assertTrue(self.served(c))
+            for options in 'call-rate-max = 45\n    call-timeout = "4s"', "call-rate-max = 40":
+                lost = "timeout" not in options
+                self.assertEqual(self.warning in self.reload(options), lost, options)
+                self.assertEqual(self.served(c), not lost)
+            self.outage("none")
+            self.clock.until(lambda: self.served(c), "served again", 2 * AGAIN)
+
+
 class Clocks(VirtualCase):
     """A clock that jumped, a process that was stopped: what was proved before proves nothing."""
 
