@@ -205,6 +205,7 @@ store_looked(struct wait *w, enum err e)
 		kpop_end(&c->op, e);
 		return;
 	}
+	kpop_walked(&c->op);
 	c->at = c->op.find.count;
 	store_read_next(c);
 }
@@ -413,6 +414,7 @@ on_retire(struct timer *t)
 {
 	struct change_op *c = CONTAINER_OF(t, struct change_op, pause);
 
+	kpop_walked(&c->op);
 	delete_record(c, c->known, retired);
 }
 

@@ -16,7 +16,7 @@
 enum {
 	PAGE = 1000,
 	OVERLAP = 50, /* a deletion meanwhile moves the later ones forward */
-	PAGES_MAX = 100,
+	PAGES_MAX = 1000,
 	PATH_MAX_LEN = 1024,
 	ANSWER_MAX = 2 * 1024 * 1024,
 	RETIRING_S = (int)(2 * KPOP_RETIRE_NS / NS_PER_S), /* answers and lists take their time */
@@ -222,6 +222,17 @@ put_path(struct kpfind *f)
 	buf_put(&f->path, "", 1);
 }
 
+/* A long walk ends, if each of its pages comes in time, within its waiter's. */
+static int64_t
+page_deadline(const struct kpfind *f)
+{
+	int64_t own = clock_now() + f->page_ns;
+
+	if (f->page == 0 || own < f->deadline)
+		return f->deadline;
+	return own < f->latest ? own : f->latest;
+}
+
 static void
 look(struct kpfind *f)
 {
@@ -232,7 +243,7 @@ look(struct kpfind *f)
 	f->call.answer_wanted = true;
 	f->call.background = f->background;
 	f->call.answer_max = ANSWER_MAX;
-	f->call.deadline = f->deadline;
+	f->call.deadline = page_deadline(f);
 	kpcall_start(f->link, &f->call);
 }
 

@@ -24,7 +24,8 @@ struct kpfind {
 	const char *want_id; /* the record that is looked for, or NULL: any */
 	int64_t made_ms; /* when the object, or the wanted record, was made; since 1970 */
 	bool background;
-	int64_t deadline;
+	int64_t deadline; /* of a search, and of beginning again */
+	int64_t page_ns, latest; /* when walking: what each later page has, and the end of all */
 	int64_t look_until; /* while what is looked for is not there, look again up to then */
 	bool deleted_too;   /* look at what was deleted as well, for `withdrawn` */
 

@@ -167,8 +167,17 @@ kpop_find(struct kpop *o, int64_t look_until, void (*done)(struct wait *, enum e
 	o->find.made_ms = o->made_ms;
 	o->find.background = o->background;
 	o->find.deadline = o->deadline;
+	o->find.page_ns = o->home->timeout_ns;
+	o->find.latest = o->latest;
 	o->find.look_until = look_until;
 	kpfind_start(&o->home->link, &o->find);
+}
+
+void
+kpop_walked(struct kpop *o)
+{
+	if (o->find.by_date)
+		kpop_step(o);
 }
 
 enum vault_gone

@@ -86,6 +86,8 @@ void kpop_free_all(struct kphome *h, enum err e);
 void kpop_call(struct kpop *o, struct kpcall *c, const char *method, const char *path,
     const struct buf *body, void (*done)(struct wait *, enum err));
 void kpop_find(struct kpop *o, int64_t look_until, void (*done)(struct wait *, enum err));
+/* When that is done, and more calls follow: those have their own time if it was a long walk. */
+void kpop_walked(struct kpop *o);
 /* Up to when a list, or a read, may not know yet of what was made when the object was. */
 int64_t kpop_lag_until(const struct kpop *o);
 

@@ -252,6 +252,7 @@ looked(struct wait *w, enum err e)
 		finish(s, e);
 		return;
 	}
+	kpop_walked(&s->op);
 	for (size_t i = f->count > RANKED_MAX ? f->count - RANKED_MAX : 0; i < f->count; i++)
 		put_id(s, f->found[i].id);
 	if (s->count > 1)

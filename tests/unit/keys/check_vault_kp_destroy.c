@@ -156,6 +156,38 @@ START_TEST(test_destroy_slow_list)
 }
 END_TEST
 
+/* However long the walk through a large instance takes, it ends; within the request's time. */
+START_TEST(test_destroy_long_walk)
+{
+	struct kpjob j = {false};
+	struct vault_change c = {.wait = {.done = kpjob_done, .owner = &j}};
+	int64_t began = clock_now();
+
+	c.object = kpcase_key();
+	c.terms.background = _i == 0;
+	c.terms.deadline = _i == 0 ? 0 : clock_now() + (_i == 1 ? 30 : 11) * NS_PER_S;
+	rig->too_broad = true;
+	rig->pages = 12;
+	rig->vault->ops->destroy(rig->vault, &c);
+	kprig_run(rig, &j);
+	ck_assert_int_eq(j.e, _i == 2 ? ERR_DEADLINE : ERR_OK);
+	ck_assert_uint_eq(kpcase_live(), _i == 2);
+	ck_assert_int_lt(clock_now() - began, (_i == 2 ? 12 : 14) * NS_PER_S);
+}
+END_TEST
+
+/* What is read of the records after it has its own time, too. */
+START_TEST(test_find_long_walk)
+{
+	struct object *o = kpcase_key();
+	struct vault_find f = {.record_id = NULL};
+
+	rig->too_broad = true;
+	rig->pages = 12;
+	ck_assert_int_eq(kprig_find(rig, &f, o), ERR_OK);
+}
+END_TEST
+
 /* --- many of one name --- */
 
 static void
@@ -166,6 +198,8 @@ add(TCase *t)
 	tcase_add_test(t, test_destroy_elsewhere);
 	tcase_add_loop_test(t, test_destroy_missing, 0, 2);
 	tcase_add_loop_test(t, test_destroy_slow_list, 0, 2);
+	tcase_add_loop_test(t, test_destroy_long_walk, 0, 3);
+	tcase_add_test(t, test_find_long_walk);
 	tcase_add_loop_test(t, test_destroy_by_name, 0, 2);
 }
 

@@ -57,7 +57,7 @@ aad_of(const char *body, char *out)
 	*out = '\0';
 }
 
-static char made[32 * 1024]; /* the answer, kept back until it is known whether it goes out */
+static char made[64 * 1024]; /* the answer, kept back until it is known whether it goes out */
 static int made_status;
 
 static void
@@ -209,6 +209,16 @@ fake_key_deleted(struct fake_key *k, const char *by, int64_t when)
 }
 
 static void
+put_strangers(char *text, size_t size)
+{
+	size_t len = strlen(text);
+
+	for (int i = 0; i < 1000; i++)
+		len += (size_t)snprintf(text + len, size - len, "%s{\"id\":\"%036d\"}", i > 0 ? "," : "", i);
+	ck_assert_uint_lt(len, size);
+}
+
+static void
 do_list(struct kprig *r, const struct httpd_request *q)
 {
 	const char *name = strstr(q->path, "search=exact%3Aname%3A");
@@ -227,6 +237,11 @@ do_list(struct kprig *r, const struct httpd_request *q)
 		ck_assert_ptr_nonnull(strstr(q->path, "&filter=creationDate%3Dgte%3A%22"));
 	if (r->lag > 0) {
 		r->lag--;
+	} else if (name == NULL && r->pages > 0) {
+		r->pages--;
+		clock_test_advance(NS_PER_S);
+		put_strangers(text, sizeof(text));
+		shown++;
 	} else {
 		for (unsigned i = 0; i < r->keys_count; i++)
 			if ((all || (r->keys[i].state == 5) == deleted) &&

@@ -67,6 +67,7 @@ struct kprig {
 	char api_key_seen[128], form_seen[512];
 	unsigned wraps, unwraps, posts, deletes, metas, reads, lists,
 	    looks, rights_tried; /* calls that arrived */
+	unsigned pages; /* full of strangers' keys when the list is walked, a second each */
 	char order[256]; /* first letters of the calls, in order */
 	unsigned events;
 	char event[64];
