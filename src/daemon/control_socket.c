@@ -10,6 +10,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/trusted.h"
+#include "base/why.h"
+
 enum { BACKLOG = 16 };
 
 static const char *
@@ -67,11 +70,13 @@ bind_closed(int fd, const struct sockaddr_un *sun)
 	return bound == 0;
 }
 
+/* Where others could put a socket in its place, what is asked of the gateway might be answered by them. */
 enum err
 control_socket_open(int *out, const char *path, unsigned mode, struct stat *made, const char **why)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	size_t len = strlen(path);
+	const char *wrong;
 	struct stat st;
 	enum err e;
 	int fd;
@@ -80,6 +85,9 @@ control_socket_open(int *out, const char *path, unsigned mode, struct stat *made
 		*why = sentence(path, "is too long for a socket; up to 107 bytes");
 		return ERR_INVALID_FIELD;
 	}
+	wrong = trusted_place_not(path);
+	if (wrong != NULL)
+		return why_say(why, ERR_IO, "%s: %s", path, wrong);
 	memcpy(sun.sun_path, path, len);
 	e = clear_stale(&sun, why);
 	if (e != ERR_OK)

@@ -489,6 +489,19 @@ class Files(kf.Case):
         os.chmod(away, 0o770)
         self.refused(gw, away, r"lies in .*\(mode 0770\): chmod go-w /")
 
+    def test_socket(self):
+        """Where others can put one in its place, nobody knows who answers."""
+        gw = self.gateway(start=False)
+        place = os.path.join(gw.dir, "run")
+        os.mkdir(place)
+        gw.socket_path = os.path.join(place, "sock")
+        gw.configure()
+        for mode in (0o777, 0o775):
+            os.chmod(place, mode)
+            self.refused(gw, place, r"sock: lies in .* \(mode 077[57]\): chmod go-w /")
+        os.chmod(place, 0o1777)  # as /tmp is
+        gw.start()
+
     def test_key_of_a_key_manager(self):
         gw, files = self.everything()
         api = os.path.join(gw.dir, "keys", "api")
