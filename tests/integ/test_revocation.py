@@ -17,7 +17,7 @@ from ttlv import on
 
 BOUND = 60
 TOKEN_LIFE = 3600
-RUNS = 50 if kf.LONG else 3
+RUNS = 50 if kf.LONG else 2
 KEYS = 3
 
 

@@ -4,6 +4,7 @@ either for each of its connections."""
 
 import os
 import threading
+import unittest
 
 import kf
 import ttlv
@@ -419,6 +420,7 @@ class LargeInstance(Pair):
             self.assertEqual(self.keys(uid), [keys[uid]] * 2)
 
 
+@unittest.skipUnless(kf.LONG, "as the other one, which deletes as well")
 class LargeInstanceWriter(LargeInstance):
     role = "Writer"
 
