@@ -65,6 +65,12 @@ build() {
   ninja -C "$to" --quiet || return 1
 }
 
+# The same in the background and out of the way; whoever needs it builds it again, and has the errors.
+build_beside() {
+  echo "== building $top/build/$1, beside what follows"
+  (renice -n 19 "$BASHPID"; build "$@") >"$top/build/$1.log" 2>&1 &
+}
+
 # DIRECTORY ARGUMENTS...: the tests of one build; a failure is counted at the end.
 run_tests() {
   local to=$top/build/$1
@@ -176,7 +182,7 @@ mkdir -p build
 rm -f build/own-checks.json
 
 # A build that fails leaves no results, and that counts as a failure at the end.
-rm -f build/*/meson-logs/testlog.json build/long/testlog.json
+rm -f build/*/meson-logs/{waits,testlog}.json build/long/testlog.json
 if build test-gcc gcc "${sanitized[@]}"; then
   if [ "$long" = yes ]; then
     note "build of the fuzzers" build fuzz clang -Dfuzz=true "${sanitized[@]}"
@@ -186,7 +192,11 @@ if build test-gcc gcc "${sanitized[@]}"; then
     sum_up build/long/testlog.json build/own-checks.json || failed=1
     exit "$failed"
   fi
-  run_tests test-gcc
+  # those that wait do so beside each other, and beside the other compiler
+  build_beside test-clang clang "${sanitized[@]}"
+  run_tests test-gcc --logbase waits --suite waits --num-processes 5
+  wait
+  run_tests test-gcc --no-suite waits
 fi
 if build test-clang clang "${sanitized[@]}"; then
   run_tests test-clang --suite unit --suite fuzz
@@ -199,6 +209,6 @@ for name in vcenter control audit confined unit; do
 done
 note "vcenter-keyprotect with the release build" try_release vcenter keyprotect
 note "static analysis" tests/lint/analysis.py "$top" "$top/build/release"
-sum_up build/test-gcc/meson-logs/testlog.json build/test-clang/meson-logs/testlog.json \
+sum_up build/test-gcc/meson-logs/{waits,testlog}.json build/test-clang/meson-logs/testlog.json \
   build/own-checks.json || failed=1
 exit "$failed"
