@@ -79,6 +79,10 @@ exceeds_quota(struct db *db)
 	return quota;
 }
 
+/*
+ * Nobody knows what is on the disk after a failed call, nor who has a lock that is neither given up nor had
+ * after all that SQLite waits for it: both end with the process.
+ */
 enum err
 db_failed_with(struct db *db, int rc)
 {
@@ -86,7 +90,7 @@ db_failed_with(struct db *db, int rc)
 
 	if (rc == SQLITE_IOERR_WRITE && exceeds_quota(db))
 		e = ERR_STORAGE_FULL;
-	else if ((rc & 0xff) == SQLITE_IOERR)
+	else if ((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_PROTOCOL)
 		db->failed = true;
 	return db->last = e != ERR_OK ? e : ERR_STORAGE;
 }

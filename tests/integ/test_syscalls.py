@@ -251,8 +251,10 @@ class Syscalls(kf.Case):
 
     def count(self, rnd):
         """{name of a call: which of them say what all do, in whichever process}"""
-        self.gw.inject = ()
+        self.gw.inject = None if ONLY else ()
         self.assertTrue(self.life())
+        if ONLY:
+            return None
         numbers = collections.defaultdict(set)
         for (_, name), stacks in self.gw.calls().items():
             if any(stacks):
@@ -277,7 +279,7 @@ class Syscalls(kf.Case):
     def test_every_call(self):
         rnd = kf.random_for("syscalls")
         calls = self.count(rnd)
-        self.assertTrue(calls["fdatasync"] and calls["pwrite64"], calls)
+        self.assertTrue(ONLY or calls["fdatasync"] and calls["pwrite64"], calls)
         met = refusals = locked = 0
         chosen = self.chosen(rnd, calls)[FROM:]
         for at, inject in enumerate(chosen, FROM):

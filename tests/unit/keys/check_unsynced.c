@@ -299,6 +299,29 @@ START_TEST(test_file_that_fails_keeps_its_log)
 }
 END_TEST
 
+/* What stands in its own way cannot be waited for: it is begun anew, and nothing is lost. */
+START_TEST(test_lock_that_is_not_given_up)
+{
+	struct object *o = start_with_one(1);
+	unsigned failed = 0;
+
+	crash_vfs_keep_mark();
+	while (rig.ended == 0) {
+		label(o, (char)('a' + o->revision % 26));
+		if (rig_update(&rig, o) == ERR_OK)
+			o->revision++;
+		else
+			ck_assert_uint_lt(++failed, 3);
+		turn_well();
+	}
+	while (rig.restarted == 0)
+		turn_well();
+	ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+	o->revision++;
+	ck_assert(rig_same(load_then(o), o));
+}
+END_TEST
+
 /* Each sync of the first start fails once: it is refused, or all is as it should be. */
 START_TEST(test_first_start)
 {
@@ -417,6 +440,7 @@ main(void)
 	tcase_add_test(t, test_unsettled_log_stays);
 	tcase_add_test(t, test_memory_is_short_on_a_full_disk);
 	tcase_add_loop_test(t, test_file_that_fails_keeps_its_log, 0, 2);
+	tcase_add_test(t, test_lock_that_is_not_given_up);
 	tcase_add_loop_test(t, test_first_start, 0, 10 * 8);
 	tcase_add_loop_test(t, test_power_loss_at_a_first_start, 0,
 	    CUTS * (getenv("KEYFERRY_LONG") != NULL ? 8 : 2));

@@ -10,6 +10,7 @@
 #include <sqlite3.h>
 
 enum { FILES = 64, NAME_LEN = 256, SECTOR = 512, REGIONS = 64 };
+enum { MARKS = 0xf0 }; /* readers' marks that move, among the locks of a log's index */
 
 struct content {
 	uint8_t *data;
@@ -50,7 +51,7 @@ static struct inode files[FILES];
 static uint64_t rng;
 static unsigned countdown;
 static unsigned sync_fails;
-static bool cut, lying, sync_failed;
+static bool cut, lying, sync_failed, keeps_mark;
 static enum crash_room room, room_then;
 static const char *broken;
 
@@ -365,10 +366,16 @@ f_lock_map(sqlite3_file *file, int from, int count, int flags)
 	unsigned bits = ((1U << count) - 1) << from;
 
 	if ((flags & SQLITE_SHM_UNLOCK) != 0) {
+		if (keeps_mark && (h->holds & bits & MARKS) != 0) {
+			keeps_mark = false;
+			return SQLITE_IOERR_UNLOCK;
+		}
 		h->shares &= ~bits;
 		h->holds &= ~bits;
 		return SQLITE_OK;
 	}
+	if ((flags & SQLITE_SHM_SHARED) != 0 && (h->holds & bits) != 0)
+		return SQLITE_BUSY;
 	for (const struct handle *o = h->inode->handles; o != NULL; o = o->next)
 		if (o != h && ((o->holds & bits) != 0 ||
 				  ((flags & SQLITE_SHM_EXCLUSIVE) != 0 && (o->shares & bits) != 0)))
@@ -503,12 +510,20 @@ v_full_path(sqlite3_vfs *v, const char *name, int size, char *out)
 	return SQLITE_OK;
 }
 
+/* Nobody moves meanwhile, in one thread. */
+static int
+v_sleep(sqlite3_vfs *v, int us)
+{
+	(void)v;
+	return us;
+}
+
 void
 crash_vfs_install(void)
 {
 	static sqlite3_vfs vfs;
 
-	vfs = *sqlite3_vfs_find(NULL); /* time, sleep and randomness are the system's */
+	vfs = *sqlite3_vfs_find(NULL); /* time and randomness are the system's */
 	vfs.iVersion = 1;
 	vfs.szOsFile = sizeof(struct handle);
 	vfs.zName = CRASH_VFS;
@@ -517,6 +532,7 @@ crash_vfs_install(void)
 	vfs.xDelete = v_delete;
 	vfs.xAccess = v_access;
 	vfs.xFullPathname = v_full_path;
+	vfs.xSleep = v_sleep;
 	sqlite3_vfs_register(&vfs, 0);
 }
 
@@ -527,7 +543,7 @@ crash_vfs_reset(uint64_t seed)
 		if (files[i].used)
 			drop_inode(&files[i]);
 	rng = seed;
-	cut = lying = sync_failed = false;
+	cut = lying = sync_failed = keeps_mark = false;
 	countdown = sync_fails = 0;
 	room = CRASH_ROOM;
 	broken = NULL;
@@ -580,6 +596,12 @@ void
 crash_vfs_break(const char *name)
 {
 	broken = name;
+}
+
+void
+crash_vfs_keep_mark(void)
+{
+	keeps_mark = true;
 }
 
 bool

@@ -33,6 +33,11 @@ bool crash_vfs_failed_sync(void);
 void crash_vfs_evict(void);
 /* No write to the file of that name succeeds, and nobody knows why; NULL: all are whole again. */
 void crash_vfs_break(const char *name);
+/*
+ * The next lock of a reader's mark in the log's index that is held alone cannot be given up, and SQLite, which
+ * does not look, stands in its own way from then on.
+ */
+void crash_vfs_keep_mark(void);
 /* Decides what survived.  No file may be open. */
 void crash_vfs_power_on(void);
 /* What fsync() of the directory does. */
