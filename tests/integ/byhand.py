@@ -11,10 +11,11 @@ import ttlv
 class ByHand:
     """A handshake taken in steps, so that many are under way at once in one thread."""
 
-    def __init__(self, gw, certificate):
+    def __init__(self, gw, certificate, tls=None):
         self.sock = socket.create_connection(("127.0.0.1", gw.port), timeout=60)
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = kf.context(certificate).wrap_bio(self.incoming, self.outgoing)
+        self.tls = kf.context(certificate, tls and (tls, tls)).wrap_bio(
+            self.incoming, self.outgoing)
 
     def step(self):
         """One flight; True when the handshake is done."""
