@@ -6,7 +6,8 @@ A start may be refused, with a reason.  After it nothing but the request that ne
 the gateway stays, a storage child that died comes back, and what was acknowledged is there when it is
 started again without faults.  KEYFERRY_LONG=1: of each kind and error, of each stack that makes such a
 call the first, the last and one between; else a sample, which KEYFERRY_SEED repeats.
-KEYFERRY_SYSCALL="CALL ERROR N" does one, KEYFERRY_SYSCALL_FROM=N goes on at the N-th that was chosen.
+KEYFERRY_SYSCALL="CALL ERROR N" does one, "CALL ERROR N-M" each of them; KEYFERRY_SYSCALL_FROM=N goes on
+at the N-th that was chosen.
 """
 
 import collections
@@ -266,8 +267,9 @@ class Syscalls(kf.Case):
 
     def chosen(self, rnd, calls):
         if ONLY:
-            call, error, n = ONLY.split()
-            return [(call, error, int(n))]
+            call, error, numbers = ONLY.split()
+            first, _, last = numbers.partition("-")
+            return [(call, error, n) for n in range(int(first), int(last or first) + 1)]
         every = []
         for names, errors in FAULTS.items():
             numbers = sorted(set().union(*(calls.get(n, ()) for n in names.split(","))))

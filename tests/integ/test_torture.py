@@ -53,6 +53,9 @@ LIBRARY_ABORTS = (
 SIGNS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "Assertion")
 
 
+class Leaked(Exception):
+    """A block, and who asked for it is not known."""
+
 
 def only(name, process=None):
     """Whether KEYFERRY_TORTURE lets it be done."""
@@ -215,15 +218,18 @@ class Torture(kf.Case):
             self.assertIn(gw.process.poll(), (1, 2), gw.log(at)[-6000:])
             self.assertRegex(gw.log(at), r"cannot start|memory|keyferryd.conf")
             gw.process = None
-            self.forgive(gw, at)
+            self.forgive(w, at)
             return False
         finally:
             w.faults.of(process).fail_at = 0
 
-    def forgive(self, gw, at):
+    def forgive(self, w, at):
         """Counts leaks of libraries that are known; True when there were any, and none else."""
+        gw = w.gw
         blocks = (re.findall(r"^Direct leak of.*?^$", gw.log(at), re.M | re.S) or
                   re.findall(r"^Indirect leak of.*?^$", gw.log(at), re.M | re.S))  # rings
+        if blocks and not w.stacks:
+            raise Leaked(blocks[0])
         for block in blocks:
             known = [why for pattern, why in LIBRARY_LEAKS if re.search(pattern, block)]
             self.assertTrue(known, block)
@@ -239,7 +245,7 @@ class Torture(kf.Case):
         at = w.gw.mark()
         status = w.gw.stop()
         log = w.gw.log(at)[-6000:]
-        if not self.forgive(w.gw, at):
+        if not self.forgive(w, at):
             self.assertEqual(status, 0, log)
         return log
 
@@ -254,6 +260,34 @@ class Torture(kf.Case):
             if result.status:
                 self.assertEqual(result.reason_name, "GeneralFailure")
             return result.status == 0
+
+    def starts(self, w, process, n):
+        """Starts it with a fault, looks at it and stops it; False when it refused."""
+        if not self.launch(w, process, n):
+            return False
+        try:
+            self.settled(w)
+            kf.eventually(lambda: self.serves(w), "it serves", 30)
+            w.check()
+        except BaseException:
+            w.gw.kill()
+            raise
+        self.stops(w)
+        return True
+
+    def starts_without(self, w, process, n):
+        """The same; and once more where something leaked whose stack was not taken."""
+        w.stacks = bool(ONLY)
+        try:
+            return self.starts(w, process, n)
+        except Leaked as first:
+            os.truncate(w.gw.log_path, 0)
+            w.stacks, known = True, sum(self.known.values())
+            started = self.starts(w, process, n)
+            self.assertGreater(sum(self.known.values()), known, first)
+            return started
+        finally:
+            w.stacks = True
 
     def test_every_start(self):
         rnd = kf.random_for("start")
@@ -272,15 +306,7 @@ class Torture(kf.Case):
                 if at % 500 == 499:
                     print("start      %s up to %d" % (process, n), flush=True)
                 with self.subTest(step="start", process=process, n=n):
-                    if self.launch(w, process, n):
-                        try:
-                            self.settled(w)
-                            kf.eventually(lambda: self.serves(w), "it serves", 30)
-                            w.check()
-                        finally:
-                            self.stops(w)
-                    else:
-                        refused += 1
+                    refused += not self.starts_without(w, process, n)
             print("start      %s %d of %d, %d refused" % (process, len(numbers), len(
                 stacks[process]), refused), flush=True)
         self.tell_known()
