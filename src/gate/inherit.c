@@ -19,8 +19,11 @@ inherit(struct arena *a, struct object *made, const struct object *from, bool bo
 		enum kmip_attr_id flag = hiding[i].flag, history = hiding[i].history;
 		bool hidden = hiding[i].hidden;
 
-		if (objattr_flag(from, flag) != hidden)
+		if (objattr_flag(from, flag) != hidden) {
+			if (born && objattr_flag(made, history))
+				e = objattr_set_flag(made, a, history, false);
 			continue;
+		}
 		if (object_attr_get(made, kmip_attr_info(flag)->name, 0) != NULL &&
 		    objattr_flag(made, flag) != hidden)
 			return ERR_INHERITED;

@@ -6,9 +6,10 @@
 #include "objattr.h"
 
 /*
- * Makes an object Sensitive, or not Extractable, as the one that it comes from is.  born: it comes
- * into being by that, with the other's history; else it was somewhere before, and its own is kept as
- * far as the other's bears it out.  ERR_INHERITED when the object says the contrary.
+ * Makes an object Sensitive, or not Extractable, as the one that it comes from is.  born: it comes into
+ * being by that, with the other's history, so that what comes of a readable one hides nothing; else it was
+ * somewhere before, and its own is kept as far as the other's bears it out.  ERR_INHERITED when the object
+ * says the contrary.
  */
 CHECKED enum err inherit(struct arena *a, struct object *made, const struct object *from,
     bool born);

@@ -102,6 +102,20 @@ class Deriving(Case):
             told.one("RequestPayload").one("TemplateAttribute").value[-1] = flag(name, hidden)
             self.c.ok(told)
 
+    def test_what_comes_of_a_readable_one_hides_nothing(self):
+        """Whoever reads the base knows it: a Sensitive key does not leave under that."""
+        flag = lambda name, value: attribute(name, boolean("AttributeValue", value))
+        sensitive = self.register(self.c, os.urandom(16), ENCRYPT, flag("Sensitive", True))
+        for name, hidden, history in (("Sensitive", True, "Always Sensitive"),
+                                      ("Extractable", False, "Never Extractable")):
+            told = self.derive(self.HASH, parameters(hashing=self.SHA256), mask=WRAP)
+            told.one("RequestPayload").one("TemplateAttribute").value.append(flag(name, hidden))
+            kek = self.c.ok(told).path("UniqueIdentifier")
+            self.c.ok(on("Activate", kek))
+            self.assertEqual(values(self.c, kek, name, history),
+                             {name: [hidden], history: [False]})
+            self.assert_reason(self.c.do(on("Get", sensitive, specification(kek))), "Sensitive")
+
     def test_what_it_leaves(self):
         """Links both ways, and secret data as well as keys."""
         how = parameters(hashing=self.SHA256)
