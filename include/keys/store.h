@@ -172,7 +172,8 @@ CHECKED enum err store_verify_copy(const char *dir, const struct store_root_keys
     struct store_counts *counts, const char **why);
 /*
  * Copies a backup into an empty state directory (made when it is missing, mode 0700), synced,
- * then verifies that.  ERR_IN_USE: the directory is not empty.
+ * then verifies that.  ERR_IN_USE: the directory is not empty.  Unless the counts are set no gateway starts
+ * on what is there then.
  */
 CHECKED enum err store_restore(const char *from, const char *to,
     const struct store_root_keys *roots, struct store_counts *counts, const char **why);

@@ -395,22 +395,42 @@ db_open_to_read(struct db *db, const struct db_schema *schema, const char *dir, 
 	return e;
 }
 
-/* immutable: no lock, no journal.  A copy with a log beside it was not made by our backup. */
+/* What such a log holds is not in the file, and nobody who reads that alone misses it. */
+enum err
+db_check_copy(const struct db_schema *schema, const char *dir, const char **why)
+{
+	static const char *const ends[] = {"-wal", "-journal"};
+	char path[DISK_PATH_MAX], log[DISK_PATH_MAX + 16];
+	struct stat st;
+
+	*why = "the directory's path is too long, or has a character that is not allowed";
+	if (!disk_join(path, dir, schema->file))
+		return ERR_STORAGE;
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		snprintf(log, sizeof(log), "%s%s", path, ends[i]);
+		*why = "the directory holds a write-ahead log: it is no backup, or a gateway uses it";
+		if (lstat(log, &st) == 0)
+			return ERR_STORAGE;
+		*why = "a file of the copy is missing or cannot be opened";
+		if (errno != ENOENT)
+			return ERR_STORAGE;
+	}
+	return ERR_OK;
+}
+
+/* immutable: no lock, no journal. */
 enum err
 db_open_copy(struct db *db, const struct db_schema *schema, const char *dir, const char **why)
 {
 	const int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
 	char path[DISK_PATH_MAX], uri[DISK_PATH_MAX + 32];
-	struct stat st;
-	enum err e;
+	enum err e = db_check_copy(schema, dir, why);
 
 	*db = (struct db){.schema = schema};
+	if (e != ERR_OK)
+		return e;
 	*why = "the directory's path is too long, or has a character that is not allowed";
 	if (!disk_join(path, dir, schema->file) || strpbrk(path, "?#%") != NULL)
-		return ERR_STORAGE;
-	snprintf(uri, sizeof(uri), "%s-wal", path);
-	*why = "the directory holds a write-ahead log: it is no backup, or a gateway uses it";
-	if (stat(uri, &st) == 0)
 		return ERR_STORAGE;
 	snprintf(uri, sizeof(uri), "file:%s?immutable=1", path);
 	*why = "a file of the copy is missing or cannot be opened";

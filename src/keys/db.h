@@ -66,9 +66,11 @@ CHECKED enum err db_make_ready(struct db *db, const struct db_watcher *watcher, 
  */
 CHECKED enum err db_open_to_read(struct db *db, const struct db_schema *schema, const char *dir,
     const char *vfs, const char **why);
+/* ERR_STORAGE, with *why: beside the file there is a log, so that it was not made by our backup. */
+CHECKED enum err db_check_copy(const struct db_schema *schema, const char *dir, const char **why);
 /*
- * Opens a copy that nobody writes, as it is: it may have an older schema.  Checks the structure of every
- * page.
+ * Opens a copy that nobody writes, as it is: it may have an older schema.  Checks as above, and the
+ * structure of every page.
  */
 CHECKED enum err db_open_copy(struct db *db, const struct db_schema *schema, const char *dir,
     const char **why);

@@ -215,9 +215,9 @@ judge(const struct store_counts *n, const char **why)
 }
 
 static enum err
-verify_dir(struct verify *v, const char *dir, const char **why)
+verify_dir(struct verify *v, const char *dir, const struct db_schema *ledger, const char **why)
 {
-	enum err e = db_open_copy(&v->ledger, &db_ledger_schema, dir, why);
+	enum err e = db_open_copy(&v->ledger, ledger, dir, why);
 
 	if (e == ERR_OK)
 		e = db_open_copy(&v->vault, &db_vault_schema, dir, why);
@@ -229,8 +229,9 @@ verify_dir(struct verify *v, const char *dir, const char **why)
 	return e;
 }
 
-enum err
-store_verify_copy(const char *dir, const struct store_root_keys *roots,
+/* ledger: by which name the copy has it. */
+static enum err
+verify_copy(const char *dir, const struct db_schema *ledger, const struct store_root_keys *roots,
     struct store_counts *counts, const char **why)
 {
 	struct verify *v = alloc_zero(sizeof(*v));
@@ -243,7 +244,7 @@ store_verify_copy(const char *dir, const struct store_root_keys *roots,
 	list_init(&v->loaded);
 	v->crypto = envelope_crypto_new();
 	if (v->crypto != NULL)
-		e = verify_dir(v, dir, why);
+		e = verify_dir(v, dir, ledger, why);
 	if (e == ERR_OK) {
 		*counts = v->counts;
 		e = judge(counts, why);
@@ -258,6 +259,13 @@ store_verify_copy(const char *dir, const struct store_root_keys *roots,
 	envelope_crypto_free(v->crypto);
 	alloc_free(v);
 	return e;
+}
+
+enum err
+store_verify_copy(const char *dir, const struct store_root_keys *roots,
+    struct store_counts *counts, const char **why)
+{
+	return verify_copy(dir, &db_ledger_schema, roots, counts, why);
 }
 
 static enum err
@@ -290,7 +298,6 @@ complete(const char *to)
 	return rename(copy, ledger) == 0 && disk_sync_dir(to) == 0 ? ERR_OK : ERR_STORAGE;
 }
 
-/* The ledger gets its name last: as long as it has another one, no gateway starts on half a copy. */
 static enum err
 copy_all(const char *from, const char *to)
 {
@@ -305,16 +312,49 @@ copy_all(const char *from, const char *to)
 		e = copy_trust(from, to);
 	if (e == ERR_OK && (disk_sync_dir(to) != 0 || disk_sync_parent(to) != 0))
 		e = ERR_STORAGE;
-	return e == ERR_OK ? complete(to) : e;
+	return e;
+}
+
+/* The counts tell what a gateway would miss: it may start all the same, and serve the others. */
+static bool
+is_usable(enum err e)
+{
+	return e == ERR_OK || e == ERR_INTEGRITY || e == ERR_NO_ROOT_KEY;
+}
+
+/*
+ * The ledger gets its name last: as long as it has another one, no gateway starts on half a copy, nor on one
+ * that could not be read to its end.
+ */
+static enum err
+fill(const char *from, const char *to, const struct store_root_keys *roots,
+    struct store_counts *counts, const char **why)
+{
+	struct db_schema ledger = db_ledger_schema;
+	enum err e;
+
+	ledger.file = DB_WHOLE_RESTORING;
+	*why = "the backup cannot be copied into the state directory";
+	e = copy_all(from, to);
+	if (e == ERR_OK)
+		e = verify_copy(to, &ledger, roots, counts, why);
+	if (!is_usable(e) || complete(to) == ERR_OK)
+		return e;
+	*why = "the ledger cannot be given its name in the state directory";
+	return ERR_STORAGE;
 }
 
 enum err
 store_restore(const char *from, const char *to, const struct store_root_keys *roots,
     struct store_counts *counts, const char **why)
 {
-	enum err e;
+	enum err e = db_check_copy(&db_ledger_schema, from, why);
 	int lock;
 
+	if (e == ERR_OK)
+		e = db_check_copy(&db_vault_schema, from, why);
+	if (e != ERR_OK)
+		return e;
 	*why = "the state directory cannot be made";
 	if (mkdir(to, 0700) != 0 && errno != EEXIST)
 		return ERR_STORAGE;
@@ -326,10 +366,7 @@ store_restore(const char *from, const char *to, const struct store_root_keys *ro
 		e = disk_lock(to, &lock, why);
 	if (e != ERR_OK)
 		return e;
-	*why = "the backup cannot be copied into the state directory";
-	e = copy_all(from, to);
-	if (e == ERR_OK)
-		e = store_verify_copy(to, roots, counts, why);
+	e = fill(from, to, roots, counts, why);
 	close(lock);
 	return e;
 }

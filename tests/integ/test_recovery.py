@@ -5,6 +5,7 @@ exported elsewhere, bring every key back byte for byte."""
 import json
 import os
 import shutil
+import signal
 import stat
 
 import kf
@@ -116,6 +117,25 @@ class Recovery(kf.Case):
         gw.start()
         self.assert_keys(gw, 0, kept)
         self.assertNotIn(made, gw.log(mark))
+
+    def test_files_that_are_no_backup(self):
+        """A snapshot of the disk keeps the latest keys in the logs: it is put back as it is, not restored."""
+        gw = self.two_tenants()
+        kept = self.make_keys(gw, 0)
+        copy, writer = os.path.join(gw.dir, "snapshot"), gw.child_pid()
+        os.kill(writer, signal.SIGSTOP)
+        shutil.copytree(gw.state_dir, copy)
+        os.kill(writer, signal.SIGCONT)
+        self.assertEqual(gw.stop(), 0)
+        shutil.rmtree(gw.state_dir)
+        for command in ("verify", "restore"):
+            done = gw.ctl(command, copy, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("the directory holds a write-ahead log", done.stderr)
+            self.assertFalse(os.path.exists(gw.state_dir))
+        os.rename(copy, gw.state_dir)
+        gw.start()
+        self.assert_keys(gw, 0, kept)
 
     def test_a_client_that_destroys_everything(self):
         gw = self.two_tenants(start=False)

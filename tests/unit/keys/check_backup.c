@@ -211,6 +211,55 @@ START_TEST(test_restore_cut_off)
 }
 END_TEST
 
+/* Where a gateway was killed both logs are there: what they hold no restore may leave behind. */
+START_TEST(test_restore_of_a_log)
+{
+	static const char *const logs[] = {"ledger.db-wal", "vault.db-wal", "ledger.db-journal",
+	    "vault.db-journal"};
+	struct store_backup b;
+	char path[128];
+
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_OK);
+	ck_assert_int_eq(store_restore(rig.state, restore_dir, by(rig.root), &counts, &why), ERR_STORAGE);
+	ck_assert_ptr_nonnull(strstr(why, "write-ahead log"));
+	ck_assert_int_eq(run_backup(&b), ERR_OK);
+	for (size_t i = 0; i < sizeof(logs) / sizeof(logs[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", backup_dir, logs[i]);
+		close(open(path, O_CREAT | O_WRONLY, 0600));
+		ck_assert_int_eq(
+		    store_restore(backup_dir, restore_dir, by(rig.root), &counts, &why), ERR_STORAGE);
+		ck_assert_ptr_nonnull(strstr(why, "write-ahead log"));
+		ck_assert_int_eq(
+		    store_verify_copy(backup_dir, by(rig.root), &counts, &why), ERR_STORAGE);
+		ck_assert_ptr_nonnull(strstr(why, "write-ahead log"));
+		ck_assert_int_eq(access(restore_dir, F_OK), -1);
+		ck_assert_int_eq(unlink(path), 0);
+	}
+	ck_assert_int_eq(store_restore(backup_dir, restore_dir, by(rig.root), &counts, &why), ERR_OK);
+	ck_assert_uint_eq(counts.verified, 1);
+}
+END_TEST
+
+/* What cannot be read to its end is no copy, and no gateway starts on it. */
+START_TEST(test_restore_of_junk)
+{
+	struct store_backup b;
+	char path[128];
+
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_OK);
+	ck_assert_int_eq(run_backup(&b), ERR_OK);
+	rig_stop(&rig);
+	snprintf(path, sizeof(path), "%s/ledger.db", backup_dir);
+	ck_assert_int_eq(truncate(path, 0), 0);
+	ck_assert_int_eq(store_restore(backup_dir, restore_dir, by(rig.root), &counts, &why), ERR_SCHEMA);
+	ck_assert_str_eq(why, "a file of the copy is empty");
+	snprintf(path, sizeof(path), "%s/ledger.db", restore_dir);
+	ck_assert_int_eq(access(path, F_OK), -1);
+	strcpy(rig.state, restore_dir);
+	ck_assert_int_eq(rig_try_start(&rig, &why), ERR_CORRUPT);
+}
+END_TEST
+
 static void
 sql(const char *file, const char *text)
 {
@@ -371,6 +420,8 @@ main(void)
 	tcase_add_test(t, test_intents_come_along);
 	tcase_add_test(t, test_refusals);
 	tcase_add_test(t, test_restore_cut_off);
+	tcase_add_test(t, test_restore_of_a_log);
+	tcase_add_test(t, test_restore_of_junk);
 	tcase_add_test(t, test_verify_finds);
 	tcase_add_test(t, test_two_tenants);
 	tcase_add_test(t, test_last_backup_is_known);
