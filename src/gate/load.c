@@ -47,6 +47,21 @@ ask_vault(struct request *rq, bool known, enum vault_gone gone)
 	lookup_start(rq->p.tenant->lookups, l);
 }
 
+/*
+ * What the ledger has.  After a reload the message may have a change of it: that counts, unless the
+ * ledger has another by now, which it was not made from.
+ */
+static const struct object *
+take_loaded(struct request *rq)
+{
+	const struct object *left = changes_find(&rq->changes, rq->load.uid);
+
+	if (left != NULL)
+		return left->revision == rq->load.object->revision ? left : NULL;
+	object_see_at(rq->load.object, loop_wall(rq->p.loop));
+	return rq->load.object;
+}
+
 static void
 rq_loaded(struct request *rq, enum err e)
 {
@@ -54,9 +69,11 @@ rq_loaded(struct request *rq, enum err e)
 		ask_vault(rq, false, GONE_UNKNOWN);
 		return;
 	}
+	if (e == ERR_OK && rq->object == NULL)
+		rq->object = take_loaded(rq);
 	if (e == ERR_OK && rq->object == NULL) {
-		object_see_at(rq->load.object, loop_wall(rq->p.loop));
-		rq->object = rq->load.object;
+		rq_restart(rq); /* its commit would find the conflict, whatever the items are answered */
+		return;
 	}
 	if (e == ERR_OK && rq->object->type == KMIP_OBJECT_TYPE_TEMPLATE &&
 	    rq->in.version >= KMIP_2_0) {
@@ -85,7 +102,7 @@ load(struct request *rq, const char *uid, bool here, void (*next)(struct request
 	rq->load_next = next;
 	rq->looked_up = here;
 	rq->hidden = false;
-	rq->object = changes_find(&rq->changes, uid);
+	rq->object = rq->load.uid != NULL ? changes_find(&rq->changes, uid) : NULL;
 	if (rq->object == NULL && rq->load.uid != NULL) {
 		ask_ledger(rq);
 		return;

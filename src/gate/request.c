@@ -493,8 +493,7 @@ rq_again(struct timer *t)
 		rq_step(&rq->turn);
 }
 
-/* Runs the message anew, for as long as its deadline allows. */
-static void
+void
 rq_restart(struct request *rq)
 {
 	enum err e = rq->expired ? ERR_BUSY : rq_rewind(rq);

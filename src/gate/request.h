@@ -137,6 +137,12 @@ void rq_done(struct request *rq, enum err e);
 void rq_await(struct request *rq, struct wait *w, void (*next)(struct request *, enum err));
 
 /*
+ * Runs the message anew, for as long as its deadline allows: what it began with is not so any more.
+ * Nothing is waited for; the last statement of the function, instead of rq_done().
+ */
+void rq_restart(struct request *rq);
+
+/*
  * Takes the optional Unique Identifier of the payload, or the ID Placeholder.
  * ERR_MISSING_DATA when there is neither.  A text that cannot be one of our uids is ERR_NO_OBJECT,
  * and so is what refers to something that the message did not answer (2.x).
@@ -165,7 +171,8 @@ bool rq_is_hidden(const struct request *rq);
 /*
  * The vault does not have the object's record any more: another gateway may have replaced it.
  * rq_may_reload() tells whether that is worth a look, once for each load; then rq_reload() looks,
- * loads the object anew and runs next.  gone: as struct vault_unwrap has it.
+ * loads the object anew and runs next, or runs the whole message anew if it changed what is not so any
+ * more.  gone: as struct vault_unwrap has it.
  */
 bool rq_may_reload(const struct request *rq);
 void rq_reload(struct request *rq, enum vault_gone gone, void (*next)(struct request *, enum err));

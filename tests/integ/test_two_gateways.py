@@ -8,10 +8,12 @@ import unittest
 
 import kf
 import ttlv
-from pair import Pair, WITHIN
+from pair import BOUND_S, Pair, WITHIN
 from ttlv import ACTIVE, COMPROMISED, DEACTIVATED, DESTROYED, get_attributes, on, revoke
 
 KEY_COMPROMISE = 2
+CESSATION = 5
+STOP, UNDO = 2, 3  # Batch Error Continuation Option
 
 
 class Manager(Pair):
@@ -232,6 +234,52 @@ class Manager(Pair):
         self.cloud.create("vmware_kmip_" + other, extractable=True, payload=payload)
         with self.second.client() as c:
             self.assert_reason(c.do(on("Get", other)), "ItemNotFound")
+
+
+class Behind(Pair):
+    """The first gateway hears of what the other does when a record is gone, and hardly before."""
+
+    def two_tenants(self):
+        self.cloud.identity("Second", [{"instance": self.cloud.instance, "roles": ["Manager"]}])
+        return (self.bounded("Manager", "1h"), self.bounded("Second", "%ds" % BOUND_S))
+
+    def bounded(self, role, bound):
+        return kf.Tenant("a", kf.AUTHORITY.make("vcenter"),
+                         options='revocation-bound = "%s"' % bound,
+                         vault=self.cloud.vault(role, options='service-ids = "iam-ServiceId-Manager '
+                                                'iam-ServiceId-Second"'))
+
+    def deactivated_elsewhere(self, count):
+        """Keys whose records, as the first gateway knows them, are gone."""
+        uids = [self.create(self.first) for _ in range(count)]
+        with self.second.client() as c:
+            for uid in uids:
+                c.key(uid)
+                c.ok(revoke(uid, CESSATION))
+        kf.eventually(lambda: all(len(self.cloud.records(uid)) == 1 for uid in uids), "retired", WITHIN)
+        self.first.control("cache flush")
+        return uids
+
+    def test_what_a_message_changed_before_it_met_a_successor_is_kept(self):
+        sensitive = ttlv.attribute("Sensitive", ttlv.boolean("AttributeValue", True))
+        named = ttlv.attribute("x-Name", "vm-17")
+        uids = self.deactivated_elsewhere(4)
+        with self.first.client(version=(1, 4)) as c:
+            for uid, option in zip(uids, (STOP, UNDO) * 2):
+                on_fetch = uid in uids[2:]
+                answer = c.call(
+                    on("AddAttribute", uid, named, ubid=b"1") if on_fetch else
+                    on("ModifyAttribute", uid, sensitive, ubid=b"1"),
+                    on("Get", uid, ubid=b"2") if on_fetch else
+                    revoke(uid, KEY_COMPROMISE, ubid=b"2"),
+                    header=[ttlv.enum("BatchErrorContinuationOption", option)])
+                self.assertEqual([r.status for r in answer.items], [ttlv.SUCCESS] * 2)
+                seen = ttlv.Result(c.call(get_attributes(uid)).items[0].node).attributes()
+                self.assertEqual(seen["State"], [DEACTIVATED if on_fetch else COMPROMISED])
+                self.assertEqual(seen.get("x-Name"), ["vm-17"] if on_fetch else None)
+                self.assertEqual(seen["Sensitive"], [not on_fetch])
+                self.assertEqual(c.do(on("Get", uid)).status == ttlv.SUCCESS, on_fetch)
+        self.assertEqual(self.first.metrics()["requests_restarted_total"], 4)
 
 
 class PrefixChangedAtOne(Pair):

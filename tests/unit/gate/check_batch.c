@@ -2,6 +2,10 @@
 /* Messages of several items: what they hand on, where they stop, and what has no room. */
 #include <string.h>
 
+#include "base/fault.h"
+#include "base/metric.h"
+#include "keys/lookup.h"
+
 #include "rqrig.h"
 
 START_TEST(placeholder_runs_through_a_batch)
@@ -189,6 +193,143 @@ START_TEST(max_response_changes_nothing)
 }
 END_TEST
 
+/* --- another gateway makes a successor meanwhile --- */
+
+static const struct vault_ops *alone;
+static bool is_gone; /* what is unwrapped next has been retired */
+static int order;    /* of what the vault has to what the ledger knows */
+
+static void
+shared_unwrap(struct vault *v, struct vault_unwrap *c)
+{
+	if (!is_gone) {
+		alone->unwrap(v, c);
+		return;
+	}
+	is_gone = false;
+	c->gone = GONE_LATELY;
+	wait_finish_soon(loop, &c->wait, ERR_NO_OBJECT);
+}
+
+static void
+shared_find(struct vault *v, struct vault_find *c)
+{
+	const struct mem_object *mo = memledger_find(&mem, c->tenant, c->uid);
+	struct unpack u;
+
+	(void)v;
+	ck_assert_ptr_nonnull(mo);
+	unpack_init(&u, mo->packed.data, mo->packed.len);
+	c->object = object_unpack(&u, c->arena);
+	ck_assert_ptr_nonnull(c->object);
+	wait_finish_soon(loop, &c->wait, ERR_OK);
+}
+
+static int
+shared_order(const struct object *a, const struct object *b)
+{
+	(void)a;
+	(void)b;
+	return order;
+}
+
+static void
+shared_retire(struct vault *v, struct vault_change *c)
+{
+	(void)v;
+	(void)c;
+}
+
+static const struct {
+	uint32_t operation, continuation;
+	int order;
+} successors[] = {
+    {KMIP_OPERATION_REVOKE, KMIP_CONTINUE_STOP, 1},
+    {KMIP_OPERATION_REVOKE, KMIP_CONTINUE_CONTINUE, 1},
+    {KMIP_OPERATION_REVOKE, KMIP_CONTINUE_UNDO, 1},
+    {KMIP_OPERATION_GET, KMIP_CONTINUE_STOP, 1},
+    {KMIP_OPERATION_GET, KMIP_CONTINUE_UNDO, 1},
+    {KMIP_OPERATION_REVOKE, KMIP_CONTINUE_STOP, 0}, /* the ledger has it all: nothing runs anew */
+    {KMIP_OPERATION_GET, KMIP_CONTINUE_STOP, 0},
+};
+
+/* Another one uses the vault as well, and has replaced the record of a new key. */
+static void
+begin_behind(char *uid, int i)
+{
+	static struct vault_ops shared;
+
+	create_one(uid);
+	alone = mem.vault.ops;
+	shared = *alone;
+	shared.unwrap = shared_unwrap;
+	shared.find = shared_find;
+	shared.order = shared_order;
+	shared.retire = shared_retire;
+	mem.vault.ops = &shared;
+	tenant->lookups = lookups_new(loop);
+	ck_assert_ptr_nonnull(tenant->lookups);
+	is_gone = true;
+	order = successors[i].order;
+	begin(2, successors[i].continuation, 0);
+	add_item(uid, "x-Name", "vm-17");
+	if (successors[i].operation == KMIP_OPERATION_REVOKE)
+		revoke_item(uid, KMIP_REVOCATION_REASON_CODE_KEY_COMPROMISE);
+	else
+		simple(KMIP_OPERATION_GET, uid);
+}
+
+static void
+end_behind(void)
+{
+	lookups_free(tenant->lookups);
+	tenant->lookups = NULL;
+}
+
+static bool
+is_named(const char *uid)
+{
+	one(KMIP_OPERATION_GET_ATTRIBUTES, uid, 0, 0);
+	return memmem(answer.data, answer.len, "vm-17", 5) != NULL;
+}
+
+/* What the message did before stays: it is done again to what the successor says. */
+START_TEST(successor_is_met_behind_a_change)
+{
+	int64_t restarted = metric_get(METRIC_REQUESTS_RESTARTED_TOTAL);
+	char uid[UID_TEXT_LEN + 1];
+
+	begin_behind(uid, _i);
+	run();
+	expect_ok(0);
+	expect_ok(1);
+	ck_assert(!is_gone);
+	ck_assert(is_named(uid));
+	ck_assert_int_eq(metric_get(METRIC_REQUESTS_RESTARTED_TOTAL), restarted + order);
+	end_behind();
+}
+END_TEST
+
+/* Without memory somewhere on the way the change is acknowledged and there, or neither. */
+START_TEST(successor_is_met_without_memory)
+{
+	bool acknowledged, first = (_i & 1) != 0;
+	char uid[UID_TEXT_LEN + 1];
+	struct seen s;
+
+	begin_behind(uid, first ? 0 : 3);
+	start();
+	fault_test_arm(FAULT_ALLOC, (unsigned)_i / 2, 1);
+	turns(60);
+	fault_test_clear();
+	ck_assert_uint_eq(answers, 2);
+	ck_assert(item(0, &s));
+	acknowledged = s.status == KMIP_RESULT_STATUS_SUCCESS;
+	ck_assert(is_named(uid) == acknowledged);
+	end_behind();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -202,6 +343,9 @@ main(void)
 	    {"no room for an answer", no_room_for_an_answer_changes_nothing, 1},
 	    {"create and destroy", create_and_destroy_in_one_message, 1},
 	    {"maximum response size", max_response_changes_nothing, 1},
+	    {"successor", successor_is_met_behind_a_change,
+		sizeof(successors) / sizeof(successors[0])},
+	    {"successor without memory", successor_is_met_without_memory, 60},
 	};
 
 	return rqrig_main("batch", cases, sizeof(cases) / sizeof(cases[0]));
