@@ -35,5 +35,7 @@ void create_make(struct request *rq, struct vault_make *m, struct object *o,
  * also what rq->implied has.
  */
 CHECKED enum err create_insert(struct request *rq, const struct vault_make *m);
+/* The same of one that was made from another, which is told: neither is changed without the other. */
+CHECKED enum err create_insert_from(struct request *rq, const struct vault_make *m, struct object *from);
 
 #endif

@@ -226,6 +226,15 @@ create_insert(struct request *rq, const struct vault_make *m)
 	return ERR_OK;
 }
 
+/* The second of an item's two changes always has room, and needs no memory. */
+enum err
+create_insert_from(struct request *rq, const struct vault_make *m, struct object *from)
+{
+	enum err e = create_insert(rq, m);
+
+	return e == ERR_OK ? changes_put(&rq->changes, CHANGE_UPDATE, from, NULL) : e;
+}
+
 void
 create_start(struct request *rq)
 {

@@ -310,7 +310,5 @@ derived_made(struct request *rq, enum err e)
 {
 	struct derive *d = rq->state;
 
-	if (e == ERR_OK)
-		e = changes_put(&rq->changes, CHANGE_UPDATE, d->old, NULL);
-	rq_done(rq, e == ERR_OK ? create_insert(rq, &d->make) : e);
+	rq_done(rq, e == ERR_OK ? create_insert_from(rq, &d->make, d->old) : e);
 }

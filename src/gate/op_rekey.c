@@ -271,7 +271,5 @@ rekey_made(struct request *rq, enum err e)
 {
 	struct rekey *rk = rq->state;
 
-	if (e == ERR_OK)
-		e = changes_put(&rq->changes, CHANGE_UPDATE, rk->old, NULL);
-	rq_done(rq, e == ERR_OK ? create_insert(rq, &rk->make) : e);
+	rq_done(rq, e == ERR_OK ? create_insert_from(rq, &rk->make, rk->old) : e);
 }

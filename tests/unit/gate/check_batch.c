@@ -166,6 +166,85 @@ START_TEST(no_room_for_an_answer_changes_nothing)
 }
 END_TEST
 
+/* The data that each of them is completed with is told in the answer. */
+static void
+put_informations(void)
+{
+	static const char name[] = "Application Specific Information", space[] = "keyferry";
+
+	for (int i = 0; i < 20; i++) {
+		size_t at = ttlv_begin(&msg, TAG_ATTRIBUTE), value;
+
+		ttlv_put_text(&msg, TAG_ATTRIBUTE_NAME, name, strlen(name));
+		value = ttlv_begin(&msg, TAG_ATTRIBUTE_VALUE);
+		ttlv_put_text(&msg, TAG_APPLICATION_NAMESPACE, space, strlen(space));
+		ttlv_end(&msg, value);
+		ttlv_end(&msg, at);
+	}
+}
+
+/* A key, or one made from that. */
+static void
+key_item(uint32_t operation, const char *uid)
+{
+	size_t at, params;
+
+	item_begin(operation, operation == KMIP_OPERATION_RE_KEY ? uid : NULL);
+	if (operation != KMIP_OPERATION_RE_KEY)
+		ttlv_put_enum(&msg, TAG_OBJECT_TYPE, KMIP_OBJECT_TYPE_SYMMETRIC_KEY);
+	if (operation == KMIP_OPERATION_DERIVE_KEY) {
+		ttlv_put_text(&msg, TAG_UNIQUE_IDENTIFIER, uid, strlen(uid));
+		ttlv_put_enum(&msg, TAG_DERIVATION_METHOD, KMIP_DERIVATION_METHOD_HASH);
+		at = ttlv_begin(&msg, TAG_DERIVATION_PARAMETERS);
+		params = ttlv_begin(&msg, TAG_CRYPTOGRAPHIC_PARAMETERS);
+		ttlv_put_enum(&msg, TAG_HASHING_ALGORITHM, KMIP_HASHING_ALGORITHM_SHA_256);
+		ttlv_end(&msg, params);
+		ttlv_end(&msg, at);
+	}
+	at = ttlv_begin(&msg, TAG_TEMPLATE_ATTRIBUTE);
+	put_attr_enum("Cryptographic Algorithm", KMIP_CRYPTOGRAPHIC_ALGORITHM_AES);
+	put_attr_int("Cryptographic Usage Mask", KMIP_CRYPTOGRAPHIC_USAGE_MASK_DERIVE_KEY);
+	put_attr_int("Cryptographic Length", 256);
+	if (uid != NULL)
+		put_informations();
+	ttlv_end(&msg, at);
+	item_end();
+}
+
+/* Nor is the old key's: it does not say that it is replaced by what there is not. */
+START_TEST(no_room_to_tell_of_a_new_key_changes_nothing)
+{
+	static const uint32_t operations[] = {KMIP_OPERATION_RE_KEY, KMIP_OPERATION_DERIVE_KEY};
+	char uid[UID_TEXT_LEN + 1];
+	unsigned commits;
+
+	tenant->born_active = true;
+	begin(1, 0, 0);
+	key_item(KMIP_OPERATION_CREATE, NULL);
+	run();
+	expect_ok(0);
+	strcpy(uid, uid_of(0));
+	commits = mem.commits;
+	response_max = 1024;
+	begin(2, KMIP_CONTINUE_CONTINUE, 0);
+	key_item(operations[_i], uid);
+	add_item(uid, "x-a", "1");
+	run();
+	expect(0, FAILED, KMIP_RESULT_REASON_RESPONSE_TOO_LARGE);
+	expect_ok(1);
+	ck_assert_uint_eq(mem.commits, commits + 1);
+	response_max = 64 << 10;
+	one(KMIP_OPERATION_GET_ATTRIBUTES, uid, 0, 0);
+	ck_assert_ptr_null(memmem(answer.data, answer.len, "Link", 4));
+	begin(1, 0, 0);
+	key_item(operations[_i], uid);
+	run();
+	expect_ok(0);
+	one(KMIP_OPERATION_GET_ATTRIBUTES, uid, 0, 0);
+	ck_assert_ptr_nonnull(memmem(answer.data, answer.len, "Link", 4));
+}
+END_TEST
+
 START_TEST(create_and_destroy_in_one_message)
 {
 	begin(2, 0, 0);
@@ -341,6 +420,7 @@ main(void)
 	    {"undo", undo_leaves_nothing, 1},
 	    {"failure and placeholder", failure_ends_the_placeholder, 1},
 	    {"no room for an answer", no_room_for_an_answer_changes_nothing, 1},
+	    {"no room to tell of a new key", no_room_to_tell_of_a_new_key_changes_nothing, 2},
 	    {"create and destroy", create_and_destroy_in_one_message, 1},
 	    {"maximum response size", max_response_changes_nothing, 1},
 	    {"successor", successor_is_met_behind_a_change,

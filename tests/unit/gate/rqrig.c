@@ -19,6 +19,7 @@ struct buf msg;
 struct buf answer;
 unsigned answers, version_major, version_minor;
 struct parts *parts;
+size_t response_max;
 uint8_t client;
 size_t msg_mark;
 static unsigned items;
@@ -41,6 +42,7 @@ setup(void)
 	memkeys_init(&mem, loop);
 	tenant = memkeys_tenant(&mem, "t1");
 	parts = parts_new(loop);
+	response_max = 64 << 10;
 	client = 1;
 	buf_init(&msg, 1 << 20);
 	buf_init(&answer, 1 << 20);
@@ -234,7 +236,7 @@ struct request *
 start(void)
 {
 	struct request_params p = {.loop = loop, .tenant = tenant, .server_name = "keyferry test",
-	    .response_max = 64 << 10, .items_max = 128, .deadline = clock_now() + 15 * NS_PER_S,
+	    .response_max = response_max, .items_max = 128, .deadline = clock_now() + 15 * NS_PER_S,
 	    .id = 1, .client = memkeys_client(), .answered = answered, .parts = parts, .sha256 = {client}};
 	struct request *rq = NULL;
 

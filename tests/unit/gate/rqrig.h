@@ -27,6 +27,7 @@ extern struct buf answer; /* the last answer */
 extern size_t msg_mark;
 extern unsigned answers, version_major, version_minor;
 extern struct parts *parts;
+extern size_t response_max;
 extern uint8_t client; /* who asks: the first byte of its digest */
 
 /* A frozen clock, a tenant, version 1.1; afterwards nothing is left over. */
