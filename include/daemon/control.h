@@ -2,7 +2,8 @@
 /*
  * The control socket: keyferryctl's side door.  A request is one line of fields separated by
  * tabs: the command's name, then its arguments, each "name=value", or "=value" for a word without a
- * name.  The answer is one JSON document per line; the last one is {"status":"ok"} or
+ * name.  What the command does not take is refused, and so is a name that is given twice.  The answer
+ * is one JSON document per line; the last one is {"status":"ok"} or
  * {"status":"error","error":"..."}.  A client may then send the next request.  The command "help"
  * is built in and lists the table.
  */
@@ -37,7 +38,12 @@ enum control_kind {
 /* A row of the daemon's table. */
 struct control_command {
 	const char *name;  /* may be two words: "keys list" */
-	const char *usage; /* its arguments, for people; "" when there are none */
+	/*
+	 * Its arguments, for people, and a request is held against it: name=VALUE, name=yes for one
+	 * that is yes or no, WORD for one without a name; in brackets what may be left out, with "..."
+	 * behind what may be given several times.  "" when there are none.
+	 */
+	const char *usage;
 	const char *help;  /* one sentence */
 	enum control_kind kind;
 	/*
@@ -85,6 +91,8 @@ void control_free(struct control *c);
 const char *control_arg(const struct control_call *call, const char *name);
 /* The n-th argument that has no name (from 0), or NULL. */
 const char *control_word(const struct control_call *call, size_t n);
+/* Whether "name=yes" is given, which the usage calls so: another value than yes and no is refused. */
+bool control_flag(const struct control_call *call, const char *name);
 /*
  * The number in "name=value", or fallback when there is none.  False when it is no whole number up
  * to max; the caller then ends the call with ERR_INVALID_FIELD.

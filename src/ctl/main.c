@@ -107,6 +107,29 @@ flag_option(struct ctl_call *call, const char *name)
 	return strcmp(name, "ec") == 0 ? &call->ec : NULL;
 }
 
+static bool
+is_given(struct ctl_call *call, const char *name)
+{
+	const char **kept = offline_option(call, name);
+	char field[40];
+
+	snprintf(field, sizeof(field), "\t%.32s=", name);
+	return (kept != NULL && *kept != NULL) || strstr(call->request, field) != NULL;
+}
+
+/* As its usage says, which has "[--name VALUE]..." then. */
+static bool
+may_repeat(const struct ctl_command *cmd, const char *name)
+{
+	char option[40];
+	const char *end;
+
+	snprintf(option, sizeof(option), "[--%.32s ", name);
+	end = strstr(cmd->usage, option);
+	end = end != NULL ? strchr(end, ']') : NULL;
+	return end != NULL && strncmp(end, "]...", 4) == 0;
+}
+
 /* Takes "--name value" or "--name=value"; *at moves past it.  An exit status. */
 static int
 take_option(struct ctl_call *call, const struct ctl_command *cmd, int argc, char **argv, int *at)
@@ -121,6 +144,8 @@ take_option(struct ctl_call *call, const struct ctl_command *cmd, int argc, char
 	snprintf(wanted, sizeof(wanted), " %.29s ", text);
 	if (strstr(cmd->options, wanted) == NULL)
 		return misuse("the command has no such option", text);
+	if (is_given(call, text) && !may_repeat(cmd, text))
+		return misuse("the option is given twice", text);
 	flag = flag_option(call, text);
 	if (flag != NULL) {
 		*flag = true;

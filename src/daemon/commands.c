@@ -16,6 +16,7 @@
 #include "commands.h"
 #include "gauges.h"
 #include "health.h"
+#include "keys_select.h"
 #include "version.h"
 
 static struct keyferryd *
@@ -153,10 +154,6 @@ run_log_level(struct control_call *call)
 	control_done(call, ERR_OK, NULL);
 }
 
-#define KEY_CRITERIA \
-	" [state=STATE] [name=NAME] [component=NAME] [attribute=x-NAME=VALUE]..." \
-	" [older=AGE] [newer=AGE] [unused=AGE]"
-
 const struct control_command daemon_commands[] = {
     {"status", "", "version, uptime, secure heap and all counters", CONTROL_LOOKS, run_status},
     {"health", "", "what is good and what is not, in plain words", CONTROL_LOOKS, run_health},
@@ -165,14 +162,14 @@ const struct control_command daemon_commands[] = {
 	CONTROL_STEERS, sessions_close_run},
     {"top", "[once=yes]", "what is going on, again each second", CONTROL_LOOKS, top_run},
     {"tenants", "", "the tenants that are configured", CONTROL_LOOKS, run_tenants},
-    {"keys list", "[tenant=ID]" KEY_CRITERIA " [max=N] [offset=N]",
+    {"keys list", "[tenant=ID]" SELECT_USAGE " [max=N] [offset=N]",
 	"objects, newest first", CONTROL_LOOKS, keys_list_run},
     {"keys show", "UID [tenant=ID]", "all attributes of one object", CONTROL_LOOKS, keys_show_run},
     {"keys rebuild", "[tenant=ID]", "takes over into the ledger all that the key manager has",
 	CONTROL_CHANGES, keys_rebuild_run},
     {"keys rewrap", "[tenant=ID]", "wraps all keys under the newest version of the root key",
 	CONTROL_CHANGES, keys_rewrap_run},
-    {"keys purge", "[tenant=ID]" KEY_CRITERIA " [max=N] [really=yes] [force=yes] [missing=yes]",
+    {"keys purge", "[tenant=ID]" SELECT_USAGE " [max=N] [really=yes] [force=yes] [missing=yes]",
 	"shows which keys would be destroyed, or destroys them", CONTROL_CHANGES, keys_purge_run},
     {"backup", "DIRECTORY", "copies ledger and vault into an empty directory",
 	CONTROL_CHANGES, backup_run},

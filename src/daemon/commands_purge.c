@@ -373,14 +373,14 @@ read_arguments(struct purge *p)
 	const char *wrong;
 	uint64_t max;
 
-	p->really = control_arg(call, "really") != NULL;
-	p->missing = control_arg(call, "missing") != NULL;
+	p->really = control_flag(call, "really");
+	p->missing = control_flag(call, "missing");
 	wrong = select_tenant(p->tenants, control_arg(call, "tenant"), &p->next_tenant,
 	    &p->end_tenant);
 	if (wrong == NULL)
 		wrong = select_read(&p->selection, call, p->arena);
 	if (wrong == NULL)
-		wrong = choose_states(p, control_arg(call, "force") != NULL);
+		wrong = choose_states(p, control_flag(call, "force"));
 	if (wrong == NULL && !control_number(call, "max", PURGED_MOST,
 				 p->really ? PURGED_MOST : SHOWN_DEFAULT, &max))
 		wrong = "max is a whole number up to 100000";

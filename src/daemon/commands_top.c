@@ -124,7 +124,7 @@ top_run(struct control_call *call)
 	struct keyferryd *d = call->user;
 	struct top *t;
 
-	if (control_arg(call, "once") != NULL) {
+	if (control_flag(call, "once")) {
 		put_all(d, &call->out);
 		control_done(call, ERR_OK, NULL);
 		return;

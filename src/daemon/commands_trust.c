@@ -299,7 +299,7 @@ object_to(const struct keyferryd *d, const char *tenant, const struct certificat
 static void
 change_begin(struct control_call *call, struct x509_st *x, const char *tenant)
 {
-	const char *rights = control_arg(call, "read-only"), *objection;
+	const char *objection;
 	struct trust_change *c;
 	struct certificate_text text;
 
@@ -317,7 +317,7 @@ change_begin(struct control_call *call, struct x509_st *x, const char *tenant)
 	}
 	c->certificate = x;
 	c->tenant = tenant;
-	c->read_only = rights != NULL && strcmp(rights, "yes") == 0;
+	c->read_only = control_flag(call, "read-only");
 	certificate_pem(x, &c->pem);
 	if (buf_error(&c->pem) == ERR_OK)
 		change_file(c, tenant, c->read_only, file_made, &c->pem);

@@ -3,7 +3,6 @@
 #include "daemon/control.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,6 +16,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "control_args.h"
 #include "control_socket.h"
 
 enum { ACCEPT_PAUSE_S = 1 };
@@ -184,46 +184,6 @@ control_done(struct control_call *pub, enum err e, const char *detail)
 	loop_free_later(call->loop, call);
 }
 
-const char *
-control_arg(const struct control_call *call, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (size_t i = 1; i < call->argc; i++)
-		if (strncmp(call->argv[i], name, len) == 0 && call->argv[i][len] == '=')
-			return call->argv[i] + len + 1;
-	return NULL;
-}
-
-const char *
-control_word(const struct control_call *call, size_t n)
-{
-	for (size_t i = 1; i < call->argc; i++)
-		if (call->argv[i][0] == '=' && n-- == 0)
-			return call->argv[i] + 1;
-	return NULL;
-}
-
-bool
-control_number(const struct control_call *call, const char *name, uint64_t max, uint64_t fallback,
-    uint64_t *out)
-{
-	const char *s = control_arg(call, name);
-	unsigned long long v;
-	char *end;
-
-	if (s == NULL) {
-		*out = fallback;
-		return true;
-	}
-	errno = 0;
-	v = strtoull(s, &end, 10);
-	if (*s < '0' || *s > '9' || *end != '\0' || errno != 0 || v > max)
-		return false;
-	*out = v;
-	return true;
-}
-
 static void
 run_help(struct control_call *call)
 {
@@ -277,6 +237,7 @@ client_run(struct client *cl, const uint8_t *line, size_t len)
 {
 	struct call *call = alloc_zero(sizeof(*call));
 	const struct control_command *cmd;
+	const char *wrong = NULL;
 	enum err e = ERR_OK;
 
 	if (call == NULL) {
@@ -303,10 +264,12 @@ client_run(struct client *cl, const uint8_t *line, size_t len)
 	cl->call = call;
 	if (cl->control->params.may != NULL)
 		e = cl->control->params.may(call->pub.user, cmd);
+	if (e == ERR_OK && (wrong = control_args_wrong(cmd, &call->pub)) != NULL)
+		e = ERR_INVALID_FIELD;
 	if (e == ERR_OK)
 		cmd->run(&call->pub);
 	else
-		control_done(&call->pub, e, NULL);
+		control_done(&call->pub, e, wrong);
 }
 
 /* --- bytes --- */

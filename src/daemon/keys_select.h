@@ -13,6 +13,11 @@
 struct control_call;
 struct tenants;
 
+/* For the usage of a command: what select_read() takes. */
+#define SELECT_USAGE \
+	" [state=STATE] [name=NAME] [component=NAME] [attribute=x-NAME=VALUE]..." \
+	" [older=AGE] [newer=AGE] [unused=AGE]"
+
 enum { SELECT_TERMS_MAX = 24 };
 
 struct selection {

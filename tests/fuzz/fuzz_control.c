@@ -76,8 +76,8 @@ run_echo(struct control_call *call)
 }
 
 static const struct control_command commands[] = {
-    {"echo", "", "answers with its arguments", CONTROL_LOOKS, run_echo},
-    {"keys list", "", "reads criteria", CONTROL_CHANGES, run_keys},
+    {"echo", "[name=TEXT] [max=N] [WORD]...", "answers with its arguments", CONTROL_LOOKS, run_echo},
+    {"keys list", SELECT_USAGE, "reads criteria", CONTROL_CHANGES, run_keys},
     {NULL, NULL, NULL, CONTROL_LOOKS, NULL},
 };
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an administrator does to sessions and keys from the control socket, and the live view."""
 
+import base64
 import contextlib
 import fcntl
 import json
@@ -11,6 +12,7 @@ import select
 import signal
 import socket
 import sqlite3
+import ssl
 import struct
 import subprocess
 import termios
@@ -304,6 +306,46 @@ class Purge(Case):
                           (("--older", "1d", "--max", "x"), "whole number")):
             with self.subTest(args=args):
                 self.fails("keys", "purge", *args, say=say)
+
+    def test_given_twice(self):
+        """All that is given has to hold, and of two only one would be looked at."""
+        c = self.client()
+        uid = c.create(attribute("x-Name", "twice"))
+        c.ok(on("Activate", uid))
+        for args in (("keys", "purge", "--state", "Active", "--force", "--really", "--name",
+                      "twice", "--older", "0s", "--older", "365d"),
+                     ("keys", "purge", "--name", "twice", "--really", "--really"),
+                     ("keys", "list", "--name", "twice", "--name=other"),
+                     ("keys", "list", "--tenant", "a", "--tenant", "nobody"),
+                     ("sessions", "close", "--tenant", "b", "--tenant", "a"),
+                     ("export-root-key", "x", "y", "--certificate", "a", "--certificate", "b")):
+            with self.subTest(args=args):
+                done = self.gw.ctl(*args, check=False)
+                self.assertEqual((done.returncode, "given twice" in done.stderr), (2, True), done)
+        self.assertTrue(c.key(uid))
+        both = ("--attribute", "x-Name=twice", "--attribute", "x-Name=other")
+        self.assertEqual(len(self.gw.control("keys list", "attribute=x-Name=twice",
+                                             "attribute=x-Name=twice")[0]), 1)
+        self.assertNotIn(uid, self.gw.ctl("keys", "list", *both).stdout)
+
+    def test_raw(self):
+        """Whoever writes to the socket and is not understood destroys nothing, and gives no rights."""
+        uid = ended(self.client(), attribute("x-Name", "raw"))
+        with open(kf.AUTHORITY.make("raw").pem, encoding="ascii") as f:
+            der = "der=" + base64.b64encode(ssl.PEM_cert_to_DER_cert(f.read())).decode()
+        for words, say in ((("keys purge", "name=raw", "really=on"), "really: has to be yes or no"),
+                           (("keys purge", "name=raw", "oldr=365d", "really=yes"), "oldr: is no"),
+                           (("keys purge", "name=raw", "name=raw", "really=yes"), "name: is given"),
+                           (("keys purge", "name=raw", "older", "really=yes"), "older: is neither"),
+                           (("keys rewrap", "=a"), "one word more"),
+                           (("cache flush", "a"), "a: is neither"),
+                           (("trust add", "=a", der, "read-only=true"), "read-only: has to be"),
+                           (("trust add", "=a", der, "readonly=yes"), "readonly: is no")):
+            with self.subTest(words=words), self.assertRaisesRegex(AssertionError, say):
+                self.gw.control(*words)
+        self.assertEqual(self.state(uid), "Deactivated")
+        self.assertEqual(len(self.gw.control("keys purge", "name=raw", "really=no")[0]), 1)
+        self.assertEqual(self.state(uid), "Deactivated")
 
 
 class Terminal:

@@ -189,7 +189,7 @@ class NotInitialised(HpcsCase):
             key = c.key(warm)
             self.cloud.settings(sealed=1)
             self.assertEqual(c.key(warm), key)  # within the bound
-            gw.control("cache flush", "a")
+            gw.control("cache flush", "=a")
             self.assertEqual(c.do(on("Get", cold)).reason_name, "CryptographicFailure")
             self.assertTrue(self.says(gw, "suspended since"))
             self.assertTrue(self.says(gw, "the crypto units are not initialised"))

@@ -194,7 +194,7 @@ class Syscalls(kf.Case):
                 self.may(c.do(on("AddAttribute", made.uid, attribute("x-Name", "vm"))))
 
     def commands(self):
-        for line in (("reload",), ("status",), ("trust add", "tenant=a", "read-only=no"),
+        for line in (("reload",), ("status",), ("trust add", "=a", "read-only=no"),
                      ("backup", "=" + os.path.join(self.gw.dir, "copy"))):
             try:
                 self.gw.control(*line, timeout=TIMEOUT)

@@ -42,7 +42,7 @@ run_echo(struct control_call *call)
 	json_text(&j, "second", control_word(call, 1));
 	json_array(&j, "empty");
 	json_array_end(&j);
-	json_bool(&j, "yes", true);
+	json_bool(&j, "yes", control_flag(call, "flag"));
 	json_time(&j, "never", 0);
 	json_time(&j, "then", 86400);
 	json_object_end(&j);
@@ -80,10 +80,11 @@ run_half(struct control_call *call)
 }
 
 static const struct control_command commands[] = {
-    {"echo", "[name=TEXT] [max=N] [WORD]...", "answers with its arguments",
+    {"echo", "[name=TEXT] [max=N] [WORD]... [flag=yes] [more=x-TEXT]...", "answers with its arguments",
 	CONTROL_LOOKS, run_echo},
     {"hold on", "", "ends later", CONTROL_CHANGES, run_hold},
     {"fail", "", "fails", CONTROL_LOOKS, run_fail},
+    {"pair", "A B | b=N", "fails", CONTROL_LOOKS, run_fail},
     {"overflow", "", "answers more than fits", CONTROL_LOOKS, run_overflow},
     {"half", "", "fails in a document", CONTROL_LOOKS, run_half},
     {NULL, NULL, NULL, CONTROL_LOOKS, NULL},
@@ -209,7 +210,7 @@ START_TEST(arguments_arrive)
 {
 	int fd = dial();
 
-	say(fd, "echo\tname=a=b\tmax=99\t=x=y\t=\n");
+	say(fd, "echo\tname=a=b\tmax=99\t=x=y\t=\tflag=yes\tmore=1\tmore=1\n");
 	ck_assert_str_eq(heard(fd),
 	    "{\"user\":\"us\\\"er\",\"name\":\"a=b\",\"max\":99,\"first\":\"x=y\",\"second\":\"\","
 	    "\"empty\":[],\"yes\":true,\"never\":null,\"then\":\"1970-01-02T00:00:00.000Z\"}"
@@ -217,6 +218,43 @@ START_TEST(arguments_arrive)
 	say(fd, "echo\tmax=101\n");
 	ck_assert_str_eq(
 	    heard(fd), "{\"status\":\"error\",\"error\":\"max: a number up to 100\"}\n");
+	close(fd);
+}
+END_TEST
+
+/* What would not count must not be taken for what does. */
+START_TEST(arguments_are_held_against_the_usage)
+{
+	static const struct {
+		const char *request, *why;
+	} wrong[] = {
+	    {"echo\tname=a\tname=b\n", "name: is given twice"},
+	    {"echo\tname=a\tmax=1\tname=\n", "name: is given twice"},
+	    {"echo\tflag=yes\tflag=no\n", "flag: is given twice"},
+	    {"echo\tnam=a\n", "nam: is no argument of the command"},
+	    {"echo\tnames=a\n", "names: is no argument of the command"},
+	    {"echo\tWORD=a\n", "WORD: is no argument of the command"},
+	    {"echo\tname\n", "name: is neither NAME=VALUE nor =WORD"},
+	    {"echo\t\n", ": is neither NAME=VALUE nor =WORD"},
+	    {"echo\tflag=true\n", "flag: has to be yes or no"},
+	    {"echo\tflag=\n", "flag: has to be yes or no"},
+	    {"fail\t=word\n", "=word: is one word more than the command takes"},
+	    {"help\tfail=x\n", "fail: is no argument of the command"},
+	    {"pair\t=a\t=b\t=c\n", "=c: is one word more than the command takes"},
+	};
+	char answer[256];
+	int fd = dial();
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		say(fd, wrong[i].request);
+		snprintf(answer, sizeof(answer), "{\"status\":\"error\",\"error\":\"%s\"}\n",
+		    wrong[i].why);
+		ck_assert_str_eq(heard(fd), answer);
+	}
+	say(fd, "echo\tflag=no\n");
+	ck_assert_ptr_nonnull(strstr(heard(fd), "\"yes\":false"));
+	say(fd, "pair\tb=2\t=a\t=b\n");
+	ck_assert_str_eq(heard(fd), "{\"status\":\"error\",\"error\":\"too busy, try again\"}\n");
 	close(fd);
 }
 END_TEST
@@ -537,6 +575,7 @@ main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, arguments_arrive);
+	tcase_add_test(tc, arguments_are_held_against_the_usage);
 	tcase_add_test(tc, several_requests_in_one_piece);
 	tcase_add_test(tc, commands_may_be_refused);
 	tcase_add_test(tc, half_closed_client_is_answered);
