@@ -16,6 +16,8 @@
 /* Either walk over all objects of a tenant. */
 struct walk {
 	struct control_call *call;
+	const char *nowhere; /* what is said where no tenant has objects to walk over */
+	bool any;	     /* some tenant had */
 	struct tenants *tenants; /* of the moment the command came in */
 	const char *only;	 /* a tenant's id, or NULL */
 	size_t next;
@@ -71,10 +73,14 @@ next_tenant(struct walk *k)
 		if (k->tenant->custody != NULL &&
 		    (k->only == NULL || strcmp(k->only, k->tenant->id) == 0))
 			watch = upstream_watch(d->upstream, k->tenant->vault);
-	if (watch == NULL)
-		end(k, ERR_OK, NULL);
-	else
+	if (watch != NULL) {
+		k->any = true;
 		k->start(k, watch);
+	} else if (k->any) {
+		end(k, ERR_OK, NULL);
+	} else {
+		end(k, ERR_NO_OBJECT, k->nowhere); /* not what may be taken for done */
+	}
 }
 
 static void
@@ -87,7 +93,8 @@ walked(struct walk *k, enum err e)
 }
 
 static void
-begin(struct control_call *call, void (*start)(struct walk *k, struct watch_tenant *watch))
+begin(struct control_call *call, void (*start)(struct walk *k, struct watch_tenant *watch),
+    const char *nowhere)
 {
 	struct keyferryd *d = call->user;
 	const char *only = control_arg(call, "tenant");
@@ -110,6 +117,7 @@ begin(struct control_call *call, void (*start)(struct walk *k, struct watch_tena
 	k->call = call;
 	k->only = only;
 	k->start = start;
+	k->nowhere = nowhere;
 	k->tenants = tenants_ref(gate_tenants(d->gate));
 	next_tenant(k);
 }
@@ -174,7 +182,9 @@ start_rebuild(struct walk *k, struct watch_tenant *watch)
 void
 keys_rebuild_run(struct control_call *call)
 {
-	begin(call, start_rebuild);
+	begin(call, start_rebuild,
+	    "no tenant has the vault keyprotect: the vault local has its keys beside the ledger, and "
+	    "nothing to take over");
 }
 
 /* --- rewrap --- */
@@ -265,5 +275,7 @@ start_rewrap(struct walk *k, struct watch_tenant *watch)
 void
 keys_rewrap_run(struct control_call *call)
 {
-	begin(call, start_rewrap);
+	begin(call, start_rewrap,
+	    "no tenant has the vault keyprotect: keys of the vault local stay under the version of "
+	    "the root key that wrapped them");
 }

@@ -511,6 +511,20 @@ class Large(kf.Case):
               "%.0f ms" % (self.OBJECTS, listed, purge, 1000 * max(took[before:])))
 
 
+@unittest.skipUnless(kf.VAULT == "local", "with the other vault there is much to do")
+class Nowhere(Case):
+    def test_rewrap_and_rebuild(self):
+        """Whoever reads of no error deletes the old version of a root key."""
+        with self.client() as c:
+            c.create()
+        for what, say in (("rewrap", "keys of the vault local stay"), ("rebuild", "nothing to take")):
+            with self.subTest(what=what):
+                self.fails("keys", what, say="no tenant has the vault keyprotect: ")
+                self.fails("keys", what, say=say)
+                self.fails("keys", what, "--tenant", "a", say="no tenant with the vault keyprotect")
+        self.assertTrue(self.gw.control("health"))
+
+
 class CutShort(kf.Case):
     KEYS = 60  # some seconds' work
 

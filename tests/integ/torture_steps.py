@@ -133,9 +133,19 @@ def resumed_13(w):
     resumed(w, T13, session)
 
 
+def walked(w, command):
+    """What is told of the last tenant; where no tenant's vault is elsewhere it has to be refused."""
+    try:
+        return w.control(command)[-1]
+    except Refused as e:
+        if kf.VAULT == "local" and "no tenant has the vault" in str(e):
+            return {"left": 0}
+        raise
+
+
 def rewrapped(w):
-    told = w.control("keys rewrap")  # nothing where no tenant's vault is elsewhere
-    if told and told[-1]["left"] > 0:
+    told = walked(w, "keys rewrap")
+    if told["left"] > 0:
         raise Refused(told)
 
 
@@ -567,9 +577,9 @@ command("list", "keys list", holds=lambda w, d:
 @step()
 def rebuild(w):
     """It leaves keys that others are at work on, such as those of the step before."""
-    w.control("keys rebuild")
+    walked(w, "keys rebuild")
     yield
-    w.control("keys rebuild")
+    walked(w, "keys rebuild")
 
 
 @step()
