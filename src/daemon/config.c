@@ -414,6 +414,7 @@ load_text(struct load *ld, struct buf *text)
 		tls->line = top->line; /* it is not in the file: what is missing is so at the end */
 	convert_scope(ld, top, SCOPE_config, &ld->file->c);
 	convert_scope(ld, tls, SCOPE_config_tls, &ld->file->c.tls);
+	config_check_audit(&ld->report, top, &ld->file->c);
 	config_check_tls(&ld->report, tls);
 	convert_tenants(ld, top);
 	cfg_free(top);

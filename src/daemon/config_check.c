@@ -96,3 +96,12 @@ config_check_tls(struct config_report *r, cfg_t *section)
 		    "order",
 		    keys->nvalues, certificates->nvalues);
 }
+
+/* Lines that go to the log are never missed. */
+void
+config_check_audit(struct config_report *r, cfg_t *section, const struct config *c)
+{
+	if (c->audit_required && c->audit_file == NULL)
+		config_report(r, config_value_line(cfg_getopt(section, "audit-required"), 0),
+		    "option \"audit-required\": is given without audit-file, and would be of no effect");
+}

@@ -10,6 +10,7 @@
 #include "config_report.h"
 
 void config_check_tls(struct config_report *r, cfg_t *section);
+void config_check_audit(struct config_report *r, cfg_t *section, const struct config *c);
 void config_check_keyprotect(struct config_report *r, cfg_t *section,
     const struct config_keyprotect *kp);
 /* Who may be this tenant's clients. */

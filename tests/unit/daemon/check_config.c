@@ -301,6 +301,10 @@ static const struct {
     {GOOD "listen = {\"::1:5696\"}\n",
 	":3: option \"listen\": \"::1:5696\" is ambiguous; write IPv6 "
 	"addresses in brackets: [ADDRESS]:PORT"},
+    {GOOD "audit-required = true\n",
+	":3: option \"audit-required\": is given without audit-file, and would be of no effect"},
+    {GOOD "audit-file = \"\"\naudit-required = true\n",
+	":4: option \"audit-required\": is given without audit-file, and would be of no effect"},
     {GOOD "log-level = info\nlog-level = debug\n",
 	":4: option \"log-level\": is given twice, first on line 3; keep one of them"},
     {GOOD "listen = {\"a:1\",\n\"b:2\"}\nlisten = {\"c:3\", \"d:4\"}\n",
