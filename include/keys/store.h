@@ -113,6 +113,8 @@ CHECKED enum err vault_local_follow(struct vault *v, struct vault *before, const
 /* Whether it is guarded and still to be proven; any vault.  And does that: errors as of a make. */
 bool vault_local_is_unproven(struct vault *v);
 void vault_local_prove(struct vault *v, struct wait *w);
+/* Whether that version is in its root key file; any vault, but only of this kind can it be. */
+bool vault_local_has(struct vault *v, uint32_t root_version);
 /* Makes a new root key file (mode 0600) that holds version 1; never overwrites. */
 CHECKED enum err vault_local_make_root_key(const char *path);
 

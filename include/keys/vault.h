@@ -53,6 +53,8 @@ struct vault_unwrap {
 	struct secret *key;	     /* out: one reference, the caller's */
 	enum vault_gone gone;	     /* out, with ERR_NO_OBJECT: how */
 	bool suspended; /* out, with ERR_NO_ROOT_KEY: it is there, but disabled or sealed */
+	bool unkeyed; /* out, with ERR_NO_ROOT_KEY: no root key of the version that it is under is here */
+	uint32_t root_version; /* out, with that: which */
 	bool record_only; /* out, with ERR_VAULT_DENIED: the record alone is refused, the root key opened */
 	bool stale; /* out: wrapped under an older version of the root key, or another */
 	bool apart; /* out, in any case: under another than the vault's, whose proof is not its */

@@ -98,21 +98,24 @@ check_integrity(struct checks *c)
 	    "every key passed its check when it was last asked for; failed since the start: %" PRId64,
 	    ever);
 	put_yes_no(c, "integrity", metric_get(METRIC_INTEGRITY_ALARM_KEYS) == 0, say,
-	    "stored keys did not pass their check when they were last asked for");
+	    "stored keys did not pass their check, or had no root key, when they were last asked for");
 }
 
 /* Every key that did not pass when it was last asked for. */
 static void
 check_alarms(struct checks *c, const struct keyferryd *d)
 {
-	char what[32 + TENANT_ID_MAX], say[96 + UID_TEXT_LEN], since[25];
+	char what[32 + TENANT_ID_MAX], say[192 + UID_TEXT_LEN], why[96], since[25];
 	const struct alarm *a;
 
 	for (size_t i = 0; (a = alarms_at(d->alarms, i)) != NULL; i++) {
 		text_time(since, a->since_ms);
 		snprintf(what, sizeof(what), "keys of %s", a->tenant);
-		snprintf(say, sizeof(say), "integrity alarm since %s, asked for %" PRIu64 " times: %s",
-		    since, a->times, a->uid);
+		snprintf(why, sizeof(why),
+		    "; version %" PRIu32 " of the root key, which wrapped it, is missing from root-key-file",
+		    a->root_version);
+		snprintf(say, sizeof(say), "integrity alarm since %s, asked for %" PRIu64 " times: %s%s",
+		    since, a->times, a->uid, a->unkeyed ? why : "");
 		put_check(c, what, HEALTH_BAD, say);
 	}
 }

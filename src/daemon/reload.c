@@ -235,6 +235,15 @@ sessions_allowed(const struct keyferryd *d, size_t wanted)
 	return wanted == 0 || wanted > allowed ? allowed : wanted;
 }
 
+/* The version of the root key that was missing is still; whether a check passes only a Get can tell. */
+static bool
+alarm_stands(const void *arg, const struct alarm *a)
+{
+	const struct tenant *t = tenants_by_id(arg, a->tenant);
+
+	return t == NULL || !a->unkeyed || !vault_local_has(t->vault, a->root_version);
+}
+
 enum err
 daemon_apply(struct keyferryd *d, const struct config *c, struct buf *why, size_t *closed)
 {
@@ -258,6 +267,7 @@ daemon_apply(struct keyferryd *d, const struct config *c, struct buf *why, size_
 	p.audit_file = -1;
 	*closed = gate_configure(d->gate, p.tls, p.tenants, &limits);
 	d->next = p.next;
+	alarms_sweep(d->alarms, alarm_stands, p.tenants);
 	expiry_look(d);
 	for (size_t i = 0; i < tenants_count(p.tenants); i++) {
 		const struct tenant *t = tenants_at(p.tenants, i);

@@ -33,6 +33,8 @@ fetch_end(struct request *rq, enum err e)
 
 	if (e == ERR_INTEGRITY)
 		alarms_raise(t->alarms, t->id, f->uid);
+	else if (e == ERR_NO_ROOT_KEY && f->unwrap.unkeyed)
+		alarms_raise_unkeyed(t->alarms, t->id, f->uid, f->unwrap.root_version);
 	else if (e == ERR_OK || e == ERR_NO_OBJECT)
 		alarms_clear(t->alarms, t->id, f->uid);
 	if (e == ERR_OK)

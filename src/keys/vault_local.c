@@ -161,7 +161,9 @@ local_unwrap(struct vault *vault, struct vault_unwrap *u)
 		e = open_record(v, u);
 	if (e == ERR_OK)
 		root_proof_opened(&v->proof, u->object);
-	if (e == ERR_INTEGRITY)
+	if (e == ERR_NO_ROOT_KEY)
+		u->unkeyed = envelope_root_version(u->object, &u->root_version) == ERR_OK;
+	if (e == ERR_INTEGRITY || e == ERR_NO_ROOT_KEY)
 		metric_inc(METRIC_INTEGRITY_ALARMS_TOTAL);
 	wait_finish_soon(v->loop, &u->wait, e);
 }
@@ -326,4 +328,10 @@ void
 vault_local_prove(struct vault *v, struct wait *w)
 {
 	root_proof_await(&local_of(v)->proof, w);
+}
+
+bool
+vault_local_has(struct vault *v, uint32_t root_version)
+{
+	return v->ops == &ops && rootkeys_find(&local_of(v)->roots, root_version) != NULL;
 }

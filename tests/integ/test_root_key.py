@@ -131,6 +131,51 @@ class RootKey(kf.Case):
         self.assert_served(gw, others, 1)
         self.assertEqual(self.complaints(gw), [])
 
+    def alarms(self, gw):
+        """Keys under an alarm, and the state of the check."""
+        health = gw.control("health")[0]
+        [state] = [x["state"] for x in health if x["check"] == "integrity"]
+        return [x["say"] for x in health if x["check"] == "keys of a"], state
+
+    def lose_first(self, gw):
+        """Keys of two versions, and a start with the second alone: the keys of each, and both lines."""
+        old = self.make(gw)
+        both = self.read(gw) + self.line(2)
+        self.write(gw, both)
+        gw.control("reload")
+        new = self.make(gw)
+        gw.stop()
+        self.write(gw, both.splitlines()[1] + "\n")
+        gw.start()
+        return old, new, both
+
+    def test_older_version_that_is_missing(self):
+        gw = self.two()
+        old, new, both = self.lose_first(gw)
+        first, mark = next(iter(old)), gw.mark()
+        self.assert_served(gw, new)
+        self.assertEqual(self.alarms(gw), ([], "good"))
+        with self.client(gw) as c:
+            for _ in range(2):
+                self.assertIn("root key", c.do(on("Get", first)).message)
+        line = gw.await_log("error integrity: integrity alarm: the root key version that wrapped "
+                            "this key is missing from root-key-file", mark)
+        self.assertIn("tenant=a uid=%s version=1" % first, line)
+        self.assertEqual(gw.log(mark).count(" error integrity: "), 1)
+        self.assertEqual(gw.metrics()["integrity_alarms_total"], 2)
+        [say], state = self.alarms(gw)
+        self.assertEqual(state, "bad")
+        self.assertRegex(say, "asked for 2 times: %s; version 1 of the root key, which wrapped it, is "
+                              "missing from root-key-file$" % first)
+        gw.control("reload")  # the same file
+        self.assertEqual(self.alarms(gw)[1], "bad")
+        self.write(gw, both)
+        gw.control("reload")
+        gw.await_log("notice integrity: integrity alarm is over", mark)
+        self.assertEqual(self.alarms(gw), ([], "good"))
+        self.assertEqual(gw.metrics()["integrity_alarm_keys"], 0)
+        self.assert_served(gw, old)
+
     def test_first_keys_need_no_proof(self):
         """Of a tenant that has none, or that a reload brings."""
         gw = self.gateway()

@@ -88,9 +88,42 @@ START_TEST(test_full)
 }
 END_TEST
 
+static bool
+is_unkeyed_of(const void *arg, const struct alarm *a)
+{
+	return a->unkeyed && a->root_version == *(const uint32_t *)arg;
+}
+
+START_TEST(test_unkeyed)
+{
+	const uint32_t third = 3, seventh = 7;
+
+	alarms_raise(alarms, "east", "one");
+	alarms_raise_unkeyed(alarms, "east", "two", 3);
+	alarms_raise_unkeyed(alarms, "east", "three", 0);
+	alarms_raise_unkeyed(alarms, "east", "four", 3);
+	expect(1, "east", "two", 1);
+	ck_assert(!alarms_at(alarms, 0)->unkeyed && alarms_at(alarms, 2)->unkeyed);
+	alarms_raise_unkeyed(alarms, "east", "one", 3); /* what was wrong last counts */
+	expect(0, "east", "one", 2);
+	alarms_raise(alarms, "east", "two");
+	alarms_sweep(alarms, is_unkeyed_of, &third);
+	expect(0, "east", "one", 2);
+	expect(1, "east", "four", 1);
+	ck_assert_ptr_null(alarms_at(alarms, 2));
+	ck_assert_int_eq(metric_get(METRIC_INTEGRITY_ALARM_KEYS), 2);
+	alarms_sweep(alarms, is_unkeyed_of, &seventh);
+	ck_assert_int_eq(metric_get(METRIC_INTEGRITY_ALARM_KEYS), 0);
+}
+END_TEST
+
 START_TEST(test_none)
 {
+	const uint32_t version = 1;
+
 	alarms_raise(NULL, "east", "one");
+	alarms_raise_unkeyed(NULL, "east", "one", version);
+	alarms_sweep(NULL, is_unkeyed_of, &version);
 	alarms_clear(NULL, "east", "one");
 	ck_assert_ptr_null(alarms_at(NULL, 0));
 }
@@ -107,6 +140,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_raise_and_clear);
 	tcase_add_test(t, test_full);
+	tcase_add_test(t, test_unkeyed);
 	tcase_add_test(t, test_none);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
