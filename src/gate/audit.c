@@ -33,7 +33,7 @@ struct audit {
 	struct audit_queue *queue;
 	bool to_file, required;
 	struct buf line;
-	uint64_t lost; /* lines since the last one that found room */
+	uint64_t lost; /* lines that no line tells of yet */
 	struct ration refusals, messages;
 };
 
@@ -170,7 +170,11 @@ put_lost(struct audit *a, bool spare)
 	text_time(when, clock_wall_ms());
 	len = snprintf(text, sizeof(text), "{\"time\":\"%s\",\"event\":\"lines-lost\",\"count\":%llu}\n",
 	    when, (unsigned long long)a->lost);
-	return audit_queue_put(a->queue, text, (size_t)len, spare);
+	if (!audit_queue_put(a->queue, text, (size_t)len, spare))
+		return false;
+	audit_queue_told(a->queue, a->lost);
+	a->lost = 0;
+	return true;
 }
 
 /* spare: one that could be done without if there is little room. */
@@ -178,9 +182,8 @@ static void
 line_end(struct audit *a, struct json *j, bool spare)
 {
 	json_object_end(j);
-	if (a->lost > 0 && put_lost(a, spare))
-		a->lost = 0;
-	if (buf_error(&a->line) == ERR_OK && a->lost == 0 &&
+	a->lost += audit_queue_lost(a->queue);
+	if (buf_error(&a->line) == ERR_OK && (a->lost == 0 || put_lost(a, spare)) &&
 	    audit_queue_put(a->queue, a->line.data, a->line.len, spare))
 		return;
 	a->lost++;

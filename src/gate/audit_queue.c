@@ -45,6 +45,8 @@ struct audit_queue {
 
 	uint64_t sent, written;	 /* lines, of this child */
 	uint64_t taken, settled; /* lines of all; settled: written, or lost with their child */
+	uint64_t lost;		 /* with their child, and nobody has asked yet */
+	uint64_t told, told_at;	 /* how many the last line about lost ones tells of, and which one it is */
 	struct timer tick;	 /* while lines are not settled */
 	uint64_t marks[MARKS];	 /* taken, at the last ticks; the oldest first */
 	int error;		 /* what the child said, or EPIPE */
@@ -150,12 +152,17 @@ child_gone(struct audit_queue *q)
 static void
 child_died(struct audit_queue *q)
 {
+	uint64_t gone = q->sent - q->written;
+
 	child_gone(q);
-	q->settled += q->sent - q->written;
-	if (q->sent > q->written) {
-		metric_add(METRIC_AUDIT_LOST_TOTAL, (int64_t)(q->sent - q->written));
+	if (q->settled < q->told_at && q->told_at <= q->settled + gone)
+		q->lost += q->told; /* what told of them went as well */
+	q->settled += gone;
+	q->lost += gone;
+	if (gone > 0) {
+		metric_add(METRIC_AUDIT_LOST_TOTAL, (int64_t)gone);
 		LOG(LOG_ERROR, "audit", "lines may be lost: the process that writes them ended",
-		    kv_int("lines", (int64_t)(q->sent - q->written)));
+		    kv_int("lines", (int64_t)gone));
 	}
 	set_error(q, EPIPE);
 	restart_later(q);
@@ -443,6 +450,22 @@ audit_queue_use(struct audit_queue *q, int fd, bool gathers)
 	if (q->child.fd < 0 && !q->child.waits)
 		child_start(q);
 	loop_defer(q->loop, &q->flush);
+}
+
+uint64_t
+audit_queue_lost(struct audit_queue *q)
+{
+	uint64_t lost = q->lost;
+
+	q->lost = 0;
+	return lost;
+}
+
+void
+audit_queue_told(struct audit_queue *q, uint64_t lost)
+{
+	q->told = lost;
+	q->told_at = q->taken;
 }
 
 bool

@@ -41,6 +41,10 @@ void audit_queue_use(struct audit_queue *q, int fd, bool gathers);
  * others.
  */
 bool audit_queue_put(struct audit_queue *q, const void *line, size_t len, bool spare);
+/* How many lines were lost with their child, or may be, since the last call. */
+uint64_t audit_queue_lost(struct audit_queue *q);
+/* The last line that was put tells of so many lost ones: should it be lost, they are again. */
+void audit_queue_told(struct audit_queue *q, uint64_t lost);
 /* See audit_drain(). */
 CHECKED enum err audit_queue_drain(struct audit_queue *q, void (*done)(void *arg), void *arg);
 /* See audit_settled(). */

@@ -433,6 +433,27 @@ class Audit(kf.Case):
             c.key(uid)
         self.assertEqual([l["operation"] for l in self.await_lines(2)], ["Create", "Get"])
 
+    def test_lines_of_a_killed_child_are_counted(self):
+        """They are gone, and the file says how many before it goes on."""
+        gw = self.audited()
+        with gw.client() as c:
+            uid = c.create()
+            kf.eventually(lambda: gw.metrics()["audit_lines_total"] >= 1, "its line")
+            child = self.child(gw)
+            os.kill(child, signal.SIGSTOP)
+            for _ in range(3):
+                c.key(uid)
+            kf.eventually(lambda: gw.metrics()["audit_queue_bytes"] == 0, "it has them all")
+            os.kill(child, signal.SIGKILL)
+            kf.eventually(lambda: self.child(gw) not in (None, child), "another child")
+            c.key(uid)
+        self.await_lines(2)
+        first, event, last = [l for l in read_lines(self.path, True) if l["event"] != "command"]
+        self.assertEqual(event["event"], "lines-lost")
+        self.assertGreaterEqual(event["count"], 3)  # commands have lines, too
+        self.assertEqual(event["count"], gw.metrics()["audit_lost_total"])
+        self.assertEqual(last["request"] - first["request"], 4)
+
     def test_daemon_is_killed(self):
         """What it had handed over is written; at most what one turn of its loop did is missing, where
         requests need their lines.  Elsewhere they may wait to go together."""

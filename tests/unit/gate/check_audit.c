@@ -555,8 +555,45 @@ START_TEST(test_child_dies)
 	ck_assert(!audit_refuses(audit));
 	take_all();
 	ck_assert_int_eq(files, 2);
-	ck_assert_uint_eq(lines_seen, 1);
+	ck_assert_uint_eq(lines_seen, 2);
+	ck_assert_ptr_nonnull(strstr(text, "\"event\":\"lines-lost\",\"count\":2}\n{"));
 	ck_assert_ptr_nonnull(strstr(text, "\"request\":3,"));
+	put_item(4, ERR_OK);
+	take_all();
+	ck_assert_uint_eq(lines_seen, 3); /* said once */
+}
+END_TEST
+
+static void
+lose_child(void)
+{
+	close(child);
+	turns();
+	clock_test_advance(NS_PER_S);
+	turns();
+}
+
+/* The line that tells of lost ones may be lost itself. */
+START_TEST(test_child_dies_again)
+{
+	audit_use(audit, some_file(), false);
+	put_item(1, ERR_OK);
+	put_item(2, ERR_OK);
+	turns();
+	lose_child();
+	put_item(3, ERR_OK); /* behind the one that tells of two */
+	turns();
+	lose_child();
+	ck_assert_int_eq(metric_get(METRIC_AUDIT_LOST_TOTAL), 4);
+	put_item(4, ERR_OK);
+	take_all();
+	ck_assert_ptr_nonnull(strstr(text, "\"event\":\"lines-lost\",\"count\":4}\n{"));
+	put_item(5, ERR_OK);
+	turns();
+	lose_child();
+	put_item(6, ERR_OK);
+	take_all();
+	ck_assert_ptr_nonnull(strstr(text, "\"event\":\"lines-lost\",\"count\":1}\n{"));
 }
 END_TEST
 
@@ -686,6 +723,7 @@ audit_suite(void)
 	tcase_add_test(t, test_disk_full);
 	tcase_add_test(t, test_disk_hangs);
 	tcase_add_test(t, test_child_dies);
+	tcase_add_test(t, test_child_dies_again);
 	tcase_add_test(t, test_no_memory);
 	tcase_add_test(t, test_next_file_of_a_full_disk);
 	tcase_add_test(t, test_drain);
