@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,22 +37,34 @@ tell(struct child *c)
 	c->untold = send(c->fd, &c->report, sizeof(c->report), MSG_DONTWAIT | MSG_NOSIGNAL) < 0;
 }
 
+static bool
+same_file(int a, int b)
+{
+	struct stat sa, sb;
+
+	return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
+	    sa.st_ino == sb.st_ino;
+}
+
 /*
  * A packet with a descriptor brings the file for what follows, and for what the old one does not
- * take: from the start of a line.
+ * take: from the start of a line, unless it is the old one, opened anew, which has the beginning.
  */
 static void
 take_file(struct child *c, struct msghdr *m)
 {
 	struct cmsghdr *h = CMSG_FIRSTHDR(m);
+	int old = c->file;
 
 	if (h == NULL || h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
 		return;
-	if (c->file >= 0)
-		close(c->file);
 	memcpy(&c->file, CMSG_DATA(h), sizeof(c->file));
-	while (c->done > 0 && c->lines[c->done - 1] != '\n')
-		c->done--;
+	if (old < 0)
+		return;
+	if (!same_file(old, c->file))
+		while (c->done > 0 && c->lines[c->done - 1] != '\n')
+			c->done--;
+	close(old);
 }
 
 static bool

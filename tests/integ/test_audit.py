@@ -341,6 +341,27 @@ class Audit(kf.Case):
         self.assertIn('"request":%d,' % seen[0], data)  # it began there
         self.assertEqual(gw.metrics()["audit_lost_total"], 0)
 
+    def test_same_file_after_a_full_disk(self):
+        """A reload opens it anew, in the middle of a line: the line goes on where it was."""
+        gw = self.audited()
+        with gw.client() as c:
+            uid = c.create()
+            self.await_lines(1)
+            child = self.child(gw)
+            size = os.path.getsize(self.path) + 100
+            soft, hard = resource.prlimit(child, resource.RLIMIT_FSIZE)
+            resource.prlimit(child, resource.RLIMIT_FSIZE, (size, hard))
+            c.key(uid)
+            kf.eventually(lambda: gw.metrics()["audit_failures_total"] == 1, "the full disk")
+            self.assertEqual(os.path.getsize(self.path), size)
+            gw.ctl("reload")
+            gw.ctl("reload")
+            time.sleep(0.5)  # the process that writes looks for another file each 0.2 s
+            resource.prlimit(child, resource.RLIMIT_FSIZE, (soft, hard))
+            c.key(uid)
+        kf.eventually(lambda: gw.metrics()["audit_queue_bytes"] == 0, "all is written")
+        self.assertEqual([l["operation"] for l in self.await_lines(3)], ["Create", "Get", "Get"])
+
     def test_disk_that_hangs(self):
         """The process that writes is stopped: everybody is served, and no line is missing."""
         gw = self.audited()

@@ -4,9 +4,9 @@
 
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -21,11 +21,32 @@
 
 enum { LINE = 40, ROOM = 100 };
 
+#define FIRST "first"
+#define SECOND "second"
+
+static char dir[] = "/tmp/check-audit-child-XXXXXX";
+
+static void
+setup(void)
+{
+	memcpy(dir + sizeof(dir) - 7, "XXXXXX", 6);
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_assert_int_eq(chdir(dir), 0);
+}
+
+static void
+teardown(void)
+{
+	unlink(FIRST);
+	unlink(SECOND);
+	rmdir(dir);
+}
+
 /* In a process of its own, whose files take ROOM bytes each. */
 static pid_t
 start_child(int *fd)
 {
-	const struct rlimit room = {ROOM, ROOM};
+	const struct rlimit room = {ROOM, RLIM_INFINITY};
 	int pair[2];
 	pid_t pid;
 
@@ -43,9 +64,9 @@ start_child(int *fd)
 	return pid;
 }
 
-/* Returns a file that the child has been told to use. */
-static FILE *
-tell_file(int to)
+/* The child is told to use it. */
+static void
+tell(int to, int fd)
 {
 	union {
 		struct cmsghdr align;
@@ -57,17 +78,31 @@ tell_file(int to)
 	    .msg_control = &control,
 	    .msg_controllen = sizeof(control)};
 	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-	FILE *f = tmpfile();
-	int fd;
 
-	ck_assert_ptr_nonnull(f);
-	fd = fileno(f);
 	h->cmsg_level = SOL_SOCKET;
 	h->cmsg_type = SCM_RIGHTS;
 	h->cmsg_len = CMSG_LEN(sizeof(fd));
 	memcpy(CMSG_DATA(h), &fd, sizeof(fd));
 	ck_assert_int_eq(sendmsg(to, &m, 0), 1);
-	return f;
+}
+
+static int
+open_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+/* Returns a file that the child has been told to use. */
+static int
+tell_file(int to, const char *path)
+{
+	int fd = open_file(path);
+
+	tell(to, fd);
+	return fd;
 }
 
 /* Lines of one letter each, from this one on. */
@@ -94,16 +129,30 @@ next_report(int from)
 
 /* The file's size, and its first letter. */
 static void
-assert_file(FILE *f, long size, char first)
+assert_file(int fd, long size, char first)
 {
 	struct stat st;
 	char c;
 
-	ck_assert_int_eq(fstat(fileno(f), &st), 0);
+	ck_assert_int_eq(fstat(fd, &st), 0);
 	ck_assert_int_eq(st.st_size, size);
-	ck_assert_int_eq(pread(fileno(f), &c, 1, 0), 1);
+	ck_assert_int_eq(pread(fd, &c, 1, 0), 1);
 	ck_assert_int_eq(c, first);
-	fclose(f);
+	close(fd);
+}
+
+static void
+assert_whole_lines(int fd, int count)
+{
+	char data[LINE];
+
+	for (int i = 0; i < count; i++) {
+		ck_assert_int_eq(pread(fd, data, LINE, i * LINE), LINE);
+		ck_assert_int_eq(data[LINE - 1], '\n');
+		for (int n = 0; n < LINE - 1; n++)
+			ck_assert_int_eq(data[n], 'a' + i);
+	}
+	assert_file(fd, count * LINE, 'a');
 }
 
 static void
@@ -119,17 +168,16 @@ assert_ended(pid_t pid)
 START_TEST(test_child_takes_another_file)
 {
 	struct audit_report got;
-	FILE *full, *roomy;
-	int fd;
+	int fd, full, roomy;
 	pid_t pid = start_child(&fd);
 
-	full = tell_file(fd);
+	full = tell_file(fd, FIRST);
 	send_letters(fd, 'a', 3);
 	send_letters(fd, 'd', 1);
 	got = next_report(fd);
 	ck_assert_int_eq(got.failing, EFBIG);
 	ck_assert_uint_eq(got.lines, 0);
-	roomy = tell_file(fd);
+	roomy = tell_file(fd, SECOND);
 	while (got.failing != 0)
 		got = next_report(fd);
 	ck_assert_uint_ge(got.lines, 3);
@@ -142,13 +190,38 @@ START_TEST(test_child_takes_another_file)
 }
 END_TEST
 
+/* The rest of the line goes behind its beginning. */
+START_TEST(test_child_takes_the_same_file)
+{
+	const struct rlimit more = {10 * LINE, RLIM_INFINITY};
+	struct audit_report got;
+	int fd, full;
+	pid_t pid = start_child(&fd);
+
+	full = tell_file(fd, FIRST);
+	send_letters(fd, 'a', 4);
+	got = next_report(fd);
+	ck_assert_int_eq(got.failing, EFBIG);
+	close(tell_file(fd, FIRST));
+	for (int i = 0; i < 2; i++) /* it has taken it */
+		got = next_report(fd);
+	ck_assert_int_eq(prlimit(pid, RLIMIT_FSIZE, &more, NULL), 0);
+	while (got.failing != 0)
+		got = next_report(fd);
+	ck_assert_uint_eq(got.lines, 4);
+	close(fd);
+	assert_ended(pid);
+	assert_whole_lines(full, 4);
+}
+END_TEST
+
 /* The gateway is killed before it has read all reports: what it had handed over is written. */
 START_TEST(test_child_outlives_the_gateway)
 {
 	struct pollfd p;
 	int fd, status;
 	pid_t pid = start_child(&fd);
-	FILE *f = tell_file(fd);
+	int f = tell_file(fd, FIRST);
 
 	send_letters(fd, 'a', 1);
 	p = (struct pollfd){.fd = fd, .events = POLLIN};
@@ -169,7 +242,9 @@ child_suite(void)
 	Suite *s = suite_create("audit child");
 	TCase *t = tcase_create("audit child");
 
+	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_child_takes_another_file);
+	tcase_add_test(t, test_child_takes_the_same_file);
 	tcase_add_test(t, test_child_outlives_the_gateway);
 	suite_add_tcase(s, t);
 	return s;
