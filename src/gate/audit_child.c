@@ -112,11 +112,24 @@ pause_a_little(struct child *c)
 	}
 }
 
+/* Nobody will ever read what goes there. */
+static bool
+is_removed(int file)
+{
+	struct stat st;
+
+	return fstat(file, &st) == 0 && st.st_nlink == 0;
+}
+
 static ssize_t
 append(const struct child *c, const char *data, size_t len)
 {
 	if (fault_hit(FAULT_AUDIT_WRITE)) {
 		errno = ENOSPC;
+		return -1;
+	}
+	if (is_removed(c->file)) {
+		errno = ENOENT;
 		return -1;
 	}
 	return write(c->file, data, len);

@@ -87,6 +87,8 @@ why_text(int failing)
 {
 	if (failing == ETIMEDOUT)
 		return "the disk is too slow";
+	if (failing == ENOENT)
+		return "the file was removed: a reload makes another";
 	return failing == EPIPE ? "the process that writes them ended" : strerror(failing);
 }
 

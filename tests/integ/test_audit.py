@@ -362,6 +362,24 @@ class Audit(kf.Case):
         kf.eventually(lambda: gw.metrics()["audit_queue_bytes"] == 0, "all is written")
         self.assertEqual([l["operation"] for l in self.await_lines(3)], ["Create", "Get", "Get"])
 
+    def test_file_that_is_removed(self):
+        """Nobody will read what is written there: it is as bad as a full disk, until a reload."""
+        gw = self.audited(required=True)
+        with gw.client() as c:
+            uid = c.create()
+            kf.eventually(lambda: gw.metrics()["audit_lines_total"] >= 1, "its line")
+            os.unlink(self.path)
+            kf.eventually(lambda: c.do(on("Get", uid)).status != ttlv.SUCCESS, "it is noticed")
+            bad = [h for h in gw.control("health")[0] if h["check"] == "audit"][0]
+            self.assertEqual(bad["state"], "bad")
+            self.assertIn("the file was removed", bad["say"])
+            gw.ctl("reload")
+            kf.eventually(lambda: c.do(on("Get", uid)).status == ttlv.SUCCESS, "service again")
+        kf.eventually(lambda: gw.metrics()["audit_queue_bytes"] == 0, "all is written")
+        seen = [l["request"] for l in self.lines(growing=True)]
+        self.assertEqual(seen, list(range(2, 2 + len(seen))))
+        self.assertEqual(gw.metrics()["audit_lost_total"], 0)
+
     def test_disk_that_hangs(self):
         """The process that writes is stopped: everybody is served, and no line is missing."""
         gw = self.audited()

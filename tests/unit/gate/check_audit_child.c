@@ -215,6 +215,34 @@ START_TEST(test_child_takes_the_same_file)
 }
 END_TEST
 
+/* What was to go to a file that has no name any more goes to the next one. */
+START_TEST(test_child_notices_a_removed_file)
+{
+	struct audit_report got;
+	int fd, removed, other;
+	pid_t pid = start_child(&fd);
+
+	removed = tell_file(fd, FIRST);
+	send_letters(fd, 'a', 1);
+	got = next_report(fd);
+	ck_assert_int_eq(got.failing, 0);
+	ck_assert_uint_eq(got.lines, 1);
+	ck_assert_int_eq(unlink(FIRST), 0);
+	send_letters(fd, 'b', 1);
+	got = next_report(fd);
+	ck_assert_int_eq(got.failing, ENOENT);
+	ck_assert_uint_eq(got.lines, 1);
+	other = tell_file(fd, FIRST);
+	while (got.failing != 0)
+		got = next_report(fd);
+	ck_assert_uint_eq(got.lines, 2);
+	close(fd);
+	assert_ended(pid);
+	assert_file(removed, LINE, 'a');
+	assert_file(other, LINE, 'b');
+}
+END_TEST
+
 /* The gateway is killed before it has read all reports: what it had handed over is written. */
 START_TEST(test_child_outlives_the_gateway)
 {
@@ -245,6 +273,7 @@ child_suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_child_takes_another_file);
 	tcase_add_test(t, test_child_takes_the_same_file);
+	tcase_add_test(t, test_child_notices_a_removed_file);
 	tcase_add_test(t, test_child_outlives_the_gateway);
 	suite_add_tcase(s, t);
 	return s;
