@@ -61,6 +61,11 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 		    "option \"%s\": does not fit in memory; shorten it", opt->name);
 		return -1;
 	}
+	if ((opt->flags & CFGF_LIST) == 0 && strcmp(value, CONFIG_TEXT_EMPTY) == 0) {
+		config_report(&loading->report, cfg->line,
+		    "option \"%s\": is no list; write one value, without braces", opt->name);
+		return -1;
+	}
 	if (opt->nvalues == 1 && opt->def.number != 0)
 		config_report(&loading->report, cfg->line,
 		    "option \"%s\": is given twice, first on line %ld; keep one of them", opt->name,
@@ -255,17 +260,11 @@ parse(struct load *ld, const char *text)
 
 /* --- meaning --- */
 
-static const char *
-value_text(const cfg_opt_t *opt, size_t n)
-{
-	return strchr(opt->values[n]->string, ':') + 1; /* on_value() put one there */
-}
-
 static void
 convert_option(struct load *ld, cfg_t *section, const struct config_option *o, void *base)
 {
 	cfg_opt_t *opt = cfg_getopt(section, o->name);
-	size_t count = opt->nvalues, bad;
+	size_t count = config_value_count(opt), bad;
 	const char **texts;
 
 	if (count == 0 && o->fallback == NULL) {
@@ -281,7 +280,7 @@ convert_option(struct load *ld, cfg_t *section, const struct config_option *o, v
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
-		texts[i] = value_text(opt, i);
+		texts[i] = config_value_text(opt, i);
 	if (count == 0)
 		texts[0] = o->fallback;
 	buf_reset(&ld->cv.problem);

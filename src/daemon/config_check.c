@@ -87,14 +87,14 @@ config_check_tls(struct config_report *r, cfg_t *section)
 {
 	cfg_opt_t *certificates = cfg_getopt(section, "certificate");
 	cfg_opt_t *keys = cfg_getopt(section, "private-key");
+	size_t keys_count = config_value_count(keys);
+	size_t certificates_count = config_value_count(certificates);
 
-	if (keys->nvalues > 0 && certificates->nvalues > 0 &&
-	    keys->nvalues != certificates->nvalues)
+	if (keys_count > 0 && certificates_count > 0 && keys_count != certificates_count)
 		config_report(r, config_value_line(keys, 0),
-		    "option \"private-key\": %u keys for %u certificates; one key for each, in the "
-		    "same "
-		    "order",
-		    keys->nvalues, certificates->nvalues);
+		    "option \"private-key\": %zu keys for %zu certificates; one key for each, in the "
+		    "same order",
+		    keys_count, certificates_count);
 }
 
 /* Lines that go to the log are never missed. */

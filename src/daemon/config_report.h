@@ -20,7 +20,12 @@ struct config_report {
 void __attribute__((format(printf, 3, 4))) config_report(struct config_report *r, int line,
     const char *fmt, ...);
 
-/* The line on which the n-th value stands: config.c keeps it before the value's text. */
+/*
+ * How many values it has, none when it was given as an empty list; the text of the n-th, and the line
+ * on which it stands: config.c keeps that before it.
+ */
+size_t config_value_count(const cfg_opt_t *opt);
+const char *config_value_text(const cfg_opt_t *opt, size_t n);
 int config_value_line(const cfg_opt_t *opt, size_t n);
 /* "" when the section has none. */
 const char *config_section_title(const cfg_t *section);

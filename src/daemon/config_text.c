@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The configuration file in memory, fit for libconfuse: that ends the process when reading fails,
- * miscounts lines after comments, takes a file for whole that ends inside a string, and puts
- * environment variables into text.
+ * miscounts lines after comments, takes a file for whole that ends inside a string, puts
+ * environment variables into text, and tells nobody of an empty list.
  */
 #include "config_text.h"
 
@@ -106,6 +106,30 @@ begins_line_comment(const char *start, const char *p)
 	       (strncmp(p, "//", 2) == 0 && (p == start || strchr(" \t\n{},=", p[-1]) != NULL));
 }
 
+/* Where the last word or sign before p ends; NULL: there is none.  libconfuse passes over the rest. */
+static char *
+last_before(char *text, char *p)
+{
+	while (p > text && strchr(" \t\r\n*+", p[-1]) != NULL)
+		p--;
+	return p > text ? p - 1 : NULL;
+}
+
+/* A list that is assigned and ends at close, with nothing in it, becomes a list of one word. */
+static void
+fill_empty_list(char *text, char *close)
+{
+	char *open = last_before(text, close), *sign;
+
+	if (open == NULL || *open != '{')
+		return;
+	sign = last_before(text, open);
+	if (sign == NULL || *sign != '=' || (sign > text && sign[-1] == '+'))
+		return; /* a section, or added to a list, where it changes nothing */
+	*open = CONFIG_TEXT_EMPTY[0];
+	*close = ' ';
+}
+
 static const char *
 blank_comments(char *text, int *line)
 {
@@ -124,6 +148,8 @@ blank_comments(char *text, int *line)
 			*line = s.line;
 			why = "syntax: environment variables are not put in; write the text itself";
 		} else {
+			if (*s.p == '}')
+				fill_empty_list(text, s.p);
 			skip(&s, false);
 		}
 	}

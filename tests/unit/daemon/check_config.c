@@ -239,6 +239,28 @@ START_TEST(every_value)
 }
 END_TEST
 
+/* A list that is given as empty is as if it were not given, and others may be added to it. */
+START_TEST(empty_lists)
+{
+	const struct config *c =
+	    load_good("listen = {}\nlisten += {}\n" TLS
+		      "tenant t { id = t client-certificates = { # none\n }\n client-ca = {\r\n}\n"
+		      "crl-file = {\t} " VAULT " ledger sqlite { } }\n");
+
+	ck_assert_str_eq(c->listen[0], "[::]:5696");
+	ck_assert_ptr_null(c->listen[1]);
+	ck_assert_ptr_null(c->tenants[0].client_certificates[0]);
+	ck_assert_ptr_null(c->tenants[0].client_ca[0]);
+	ck_assert_ptr_null(c->tenants[0].crl_files[0]);
+	config_unref(c);
+	c = load_good(GOOD "listen = {}\nlisten += {\"={}:1\"}\nlisten += {}\nlisten += \"b:2\"\n");
+	ck_assert_str_eq(c->listen[0], "={}:1");
+	ck_assert_str_eq(c->listen[1], "b:2");
+	ck_assert_ptr_null(c->listen[2]);
+	config_unref(c);
+}
+END_TEST
+
 /* What is said about a file: its first line, after the path. */
 static const struct {
 	const char *text, *error;
@@ -309,6 +331,28 @@ static const struct {
 	":4: option \"log-level\": is given twice, first on line 3; keep one of them"},
     {GOOD "listen = {\"a:1\",\n\"b:2\"}\nlisten = {\"c:3\", \"d:4\"}\n",
 	":5: option \"listen\": is given twice, first on line 3; keep one of them"},
+    {GOOD "listen = {\"a:1\"}\nlisten = {}\n",
+	":4: option \"listen\": is given twice, first on line 3; keep one of them"},
+    {GOOD "listen = { # none\n}\nlisten = a:1\n",
+	":5: option \"listen\": is given twice, first on line 3; keep one of them"},
+    {GOOD "listen = {}\nlisten = {\r\n*}\n",
+	":4: option \"listen\": is given twice, first on line 3; keep one of them"},
+    {TLS "tenant u { id = u client-ca = a.pem client-subject = \"CN=a\"\ncrl-file = a.crl\n"
+	 "crl-file /* none */ = /* { */ { /* a.crl } */ } " VAULT "}\n",
+	":4: option \"crl-file\": is given twice, first on line 3; keep one of them"},
+    {TENANT "tls { certificate = a certificate = {}\nprivate-key = b }",
+	":2: option \"certificate\": is given twice, first on line 2; keep one of them"},
+    {TENANT "tls { certificate = {}\nprivate-key = {a, b}\n}\n",
+	":4: option \"certificate\": is missing above in tls { }; it is: PEM files of server "
+	"certificates, each with its chain, leaf first"},
+    {GOOD "listen = {}\nlisten += {\"a:1\",\n\"b\"}\n",
+	":5: option \"listen\": \"b\" is no address with a port; HOST:PORT, such as [::]:5696 or "
+	"192.0.2.1:5696"},
+    {GOOD "log-level = {}\n", ":3: option \"log-level\": is no list; write one value, without braces"},
+    {GOOD "log-level = {info}\n",
+	":3: syntax: unexpected token '{'; keyferryd.conf(5) shows the form"},
+    {TENANT "tls = {}\n",
+	":2: syntax: missing opening brace for section 'tls'; keyferryd.conf(5) shows the form"},
     {TENANT "tls { certificate = {a, b}\nprivate-key = {c} }",
 	":3: option \"private-key\": 1 keys for 2 certificates; one key for each, in the same "
 	"order"},
@@ -621,6 +665,7 @@ main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, defaults);
 	tcase_add_test(tc, every_value);
+	tcase_add_test(tc, empty_lists);
 	tcase_add_test(tc, keyprotect);
 	tcase_add_test(tc, keyprotect_shared);
 	tcase_add_loop_test(tc, complaint, 0, (int)(sizeof(bad) / sizeof(bad[0])));
