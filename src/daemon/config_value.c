@@ -80,7 +80,7 @@ parse_bool(struct config_converter *cv, const char *s, bool *out)
 static bool
 parse_date(struct config_converter *cv, const char *s, int64_t *out)
 {
-	struct tm tm = {0};
+	struct tm tm = {0}, day;
 	const char *end;
 
 	if (*s == '\0') {
@@ -90,6 +90,10 @@ parse_date(struct config_converter *cv, const char *s, int64_t *out)
 	end = strlen(s) == strlen("2026-12-31") ? strptime(s, "%Y-%m-%d", &tm) : NULL;
 	if (end == NULL || *end != '\0')
 		return wrong(cv, s, "is no date; write YYYY-MM-DD, such as 2026-12-31");
+	day = tm;
+	(void)timegm(&day); /* strptime() takes the 31st of any month; this makes it one of the next */
+	if (day.tm_mday != tm.tm_mday)
+		return wrong(cv, s, "is no date: that month has no such day");
 	tm.tm_mday++;
 	*out = timegm(&tm);
 	return true;

@@ -261,6 +261,29 @@ START_TEST(empty_lists)
 }
 END_TEST
 
+static int64_t
+accepted_until(const char *date)
+{
+	const struct config *c;
+	char text[512];
+	int64_t until;
+
+	snprintf(text, sizeof(text), TLS "tenant t { id = t accept-expired-until = \"%s\" " VAULT " }\n", date);
+	c = load_good(text);
+	until = c->tenants[0].accept_expired_until;
+	config_unref(c);
+	return until;
+}
+
+START_TEST(last_days)
+{
+	ck_assert_int_eq(accepted_until("2026-12-31"), 1798761600); /* 2027-01-01T00:00:00Z */
+	ck_assert_int_eq(accepted_until("2028-02-29"), 1835481600); /* 2028-03-01T00:00:00Z */
+	ck_assert_int_eq(accepted_until("2026-11-30"), 1796083200); /* 2026-12-01T00:00:00Z */
+	ck_assert_int_eq(accepted_until(""), 0);
+}
+END_TEST
+
 /* What is said about a file: its first line, after the path. */
 static const struct {
 	const char *text, *error;
@@ -392,6 +415,15 @@ static const struct {
 	 "}\n",
 	":3: option \"accept-expired-until\": \"soon\" is no date; write YYYY-MM-DD, such as "
 	"2026-12-31"},
+    {TLS "tenant u { id = u client-certificates = a.pem\naccept-expired-until = \"2027-02-31\" " VAULT
+	 "}\n",
+	":3: option \"accept-expired-until\": \"2027-02-31\" is no date: that month has no such day"},
+    {TLS "tenant u { id = u client-certificates = a.pem\naccept-expired-until = \"2026-02-29\" " VAULT
+	 "}\n",
+	":3: option \"accept-expired-until\": \"2026-02-29\" is no date: that month has no such day"},
+    {TLS "tenant u { id = u client-certificates = a.pem\naccept-expired-until = \"2026-11-31\" " VAULT
+	 "}\n",
+	":3: option \"accept-expired-until\": \"2026-11-31\" is no date: that month has no such day"},
     {TLS "tenant u { id = u client-certificates = a.pem\n}\n",
 	":3: option \"vault\": is missing in tenant \"u\" above; write one vault local { } or "
 	"vault keyprotect { }"},
@@ -666,6 +698,7 @@ main(void)
 	tcase_add_test(tc, defaults);
 	tcase_add_test(tc, every_value);
 	tcase_add_test(tc, empty_lists);
+	tcase_add_test(tc, last_days);
 	tcase_add_test(tc, keyprotect);
 	tcase_add_test(tc, keyprotect_shared);
 	tcase_add_loop_test(tc, complaint, 0, (int)(sizeof(bad) / sizeof(bad[0])));
