@@ -61,6 +61,7 @@ struct control_call {
 	    out;     /* ceiling: CONTROL_ANSWER_MAX; what does not fit ends the call in an error */
 	void *user;  /* control_params.user */
 	void *state; /* the command's own */
+	bool unsure; /* after an error nobody knows whether it was done all the same */
 };
 
 struct control_params {

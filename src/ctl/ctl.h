@@ -51,7 +51,10 @@ int ctl_talk(const struct ctl_call *call);
 int ctl_dial(const struct ctl_call *call, int *status);
 int ctl_talk_over(const struct ctl_call *call, int fd);
 bool ctl_send(const struct ctl_call *call, int fd);
-/* The exit status that an answer's last line means (an error is told); -1: it is another line. */
+/*
+ * The exit status that an answer's last line means (an error is told); -1: it is another line.
+ * CTL_REFUSED: nothing was done, or not all; CTL_UNREACHABLE: that is not known.
+ */
 int ctl_status(const char *line);
 
 /*

@@ -87,11 +87,14 @@ ctl_status(const char *line)
 	text = v != NULL ? v->u.string : "";
 	if (strcmp(text, "ok") == 0)
 		status = CTL_OK;
-	if (strcmp(text, "error") == 0) {
+	else if (strcmp(text, "error") == 0)
+		status = CTL_REFUSED;
+	else if (strcmp(text, "unknown") == 0)
+		status = CTL_UNREACHABLE;
+	if (status > CTL_OK) {
 		ctl_progress_end();
 		v = yajl_tree_get(tree, error_path, yajl_t_string);
 		fprintf(stderr, "keyferryctl: %s\n", v != NULL ? v->u.string : "refused");
-		status = CTL_REFUSED;
 	}
 	yajl_tree_free(tree);
 	return status;

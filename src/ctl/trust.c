@@ -122,8 +122,9 @@ ask_for_made(const struct ctl_call *call, const char *tenant, const struct buf *
 	if (status == CTL_OK)
 		return status;
 	if (!untouched) {
-		fprintf(stderr, "keyferryctl: the answer is lost, so %s is kept: trusted if trust "
-		    "list shows it, and else once `keyferryctl trust add %s %s' was given\n",
+		fprintf(stderr, "keyferryctl: whether it is trusted is not known, so %s is kept: "
+		    "trusted if trust list shows it, and else once `keyferryctl trust add %s %s' was "
+		    "given\n",
 		    cert_path, tenant, cert_path);
 		return status;
 	}

@@ -240,6 +240,7 @@ file_taken_back(struct wait *w, enum err e)
 		    kv_text("error", err_name(e)));
 		c->detail = "it failed, and the certificate's file may be there all the same: give trust "
 			    "remove, or the next reload trusts it";
+		c->call->unsure = true;
 	}
 	change_end(c, c->err, c->detail);
 }
@@ -265,6 +266,7 @@ file_made(struct wait *w, enum err e)
 	}
 	pending_forget(gate_pending(d->gate), c->sha256);
 	put_done(c, "trusted", &text, 0);
+	c->call->unsure = true; /* what can still fail is the answer */
 	change_end(c, ERR_OK, NULL);
 }
 

@@ -94,23 +94,29 @@ client_extend(struct client *cl)
 }
 
 static void
-put_status(struct buf *out, enum err e, const char *detail)
+put_status(struct buf *out, enum err e, const char *detail, bool unsure)
 {
 	struct json j;
 
 	json_init(&j, out);
 	json_object(&j, NULL);
-	json_text(&j, "status", e == ERR_OK ? "ok" : "error");
+	json_text(&j, "status", e == ERR_OK ? "ok" : unsure ? "unknown" : "error");
 	if (e != ERR_OK)
 		json_text(&j, "error", detail != NULL ? detail : err_text(e));
 	json_object_end(&j);
 }
 
 static void
+client_answer_as(struct client *cl, enum err e, const char *detail, bool unsure)
+{
+	put_status(&cl->out, e, detail, unsure);
+	loop_defer(cl->control->loop, &cl->turn);
+}
+
+static void
 client_answer(struct client *cl, enum err e, const char *detail)
 {
-	put_status(&cl->out, e, detail);
-	loop_defer(cl->control->loop, &cl->turn);
+	client_answer_as(cl, e, detail, false);
 }
 
 /* --- calls --- */
@@ -173,7 +179,7 @@ control_done(struct control_call *pub, enum err e, const char *detail)
 		call->ended(pub->user, pub, call->uid, call->pid, e);
 	if (cl != NULL) {
 		call_pass_on(call);
-		client_answer(cl, e, detail);
+		client_answer_as(cl, e, detail, pub->unsure);
 		if (e != ERR_OK)
 			LOG(LOG_INFO, "control", "command failed", kv_text("command", pub->argv[0]),
 			    kv_text("error", detail != NULL ? detail : err_text(e)),
@@ -402,7 +408,8 @@ on_limit(struct timer *t)
 	buf_reset(&cl->in);
 	event_del(cl->ev_read);
 	client_extend(cl);
-	client_answer(cl, ERR_DEADLINE, "the command is taking too long and goes on unattended");
+	client_answer_as(
+	    cl, ERR_DEADLINE, "the command is taking too long and goes on unattended", true);
 }
 
 /* --- clients --- */
@@ -446,7 +453,7 @@ turn_away(int fd)
 	ssize_t n;
 
 	buf_init(&out, CONTROL_LINE_MAX);
-	put_status(&out, ERR_BUSY, NULL);
+	put_status(&out, ERR_BUSY, NULL, false);
 	n = send(fd, out.data, out.len, MSG_NOSIGNAL);
 	(void)n; /* it sees a closed connection otherwise */
 	buf_fini(&out);

@@ -346,7 +346,7 @@ class Gateway:
                 lines = data.split(b"\n")
                 if len(lines) > 1 and lines[-1] == b"" and b'"status"' in lines[-2]:
                     last = json.loads(lines[-2])
-                    if last.get("status") in ("ok", "error") and len(last) <= 2:
+                    if last.get("status") in ("ok", "error", "unknown") and len(last) <= 2:
                         break
                 if not chunk:
                     raise AssertionError("control socket closed early: %r" % data)

@@ -286,6 +286,29 @@ class FourStyles(Case):
         self.assertEqual(done.returncode, 3)
         self.assertFalse(os.path.exists(again[0]) or os.path.exists(again[1]))
 
+    def test_an_answer_that_leaves_it_open(self):
+        """The storage dies amid it, and nobody knows whether a reload finds the certificate."""
+        gw = self.start()
+        _, csr = self.request(gw, "asks")
+        paths = [os.path.join(gw.dir, n) for n in ("open.pem", "open.key", "signed.pem")]
+        for made, args in ((paths[:2], ["make", "--ec", "b"] + paths[:2]),
+                           (paths[2:], ["sign", "b", csr, paths[2]])):
+            child, mark = gw.child_pid(), gw.mark()
+            os.kill(child, signal.SIGSTOP)
+            with subprocess.Popen([kf.program("keyferryctl"), "-c", gw.conf, "trust"] + args,
+                                  stderr=subprocess.PIPE, text=True) as asking:
+                gw.await_log('command="trust add"', mark)
+                os.kill(child, signal.SIGKILL)
+                said = asking.stderr.read()
+            self.assertEqual(asking.returncode, 3, said)
+            self.assertIn("give trust remove", said)
+            self.assertIn("trust add b " + made[0], said)
+            for path in made:
+                self.assertTrue(os.path.exists(path), path)
+            kf.eventually(lambda p=made[0]: gw.ctl("trust", "add", "b", p,
+                                                   check=False).returncode == 0, "the next child")
+        self.assert_trusted(gw, kf.Certificate(*paths[:2]))
+
     def test_bad_requests(self):
         gw = self.start()
         pem = os.path.join(gw.dir, "out.pem")

@@ -383,10 +383,34 @@ START_TEST(command_takes_too_long)
 	say(fd, "hold on\n");
 	clock_test_advance(11 * NS_PER_S);
 	turns();
-	ck_assert_ptr_nonnull(strstr(heard(fd), "taking too long"));
+	ck_assert_str_eq(heard(fd), "{\"status\":\"unknown\",\"error\":\"the command is taking too "
+				    "long and goes on unattended\"}\n");
 	ck_assert_str_eq(heard(fd), "EOF");
 	ck_assert(!control_flush(held));
 	control_done(held, ERR_OK, NULL);
+	close(fd);
+}
+END_TEST
+
+/* Of what was done all the same, perhaps, nobody may think that it was not. */
+START_TEST(errors_that_leave_it_open)
+{
+	int fd = dial();
+
+	say(fd, "hold on\n");
+	held->unsure = true;
+	control_done(held, ERR_STORAGE, "who knows");
+	turns();
+	ck_assert_str_eq(heard(fd), "{\"status\":\"unknown\",\"error\":\"who knows\"}\n");
+	say(fd, "hold on\n");
+	held->unsure = true;
+	control_done(held, ERR_OK, NULL);
+	turns();
+	ck_assert_str_eq(heard(fd), "{\"status\":\"ok\"}\n");
+	say(fd, "hold on\n");
+	control_done(held, ERR_STORAGE, "refused");
+	turns();
+	ck_assert_str_eq(heard(fd), "{\"status\":\"error\",\"error\":\"refused\"}\n");
 	close(fd);
 }
 END_TEST
@@ -583,6 +607,7 @@ main(void)
 	tcase_add_test(tc, progress_comes_before_the_end);
 	tcase_add_test(tc, client_goes_while_a_command_runs);
 	tcase_add_test(tc, command_takes_too_long);
+	tcase_add_test(tc, errors_that_leave_it_open);
 	tcase_add_test(tc, silent_client_is_closed);
 	tcase_add_test(tc, answer_over_the_ceiling);
 	tcase_add_test(tc, no_half_documents);
