@@ -41,10 +41,18 @@ CHECKED enum err text_uuid4(char *out);
 void text_escape(struct buf *b, const void *data, size_t len);
 /* Appends a number in decimal.  printf() would take most of the time of a line of the log. */
 void text_int(struct buf *b, int64_t number);
-/* Appends data as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
+/*
+ * Appends data as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD, and what
+ * text_is_harmless() would not let through is \uXXXX.
+ */
 void text_json(struct buf *b, const void *data, size_t len);
 /* True when data is well-formed UTF-8 without NUL. */
 bool text_is_utf8(const void *data, size_t len);
+/*
+ * True when it is also without control characters, of C0 and C1, and without those that turn the
+ * direction of text: a terminal shows what it says.
+ */
+bool text_is_harmless(const void *data, size_t len);
 
 /* "90s", "5min", "1h", "250ms", "2d"; a unit is required except for 0.  False otherwise. */
 bool text_duration(const char *s, int64_t *ns);

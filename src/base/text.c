@@ -273,6 +273,39 @@ text_is_utf8(const void *data, size_t len)
 	return true;
 }
 
+/* The character of a sequence of n bytes. */
+static uint32_t
+utf8_value(const uint8_t *p, size_t n)
+{
+	static const uint8_t first[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+	uint32_t c = p[0] & first[n];
+
+	for (size_t i = 1; i < n; i++)
+		c = c << 6 | (p[i] & 0x3f);
+	return c;
+}
+
+/* What a terminal obeys, of C0 and C1, or what turns the direction in which text reads. */
+static bool
+is_control(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) ||
+	    (c >= 0x2066 && c <= 0x2069);
+}
+
+bool
+text_is_harmless(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	for (size_t i = 0, n; i < len; i += n) {
+		n = utf8_len(p + i, len - i);
+		if (n == 0 || is_control(utf8_value(p + i, n)))
+			return false;
+	}
+	return true;
+}
+
 /* One character that cannot stand as it is, or is more than a byte; how many bytes it was. */
 static size_t
 put_character(struct buf *b, const uint8_t *p, size_t left)
@@ -285,8 +318,8 @@ put_character(struct buf *b, const uint8_t *p, size_t left)
 	}
 	if (*p == '"' || *p == '\\')
 		buf_printf(b, "\\%c", *p);
-	else if (*p < 0x20 || *p == 0x7f)
-		buf_printf(b, "\\u%04x", *p);
+	else if (is_control(utf8_value(p, n)))
+		buf_printf(b, "\\u%04x", (unsigned)utf8_value(p, n));
 	else
 		buf_put(b, p, n);
 	return n;

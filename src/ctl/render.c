@@ -12,11 +12,11 @@ enum { CELL_MAX = 1024, COLUMNS_MAX = 32, DEPTH_MAX = 8 };
 
 static void render_value(yajl_val v, unsigned depth);
 
-/* Bytes that a terminal would obey are shown as \xHH. */
+/* Text that a terminal would obey, or turn around, is shown as \xHH. */
 static void
 put_text(struct buf *b, const char *s)
 {
-	if (text_is_utf8(s, strlen(s)) && strpbrk(s, "\x1b\n\r\t\b\x7f") == NULL)
+	if (text_is_harmless(s, strlen(s)))
 		buf_put(b, s, strlen(s));
 	else
 		text_escape(b, s, strlen(s));

@@ -230,6 +230,29 @@ class Purge(Case):
         self.assertIn("dry run: would-be-purged 1, not-looked-at 1", text)
         self.assertNotIn("{", text)
 
+    def test_names_hide_nothing(self):
+        """What a terminal would obey in a name of a client's is shown and does nothing."""
+        c = self.client()
+        obeyed = [chr(n) for n in (*range(1, 0x20), *range(0x7f, 0xa0), *range(0x202a, 0x202f),
+                                   *range(0x2066, 0x206a))]
+        names = ["up\u00e4%sdown" % o for o in obeyed]
+        uids = [ended(c, attribute("x-Name", n)) for n in names]
+        commands = [("keys", "list"), ("keys", "purge", "--older", "0"),
+                    *(("keys", "show", u) for u in uids[::7])]
+        for command in commands:
+            for options in ((), ("--json",)):
+                text = self.gw.ctl(*options, *command).stdout
+                self.assertEqual([o for o in obeyed if o in text.replace("\n", "")], [],
+                                 (options, command))
+            self.assertNotRegex(self.gw.ctl(*command).stdout, "(?m)^down|up$")
+        found = {k["uid"]: k.get("name") for k in self.purge("--older", "0")[0][0]}
+        self.assertEqual([found[u] for u in uids], names)
+        lines = self.gw.ctl(*commands[1]).stdout.split("\n")
+        for uid, o in zip(uids, obeyed):
+            (line,) = [l for l in lines if uid in l]
+            self.assertIn("down", line)
+            self.assertIn("".join("\\x%02x" % b for b in o.encode()), line)
+
     def test_really(self):
         c = self.client()
         name = attribute("x-Name", "really")

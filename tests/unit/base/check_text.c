@@ -66,6 +66,26 @@ START_TEST(escapes_for_a_line)
 }
 END_TEST
 
+/* Up to U+FFFF; returns its length. */
+static size_t
+utf8_of(uint32_t c, char *out)
+{
+	size_t n = 0;
+
+	if (c < 0x80)
+		out[n++] = (char)c;
+	else if (c < 0x800)
+		out[n++] = (char)(0xc0 | c >> 6);
+	else
+		out[n++] = (char)(0xe0 | c >> 12);
+	if (c >= 0x800)
+		out[n++] = (char)(0x80 | (c >> 6 & 0x3f));
+	if (c >= 0x80)
+		out[n++] = (char)(0x80 | (c & 0x3f));
+	out[n] = '\0';
+	return n;
+}
+
 START_TEST(escapes_for_json)
 {
 	ck_assert_str_eq(escaped(text_json, "a\"\\\n\0\x7f", 6), "\"a\\\"\\\\\\u000a\\u0000\\u007f\"");
@@ -98,6 +118,34 @@ START_TEST(escapes_at_each_place)
 			    c >= 0x20 && c < 0x7f && c != '"' && c != '\\' ? sizeof(text) : sizeof(text) + 3);
 		}
 	}
+}
+END_TEST
+
+/* Of C0, DEL, C1 and what turns the direction of text, each; their neighbours stand as they are. */
+START_TEST(escapes_what_terminals_obey)
+{
+	static const struct {
+		uint32_t first, last;
+	} controls[] = {{0, 0x1f}, {0x7f, 0x9f}, {0x202a, 0x202e}, {0x2066, 0x2069}};
+	size_t kind = 0;
+
+	for (uint32_t c = 0; c < 0x3000; c++) {
+		char s[5], want[16], plain[16];
+		size_t len = utf8_of(c, s);
+		bool control;
+
+		if (kind < 3 && c > controls[kind].last)
+			kind++;
+		control = c >= controls[kind].first && c <= controls[kind].last;
+		ck_assert_msg(text_is_harmless(s, len) == !control, "U+%04x", c);
+		snprintf(want, sizeof(want), "\"\\u%04x\"", c);
+		snprintf(plain, sizeof(plain), "\"%s%s\"", c == '"' || c == '\\' ? "\\" : "", s);
+		ck_assert_str_eq(escaped(text_json, s, len), control ? want : plain);
+	}
+	ck_assert(!text_is_harmless("a\x9b" "31m", 5)); /* raw C1, which is no UTF-8 */
+	ck_assert(!text_is_harmless("a\xc2", 2));
+	ck_assert(text_is_harmless("\xf0\x9f\x94\x91 \xc3\xa4 plain text", 18));
+	ck_assert(text_is_harmless("", 0));
 }
 END_TEST
 
@@ -228,6 +276,7 @@ main(void)
 	tcase_add_test(t, escapes_for_a_line);
 	tcase_add_test(t, escapes_for_json);
 	tcase_add_test(t, escapes_at_each_place);
+	tcase_add_test(t, escapes_what_terminals_obey);
 	tcase_add_test(t, knows_utf8);
 	tcase_add_test(t, reads_durations_and_sizes);
 	tcase_add_test(t, writes_times);
