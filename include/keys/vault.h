@@ -25,13 +25,16 @@ struct vault_terms {
 /*
  * Makes a key and wraps it, or wraps one that is given; keeps nothing yet.  The record that
  * results is set in the object (in the arena), the plaintext is the caller's (one reference).
- * If the object has a record, the new one is its successor: it says what the object is now.
+ * If the object has a record, the new one is its successor: it says what the object is now.  No
+ * revocation or rewrap depends on attributes: a record that cannot hold them all goes without some, and
+ * the object keeps them.
  */
 struct vault_make {
 	struct wait wait;
 	struct arena *arena;	/* in */
 	struct object *object;	/* in: all creation fields; out: record, digest */
 	struct secret *key;	/* in: NULL to make one; out: the key, also on import */
+	bool whole;		/* in: with all attributes, or not at all: ERR_TOO_MANY_ATTRIBUTES */
 	struct vault_terms terms; /* in */
 	void *op;		/* the provider's */
 };

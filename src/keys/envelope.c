@@ -104,6 +104,12 @@ envelope_pack_clear(struct buf *b, const struct object *o, uint64_t sequence)
 	}
 }
 
+size_t
+envelope_attr_len(const struct object_attr *at)
+{
+	return 4 + strlen(at->name) + 4 + 4 + at->value_len;
+}
+
 /* What is authenticated with the key; of a size that fits any tenant and uid. */
 struct aad {
 	struct buf b;

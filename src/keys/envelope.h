@@ -35,6 +35,8 @@ CHECKED enum err envelope_digest(struct envelope_crypto *c, struct secret *key, 
  * each that takes the place of another.
  */
 void envelope_pack_clear(struct buf *b, const struct object *o, uint64_t sequence);
+/* What an instance of an attribute takes of it. */
+size_t envelope_attr_len(const struct object_attr *at);
 
 /* What the clear part of a record says that never changes, and the state that the object was in. */
 struct envelope_clear {

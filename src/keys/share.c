@@ -184,6 +184,7 @@ start(struct share *s, const char *uid)
 	    .ledger = s->p.ledger,
 	    .tenant = s->tenant,
 	    .uid = s->uid,
+	    .whole = true, /* else it would be due again */
 	    .wanted = is_due,
 	    .done = object_done,
 	    .arg = s,

@@ -197,6 +197,7 @@ unwrapped(struct wait *w, enum err e)
 	    .arena = s->arena,
 	    .object = s->object,
 	    .key = secret_ref(s->unwrap.key),
+	    .whole = s->p.whole,
 	    .terms.background = true,
 	};
 	s->p.vault->ops->make(s->p.vault, &s->make);

@@ -21,6 +21,7 @@ struct succeed_params {
 	struct vault *vault; /* one that can find */
 	struct ledger *ledger;
 	const char *tenant, *uid;
+	bool whole; /* with all its attributes, or not at all */
 	/* Asked before the object is unwrapped (u is NULL), and after. */
 	bool (*wanted)(const struct vault *v, const struct object *o, const struct vault_unwrap *u);
 	/* ERR_OK and made false: it was not wanted, or the object is Destroyed.  ERR_NO_OBJECT. */

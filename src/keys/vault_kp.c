@@ -17,7 +17,9 @@
 #include <openssl/rand.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/metric.h"
+#include "kpfit.h"
 #include "kpop.h"
 #include "kprecord.h"
 #include "kproot.h"
@@ -31,6 +33,8 @@ struct make_op {
 	struct vault_make *make;
 	struct buf clear;
 	struct secret *key; /* NULL: the HSM makes it */
+	size_t recorded;    /* so many of its attributes are in it */
+	bool cut;	    /* not all of it is */
 	char root_id[UID_TEXT_LEN + 1];
 };
 
@@ -70,9 +74,16 @@ take_wrap(struct make_op *m, struct kp_action *a)
 	e = envelope_digest(m->op.v->crypto, m->key, digest);
 	if (e == ERR_OK)
 		e = kprecord_make(o, m->make->arena, &m->clear, m->root_id, a->ciphertext);
-	if (e == ERR_OK)
-		memcpy(o->digest, digest, sizeof(digest));
-	return e;
+	if (e != ERR_OK)
+		return e;
+	memcpy(o->digest, digest, sizeof(digest));
+	if (m->cut)
+		LOG(LOG_WARN, "keyprotect",
+		    "a key has more attributes than its record can hold: the rest is in the ledger alone",
+		    kv_text("tenant", o->tenant), kv_text("uid", o->uid),
+		    kv_int("attributes", (int64_t)o->attrs_count),
+		    kv_int("in-record", (int64_t)m->recorded));
+	return ERR_OK;
 }
 
 static void
@@ -139,6 +150,23 @@ choose_key(struct make_op *m)
 	return RAND_priv_bytes(secret_bytes(m->key), (int)len) == 1 ? ERR_OK : ERR_CRYPTO;
 }
 
+/* The record's clear part. */
+static enum err
+say(struct make_op *m)
+{
+	const struct object *o = m->make->object, *said = o;
+	enum err e = m->make->whole ? ERR_OK : kpfit(o, m->make->arena, &said);
+
+	if (e != ERR_OK)
+		return e;
+	m->cut = said != o;
+	m->recorded = said->attrs_count;
+	buf_init(&m->clear, KP_PAYLOAD_MAX);
+	envelope_pack_clear(&m->clear, said, kprecord_sequence(o) + 1);
+	e = buf_error(&m->clear);
+	return e == ERR_RESPONSE_TOO_LARGE ? ERR_TOO_MANY_ATTRIBUTES : e;
+}
+
 static void
 kp_make(struct vault *vault, struct vault_make *make)
 {
@@ -150,10 +178,7 @@ kp_make(struct vault *vault, struct vault_make *make)
 	if (m == NULL)
 		return;
 	m->make = make;
-	buf_init(&m->clear, KP_PAYLOAD_MAX);
-	envelope_pack_clear(&m->clear, make->object, kprecord_sequence(make->object) + 1);
-	e = buf_error(&m->clear) == ERR_RESPONSE_TOO_LARGE ? ERR_TOO_MANY_ATTRIBUTES
-							   : buf_error(&m->clear);
+	e = say(m);
 	if (e == ERR_OK)
 		e = choose_key(m);
 	if (e == ERR_OK)

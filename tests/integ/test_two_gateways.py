@@ -282,6 +282,73 @@ class Behind(Pair):
         self.assertEqual(self.first.metrics()["requests_restarted_total"], 4)
 
 
+class MoreAttributesThanARecordHolds(Pair):
+    """The ledger takes them; what becomes of the key must not depend on them."""
+
+    options = ""
+
+    def tenant(self, **options):
+        return super().tenant(options=self.options, **options)
+
+    def labels(self, gw, uid):
+        with gw.client(version=(1, 4)) as c:
+            found = ttlv.Result(c.call(get_attributes(uid)).items[0].node).attributes()
+        return {name: values for name, values in found.items() if name.startswith("x-")}
+
+    def overfull(self):
+        """A key of both gateways, and its labels at the first."""
+        uid = self.create(self.first, ttlv.attribute("x-Component", "vSAN"))
+        key = self.keys(uid)
+        self.assertEqual(key[0], key[1])
+        labels = {"x-Component": ["vSAN"]}
+        with self.first.client(version=(1, 4)) as c:
+            for n in range(10):
+                labels["x-Note%d" % n] = ["n" * 1000]
+                c.ok(on("AddAttribute", uid, ttlv.attribute("x-Note%d" % n, "n" * 1000)))
+        return uid, key, labels
+
+    def test_it_is_revoked_and_destroyed(self):
+        uid, key, labels = self.overfull()
+        with self.first.client() as c:
+            c.ok(revoke(uid, KEY_COMPROMISE, message="stolen"))
+        self.await_revoked(uid, COMPROMISED)
+        self.assertEqual(self.keys(uid), key)  # for recovery
+        self.assertEqual(self.labels(self.first, uid), labels)
+        self.assertEqual(self.labels(self.second, uid)["x-Component"], ["vSAN"])
+        with self.first.client() as c:
+            found = ttlv.Result(c.call(get_attributes(uid, "Revocation Reason")).items[0].node)
+            self.assertIn("stolen", repr(found.payload))
+            c.ok(on("Destroy", uid))
+        self.assert_gone(uid)
+        self.assertIn("more attributes than its record can hold", self.first.log())
+
+    def test_it_moves_to_another_root_key(self):
+        uid, key, labels = self.overfull()
+        other = self.cloud.create("root-2")["id"]
+        for gw in (self.first, self.second):
+            gw.tenants = [self.tenant(root=other)]
+            gw.configure()
+            gw.control("reload")
+        done = self.first.control("keys rewrap", timeout=60)[-1]
+        self.assertEqual((done["rewrapped"], done["left"]), (1, 0))
+        self.assertEqual(self.first.control("keys rewrap", timeout=60)[-1]["rewrapped"], 0)
+        kf.eventually(lambda: len(self.cloud.records(uid)) == 1, "old record retired", WITHIN)
+        self.cloud.customer(self.cloud.root, "delete")
+        for gw in (self.first, self.second):
+            gw.control("cache flush")
+        self.assertEqual(self.keys(uid), key)
+        self.assertEqual(self.states(uid), [ACTIVE] * 2)
+        self.assertEqual(self.labels(self.first, uid), labels)
+        self.first.ctl("keys", "purge", "--state", "Active", "--force", "--really")
+        self.assert_gone(uid)
+
+
+class MoreAttributesThanARecordHoldsShared(MoreAttributesThanARecordHolds):
+    """What the others have seen stays with them."""
+
+    options = "attributes = shared"
+
+
 class PrefixChangedAtOne(Pair):
     """Contrary to the manual, which has all gateways stopped for that."""
 

@@ -114,6 +114,7 @@ START_TEST(test_too_large)
 	ck_assert_int_eq(object_attr_set(o, rig->arena, "x-big", 5, 0, big, 7000), ERR_OK);
 	ck_assert_int_eq(kprig_make(rig, o, NULL), ERR_OK);
 	ck_assert_int_eq(kprig_store(rig, o), ERR_OK);
+	o = kprig_object(rig, 256);
 	ck_assert_int_eq(object_attr_set(o, rig->arena, "x-big", 5, 0, big, 7400), ERR_OK);
 	ck_assert_int_eq(kprig_make(rig, o, NULL), ERR_TOO_MANY_ATTRIBUTES);
 }
