@@ -43,6 +43,17 @@ changes_find(const struct changes *c, const char *uid)
 	return i < c->count ? c->all[i].object : NULL;
 }
 
+const struct object *
+changes_see_at(struct changes *c, const char *uid, int64_t now)
+{
+	size_t i = place(c, uid);
+
+	if (i == c->count)
+		return NULL;
+	object_see_at(c->all[i].object, now);
+	return c->all[i].object;
+}
+
 struct secret *
 changes_key(const struct changes *c, const char *uid)
 {

@@ -29,6 +29,8 @@ void changes_drop(struct changes *c);
 
 /* The object as the message left it, or NULL. */
 const struct object *changes_find(const struct changes *c, const char *uid);
+/* In the state that it is in at that time, until changes_as_stored(). */
+const struct object *changes_see_at(struct changes *c, const char *uid, int64_t now);
 /* The plaintext key of an object that this message made, or NULL. */
 struct secret *changes_key(const struct changes *c, const char *uid);
 

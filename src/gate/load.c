@@ -54,11 +54,12 @@ ask_vault(struct request *rq, bool known, enum vault_gone gone)
 static const struct object *
 take_loaded(struct request *rq)
 {
-	const struct object *left = changes_find(&rq->changes, rq->load.uid);
+	int64_t now = loop_wall(rq->p.loop);
+	const struct object *left = changes_see_at(&rq->changes, rq->load.uid, now);
 
 	if (left != NULL)
 		return left->revision == rq->load.object->revision ? left : NULL;
-	object_see_at(rq->load.object, loop_wall(rq->p.loop));
+	object_see_at(rq->load.object, now);
 	return rq->load.object;
 }
 
@@ -102,7 +103,8 @@ load(struct request *rq, const char *uid, bool here, void (*next)(struct request
 	rq->load_next = next;
 	rq->looked_up = here;
 	rq->hidden = false;
-	rq->object = rq->load.uid != NULL ? changes_find(&rq->changes, uid) : NULL;
+	rq->object = rq->load.uid != NULL
+	    ? changes_see_at(&rq->changes, uid, loop_wall(rq->p.loop)) : NULL;
 	if (rq->object == NULL && rq->load.uid != NULL) {
 		ask_ledger(rq);
 		return;

@@ -272,6 +272,96 @@ START_TEST(max_response_changes_nothing)
 }
 END_TEST
 
+/* --- dates that have come --- */
+
+static void
+put_date(const char *name, int64_t when)
+{
+	size_t at = ttlv_begin(&msg, TAG_ATTRIBUTE);
+
+	ttlv_put_text(&msg, TAG_ATTRIBUTE_NAME, name, strlen(name));
+	ttlv_put_date_time(&msg, TAG_ATTRIBUTE_VALUE, when);
+	ttlv_end(&msg, at);
+}
+
+static void
+encrypt_item(const char *uid)
+{
+	static const uint8_t block[16];
+	size_t mark;
+
+	item_begin(KMIP_OPERATION_ENCRYPT, uid);
+	mark = ttlv_begin(&msg, TAG_CRYPTOGRAPHIC_PARAMETERS);
+	ttlv_put_enum(&msg, TAG_BLOCK_CIPHER_MODE, KMIP_BLOCK_CIPHER_MODE_ECB);
+	ttlv_end(&msg, mark);
+	ttlv_put_bytes(&msg, TAG_DATA, block, sizeof(block));
+	item_end();
+}
+
+static void
+expect_state(unsigned n, uint32_t state)
+{
+	struct ttlv t = field(n, TAG_ATTRIBUTE);
+	struct ttlv_reader r;
+
+	ttlv_enter(&r, &t);
+	ck_assert(ttlv_need(&r, TAG_ATTRIBUTE_NAME, TTLV_TEXT, &t));
+	ck_assert(ttlv_need(&r, TAG_ATTRIBUTE_VALUE, TTLV_ENUM, &t));
+	ck_assert_uint_eq(ttlv_uint(&t), state);
+}
+
+static void
+state_item(void)
+{
+	item_begin(KMIP_OPERATION_GET_ATTRIBUTES, NULL);
+	ttlv_put_text(&msg, TAG_ATTRIBUTE_NAME, "State", 5);
+	item_end();
+}
+
+/* The same as if each item were a message; what is stored is what clients said. */
+START_TEST(dates_count_within_a_message)
+{
+	struct unpack u;
+	struct arena *a = arena_new(1 << 20);
+	const struct object *o;
+	size_t at;
+
+	version_minor = 4;
+	begin(5, KMIP_CONTINUE_CONTINUE, 0);
+	item_begin(KMIP_OPERATION_CREATE, NULL);
+	ttlv_put_enum(&msg, TAG_OBJECT_TYPE, KMIP_OBJECT_TYPE_SYMMETRIC_KEY);
+	at = ttlv_begin(&msg, TAG_TEMPLATE_ATTRIBUTE);
+	put_attr_enum("Cryptographic Algorithm", KMIP_CRYPTOGRAPHIC_ALGORITHM_AES);
+	put_attr_int("Cryptographic Usage Mask", 0x0c);
+	put_attr_int("Cryptographic Length", 256);
+	put_date("Activation Date", WALL - 100);
+	put_date("Deactivation Date", _i == 0 ? WALL - 50 : WALL + 50);
+	ttlv_end(&msg, at);
+	item_end();
+	if (_i == 0) {
+		simple(KMIP_OPERATION_GET, NULL);
+	} else {
+		item_begin(KMIP_OPERATION_MODIFY_ATTRIBUTE, NULL);
+		put_date("Deactivation Date", WALL - 50);
+		item_end();
+	}
+	state_item();
+	add_item(NULL, "x-Name", "vm");
+	encrypt_item(NULL);
+	run();
+	for (unsigned i = 0; i < 4; i++)
+		expect_ok(i);
+	expect_state(2, OBJECT_DEACTIVATED);
+	expect(4, FAILED, DENIED);
+	unpack_init(&u, mem.objects[0].packed.data, mem.objects[0].packed.len);
+	o = object_unpack(&u, a);
+	ck_assert_ptr_nonnull(o);
+	ck_assert_int_eq(o->state, OBJECT_ACTIVE);
+	arena_free(a);
+	one(KMIP_OPERATION_DESTROY, mem.objects[0].uid, 0, 0); /* it is not Active */
+}
+END_TEST
+
 /* --- another gateway makes a successor meanwhile --- */
 
 static const struct vault_ops *alone;
@@ -423,6 +513,7 @@ main(void)
 	    {"no room to tell of a new key", no_room_to_tell_of_a_new_key_changes_nothing, 2},
 	    {"create and destroy", create_and_destroy_in_one_message, 1},
 	    {"maximum response size", max_response_changes_nothing, 1},
+	    {"dates", dates_count_within_a_message, 2},
 	    {"successor", successor_is_met_behind_a_change,
 		sizeof(successors) / sizeof(successors[0])},
 	    {"successor without memory", successor_is_met_without_memory, 60},
