@@ -235,13 +235,16 @@ sessions_allowed(const struct keyferryd *d, size_t wanted)
 	return wanted == 0 || wanted > allowed ? allowed : wanted;
 }
 
-/* The version of the root key that was missing is still; whether a check passes only a Get can tell. */
+/*
+ * Its tenant is there, and the version of the root key that was missing is still; whether a check passes only a
+ * Get can tell.
+ */
 static bool
 alarm_stands(const void *arg, const struct alarm *a)
 {
 	const struct tenant *t = tenants_by_id(arg, a->tenant);
 
-	return t == NULL || !a->unkeyed || !vault_local_has(t->vault, a->root_version);
+	return t != NULL && (!a->unkeyed || !vault_local_has(t->vault, a->root_version));
 }
 
 enum err

@@ -15,6 +15,7 @@
 #include "changes.h"
 
 #include "base/log.h"
+#include "keys/alarm.h"
 #include "keys/share.h"
 
 static void vault_step(struct commit *c);
@@ -177,6 +178,17 @@ update_cache(struct commit *c)
 	}
 }
 
+/* Nobody can ask for it again, and find it whole. */
+static void
+end_alarms(const struct commit *c)
+{
+	const struct tenant *t = c->tenant;
+
+	for (size_t i = 0; i < c->changes->count; i++)
+		if (is_destroy(&c->changes->all[i]))
+			alarms_clear(t->alarms, t->id, c->changes->all[i].object->uid);
+}
+
 /* Other gateways may not know yet what clients have set. */
 static void
 note_attributes(const struct commit *c)
@@ -194,6 +206,7 @@ committed(struct wait *w, enum err e)
 	if (e == ERR_OK) {
 		retire_old(c);
 		update_cache(c);
+		end_alarms(c);
 		note_attributes(c);
 	}
 	if (e == ERR_OK || !is_definite(e) || !touches_vault(c->changes))

@@ -217,6 +217,10 @@ class Outage(CloudCase):
         self.gw.assert_idle()
 
 
+REFUSAL = ('{"resources": [{"errorMsg": "Unprocessable Entity", "reasons": '
+           '[{"code": "UNPROCESSABLE_CIPHERTEXT_ERR"}]}]}')
+
+
 class Integrity(CloudCase):
     """A key that the key manager says was altered."""
 
@@ -231,14 +235,12 @@ class Integrity(CloudCase):
         return state, scrape.get(self.gw, "/health")[0]
 
     def test_alarm(self):
-        refusal = ('{"resources": [{"errorMsg": "Unprocessable Entity", "reasons": '
-                   '[{"code": "UNPROCESSABLE_CIPHERTEXT_ERR"}]}]}')
         with self.gw.client() as c:
             good, altered = c.create(), c.create()
             self.gw.control("cache flush")
             c.key(good)
             self.assertEqual(self.alarms(), [])
-            self.cloud.fault(operation="kms.secrets.unwrap", status=422, body=refusal,
+            self.cloud.fault(operation="kms.secrets.unwrap", status=422, body=REFUSAL,
                              content_type="application/json")
             self.cloud.clear_journal()
             at, calls = self.gw.mark(), 2
@@ -261,6 +263,27 @@ class Integrity(CloudCase):
             self.assertEqual(self.gw.metrics()["integrity_alarm_keys"], 0)
             self.gw.await_log("notice integrity: integrity alarm is over", at)
             self.assertEqual(self.integrity(), ("good", 200))  # and needs no restart
+
+
+    def test_alarm_of_what_is_gone(self):
+        """Else health would be bad for ever, and hide what comes next."""
+        asleep = attribute("Activation Date", ttlv.date("AttributeValue", 1 << 32))
+        with self.gw.client() as c:
+            uids = [c.create(asleep) for _ in range(2)]
+            self.gw.control("cache flush")
+            self.cloud.fault(operation="kms.secrets.unwrap", status=422, body=REFUSAL,
+                             content_type="application/json")
+            for uid in uids:
+                self.assert_reason(c.do(on("Get", uid)), "CryptographicFailure")
+            self.cloud.admin("DELETE", "/faults")
+            c.ok(on("Destroy", uids[0]))
+            self.assertEqual(self.gw.metrics()["integrity_alarm_keys"], 1)
+        self.assertEqual(self.integrity()[0], "bad")
+        self.gw.tenants = [kf.Tenant("other", kf.AUTHORITY.make("second"))]
+        self.gw.configure()
+        self.gw.control("reload")
+        self.assertEqual(self.gw.metrics()["integrity_alarm_keys"], 0)
+        self.assertEqual(self.integrity()[0], "good")
 
 
 class Doubt(CloudCase):
