@@ -71,12 +71,13 @@ build_beside() {
   (renice -n 19 "$BASHPID"; build "$@") >"$top/build/$1.log" 2>&1 &
 }
 
-# DIRECTORY ARGUMENTS...: the tests of one build; a failure is counted at the end.
+# DIRECTORY ARGUMENTS...: the tests of one build; a failure is counted at the end.  Three at a
+# time, on two processors, as some of them wait.
 run_tests() {
   local to=$top/build/$1
   shift
 
-  meson test -C "$to" --no-rebuild --print-errorlogs --num-processes 2 "$@" || failed=1
+  meson test -C "$to" --no-rebuild --print-errorlogs --num-processes 3 "$@" || failed=1
 }
 
 # shellcheck disable=SC2317  # called through note()

@@ -28,7 +28,7 @@ from byhand import ByHand
 from torture import word
 from ttlv import item, on
 
-SESSIONS = 400 if kf.LONG else 20  # of each client
+SESSIONS = 400 if kf.LONG else 20 if kf.VAULT == "local" else 8  # of each client
 RUDE, HONEST = 8, 2  # clients, and of the latter so many for each tenant
 VERSIONS = ((1, 0), (1, 1), (1, 2), (1, 4), (2, 0))
 TLS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)

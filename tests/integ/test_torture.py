@@ -24,7 +24,7 @@ from torture_steps import STEPS
 from ttlv import item, name_attribute, on
 
 EVERY = 10 ** 9
-SAMPLES = EVERY if kf.LONG else 7 if kf.VAULT == "local" else 4  # of each step in each process
+SAMPLES = EVERY if kf.LONG else 5 if kf.VAULT == "local" else 3  # of each step in each process
 RELOADS = EVERY if kf.LONG else 40  # each sets up TLS anew
 STARTS = EVERY if kf.LONG else 15
 DRAINS = EVERY if kf.LONG else 6

@@ -425,6 +425,7 @@ END_TEST
 int
 main(void)
 {
+	const int seeds = getenv("KEYFERRY_LONG") != NULL ? 8 : 2; /* of each cut */
 	Suite *s = suite_create("unsynced");
 	TCase *t = tcase_create("unsynced");
 	SRunner *r = srunner_create(s);
@@ -442,8 +443,7 @@ main(void)
 	tcase_add_loop_test(t, test_file_that_fails_keeps_its_log, 0, 2);
 	tcase_add_test(t, test_lock_that_is_not_given_up);
 	tcase_add_loop_test(t, test_first_start, 0, 10 * 8);
-	tcase_add_loop_test(t, test_power_loss_at_a_first_start, 0,
-	    CUTS * (getenv("KEYFERRY_LONG") != NULL ? 8 : 2));
+	tcase_add_loop_test(t, test_power_loss_at_a_first_start, 0, CUTS * seeds);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
