@@ -65,10 +65,3 @@ def kept(gateway):
     finally:
         _go_as_usual()
         os.sched_setaffinity(0, before)
-
-
-def cpu_seconds(pid):
-    """What a process has had of a core so far."""
-    with open("/proc/%d/stat" % pid, encoding="ascii") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 
 import kf
+import processes
 
 # What nobody needs (see forbidden.c), and what the children do not need besides.
 FORBIDDEN = ["another-memory", "new-code", "writable-code", "raw-packets", "namespace",
@@ -33,7 +34,7 @@ class Confined(kf.Case):
         """The names of gw's children, with their process ids."""
         pids = subprocess.run(["pgrep", "-P", str(gw.process.pid)], check=True,
                               stdout=subprocess.PIPE, text=True).stdout.split()
-        return {self.status(int(pid), "Name"): int(pid) for pid in pids}
+        return {processes.status(int(pid))["Name"]: int(pid) for pid in pids}
 
     def processes(self, gw):
         """The process ids, once the children have settled."""
@@ -43,22 +44,11 @@ class Confined(kf.Case):
                               "storage, reader and audit", 60)
         return {"daemon": gw.process.pid, **{names[n]: pid for n, pid in found.items()}}
 
-    def status(self, pid, name):
-        with open("/proc/%d/status" % pid, encoding="ascii") as f:
-            return [line.split()[1] for line in f if line.startswith(name + ":")][0]
-
-    def gone(self, pid):
-        """Ended; its parent may not have looked yet."""
-        try:
-            return self.status(pid, "State") == "Z"
-        except FileNotFoundError:
-            return True
-
     def test_who_is_confined(self):
         gw = self.confined()
         for pid in self.processes(gw).values():
-            self.assertEqual((self.status(pid, "Seccomp"), self.status(pid, "NoNewPrivs")),
-                             ("2", "1"))
+            status = processes.status(pid)
+            self.assertEqual((status["Seccomp"], status["NoNewPrivs"]), ("2", "1"))
             with open("/proc/%d/limits" % pid, encoding="ascii") as f:
                 self.assertRegex(f.read(), r"Max core file size +0 +0 ")
 
@@ -70,7 +60,7 @@ class Confined(kf.Case):
             self.assertEqual(gw.process.wait(60), -signal.SIGSYS)
             gw.process = None
         else:
-            kf.eventually(lambda: self.gone(pid), "%s ends" % who, 60)
+            kf.eventually(lambda: processes.ended(pid), "%s ends" % who, 60)
             self.assert_fine(gw)  # it alone
             gw.stop()
         self.assertNotIn("the call came back", gw.log())
@@ -95,11 +85,11 @@ class Confined(kf.Case):
         for call in FORBIDDEN + PARENTS_ONLY:
             with self.subTest(call=call):
                 gw = self.confined(call, options="seccomp = false")
-                processes = self.processes(gw).values()
-                for pid in processes:
-                    self.assertEqual(self.status(pid, "Seccomp"), "0")
+                pids = self.processes(gw).values()
+                for pid in pids:
+                    self.assertEqual(processes.status(pid)["Seccomp"], "0")
                     os.kill(pid, signal.SIGURG)
-                kf.eventually(lambda: gw.log().count("the call came back") == len(processes),
+                kf.eventually(lambda: gw.log().count("the call came back") == len(pids),
                               "all make the call", 60)
                 self.assert_fine(gw)
 

@@ -14,6 +14,7 @@ import time
 import unittest
 
 import kf
+import processes
 import scrape
 import ttlv
 from ttlv import ACTIVE, DEACTIVATED, DESTROYED, PRE_ACTIVE, attribute, get_attributes, on, revoke
@@ -220,20 +221,12 @@ class Crash(kf.Case):
             self.assertRegex(done.stdout.decode(), "another process|in use")
             self.assertEqual(len(c.key(uid)), 32)
 
-    @staticmethod
-    def gone(pid):
-        try:
-            with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as f:
-                return f.read().rsplit(")", 1)[1].split()[0] == "Z"
-        except FileNotFoundError:
-            return True
-
     def test_orphaned_child_lets_go(self):
         """After SIGKILL of the gateway its child ends by itself, so that a new one can start."""
         gw = self.gateway()
         child = gw.child_pid()
         gw.kill()
-        kf.eventually(lambda: self.gone(child), "the child ends", 20)
+        kf.eventually(lambda: processes.ended(child), "the child ends", 20)
         gw.start()
         self.assert_fine(gw)
 
@@ -441,13 +434,6 @@ class BackupStall(kf.Case):
         if os.path.exists(self.hangs):
             os.unlink(self.hangs)
 
-    def lives(self):
-        try:
-            with open("/proc/%d/stat" % self.syncer, encoding="ascii") as f:
-                return f.read().rpartition(")")[2].split()[0] != "Z"
-        except FileNotFoundError:
-            return False
-
     def assert_serves(self, gw):
         with gw.client() as c:
             kf.eventually(lambda: c.do(ttlv.create()).status == ttlv.SUCCESS, "a change", 15)
@@ -457,7 +443,7 @@ class BackupStall(kf.Case):
         gw = self.start("it cannot be killed")
         os.kill(gw.child_pid(), signal.SIGKILL)
         self.assert_serves(gw)
-        self.assertTrue(self.lives())
+        self.assertFalse(processes.ended(self.syncer))
 
     def test_outlives_the_gateway(self):
         gw = self.start("it cannot be killed")
@@ -465,7 +451,7 @@ class BackupStall(kf.Case):
         gw.kill()
         gw.start()
         self.assert_serves(gw)
-        self.assertTrue(self.lives())
+        self.assertFalse(processes.ended(self.syncer))
 
     def test_ends_with_the_writer(self):
         for stopped in (False, True):
@@ -474,7 +460,7 @@ class BackupStall(kf.Case):
                 if stopped:
                     os.kill(self.syncer, signal.SIGSTOP)
                 os.kill(gw.child_pid(), signal.SIGKILL)
-                kf.eventually(lambda: not self.lives(), "its end")
+                kf.eventually(lambda: processes.ended(self.syncer), "its end")
                 self.assert_serves(gw)
 
     def test_is_not_waited_for(self):
@@ -483,7 +469,7 @@ class BackupStall(kf.Case):
         began = time.monotonic()
         self.assertEqual(gw.stop(), 0)
         self.assertLess(time.monotonic() - began, 10)
-        kf.eventually(lambda: not self.lives(), "its end")
+        kf.eventually(lambda: processes.ended(self.syncer), "its end")
 
 
 def storage(gw):

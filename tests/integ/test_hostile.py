@@ -16,6 +16,7 @@ import time
 import apart
 import flood
 import kf
+import processes
 import rawtls
 import scrape
 import ttlv
@@ -608,9 +609,9 @@ class Floods(Case):
                     opened = f.opened()
                     kf.eventually(lambda: f.opened() > opened + 50, "a flood", 60)
                 kf.eventually(self.is_not_held_back, "the flood is known", 120)
-                began, busy = time.perf_counter(), apart.cpu_seconds(self.gw.process.pid)
+                began, busy = time.perf_counter(), processes.cpu_seconds(self.gw.process.pid)
                 beside = self.measure()
-                busy = apart.cpu_seconds(self.gw.process.pid) - busy
+                busy = processes.cpu_seconds(self.gw.process.pid) - busy
                 busy /= time.perf_counter() - began
                 opened = f.opened()
         self.idle()

@@ -15,6 +15,7 @@ import time
 import unittest
 
 import kf
+import processes
 import ttlv
 from certificate_authority import Ca
 from ttlv import attribute, item, on
@@ -347,8 +348,7 @@ class CommandLine(kf.Case):
 
     @staticmethod
     def locked(pid):
-        with open("/proc/%d/status" % pid, encoding="ascii") as f:
-            return int(re.search(r"VmLck:\s+(\d+) kB", f.read()).group(1))
+        return int(processes.status(pid)["VmLck"].split()[0])
 
     def test_locks_what_it_says_and_no_more(self):
         """secure-heap-size, whatever is done with keys, and with RLIMIT_MEMLOCK at just that."""

@@ -12,6 +12,7 @@ import subprocess
 import time
 
 import kf
+import processes
 import ttlv
 from byhand import ByHand
 from ttlv import enum, item, on
@@ -24,12 +25,6 @@ def raise_descriptors():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
-
-
-def cpu_seconds(pid):
-    with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Many(kf.Case):
@@ -116,11 +111,11 @@ class Descriptors(kf.Case):
                 c.sock = c.context.wrap_socket(raw)
                 good[-1] = c
         gw.await_log("descriptors|too many open files|Too many open files")
-        before = cpu_seconds(gw.process.pid)
+        before = processes.cpu_seconds(gw.process.pid)
         for _ in range(20):
             self.assertEqual(good[0].key(uid), key)
             time.sleep(0.05)
-        self.assertLess(cpu_seconds(gw.process.pid) - before, 0.8, "it spins")
+        self.assertLess(processes.cpu_seconds(gw.process.pid) - before, 0.8, "it spins")
         self.assertGreaterEqual(len([line for line in gw.log().splitlines()
                                      if "escriptors" in line or "open files" in line]), 1)
         for c in good[1:]:

@@ -12,6 +12,7 @@ import tempfile
 import time
 
 import kf
+import processes
 import ttlv
 import virtual
 from certificate_authority import Ca
@@ -359,8 +360,7 @@ class UnderWay(Case):
         """Several looks, as what is written to a disk sleeps as well, for a moment."""
         def state():
             time.sleep(0.01)
-            with open("/proc/%d/stat" % pid, encoding="ascii") as f:
-                return f.read().rsplit(")", 1)[1].split()[0]
+            return processes.state(pid)
         return all(state() == "S" for _ in range(20))
 
 

@@ -10,6 +10,7 @@ import sys
 import unittest
 
 import kf
+import processes
 import supervisor
 import ttlv
 import unit
@@ -133,18 +134,14 @@ class Release(kf.Case):
         """What the unit would refuse with EPERM, and the gateway might make light of, kills here."""
         self.a_day(self.service(strict=True).start())
 
-    def status(self, pid):
-        with open("/proc/%d/status" % pid, encoding="ascii") as f:
-            return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
-
     def test_who_it_is(self):
         """One of a user's, without privileges, in each process; and the filters hold there."""
         gw = self.service().start()
         for pid in self.processes(gw):
-            is_ = self.status(pid)
+            is_ = processes.status(pid)
             self.assertEqual((is_["NoNewPrivs"], is_["Seccomp"]), ("1", "2"))
             own = 1 + (pid != gw.process.pid)  # beside the unit's two; a child has just begun
-            kf.eventually(lambda: int(self.status(pid)["Seccomp_filters"]) == 2 + own, "filters", 60)
+            kf.eventually(lambda: int(processes.status(pid)["Seccomp_filters"]) == 2 + own, "filters", 60)
             if ROOT:
                 self.assertEqual(is_["Uid"].split(), [str(USER)] * 4)
                 self.assertEqual((is_["Gid"].split(), is_["Groups"].strip()), ([str(USER)] * 4, ""))
