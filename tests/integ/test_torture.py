@@ -8,7 +8,8 @@ acknowledged is there after the next start and stands in the audit log, and noth
 the process ends.  A start asks for memory 26,000 times, but from 4,000 stacks: KEYFERRY_LONG=1 has
 each of them fail at its first time, its last and one between, else a sample of these, which
 KEYFERRY_SEED repeats.  KEYFERRY_TORTURE="STEP PROCESS N" does one, and prints the stack of what
-failed; "STEP PROCESS N-M" does each of them.
+failed; "STEP PROCESS N-M" does each of them; "STEP PROCESS" and "STEP" what is else chosen there, and
+"STEP..." goes on from that step.
 """
 
 import os
@@ -28,7 +29,7 @@ SAMPLES = EVERY if kf.LONG else 5 if kf.VAULT == "local" else 3  # of each step 
 RELOADS = EVERY if kf.LONG else 40  # each sets up TLS anew
 STARTS = EVERY if kf.LONG else 15
 DRAINS = EVERY if kf.LONG else 6
-ONLY = os.environ.get("KEYFERRY_TORTURE")
+ONLY = os.environ.get("KEYFERRY_TORTURE", "").split()
 # What libraries leak when an allocation of theirs fails: how the stack of the block looks, and why.
 # Nothing of it grows: each is met once in a process, when it starts or ends.
 LIBRARY_LEAKS = (
@@ -59,14 +60,18 @@ class Leaked(Exception):
 
 def only(name, process=None):
     """Whether KEYFERRY_TORTURE lets it be done."""
-    return not ONLY or ONLY.split()[:1 if process is None else 2] == [
-        name, process][:1 if process is None else 2]
+    if not ONLY:
+        return True
+    if ONLY[0].endswith("..."):
+        every = [*STEPS, "start", "drain"]
+        return every.index(name) >= every.index(ONLY[0][:-3])
+    return ONLY[0] == name and (process is None or ONLY[1:2] in ([], [process]))
 
 
 def chosen(rnd, numbers, most):
     """Which allocations fail."""
-    if ONLY:
-        first, _, last = ONLY.split()[2].partition("-")
+    if ONLY[2:]:
+        first, _, last = ONLY[2].partition("-")
         return range(int(first), int(last or first) + 1)
     return numbers if len(numbers) <= most else sorted(rnd.sample(numbers, most))
 
@@ -78,7 +83,7 @@ class Torture(kf.Case):
         self.known = {}  # why: how many
 
     def world(self):
-        w = World(self, trace=bool(ONLY))
+        w = World(self, trace=bool(ONLY[2:]))
         self.addCleanup(w.drop)
         w.start()
         uid = w.made(name_attribute("first"))
@@ -277,7 +282,7 @@ class Torture(kf.Case):
 
     def starts_without(self, w, process, n):
         """The same; and once more where something leaked whose stack was not taken."""
-        w.stacks = bool(ONLY)
+        w.stacks = bool(ONLY[2:])
         try:
             return self.starts(w, process, n)
         except Leaked as first:
