@@ -8,8 +8,8 @@ acknowledged is there after the next start and stands in the audit log, and noth
 the process ends.  A start asks for memory 26,000 times, but from 4,000 stacks: KEYFERRY_LONG=1 has
 each of them fail at its first time, its last and one between, else a sample of these, which
 KEYFERRY_SEED repeats.  KEYFERRY_TORTURE="STEP PROCESS N" does one, and prints the stack of what
-failed; "STEP PROCESS N-M" does each of them; "STEP PROCESS" and "STEP" what is else chosen there, and
-"STEP..." goes on from that step.
+failed; "STEP PROCESS N-M" does what is chosen between them, "STEP PROCESS" and "STEP" all that is
+chosen there, and "STEP..." goes on from that step.
 """
 
 import os
@@ -30,6 +30,7 @@ RELOADS = EVERY if kf.LONG else 40  # each sets up TLS anew
 STARTS = EVERY if kf.LONG else 15
 DRAINS = EVERY if kf.LONG else 6
 ONLY = os.environ.get("KEYFERRY_TORTURE", "").split()
+ONE = len(ONLY) == 3 and "-" not in ONLY[2]
 # What libraries leak when an allocation of theirs fails: how the stack of the block looks, and why.
 # Nothing of it grows: each is met once in a process, when it starts or ends.
 LIBRARY_LEAKS = (
@@ -72,7 +73,7 @@ def chosen(rnd, numbers, most):
     """Which allocations fail."""
     if ONLY[2:]:
         first, _, last = ONLY[2].partition("-")
-        return range(int(first), int(last or first) + 1)
+        return [n for n in numbers if int(first) <= n <= int(last)] if last else [int(first)]
     return numbers if len(numbers) <= most else sorted(rnd.sample(numbers, most))
 
 
@@ -83,7 +84,7 @@ class Torture(kf.Case):
         self.known = {}  # why: how many
 
     def world(self):
-        w = World(self, trace=bool(ONLY[2:]))
+        w = World(self, trace=ONE)
         self.addCleanup(w.drop)
         w.start()
         uid = w.made(name_attribute("first"))
@@ -282,7 +283,7 @@ class Torture(kf.Case):
 
     def starts_without(self, w, process, n):
         """The same; and once more where something leaked whose stack was not taken."""
-        w.stacks = bool(ONLY[2:])
+        w.stacks = ONE
         try:
             return self.starts(w, process, n)
         except Leaked as first:
