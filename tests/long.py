@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs every test of a build at full length, one after the other; some with valgrind; the coverage of
-all layers; and each fuzzer for a while.
+"""Runs every test of a build at full length, some beside each other, long searches in parts; some with
+valgrind; the coverage of all layers; and each fuzzer for a while.
 
 What has passed is not run again after an interruption, as long as what the test is made of is the
 same: its program, the programs that it starts, the scripts beside it, and what these read.
@@ -9,12 +9,14 @@ same: its program, the programs that it starts, the scripts beside it, and what 
 usage: long.py TEST-BUILD MEMCHECK-BUILD COVERAGE-BUILD FUZZ-BUILD STAMPS FUZZ-SECONDS
 """
 
+import concurrent.futures
 import glob
 import hashlib
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
 MEMCHECK = ["vcenter", "vcenter-keyprotect", "versions"]  # no clock decides in these: it is slow
@@ -26,6 +28,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 # What the programs that talk to a running gateway read.
 INTEG = [os.path.join(ROOT, d) for d in ("tests/integ", "tests/ledgers", "contrib")]
+# Searches that are done in parts, so that an interruption costs little; and as much of their time is
+# spent in waiting for a process to end, several go on at once.
+PARTS = {"torture": 8, "torture-keyprotect": 8, "syscalls": 8, "syscalls-keyprotect": 8}
+CORES = os.cpu_count() or 1
+BESIDE = 2 * CORES
 SLOWER = "60"  # how much longer than in the short tier a test may take
 
 
@@ -74,7 +81,7 @@ class Tier:
     """The stamps of what has passed, and the results so far."""
 
     def __init__(self, stamps):
-        self.stamps, self.results = stamps, []
+        self.stamps, self.results, self.lock = stamps, [], threading.Lock()
         os.makedirs(stamps, exist_ok=True)
 
     def run(self, name, made_of, command, log=None):
@@ -90,31 +97,50 @@ class Tier:
             self.note(name, "OK")
             return
         began = time.monotonic()
-        print("== %s" % name, flush=True)
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+        with open(os.path.join(self.stamps, name + ".out"), "w", encoding="utf-8") as out:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out,
+                                  stderr=subprocess.STDOUT, check=False)
         result = "FAIL" if done.returncode else "SKIP" if log and skipped(log) else "OK"
-        print("== %s: %s after %d s" % (name, result, time.monotonic() - began), flush=True)
+        print("%s: %s after %d s" % (name, result, time.monotonic() - began), flush=True)
+        if result == "FAIL":
+            print("see %s" % out.name, flush=True)
         if result == "OK":
             with open(stamp, "w", encoding="ascii") as f:
                 f.write(made_of)
         self.note(name, result)
 
     def note(self, name, result):
-        self.results.append({"name": name, "result": result})
-        with open(os.path.join(self.stamps, "testlog.json"), "w", encoding="utf-8") as f:
-            f.writelines(json.dumps(r) + "\n" for r in self.results)
+        with self.lock:
+            self.results.append({"name": name, "result": result})
+            with open(os.path.join(self.stamps, "testlog.json"), "w", encoding="utf-8") as f:
+                f.writelines(json.dumps(r) + "\n" for r in self.results)
+
+    def run_all(self, runs, at_once):
+        """runs: arguments of run()."""
+        with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+            for _ in pool.map(lambda r: self.run(*r), runs):
+                pass
 
 
 def run_tests(tier, build, prefix="", names=None, **env):
     """All of a build, or those of these names."""
     targets = {t["id"]: t["filename"] for t in introspect(build, "targets")}
-    log = os.path.join(build, "meson-logs", "testlog.json")
+    beside, alone = [], []
     for test in introspect(build, "tests"):
-        if names is None or test["name"] in names:
-            tier.run(prefix + test["name"], digest(parts(test, targets)),
-                     ["env", *("%s=%s" % e for e in env.items()),
-                      "meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs",
-                      "--timeout-multiplier", SLOWER, test["name"]], log)
+        if names is not None and test["name"] not in names:
+            continue
+        made_of = digest(parts(test, targets))
+        several = PARTS.get(test["name"], 1)
+        for k in range(1, several + 1):
+            name = prefix + test["name"] + ("-%d" % k if several > 1 else "")
+            (beside if test["is_parallel"] else alone).append((
+                name, "%s %d" % (made_of, several), ["env", *("%s=%s" % e for e in env.items()),
+                                "KEYFERRY_PART=%d/%d" % (k, several),
+                                "meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs",
+                                "--logbase", name, "--timeout-multiplier", SLOWER, test["name"]],
+                os.path.join(build, "meson-logs", name + ".json")))
+    tier.run_all(beside, BESIDE)
+    tier.run_all(alone, 1)
 
 
 def run_coverage(tier, build, of):
@@ -130,13 +156,15 @@ def run_coverage(tier, build, of):
 def run_fuzzers(tier, build, seconds):
     """What they find to be new stays beside the stamps, and is where the next run goes on."""
     corpora = os.path.join(HERE, "fuzz", "corpus")
+    runs = []
     for name in sorted(os.listdir(corpora)):
         program = os.path.join(build, "tests", "fuzz", "fuzz_" + name)
         found = os.path.join(os.path.abspath(tier.stamps), "corpus-" + name)
         os.makedirs(found, exist_ok=True)
-        tier.run("libfuzzer-" + name, digest([program]) + " %d" % seconds,
-                 [program, "-max_total_time=%d" % seconds, "-print_final_stats=1", "-verbosity=0",
-                  "-artifact_prefix=%s/" % found, found, os.path.join(corpora, name)])
+        runs.append(("libfuzzer-" + name, digest([program]) + " %d" % seconds,
+                     [program, "-max_total_time=%d" % seconds, "-print_final_stats=1", "-verbosity=0",
+                      "-artifact_prefix=%s/" % found, found, os.path.join(corpora, name)]))
+    tier.run_all(runs, CORES)
 
 
 def main():

@@ -23,8 +23,8 @@ Installs what the tests need (Debian packages; root or sudo), then builds and ru
 with gcc, AddressSanitizer and UndefinedBehaviorSanitizer; unit tests and fuzzer corpora with clang;
 the codec and HTTP with MemorySanitizer; how much of the codec its tests run through; a release build
 that must hold no test machinery; static analysis (gcc, clang-tidy, cppcheck).
-  --long   every test at full length, one after the other, then some with valgrind, the coverage of
-           all layers, and each fuzzer.  What has passed is not run again after an interruption, as
+  --long   every test at full length, some beside each other, then some with valgrind, the coverage
+           of all layers, and each fuzzer.  What has passed is not run again after an interruption, as
            long as what it is made of is the same (build/long).
 KEYFERRY_FUZZ_SECONDS=N is the time for each fuzzer (default: 1800).
 KEYFERRY_SEED=N repeats a run with that seed.

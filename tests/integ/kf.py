@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 import unittest
+import zlib
 
 import ttlv
 
@@ -42,6 +43,8 @@ SLOWER = 10 if WRAP else 1
 # What a gateway must not have said: sanitizers' and valgrind's findings, and its own last words.
 TROUBLE = re.compile(r"ERROR: (?:Address|Leak)Sanitizer|runtime error:|panic|Assertion|^==[0-9]+== ",
                      re.MULTILINE)
+# "K/N": a long search in N parts, which can be run beside each other and one after the other.
+PART, PARTS = (int(n) for n in os.environ.get("KEYFERRY_PART", "1/1").split("/"))
 SEED = os.environ.get("KEYFERRY_SEED") or str(random.SystemRandom().randrange(1 << 32))
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -57,6 +60,11 @@ def program(name):
 def random_for(name):
     """A generator that KEYFERRY_SEED makes repeatable."""
     return random.Random("%s %s" % (SEED, name))
+
+
+def part(cases):
+    """Of all cases those that KEYFERRY_PART asks for: the same ones, whatever else there is."""
+    return [c for c in cases if zlib.crc32(repr(c).encode()) % PARTS == PART - 1]
 
 
 def eventually(check, what, seconds=10.0):

@@ -6,8 +6,8 @@ A start may be refused, with a reason.  After it nothing but the request that ne
 the gateway stays, a storage child that died comes back, and what was acknowledged is there when it is
 started again without faults.  KEYFERRY_LONG=1: of each kind and error, of each stack that makes such a
 call the first, the last and one between; else a sample, which KEYFERRY_SEED repeats.
-KEYFERRY_SYSCALL="CALL ERROR N" does one, "CALL ERROR N-M" each of them; KEYFERRY_SYSCALL_FROM=N goes on
-at the N-th that was chosen.
+KEYFERRY_SYSCALL="CALL ERROR N" does one, "CALL ERROR N-M" each of them; KEYFERRY_PART="K/N" the Kth of N
+parts.
 """
 
 import collections
@@ -75,7 +75,6 @@ OTHERS = re.compile(r"/ld-linux|/ld\.so|san\.so")
 SAMPLES = 10 ** 9 if kf.LONG else 1  # of each kind and error
 PAIRS = 10 ** 9 if kf.LONG else 16
 ONLY = os.environ.get("KEYFERRY_SYSCALL")
-FROM = int(os.environ.get("KEYFERRY_SYSCALL_FROM", "0"))
 TIMEOUT, HANGS = 30.0, "it hangs"
 SANITIZER = re.compile(r"ERROR: AddressSanitizer:? (?:setrlimit\(\) failed|failed to \w+ |"
                        r"internal allocator is out of memory)|AddressSanitizer: CHECK failed")
@@ -250,7 +249,7 @@ class Syscalls(kf.Case):
                 self.assertIn(key, (None, found), uid)
         self.assertEqual(self.gw.stop(), 0)
 
-    def count(self, rnd):
+    def count(self):
         """{name of a call: which of them say what all do, in whichever process}"""
         self.gw.inject = None if ONLY else ()
         self.assertTrue(self.life())
@@ -259,7 +258,8 @@ class Syscalls(kf.Case):
         numbers = collections.defaultdict(set)
         for (_, name), stacks in self.gw.calls().items():
             if any(stacks):
-                numbers[name].update(n for n in faults.telling(stacks, rnd)
+                telling = faults.telling(stacks, kf.random_for("syscalls " + name))
+                numbers[name].update(n for n in telling
                                      if name not in MEMORY or not OTHERS.search(stacks[n - 1]))
             elif name not in MEMORY:
                 numbers[name].update(range(1, len(stacks) + 1))
@@ -276,17 +276,17 @@ class Syscalls(kf.Case):
             for error in errors:
                 every += [(names, error, n) for n in (
                     numbers if len(numbers) <= SAMPLES else rnd.sample(numbers, SAMPLES))]
-        return every if len(every) <= PAIRS else rnd.sample(every, PAIRS)
+        return kf.part(every) if len(every) <= PAIRS else rnd.sample(every, PAIRS)
 
     def test_every_call(self):
         rnd = kf.random_for("syscalls")
-        calls = self.count(rnd)
+        calls = self.count()
         self.assertTrue(ONLY or calls["fdatasync"] and calls["pwrite64"], calls)
         met = refusals = locked = 0
-        chosen = self.chosen(rnd, calls)[FROM:]
-        for at, inject in enumerate(chosen, FROM):
+        chosen = self.chosen(rnd, calls)
+        for at, inject in enumerate(chosen):
             if at % 100 == 99:
-                print("%d of %d: %s %s %d" % (at, FROM + len(chosen), *inject), flush=True)
+                print("%d of %d: %s %s %d" % (at, len(chosen), *inject), flush=True)
             with self.subTest(call=inject[0], error=inject[1], n=inject[2]):
                 self.gw.inject, self.keys = inject, {}
                 try:

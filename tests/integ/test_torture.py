@@ -9,7 +9,7 @@ the process ends.  A start asks for memory 26,000 times, but from 4,000 stacks: 
 each of them fail at its first time, its last and one between, else a sample of these, which
 KEYFERRY_SEED repeats.  KEYFERRY_TORTURE="STEP PROCESS N" does one, and prints the stack of what
 failed; "STEP PROCESS N-M" does what is chosen between them, "STEP PROCESS" and "STEP" all that is
-chosen there, and "STEP..." goes on from that step.
+chosen there, and "STEP..." goes on from that step.  KEYFERRY_PART="K/N" does the Kth of N parts.
 """
 
 import os
@@ -74,7 +74,7 @@ def chosen(rnd, numbers, most):
     if ONLY[2:]:
         first, _, last = ONLY[2].partition("-")
         return [n for n in numbers if int(first) <= n <= int(last)] if last else [int(first)]
-    return numbers if len(numbers) <= most else sorted(rnd.sample(numbers, most))
+    return kf.part(numbers) if len(numbers) <= most else sorted(rnd.sample(numbers, most))
 
 
 
@@ -164,11 +164,12 @@ class Torture(kf.Case):
     def processes(name):
         return [p for p in faults.PROCESSES if only(name, p)]
 
-    def try_all(self, w, name, rnd):
+    def try_all(self, w, name):
         told = []
         cost = self.cost(w, name)
         for process in self.processes(name):
             hits = refused = 0
+            rnd = kf.random_for("torture %s %s" % (name, process))
             for n in chosen(rnd, faults.telling(cost[process], rnd),
                             RELOADS if name == "reload" else SAMPLES):
                 with self.subTest(step=name, process=process, n=n):
@@ -187,11 +188,10 @@ class Torture(kf.Case):
         self.assertEqual(sorted(rows), sorted(r for s in STEPS.values() for r in s.rows))
 
     def test_every_step(self):
-        rnd = kf.random_for("torture")
         w = self.world()
         for name in STEPS:
             if only(name):
-                self.try_all(w, name, rnd)
+                self.try_all(w, name)
         w.drop()
         self.settled(w)
         w.check()
@@ -296,7 +296,6 @@ class Torture(kf.Case):
             w.stacks = True
 
     def test_every_start(self):
-        rnd = kf.random_for("start")
         w = self.world()
         w.drop()
         self.stops(w)
@@ -307,6 +306,7 @@ class Torture(kf.Case):
         self.stops(w)
         for process in self.processes("start"):
             refused = 0
+            rnd = kf.random_for("start " + process)
             numbers = chosen(rnd, faults.telling(stacks[process], rnd), STARTS)
             for at, n in enumerate(numbers):
                 if at % 500 == 499:
@@ -325,13 +325,13 @@ class Torture(kf.Case):
         self.settled(w)
 
     def test_every_drain(self):
-        rnd = kf.random_for("drain")
         w = self.world()
         self.stops(w)
         self.drain(w)
         with w.faults.stacks() as stacks:
             self.assertNotIn("not written", self.stops(w))
         for process in self.processes("drain"):
+            rnd = kf.random_for("drain " + process)
             numbers = chosen(rnd, faults.telling(stacks[process], rnd), DRAINS)
             failed = w.faults.failed()
             for n in numbers:
