@@ -41,6 +41,7 @@ struct tenant {
 	bool refuse_compromised; /* by Get */
 	int64_t accept_expired_until; /* seconds since 1970; 0: expired certificates are refused */
 	int64_t certificates_expire;  /* when the first of its clients' does; 0: there is none */
+	int64_t lists_expire, lists_due; /* the same of its revocation lists, and of a warning of it */
 	void (*release)(struct tenant *); /* frees what the tenant owns, on the last unref */
 };
 

@@ -73,6 +73,16 @@ CHECKED enum err authorities_overlap(struct authority *const *all, size_t count,
  */
 int64_t authority_crl_until(const struct authority *a);
 /*
+ * All that expire without a newer one by then, as seen from now.  *at: 0 at first; false: there is no
+ * other.
+ */
+struct authority_crl {
+	const char *issuer; /* borrowed */
+	int64_t from, until; /* seconds since 1970 */
+	int64_t replaced; /* when a newer one begins; INT64_MAX: there is none */
+};
+bool authority_crl_next(const struct authority *a, int64_t now, size_t *at, struct authority_crl *out);
+/*
  * When the first begins that does not hold yet; 0: there is none.  *refuses: there is none in its
  * place either, so that nobody whom it covers is let in until then.
  */

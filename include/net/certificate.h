@@ -25,9 +25,12 @@ struct certificate_text {
 /* ERR_CRYPTO when a date cannot be read, or without memory. */
 CHECKED enum err certificate_describe(const struct x509_st *x, struct certificate_text *out);
 
+struct X509_name_st;
+
 /* The whole subject, as RFC 2253 has it; or as much as has room. */
 void certificate_subject(const struct x509_st *x, struct buf *out);
 void certificate_subject_cut(const struct x509_st *x, char out[CERTIFICATE_NAME_MAX]);
+void certificate_name_cut(const struct X509_name_st *name, char out[CERTIFICATE_NAME_MAX]);
 
 /* All certificates of a PEM file, one at least.  *why is a sentence (static storage). */
 CHECKED enum err certificates_of_file(const char *path, struct stack_st_X509 **out,

@@ -47,6 +47,8 @@ struct keyferryd {
 	struct gate *gate;
 	struct next_certificates next;
 	struct timer expiry;
+	int64_t expiry_day;  /* clock_now(): all that end soon are told again */
+	int64_t expiry_told; /* seconds since 1970: they were told as they were then */
 	struct expiry_summary expiries[EXPIRY_KINDS];
 	struct listener *listeners[LISTENERS_MAX];
 	size_t listeners_count;

@@ -90,4 +90,5 @@ gauges_refresh(struct keyferryd *d)
 	metric_set(METRIC_PROCESS_START_TIME_SECONDS, d->started_wall);
 	metric_set(METRIC_PROCESS_OPEN_FDS, open_descriptors());
 	metric_set(METRIC_PROCESS_RESIDENT_MEMORY_BYTES, resident_bytes());
+	(void)expiry_summary(d, EXPIRY_LISTS); /* some may have been replaced since */
 }

@@ -69,7 +69,8 @@ check_backup(struct checks *c)
 }
 
 static void
-check_expiry(struct checks *c, struct keyferryd *d, const char *what, enum expiry_of of)
+check_expiry(struct checks *c, struct keyferryd *d, const char *what, enum expiry_of of,
+    const char *soon)
 {
 	const struct expiry_summary *s = expiry_summary(d, of);
 	char say[160], date[25];
@@ -78,8 +79,8 @@ check_expiry(struct checks *c, struct keyferryd *d, const char *what, enum expir
 	if (s->soonest == 0)
 		snprintf(say, sizeof(say), "there is none");
 	else
-		snprintf(say, sizeof(say), "expired: %zu, to expire within 30 days: %zu, the first %s",
-		    s->ended, s->soon, date);
+		snprintf(say, sizeof(say), "expired: %zu, %s: %zu, the first %s", s->ended, soon, s->soon,
+		    date);
 	put_check(c, what,
 	    s->ended > 0     ? HEALTH_BAD
 		: s->soon > 0 ? HEALTH_WARNING
@@ -198,6 +199,7 @@ check_reload(struct checks *c, const struct keyferryd *d)
 enum health
 health_put(struct json *j, const char *key, struct keyferryd *d)
 {
+	static const char month[] = "to expire within 30 days";
 	const char *complaint = audit_complaint(d->audit);
 	struct checks c = {.j = j};
 
@@ -209,8 +211,9 @@ health_put(struct json *j, const char *key, struct keyferryd *d)
 	check_backup(&c);
 	check_reload(&c, d);
 	put_yes_no(&c, "audit", complaint == NULL, "lines are written", complaint);
-	check_expiry(&c, d, "server certificates", EXPIRY_SERVER);
-	check_expiry(&c, d, "client certificates", EXPIRY_CLIENTS);
+	check_expiry(&c, d, "server certificates", EXPIRY_SERVER, month);
+	check_expiry(&c, d, "client certificates", EXPIRY_CLIENTS, month);
+	check_expiry(&c, d, "revocation lists", EXPIRY_LISTS, "due to be replaced");
 	put_yes_no(&c, "secure heap", d->heap_locked, "locked",
 	    "not locked: keys may be swapped out");
 	put_yes_no(&c, "accepting", !gate_draining(d->gate), "new sessions are accepted",

@@ -22,9 +22,27 @@ sessions(const struct tenant *t)
 }
 
 static int64_t
+moment(int64_t when)
+{
+	return when > 0 ? when : NOTHING;
+}
+
+static int64_t
 certificates_expire(const struct tenant *t)
 {
-	return t->certificates_expire > 0 ? t->certificates_expire : NOTHING;
+	return moment(t->certificates_expire);
+}
+
+static int64_t
+lists_expire(const struct tenant *t)
+{
+	return moment(t->lists_expire);
+}
+
+static int64_t
+lists_due(const struct tenant *t)
+{
+	return moment(t->lists_due);
 }
 
 static int64_t

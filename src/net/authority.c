@@ -392,6 +392,12 @@ authority_crl_until(const struct authority *a)
 	return crls_until(a->crls);
 }
 
+bool
+authority_crl_next(const struct authority *a, int64_t now, size_t *at, struct authority_crl *out)
+{
+	return crls_next(a->crls, now, at, out);
+}
+
 int64_t
 authority_crl_from(const struct authority *a, bool *refuses)
 {

@@ -42,8 +42,8 @@ print_name(const X509_NAME *name)
 }
 
 /* Whoever made it decides how long it is: the end says when there was more. */
-static void
-cut_name(const X509_NAME *name, char out[CERTIFICATE_NAME_MAX])
+void
+certificate_name_cut(const struct X509_name_st *name, char out[CERTIFICATE_NAME_MAX])
 {
 	static const char more[] = "...";
 	BIO *bio = print_name(name);
@@ -99,8 +99,8 @@ certificate_describe(const struct x509_st *x, struct certificate_text *out)
 	    put_digest(x, EVP_sha256(), out->digest, out->sha256) &&
 	    pem_seconds(X509_get0_notBefore(x), &out->not_before) &&
 	    pem_seconds(X509_get0_notAfter(x), &out->not_after);
-	cut_name(X509_get_subject_name(x), out->subject);
-	cut_name(X509_get_issuer_name(x), out->issuer);
+	certificate_name_cut(X509_get_subject_name(x), out->subject);
+	certificate_name_cut(X509_get_issuer_name(x), out->issuer);
 	put_serial(x, out->serial, sizeof(out->serial));
 	out->key_unfit = certificate_key_unfit(x);
 	if (out->key_unfit == NULL)
@@ -123,7 +123,7 @@ certificate_subject(const struct x509_st *x, struct buf *out)
 void
 certificate_subject_cut(const struct x509_st *x, char out[CERTIFICATE_NAME_MAX])
 {
-	cut_name(X509_get_subject_name(x), out);
+	certificate_name_cut(X509_get_subject_name(x), out);
 }
 
 enum err

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/why.h"
+#include "net/certificate.h"
 
 #include "pem.h"
 
@@ -15,6 +16,7 @@ enum { LISTS_MAX = 64, DIGEST_BYTES_LEAST = 28 /* 112 bits against collisions */
 
 struct one {
 	X509_CRL *crl;
+	char *issuer; /* for people */
 	int64_t from, until;
 	int64_t superseded; /* when a newer one begins; INT64_MAX: there is none */
 };
@@ -37,9 +39,25 @@ is_weak(const X509_CRL *crl)
 }
 
 static enum err
+keep(struct one *o, X509_CRL *crl, const char **why)
+{
+	char issuer[CERTIFICATE_NAME_MAX];
+
+	certificate_name_cut(X509_CRL_get_issuer(crl), issuer);
+	o->issuer = alloc_text(issuer);
+	if (o->issuer == NULL || X509_CRL_up_ref(crl) != 1) {
+		alloc_free(o->issuer);
+		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	}
+	o->crl = crl;
+	return ERR_OK;
+}
+
+static enum err
 add(struct crls *c, X509_CRL *crl, const char *path, const char **why)
 {
 	struct one *o = &c->lists[c->count];
+	enum err e;
 
 	if (c->count == LISTS_MAX)
 		return why_say(why, ERR_CONFIG, "%s: more than %d revocation lists for one tenant",
@@ -57,11 +75,9 @@ add(struct crls *c, X509_CRL *crl, const char *path, const char **why)
 	    !pem_seconds(X509_CRL_get0_nextUpdate(crl), &o->until))
 		return why_say(why, ERR_CONFIG,
 		    "%s: a revocation list does not say from when to when it holds", path);
-	if (X509_CRL_up_ref(crl) != 1)
-		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
-	o->crl = crl;
-	c->count++;
-	return ERR_OK;
+	e = keep(o, crl, why);
+	c->count += e == ERR_OK;
+	return e;
 }
 
 static enum err
@@ -147,8 +163,10 @@ crls_load(struct crls **out, const char *const *files, const char **why)
 void
 crls_free(struct crls *c)
 {
-	for (size_t i = 0; c != NULL && i < c->count; i++)
+	for (size_t i = 0; c != NULL && i < c->count; i++) {
 		X509_CRL_free(c->lists[i].crl);
+		alloc_free(c->lists[i].issuer);
+	}
 	if (c != NULL)
 		sk_X509_CRL_free(c->asked);
 	alloc_free(c);
@@ -236,18 +254,29 @@ crls_narrow(const struct crls *c, STACK_OF(X509) *chain, int64_t now, struct aut
 		narrow(c, X509_get_issuer_name(sk_X509_value(chain, i)), now, term);
 }
 
+bool
+crls_next(const struct crls *c, int64_t now, size_t *at, struct authority_crl *out)
+{
+	while (c != NULL && *at < c->count) {
+		const struct one *o = &c->lists[(*at)++];
+
+		if (is_superseded(o, now) || o->superseded <= o->until)
+			continue;
+		*out = (struct authority_crl){o->issuer, o->from, o->until, o->superseded};
+		return true;
+	}
+	return false;
+}
+
 int64_t
 crls_until(const struct crls *c)
 {
 	int64_t until = 0, now = clock_wall();
+	struct authority_crl one;
 
-	for (size_t i = 0; c != NULL && i < c->count; i++) {
-		const struct one *o = &c->lists[i];
-
-		if (!is_superseded(o, now) && o->until < o->superseded &&
-		    (until == 0 || o->until < until))
-			until = o->until;
-	}
+	for (size_t at = 0; crls_next(c, now, &at, &one);)
+		if (until == 0 || one.until < until)
+			until = one.until;
 	return until;
 }
 

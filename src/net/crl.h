@@ -32,6 +32,8 @@ enum tls_verdict crls_verdict(int error);
 /* The judgement on a chain ends when one of the lists that it needs does, or a newer one begins. */
 void crls_narrow(const struct crls *c, STACK_OF(X509) *chain, int64_t now,
     struct authority_term *term);
+/* As authority_crl_next() has it. */
+bool crls_next(const struct crls *c, int64_t now, size_t *at, struct authority_crl *out);
 /* When the first one expires that has no newer one by then, in seconds since 1970; 0 without any. */
 int64_t crls_until(const struct crls *c);
 /*

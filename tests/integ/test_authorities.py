@@ -303,6 +303,41 @@ class Revocations(Case):
         self.refused_as(gw, self.good, "no valid revocation list", "no revocation list")
         stays.ok(ttlv.item("DiscoverVersions"))
 
+    def of_lists(self, gw):
+        return next(c for c in gw.control("health")[0] if c["check"] == "revocation lists")
+
+    def test_the_end_of_a_list_is_told(self):
+        """In its last quarter, and once it has come; until a reload brings a newer one."""
+        gw = self.start(a=self.options(self.ca.crl("week.crl", begins=-6, ends=1)), certificates=[])
+        gw.await_log("warn expiry: a revocation list expires soon .*tenant=a .*issuer=.*CN=CA")
+        self.assertEqual(self.of_lists(gw)["state"], "warning")
+        self.assertIn("expired: 0, due to be replaced: 1", self.of_lists(gw)["say"])
+        m, now = scrape.metrics(gw), time.time()
+        for name, when in (("expiry", 86400), ("due", 86400 - 7 * 86400 / 4)):
+            self.assertAlmostEqual(m.of("revocation_list_%s_timestamp_seconds" % name, "tenant=a"),
+                                   now + when, delta=300)
+        mark = gw.mark()
+        self.reload(gw, self.ca.crl("fresh.crl", ends=30))
+        self.assertEqual(self.of_lists(gw)["state"], "good")
+        self.assertNotRegex(gw.log()[mark:], "expiry: a revocation list")
+        clock = virtual.Clock(gw)
+        clock.jump(wall=30 * 86400 + 60)
+        self.assertEqual(self.of_lists(gw)["state"], "bad")
+        self.assertIn("expired: 1, due to be replaced: 0", self.of_lists(gw)["say"])
+        self.assertEqual(scrape.get(gw, "/health")[0], 503)
+        self.reload(gw, os.path.join(self.dir, "fresh.crl"))
+        gw.await_log("warn expiry: a revocation list has expired.*tenant=a", mark)
+        self.refused_as(gw, self.good, "no valid revocation list", "no revocation list")
+        self.reload(gw, self.ca.crl("next.crl", ends=90))
+        self.assertEqual(self.of_lists(gw)["state"], "good")
+        self.assertAlmostEqual(
+            scrape.metrics(gw).of("revocation_list_expiry_timestamp_seconds", "tenant=a"),
+            now + 90 * 86400, delta=300)
+        gw.tenants[0].options = Authorities.options("CN=vpxd*", self.ca)
+        gw.configure()
+        gw.ctl("reload")
+        self.assertIn("there is none", self.of_lists(gw)["say"])
+
     def test_an_older_list_does_not_take_over(self):
         """One that holds for longer says nothing of those who were revoked since."""
         old, new = self.ca.crl("old.crl", begins=-9, ends=60), self.ca.crl("new.crl", self.bad, ends=1)

@@ -20,6 +20,7 @@ import cloud
 import kf
 import scrape
 import ttlv
+from certificate_authority import Ca
 
 CONTRIB = os.path.join(kf.TOP, "contrib")
 RULES = os.path.join(CONTRIB, "keyferry-alerts.yml")
@@ -185,13 +186,17 @@ class Scraped(kf.Case):
     def setUpClass(cls):
         directory = tempfile.mkdtemp(prefix="keyferry-cloud-")
         cls.addClassCleanup(shutil.rmtree, directory, ignore_errors=True)
+        cls.ca = Ca(directory, "CA")
+        cls.crl = cls.ca.crl("list.crl")
         cls.cloud = cloud.Cloud(directory)
         cls.addClassCleanup(cls.cloud.stop)
 
     def setUp(self):
         far = kf.Tenant("far", kf.AUTHORITY.make("far"), options='revocation-bound = "5s"',
                         vault=self.cloud.vault())
-        near = kf.Tenant("near", kf.AUTHORITY.make("near"), options="born-active = false",
+        near = kf.Tenant("near", kf.AUTHORITY.make("near"), options="born-active = false\n"
+                         '  client-ca = {"%s"}\n  client-subject = "CN=x"\n  crl-file = {"%s"}'
+                         % (self.ca.pem, self.crl),
                          vault='vault local { root-key-file = "near.root" }')
         self.gw = self.gateway(tenants=[far, near], options='stats-listen = "127.0.0.1:0"')
         self.target = self.gw.await_log(r"stats: listening").rsplit("address=", 1)[1]
