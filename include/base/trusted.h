@@ -20,6 +20,10 @@ enum trusted {
  */
 int trusted_open(const char *path, enum trusted kind, int flags, const char **why);
 
+/* The same of a name in a directory that is open, of which path is the place. */
+int trusted_open_at(int dir, const char *name, const char *path, enum trusted kind, int flags,
+    const char **why);
+
 /* The same for one that was opened already, by that path.  NULL, or what is wrong. */
 const char *trusted_not(int fd, const char *path, enum trusted kind);
 

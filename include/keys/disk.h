@@ -23,4 +23,8 @@ int disk_sync_parent(const char *path);
 /* Once it has returned the file is gone for good; or was not there. */
 CHECKED enum err disk_remove(const char *path, bool *found);
 
+/* The same of a name in a directory that is open: no link leads elsewhere, whoever may put one there. */
+CHECKED enum err disk_put_at(int dir, const char *name, const void *data, size_t len, const char **why);
+CHECKED enum err disk_remove_at(int dir, const char *name, bool *found);
+
 #endif

@@ -310,12 +310,24 @@ cannot_open(int error, enum trusted kind, int flags)
 	    : say("cannot be opened: %s", strerror(error));
 }
 
-int
-trusted_open(const char *path, enum trusted kind, int flags, const char **why)
+/* That it is no directory is what the kernel says of a link that it does not follow to one. */
+static bool
+is_link(int dir, const char *name)
 {
-	int fd = open(path, flags | kinds[kind].flags, 0600), error = errno;
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+}
+
+int
+trusted_open_at(int dir, const char *name, const char *path, enum trusted kind, int flags,
+    const char **why)
+{
+	int fd = openat(dir, name, flags | kinds[kind].flags, 0600), error = errno;
 	const char *wrong;
 
+	if (fd < 0 && error == ENOTDIR && (kinds[kind].flags & O_NOFOLLOW) != 0 && is_link(dir, name))
+		error = ELOOP;
 	if (fd < 0) {
 		*why = cannot_open(error, kind, flags);
 		errno = error;
@@ -328,4 +340,10 @@ trusted_open(const char *path, enum trusted kind, int flags, const char **why)
 	errno = 0;
 	*why = wrong;
 	return -1;
+}
+
+int
+trusted_open(const char *path, enum trusted kind, int flags, const char **why)
+{
+	return trusted_open_at(AT_FDCWD, path, path, kind, flags, why);
 }

@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/text.h"
+#include "base/trusted.h"
 #include "ctl.h"
 #include "daemon/config.h"
 #include "keys/disk.h"
@@ -29,16 +30,12 @@ complain(const char *about, const char *why)
 	return CTL_REFUSED;
 }
 
-/* A file, or standard input for NULL and "-".  False after saying why. */
+/* What is opened as fd, or was not: -1, with errno.  False after saying why. */
 static bool
-read_all(const char *path, struct buf *out)
+read_open(int fd, const char *about, struct buf *out)
 {
-	bool input = path == NULL || strcmp(path, "-") == 0;
-	int fd = input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd >= 0 ? 1 : -1;
 
-	if (input && isatty(fd))
-		fprintf(stderr, "Paste the certificate, then press Ctrl-D on a line of its own.\n");
 	while (n > 0 && buf_reserve(out, CHUNK) == ERR_OK) {
 		n = read(fd, out->data + out->len, CHUNK);
 		if (n > 0)
@@ -47,11 +44,23 @@ read_all(const char *path, struct buf *out)
 			n = 1;
 	}
 	if (n != 0)
-		(void)complain(input ? "standard input" : path,
-		    n < 0 ? strerror(errno) : "too large for a certificate");
+		(void)complain(about, n < 0 ? strerror(errno) : "too large for a certificate");
+	return n == 0;
+}
+
+/* A file, or standard input for NULL and "-".  False after saying why. */
+static bool
+read_all(const char *path, struct buf *out)
+{
+	bool input = path == NULL || strcmp(path, "-") == 0, good;
+	int fd = input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+
+	if (input && isatty(fd))
+		fprintf(stderr, "Paste the certificate, then press Ctrl-D on a line of its own.\n");
+	good = read_open(fd, input ? "standard input" : path, out);
 	if (!input && fd >= 0)
 		close(fd);
-	return n == 0;
+	return good;
 }
 
 static bool
@@ -193,32 +202,113 @@ ctl_trust_make(const struct ctl_call *call)
 
 /* --- requests --- */
 
-/* The authority of a tenant: what its name is, and its files. */
-struct signer {
-	char name[128], dir[PATH_LEN_MAX - 128], cert_path[PATH_LEN_MAX], key_path[PATH_LEN_MAX];
-	struct buf cert, key;
+#define SIGNING "signing"
+
+/* A file, by its name in the directory; the path is for those who read of it. */
+struct signer_file {
+	char name[96], path[PATH_LEN_MAX];
+	struct buf text;
 };
 
+/*
+ * The authority of a tenant: what its name is, and its files.  The state directory is the daemon's
+ * user's, who may put anything there at any time, and root gives the command: nothing is reached by
+ * its path.
+ */
+struct signer {
+	char name[128], path[PATH_LEN_MAX - 128]; /* of the directory */
+	int dir;
+	struct signer_file cert, key;
+};
+
+static bool
+name_signer(struct signer *s, const char *state_dir, const char *tenant)
+{
+	if (strchr(tenant, '/') != NULL || strlen(tenant) > 64 ||
+	    snprintf(s->path, sizeof(s->path), "%s/" SIGNING, state_dir) >= (int)sizeof(s->path))
+		return false;
+	snprintf(s->name, sizeof(s->name), "%s signing", tenant);
+	snprintf(s->cert.name, sizeof(s->cert.name), "%s.pem", tenant);
+	snprintf(s->key.name, sizeof(s->key.name), "%s.key", tenant);
+	snprintf(s->cert.path, sizeof(s->cert.path), "%s/%s", s->path, s->cert.name);
+	snprintf(s->key.path, sizeof(s->key.path), "%s/%s", s->path, s->key.name);
+	return true;
+}
+
+/* Makes the directory if need be.  False after saying why. */
+static bool
+open_in_state(struct signer *s, int state)
+{
+	const char *why;
+
+	if ((mkdirat(state, SIGNING, 0700) != 0 && errno != EEXIST) || fsync(state) != 0) {
+		(void)complain(s->path, "cannot be made");
+		return false;
+	}
+	s->dir = trusted_open_at(state, SIGNING, s->path, TRUSTED_SIGNING_DIR, O_RDONLY, &why);
+	if (s->dir < 0)
+		(void)complain(s->path, why);
+	return s->dir >= 0;
+}
+
+/* As the daemon opens its state directory. */
+static bool
+open_signer(struct signer *s, const char *state_dir)
+{
+	const char *why;
+	int state = trusted_open(state_dir, TRUSTED_STATE_DIR, O_RDONLY, &why);
+	bool good;
+
+	if (state < 0) {
+		(void)complain(state_dir, why);
+		return false;
+	}
+	good = open_in_state(s, state);
+	close(state);
+	return good;
+}
+
+/* From here on files have to be root's, ours, or those of the state directory's user. */
 static bool
 find_signer(const struct ctl_call *call, const char *tenant, struct signer *s)
 {
 	const struct config *config = ctl_load_config(call);
+	struct stat st;
 	bool good;
 
 	if (config == NULL)
 		return false;
-	snprintf(s->dir, sizeof(s->dir), "%s/signing", config->state_dir);
+	good = name_signer(s, config->state_dir, tenant);
+	if (!good)
+		(void)complain(tenant, "this is no tenant's id, or the state directory's path is too long");
+	trusted_to(stat(config->state_dir, &st) == 0 ? st.st_uid : geteuid());
+	good = good && open_signer(s, config->state_dir);
 	config_unref(config);
-	good = strchr(tenant, '/') == NULL && strlen(tenant) <= 64 &&
-	    (mkdir(s->dir, 0700) == 0 || errno == EEXIST) && disk_sync_parent(s->dir) == 0;
-	if (!good) {
-		(void)complain(s->dir, "cannot be made, or this is no tenant's id");
+	return good;
+}
+
+static bool
+is_there(const struct signer *s, const struct signer_file *f)
+{
+	struct stat st;
+
+	return fstatat(s->dir, f->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static bool
+read_signer_file(const struct signer *s, struct signer_file *f)
+{
+	const char *why;
+	int fd = trusted_open_at(s->dir, f->name, f->path, TRUSTED_STATE_FILE, O_RDONLY, &why);
+	bool good;
+
+	if (fd < 0) {
+		(void)complain(f->path, why);
 		return false;
 	}
-	snprintf(s->name, sizeof(s->name), "%s signing", tenant);
-	snprintf(s->cert_path, sizeof(s->cert_path), "%s/%s.pem", s->dir, tenant);
-	snprintf(s->key_path, sizeof(s->key_path), "%s/%s.key", s->dir, tenant);
-	return true;
+	good = read_open(fd, f->path, &f->text);
+	close(fd);
+	return good;
 }
 
 /*
@@ -228,21 +318,21 @@ find_signer(const struct ctl_call *call, const char *tenant, struct signer *s)
 static bool
 make_signer(struct signer *s)
 {
-	const char *about = s->key_path, *why = "the old key cannot be removed";
+	const char *about = s->key.path, *why = "the old key cannot be removed";
 	bool found;
-	enum err e = disk_remove(s->key_path, &found);
+	enum err e = disk_remove_at(s->dir, s->key.name, &found);
 
 	if (e == ERR_OK) {
 		about = s->name;
-		e = issue_pair(ISSUE_AUTHORITY, s->name, true, DAYS_MOST, &s->cert, &s->key, &why);
+		e = issue_pair(ISSUE_AUTHORITY, s->name, true, DAYS_MOST, &s->cert.text, &s->key.text, &why);
 	}
 	if (e == ERR_OK) {
-		about = s->cert_path;
-		e = disk_put(s->cert_path, s->cert.data, s->cert.len, &why);
+		about = s->cert.path;
+		e = disk_put_at(s->dir, s->cert.name, s->cert.text.data, s->cert.text.len, &why);
 	}
 	if (e == ERR_OK) {
-		about = s->key_path;
-		e = disk_put(s->key_path, s->key.data, s->key.len, &why);
+		about = s->key.path;
+		e = disk_put_at(s->dir, s->key.name, s->key.text.data, s->key.text.len, &why);
 	}
 	if (e != ERR_OK)
 		(void)complain(about, why);
@@ -253,18 +343,25 @@ make_signer(struct signer *s)
 static bool
 load_signer(struct signer *s)
 {
-	int fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool good = fd >= 0 && flock(fd, LOCK_EX) == 0;
+	bool good = flock(s->dir, LOCK_EX) == 0;
 
 	if (!good)
-		(void)complain(s->dir, strerror(errno));
-	else if (access(s->key_path, F_OK) == 0 && access(s->cert_path, F_OK) == 0)
-		good = read_all(s->cert_path, &s->cert) && read_all(s->key_path, &s->key);
+		(void)complain(s->path, strerror(errno));
+	else if (is_there(s, &s->key) && is_there(s, &s->cert))
+		good = read_signer_file(s, &s->cert) && read_signer_file(s, &s->key);
 	else
 		good = make_signer(s);
-	if (fd >= 0)
-		close(fd);
 	return good;
+}
+
+/* Its directory is not needed any more; nor is it asked for long who owns what. */
+static void
+leave_signer(struct signer *s)
+{
+	if (s->dir >= 0)
+		close(s->dir);
+	s->dir = -1;
+	trusted_to_look();
 }
 
 static int
@@ -275,7 +372,7 @@ sign(const struct ctl_call *call, struct signer *s, const struct buf *request, u
 	int status = CTL_REFUSED;
 
 	buf_init(&cert, PEM_MAX);
-	if (issue_for_request(request, &s->cert, &s->key, days, &cert, &why) != ERR_OK)
+	if (issue_for_request(request, &s->cert.text, &s->key.text, days, &cert, &why) != ERR_OK)
 		(void)complain(call->words[1], why);
 	else if (disk_write_new(out, cert.data, cert.len, &why) != ERR_OK)
 		(void)complain(out, why);
@@ -288,23 +385,26 @@ sign(const struct ctl_call *call, struct signer *s, const struct buf *request, u
 int
 ctl_trust_sign(const struct ctl_call *call)
 {
-	struct signer s;
+	struct signer s = {.dir = -1};
 	struct buf request;
 	int status = CTL_REFUSED;
 	unsigned days;
+	bool good;
 
 	if (!take_days(call, &days))
 		return complain("--days", "a whole number from 1 to 3650 is wanted");
 	if (!ctl_guard_memory())
 		return CTL_REFUSED;
-	buf_init(&s.cert, PEM_MAX);
-	buf_init(&s.key, PEM_MAX);
+	buf_init(&s.cert.text, PEM_MAX);
+	buf_init(&s.key.text, PEM_MAX);
 	buf_init(&request, PEM_MAX);
-	if (read_all(call->words[1], &request) && find_signer(call, call->words[0], &s) &&
-	    load_signer(&s))
+	good = read_all(call->words[1], &request) && find_signer(call, call->words[0], &s) &&
+	    load_signer(&s);
+	leave_signer(&s);
+	if (good)
 		status = sign(call, &s, &request, days);
-	buf_fini(&s.cert);
-	buf_fini(&s.key);
+	buf_fini(&s.cert.text);
+	buf_fini(&s.key.text);
 	buf_fini(&request);
 	return status;
 }

@@ -123,11 +123,18 @@ write_all(int fd, const char *data, size_t len)
 	return fsync(fd) == 0 ? ERR_OK : ERR_IO;
 }
 
-/* Unlike a temporary file renamed, this fails when the name is taken, whatever it is. */
-enum err
-disk_write_new(const char *path, const void *data, size_t len, const char **why)
+/* at: of a directory, where path is a name; or AT_FDCWD. */
+static int
+sync_parent_at(int at, const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return at == AT_FDCWD ? disk_sync_parent(path) : fsync(at);
+}
+
+/* Unlike a temporary file renamed, this fails when the name is taken, whatever it is. */
+static enum err
+write_new_at(int at, const char *path, const void *data, size_t len, const char **why)
+{
+	int fd = openat(at, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	enum err e;
 
 	if (fd < 0) {
@@ -137,13 +144,19 @@ disk_write_new(const char *path, const void *data, size_t len, const char **why)
 		return ERR_IO;
 	}
 	e = write_all(fd, data, len);
-	if (close(fd) != 0 || (e == ERR_OK && disk_sync_parent(path) != 0))
+	if (close(fd) != 0 || (e == ERR_OK && sync_parent_at(at, path) != 0))
 		e = ERR_IO;
 	if (e != ERR_OK) {
 		*why = "the file cannot be written to the disk";
-		unlink(path);
+		(void)unlinkat(at, path, 0);
 	}
 	return e;
+}
+
+enum err
+disk_write_new(const char *path, const void *data, size_t len, const char **why)
+{
+	return write_new_at(AT_FDCWD, path, data, len, why);
 }
 
 /* What errno says of a write: a quota that is used up is a full disk. */
@@ -154,33 +167,45 @@ refused(void)
 }
 
 enum err
-disk_put(const char *path, const void *data, size_t len, const char **why)
+disk_put_at(int at, const char *path, const void *data, size_t len, const char **why)
 {
 	char fresh[DISK_PATH_MAX];
 
 	*why = "its path is too long";
 	if (snprintf(fresh, sizeof(fresh), "%s.new", path) >= (int)sizeof(fresh))
 		return ERR_INVALID_FIELD;
-	(void)unlink(fresh); /* of an attempt that died */
-	if (disk_write_new(fresh, data, len, why) != ERR_OK)
+	(void)unlinkat(at, fresh, 0); /* of an attempt that died */
+	if (write_new_at(at, fresh, data, len, why) != ERR_OK)
 		return refused();
-	if (rename(fresh, path) == 0 && disk_sync_parent(path) == 0)
+	if (renameat(at, fresh, at, path) == 0 && sync_parent_at(at, path) == 0)
 		return ERR_OK;
 	*why = "the file cannot be put in its place";
-	(void)unlink(fresh);
+	(void)unlinkat(at, fresh, 0);
 	return ERR_STORAGE;
+}
+
+enum err
+disk_put(const char *path, const void *data, size_t len, const char **why)
+{
+	return disk_put_at(AT_FDCWD, path, data, len, why);
 }
 
 /* Synced even when it was gone already: an attempt before this one may have failed half-way. */
 enum err
-disk_remove(const char *path, bool *found)
+disk_remove_at(int at, const char *path, bool *found)
 {
-	*found = unlink(path) == 0;
+	*found = unlinkat(at, path, 0) == 0;
 	if (!*found && errno != ENOENT)
 		return ERR_STORAGE;
-	if (disk_sync_parent(path) != 0 && (*found || errno != ENOENT))
+	if (sync_parent_at(at, path) != 0 && (*found || errno != ENOENT))
 		return ERR_STORAGE;
 	return ERR_OK;
+}
+
+enum err
+disk_remove(const char *path, bool *found)
+{
+	return disk_remove_at(AT_FDCWD, path, found);
 }
 
 static enum err

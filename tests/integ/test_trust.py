@@ -243,7 +243,7 @@ class FourStyles(Case):
     @staticmethod
     def die_at_step(gw, n, *args):
         """keyferryctl, killed when it enters the n-th call that makes something durable."""
-        calls = "mkdir,rename,unlink,fsync"
+        calls = "mkdirat,renameat,?renameat2,unlinkat,fsync"
         done = subprocess.run(
             ["strace", "-o", "/dev/null", "-e", "trace=" + calls, "-e",
              "inject=%s:signal=KILL:when=%d" % (calls, n), kf.program("keyferryctl"), "-c", gw.conf] +
@@ -251,6 +251,81 @@ class FourStyles(Case):
             text=True)
         if done.returncode != -signal.SIGKILL:
             raise AssertionError("not killed: %r" % done)
+
+    @staticmethod
+    def tree(top):
+        """Names, and what is in files; of a link only that it is one."""
+        found = {}
+        for path in [os.path.join(f, n) for f, ds, fs in os.walk(top) for n in ds + fs]:
+            plain = os.path.isfile(path) and not os.path.islink(path)
+            found[os.path.relpath(path, top)] = Case.read(path) if plain else None
+        return found
+
+    def test_links_lead_root_nowhere(self):
+        """The daemon's user may put anything into its state directory, and root signs."""
+        gw, daemon, stranger = self.start(), 65533, 65532
+        _, csr = self.request(gw, "linked")
+        signing, away = (os.path.join(gw.state_dir, "signing"), os.path.join(gw.dir, "away"))
+        os.mkdir(away, 0o700)
+        gw.ctl("trust", "sign", "b", csr, os.path.join(gw.dir, "before.pem"))
+        for name in ("b.pem", "b.key"):
+            kf.shutil.copy(os.path.join(signing, name), os.path.join(away, name))
+        self.write(gw, "away/a.pem.new", "precious")
+        self.write(gw, "away/a.key", "precious")
+        before = self.tree(away)
+
+        def own(*paths, user=daemon):
+            for path in paths if os.geteuid() == 0 else ():
+                os.lchown(path, user, user)
+
+        def refused(say, tenant="b"):
+            out = os.path.join(gw.dir, "out.pem")
+            self.fails(gw, "trust", "sign", tenant, csr, out, say=say)
+            self.assertEqual(self.tree(away), before)
+            self.assertFalse(os.path.exists(out))
+        own(gw.state_dir)
+        kept = signing + ".kept"
+        os.rename(signing, kept)
+        os.symlink(away, signing)
+        own(signing)
+        for tenant in ("a", "b"):  # a has none yet: what is in the way would be removed
+            refused("signing: is a symbolic link", tenant)
+        os.unlink(signing)
+        # its own directory will do, but for links in it
+        for n, (name, say) in enumerate((("b.key", "b.key: is a symbolic link"),
+                                         ("b.pem", "b.pem: is a symbolic link"))):
+            os.mkdir(signing, 0o700)
+            gw.ctl("trust", "sign", "b", csr, os.path.join(gw.dir, "own-%d.pem" % n))
+            path = os.path.join(signing, name)
+            os.unlink(path)
+            os.symlink(os.path.join(away, name), path)
+            own(signing, path)
+            refused(say)
+            os.symlink(os.path.join(away, "a.pem.new"), os.path.join(signing, "a.pem.new"))
+            os.symlink(os.path.join(away, "a.key"), os.path.join(signing, "a.pem"))
+            gw.ctl("trust", "sign", "a", csr, os.path.join(gw.dir, "beside-%d.pem" % n))
+            self.assertEqual(self.tree(away), before)
+            self.assertFalse(os.path.islink(os.path.join(signing, "a.pem")))
+            kf.shutil.rmtree(signing)
+        os.rename(kept, signing)
+        os.chmod(signing, 0o770)
+        refused(r"signing: is open to group or others \(mode 0770\): chmod 0700 /")
+        os.chmod(signing, 0o700)
+        if os.geteuid() == 0:
+            own(signing, user=stranger)
+            refused("signing: belongs to another user")
+            own(signing, user=0)
+            moved = gw.state_dir + ".moved"
+            os.rename(gw.state_dir, moved)
+            os.symlink(away, gw.state_dir)
+            own(gw.state_dir)
+            refused("state: is a symbolic link that belongs to another user")
+            os.unlink(gw.state_dir)
+            os.rename(moved, gw.state_dir)
+        gw.ctl("trust", "sign", "b", csr, os.path.join(gw.dir, "after.pem"))
+        kf.openssl("verify", "-CAfile", os.path.join(signing, "b.pem"),
+                   os.path.join(gw.dir, "before.pem"), os.path.join(gw.dir, "after.pem"))
+        own(gw.state_dir, user=0)
 
     def test_a_lost_answer(self):
         """What was made may be trusted: it is kept, and can be trusted again."""
