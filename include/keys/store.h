@@ -134,12 +134,14 @@ void store_backup(struct store *s, struct store_backup *b);
  * A small file of the state directory, beside the databases: made, or put in the place of the one
  * that is there, as a whole and on the disk; or removed, with data NULL (ERR_NO_OBJECT: there is
  * none).  directory: below the state directory, such as "trust/a"; made when it is missing and
- * wanted.  All is borrowed until the wait is over, and no part of a path begins with a dot.  After
- * an error the file may be there or not.
+ * wanted.  below: removed from all directories in that one, whatever they are called.  All is
+ * borrowed until the wait is over, and no part of a path begins with a dot.  After an error the file
+ * may be there or not.
  */
 struct store_file {
 	struct wait wait;
 	const char *directory, *name;
+	bool below;
 	const void *data;
 	size_t len;
 };

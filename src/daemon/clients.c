@@ -19,7 +19,7 @@ enum { PATH_LEN_MAX = 1024 };
 void
 clients_directory(const char *tenant_id, char out[CLIENTS_DIRECTORY_MAX])
 {
-	snprintf(out, CLIENTS_DIRECTORY_MAX, "trust/%s", tenant_id);
+	snprintf(out, CLIENTS_DIRECTORY_MAX, CLIENTS_TOP "/%s", tenant_id);
 }
 
 void

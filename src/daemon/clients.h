@@ -22,7 +22,11 @@ CHECKED enum err clients_add(struct tenants *ts, const struct tenants *now, stru
 /* Once all tenants are there: whether two of them could be meant by one certificate. */
 CHECKED enum err clients_check(const struct tenants *ts, struct buf *why);
 
-/* Where an accepted certificate is, below the state directory: a directory and a name. */
+/*
+ * Where an accepted certificate is, below the state directory: a directory and a name.  In CLIENTS_TOP
+ * are the directories of all tenants, also of those that are not configured now, but may be again.
+ */
+#define CLIENTS_TOP "trust"
 void clients_directory(const char *tenant_id, char out[CLIENTS_DIRECTORY_MAX]);
 void clients_file(const uint8_t sha256[TLS_DIGEST_LEN], bool read_only,
     char out[CLIENTS_FILE_MAX]);

@@ -35,8 +35,7 @@ struct trust_change {
 	const char *detail;
 
 	/* it goes */
-	struct tenants *tenants; /* in whose directories it may be */
-	size_t at, removed;	 /* files: looked for, found */
+	unsigned at, removed; /* names: looked for, found */
 	const struct tenant *voucher; /* whose authority lets its client in all the same; borrowed */
 };
 
@@ -46,7 +45,6 @@ change_end(struct trust_change *c, enum err e, const char *detail)
 	list_remove(&c->link);
 	control_done(c->call, e, detail);
 	certificate_unref(c->certificate);
-	tenants_unref(c->tenants);
 	buf_fini(&c->pem);
 	alloc_free(c);
 }
@@ -104,19 +102,23 @@ trust_stop(struct keyferryd *d)
 	}
 }
 
-/* Makes the file, or with data NULL removes it. */
+/* Makes the file, or with data NULL removes it; tenant_id NULL: whosever it is. */
 static void
 change_file(struct trust_change *c, const char *tenant_id, bool read_only,
     void (*done)(struct wait *, enum err), const struct buf *data)
 {
 	struct keyferryd *d = c->call->user;
 
-	clients_directory(tenant_id, c->directory);
+	if (tenant_id != NULL)
+		clients_directory(tenant_id, c->directory);
+	else
+		memcpy(c->directory, CLIENTS_TOP, sizeof(CLIENTS_TOP));
 	clients_file(c->sha256, read_only, c->name);
 	c->file = (struct store_file){
 	    .wait.done = done,
 	    .directory = c->directory,
 	    .name = c->name,
+	    .below = tenant_id == NULL,
 	    .data = data != NULL ? data->data : NULL,
 	    .len = data != NULL ? data->len : 0,
 	};
@@ -428,15 +430,15 @@ file_removed(struct wait *w, enum err e)
 		change_end(c, e, NULL);
 }
 
-/* Under both names, whatever is in use: a file that is left would count at the next reload. */
+/*
+ * Under both names, whatever is in use: a file that is left would count at the next reload, or at the
+ * one that has its tenant again.
+ */
 static void
 next_file(struct trust_change *c)
 {
-	const struct tenant *t = tenants_at(c->tenants, c->at / 2);
-	bool read_only = c->at++ % 2 == 1;
-
-	if (t != NULL)
-		change_file(c, t->id, read_only, file_removed, NULL);
+	if (c->at < 2)
+		change_file(c, NULL, c->at++ == 1, file_removed, NULL);
 	else
 		all_removed(c);
 }
@@ -450,9 +452,10 @@ read_going(struct trust_change *c)
 	struct stack_st_X509 *all = NULL;
 	const char *why;
 	struct tenant *t, *other;
-	const struct pinned *p = tenants_pinned(c->tenants, c->sha256, &t);
+	const struct tenants *ts = gate_tenants(d->gate);
+	const struct pinned *p = tenants_pinned(ts, c->sha256, &t);
 
-	if (p == NULL || !p->accepted || tenants_authority_at(c->tenants, 0, &other) == NULL)
+	if (p == NULL || !p->accepted || tenants_authority_at(ts, 0, &other) == NULL)
 		return;
 	clients_directory(t->id, c->directory);
 	clients_file(c->sha256, p->read_only, c->name);
@@ -465,7 +468,6 @@ read_going(struct trust_change *c)
 void
 trust_remove_run(struct control_call *call)
 {
-	struct keyferryd *d = call->user;
 	uint8_t sha256[TLS_DIGEST_LEN];
 	struct trust_change *c;
 
@@ -477,7 +479,6 @@ trust_remove_run(struct control_call *call)
 	c = change_new(call, sha256);
 	if (c == NULL)
 		return;
-	c->tenants = tenants_ref(gate_tenants(d->gate));
 	read_going(c);
 	next_file(c);
 }

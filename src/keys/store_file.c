@@ -2,6 +2,7 @@
 /* Small files in the state directory: what the gateway asks for, and how the child does it. */
 #include "store_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,9 @@
 
 enum { NAME_LEN_MAX = 128 };
 
+/* What is asked for. */
+enum { FILE_REMOVE, FILE_MAKE, FILE_REMOVE_BELOW };
+
 /* --- the gateway's end --- */
 
 static enum err
@@ -23,7 +27,7 @@ pack_file(struct buf *b, const struct wait *w)
 
 	pack_text(b, f->directory);
 	pack_text(b, f->name);
-	pack_u8(b, f->data != NULL);
+	pack_u8(b, f->data != NULL ? FILE_MAKE : f->below ? FILE_REMOVE_BELOW : FILE_REMOVE);
 	pack_bytes(b, f->data, f->data != NULL ? f->len : 0);
 	return ERR_OK;
 }
@@ -77,26 +81,66 @@ remove_file(const char *path)
 	return e == ERR_OK && !found ? ERR_NO_OBJECT : e;
 }
 
+/* What is no directory has no such file, nor has a link that leads nowhere. */
+static enum err
+remove_from(const char *dir, const char *entry, const char *name)
+{
+	char place[DISK_PATH_MAX], path[DISK_PATH_MAX];
+	struct stat st;
+
+	if (!disk_join(place, dir, entry) || !disk_join(path, place, name))
+		return ERR_INVALID_FIELD;
+	if (lstat(path, &st) != 0 && (errno == ENOTDIR || errno == ELOOP))
+		return ERR_NO_OBJECT;
+	return remove_file(path);
+}
+
+/* One that fails does not keep the others. */
+static enum err
+remove_below(const char *dir, const char *name)
+{
+	enum err e = ERR_NO_OBJECT, each;
+	DIR *d = opendir(dir);
+	struct dirent *de;
+
+	if (d == NULL)
+		return errno == ENOENT ? ERR_NO_OBJECT : ERR_STORAGE;
+	for (errno = 0; (de = readdir(d)) != NULL; errno = 0) {
+		if (!is_name(de->d_name, strlen(de->d_name)))
+			continue;
+		each = remove_from(dir, de->d_name, name);
+		if (e == ERR_NO_OBJECT || (e == ERR_OK && each != ERR_NO_OBJECT))
+			e = each;
+	}
+	if (errno != 0)
+		e = ERR_STORAGE;
+	closedir(d);
+	return e;
+}
+
 enum err
 store_file_run(const char *state_dir, struct unpack *body)
 {
 	char way[DISK_PATH_MAX], name[NAME_LEN_MAX + 1], dir[DISK_PATH_MAX], path[DISK_PATH_MAX];
 	const uint8_t *data;
 	const char *why;
-	bool present;
+	uint8_t what;
 	size_t len;
 	enum err e;
 
 	unpack_text(body, way, sizeof(way));
 	unpack_text(body, name, sizeof(name));
-	present = unpack_u8(body) != 0;
+	what = unpack_u8(body);
 	data = unpack_bytes(body, &len);
-	if (!unpack_done(body) || way[0] == '\0' || !is_name(name, strlen(name)))
+	if (!unpack_done(body) || way[0] == '\0' || !is_name(name, strlen(name)) ||
+	    what > FILE_REMOVE_BELOW)
 		return ERR_INVALID_FIELD;
-	e = find_way(state_dir, way, present, dir);
+	e = find_way(state_dir, way, what == FILE_MAKE, dir);
 	if (e == ERR_OK && !disk_join(path, dir, name))
 		e = ERR_INVALID_FIELD;
 	if (e != ERR_OK)
 		return e;
-	return present ? disk_put(path, data, len, &why) : remove_file(path);
+	if (what == FILE_REMOVE_BELOW)
+		return remove_below(dir, name);
+	return what == FILE_MAKE ? disk_put(path, data, len, &why) : remove_file(path);
 }

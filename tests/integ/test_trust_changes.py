@@ -301,6 +301,27 @@ class UnderWay(Case):
         gw.ctl("reload")
         self.assert_refused(gw, client)
 
+    def test_removed_while_its_tenant_is_away(self):
+        """A configuration that has the tenant again does not bring back what was removed meanwhile."""
+        gw, client, stays = self.start(), self.newcomer, kf.AUTHORITY.make("stays")
+        gw.ctl("trust", "add", "b", client.pem)
+        gw.ctl("trust", "add", "b", stays.pem)
+        self.write(gw, "state/trust/b/%s.read-only.pem" % client.digest, self.read(client.pem))
+        self.write(gw, "state/trust/stray", "")
+        os.symlink("nowhere", os.path.join(gw.state_dir, "trust", "leads-nowhere"))
+        away = gw.tenants.pop()
+        gw.configure()
+        gw.ctl("reload")
+        self.assert_refused(gw, client)
+        gw.ctl("trust", "remove", client.digest)
+        self.assertEqual(self.on_disk(gw), sorted(["leads-nowhere", "stray", stays.digest + ".pem"]))
+        self.fails(gw, "trust", "remove", client.digest, say="no such certificate")
+        gw.tenants.append(away)
+        gw.configure()
+        gw.ctl("reload")
+        self.assert_refused(gw, client)
+        self.assert_trusted(gw, stays)
+
     def test_no_more_rights_than_before(self):
         """Added, then restricted by the configuration, then taken out as `trust remove' says."""
         gw, client = self.start(), self.newcomer

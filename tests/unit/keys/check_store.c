@@ -13,15 +13,30 @@
 #include "storecase.h"
 
 static enum err
+ask_for_file(struct store_file *f)
+{
+	struct outcome out;
+
+	rig_begin(&f->wait, &out);
+	store_file(rig.store, f);
+	return rig_end(&rig, &out);
+}
+
+static enum err
 change_file(const char *dir, const char *name, const char *text)
 {
 	struct store_file f = {.directory = dir, .name = name, .data = text,
 	    .len = text != NULL ? strlen(text) : 0};
-	struct outcome out;
 
-	rig_begin(&f.wait, &out);
-	store_file(rig.store, &f);
-	return rig_end(&rig, &out);
+	return ask_for_file(&f);
+}
+
+static enum err
+remove_below(const char *dir, const char *name)
+{
+	struct store_file f = {.directory = dir, .name = name, .below = true};
+
+	return ask_for_file(&f);
 }
 
 START_TEST(test_life_of_an_object)
@@ -97,6 +112,40 @@ START_TEST(test_small_files)
 	ck_assert_int_eq(change_file("trust/a", "b.pem", NULL), ERR_NO_OBJECT);
 	ck_assert_int_eq(change_file("none/b", "b.pem", NULL), ERR_NO_OBJECT);
 	expect_file("none", NULL); /* no directory is made for what goes */
+}
+END_TEST
+
+START_TEST(test_files_of_all_directories)
+{
+	char path[1024];
+
+	rig_start(&rig);
+	ck_assert_int_eq(remove_below("trust", "b.pem"), ERR_NO_OBJECT);
+	expect_file("trust", NULL);
+	ck_assert_int_eq(change_file("trust/a", "b.pem", "one"), ERR_OK);
+	ck_assert_int_eq(change_file("trust/b", "b.pem", "one"), ERR_OK);
+	ck_assert_int_eq(change_file("trust/b", "stays.pem", "two"), ERR_OK);
+	ck_assert_int_eq(change_file("trust/c", "stays.pem", "three"), ERR_OK);
+	ck_assert_int_eq(change_file("trust", "stray", "no directory"), ERR_OK);
+	ck_assert_int_eq(change_file("trust", "b.pem", "not below"), ERR_OK);
+	ck_assert_int_eq(remove_below("trust", "../b.pem"), ERR_INVALID_FIELD);
+	ck_assert_int_eq(remove_below("..", "b.pem"), ERR_INVALID_FIELD);
+	ck_assert_int_eq(remove_below("trust", "b.pem"), ERR_OK);
+	expect_file("trust/a/b.pem", NULL);
+	expect_file("trust/b/b.pem", NULL);
+	expect_file("trust/b/stays.pem", "two");
+	expect_file("trust/c/stays.pem", "three");
+	expect_file("trust/b.pem", "not below");
+	ck_assert_int_eq(remove_below("trust", "b.pem"), ERR_NO_OBJECT);
+	/* one that cannot be removed is told, and keeps no other */
+	snprintf(path, sizeof(path), "%s/trust/b/b.pem", rig.state);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	ck_assert_int_eq(change_file("trust/a", "b.pem", "one"), ERR_OK);
+	ck_assert_int_eq(change_file("trust/c", "b.pem", "one"), ERR_OK);
+	ck_assert_int_eq(remove_below("trust", "b.pem"), ERR_STORAGE);
+	expect_file("trust/a/b.pem", NULL);
+	expect_file("trust/c/b.pem", NULL);
+	ck_assert_int_eq(rmdir(path), 0);
 }
 END_TEST
 
@@ -441,6 +490,7 @@ main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_life_of_an_object);
 	tcase_add_test(t, test_small_files);
+	tcase_add_test(t, test_files_of_all_directories);
 	tcase_add_test(t, test_tenants_are_apart);
 	tcase_add_test(t, test_erased_from_the_disk);
 	tcase_add_test(t, test_revisions);
