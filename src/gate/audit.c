@@ -88,9 +88,12 @@ complain(const char *path, const char *wrong, const char **why)
 enum err
 audit_open_file(const char *path, int *fd, const char **why)
 {
+	const int how = O_APPEND | O_CREAT;
 	const char *wrong;
-	int got = trusted_open(path, TRUSTED_AUDIT, O_WRONLY | O_APPEND | O_CREAT, &wrong);
+	int got = trusted_open(path, TRUSTED_AUDIT, O_RDWR | how, &wrong); /* read: how it ends */
 
+	if (got < 0 && errno == EACCES)
+		got = trusted_open(path, TRUSTED_AUDIT, O_WRONLY | how, &wrong);
 	if (got < 0)
 		return complain(path, wrong, why);
 	*fd = got;

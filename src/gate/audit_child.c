@@ -27,6 +27,7 @@ struct child {
 	struct audit_report report;
 	bool untold; /* the report did not fit */
 	bool closed; /* the gateway has gone */
+	bool fresh;  /* the next line is the first one for this file */
 	size_t len, done;
 	char lines[LINES_MAX]; /* up to done they are written */
 };
@@ -46,6 +47,23 @@ same_file(int a, int b)
 	    sa.st_ino == sb.st_ino;
 }
 
+/* As one does whose writer came to its end there.  Of a file that may not be read nothing is known. */
+static bool
+ends_within_a_line(int file)
+{
+	struct stat st;
+	char last;
+
+	return fstat(file, &st) == 0 && st.st_size > 0 &&
+	    pread(file, &last, 1, st.st_size - 1) == 1 && last != '\n';
+}
+
+static bool
+is_within_a_line(const struct child *c)
+{
+	return c->done > 0 && c->lines[c->done - 1] != '\n';
+}
+
 /*
  * A packet with a descriptor brings the file for what follows, and for what the old one does not
  * take: from the start of a line, unless it is the old one, opened anew, which has the beginning.
@@ -59,12 +77,12 @@ take_file(struct child *c, struct msghdr *m)
 	if (h == NULL || h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
 		return;
 	memcpy(&c->file, CMSG_DATA(h), sizeof(c->file));
-	if (old < 0)
-		return;
-	if (!same_file(old, c->file))
-		while (c->done > 0 && c->lines[c->done - 1] != '\n')
+	if (old >= 0 && !same_file(old, c->file))
+		while (is_within_a_line(c))
 			c->done--;
-	close(old);
+	c->fresh = !is_within_a_line(c);
+	if (old >= 0)
+		close(old);
 }
 
 static bool
@@ -135,6 +153,18 @@ append(const struct child *c, const char *data, size_t len)
 	return write(c->file, data, len);
 }
 
+/* What is not written yet, on a line of its own. */
+static ssize_t
+append_rest(struct child *c)
+{
+	ssize_t n = c->fresh && ends_within_a_line(c->file) ? append(c, "\n", 1) : 1;
+
+	if (n != 1)
+		return n;
+	c->fresh = false;
+	return append(c, c->lines + c->done, c->len - c->done);
+}
+
 static uint64_t
 count_lines(const char *data, size_t len)
 {
@@ -153,7 +183,7 @@ append_all(struct child *c)
 	ssize_t n;
 
 	while (c->done < c->len) {
-		n = append(c, c->lines + c->done, c->len - c->done);
+		n = append_rest(c);
 		if (n > 0) {
 			c->done += (size_t)n;
 			c->report.failing = 0;

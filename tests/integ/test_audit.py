@@ -362,6 +362,80 @@ class Audit(kf.Case):
         kf.eventually(lambda: gw.metrics()["audit_queue_bytes"] == 0, "all is written")
         self.assertEqual([l["operation"] for l in self.await_lines(3)], ["Create", "Get", "Get"])
 
+    def tear(self, gw, c, uid):
+        """The disk is full in the middle of the line of a Get; returns the child that waits for room."""
+        self.await_lines(1)
+        child = self.child(gw)
+        size = os.path.getsize(self.path) + 100
+        _, hard = resource.prlimit(child, resource.RLIMIT_FSIZE)
+        resource.prlimit(child, resource.RLIMIT_FSIZE, (size, hard))
+        c.key(uid)
+        kf.eventually(lambda: gw.metrics()["audit_failures_total"] == 1, "the full disk")
+        self.assertEqual(os.path.getsize(self.path), size)
+        return child
+
+    def assert_one_torn(self, *events):
+        """Every line but one, which is told by None, can be read."""
+        def read():
+            with open(self.path, encoding="utf-8") as f:
+                lines = f.read().split("\n")
+            found = []
+            for line in lines[:-1]:
+                try:
+                    found.append(json.loads(line)["event"])
+                except ValueError:
+                    self.assertEqual(line.count('{"time":'), 1, line)
+                    found.append(None)
+            # commands of the test have lines, too
+            return lines[-1] == "" and [e for e in found if e != "command"] == list(events)
+        kf.eventually(read, "the lines %s" % (events,))
+
+    def test_torn_line_and_another_gateway(self):
+        """The torn line is lost, and no other is."""
+        gw = self.audited()
+        with gw.client() as c:
+            uid = c.create()
+            child = self.tear(gw, c, uid)
+        gw.kill()
+        os.kill(child, signal.SIGKILL)
+        gw.start()
+        with gw.client() as c:
+            c.key(uid)
+            c.key(uid)
+        self.assert_one_torn("request", None, "request", "request")
+
+    def test_torn_line_and_another_child(self):
+        gw = self.audited()
+        with gw.client() as c:
+            uid = c.create()
+            child = self.tear(gw, c, uid)
+            os.kill(child, signal.SIGKILL)
+            kf.eventually(lambda: self.child(gw) not in (None, child), "another child")
+            c.key(uid)
+            c.key(uid)
+        self.assert_one_torn("request", None, "lines-lost", "request", "request")
+
+    def test_torn_line_and_another_file(self):
+        """There and back: the line is in the other file."""
+        gw = self.audited()
+        there, other = gw.options, self.path + ".other"
+        with gw.client() as c:
+            uid = c.create()
+            child = self.tear(gw, c, uid)
+            gw.options = there.replace(self.path, other)
+            gw.configure()
+            gw.ctl("reload")
+            kf.eventually(lambda: os.path.getsize(other) > 0, "it goes on there")
+            _, hard = resource.prlimit(child, resource.RLIMIT_FSIZE)
+            resource.prlimit(child, resource.RLIMIT_FSIZE, (hard, hard))
+            gw.options = there
+            gw.configure()
+            gw.ctl("reload")
+            c.key(uid)
+        self.assert_one_torn("request", None, "request")
+        (line,) = self.lines(path=other, growing=True)
+        self.assertEqual(line["operation"], "Get")
+
     def test_file_that_is_removed(self):
         """Nobody will read what is written there: it is as bad as a full disk, until a reload."""
         gw = self.audited(required=True)

@@ -22,7 +22,7 @@
 
 #include "audit_queue.h"
 
-enum { TEXT_MAX = 16 * 1024 * 1024 };
+enum { TEXT_MAX = 16 * 1024 * 1024, NOBODY = 65534 };
 
 static struct loop *loop;
 static struct audit_client *client;
@@ -667,6 +667,38 @@ START_TEST(test_next_file_of_a_full_disk)
 }
 END_TEST
 
+/* One that was made for writing alone will do; of others it is seen how they end. */
+START_TEST(test_files)
+{
+	static const struct {
+		mode_t mode;
+		int how;
+	} cases[] = {{0600, O_RDWR}, {0200, O_WRONLY}};
+	char dir[] = "/tmp/check-audit-XXXXXX", path[sizeof(dir) + 2];
+	const char *why;
+	int fd;
+
+	if (geteuid() == 0) /* to whom modes are nothing */
+		ck_assert_int_eq(seteuid(NOBODY), 0);
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/a", dir);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		ck_assert_int_ge(fd, 0);
+		close(fd);
+		ck_assert_int_eq(chmod(path, cases[i].mode), 0);
+		ck_assert_int_eq(audit_test_file(path, &why), ERR_OK);
+		ck_assert_int_eq(audit_open_file(path, &fd, &why), ERR_OK);
+		ck_assert_int_eq(fcntl(fd, F_GETFL) & O_ACCMODE, cases[i].how);
+		close(fd);
+		unlink(path);
+	}
+	rmdir(dir);
+	if (getuid() == 0)
+		ck_assert_int_eq(seteuid(0), 0);
+}
+END_TEST
+
 static void
 count_end(void *arg)
 {
@@ -726,6 +758,7 @@ audit_suite(void)
 	tcase_add_test(t, test_child_dies_again);
 	tcase_add_test(t, test_no_memory);
 	tcase_add_test(t, test_next_file_of_a_full_disk);
+	tcase_add_test(t, test_files);
 	tcase_add_test(t, test_drain);
 	suite_add_tcase(s, t);
 	return s;

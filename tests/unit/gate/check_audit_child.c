@@ -215,6 +215,90 @@ START_TEST(test_child_takes_the_same_file)
 }
 END_TEST
 
+/* As a power failure leaves it, so many bytes. */
+static void
+make_torn(const char *path, size_t len)
+{
+	char data[ROOM];
+	int fd = open_file(path);
+
+	memset(data, 'x', sizeof(data));
+	ck_assert_int_eq(write(fd, data, len), (ssize_t)len);
+	close(fd);
+}
+
+/* The line that somebody left behind in the file is ended first. */
+START_TEST(test_child_ends_a_torn_line)
+{
+	struct audit_report got;
+	int fd, f;
+	char c;
+	pid_t pid = start_child(&fd);
+
+	make_torn(FIRST, 10);
+	f = tell_file(fd, FIRST);
+	for (int i = 0; i < 2; i++) {
+		send_letters(fd, (char)('a' + i), 1);
+		got = next_report(fd);
+		ck_assert_int_eq(got.failing, 0);
+		ck_assert_uint_eq(got.lines, i + 1);
+		tell(fd, f); /* and no more than that */
+	}
+	close(fd);
+	assert_ended(pid);
+	ck_assert_int_eq(pread(f, &c, 1, 10), 1);
+	ck_assert_int_eq(c, '\n');
+	ck_assert_int_eq(pread(f, &c, 1, 11), 1);
+	ck_assert_int_eq(c, 'a');
+	assert_file(f, 11 + 2 * LINE, 'x');
+}
+END_TEST
+
+/* It has no room for the end of its torn line, either: the other one gets the line, and nothing else. */
+START_TEST(test_child_leaves_a_torn_line)
+{
+	struct audit_report got;
+	int fd, full, roomy;
+	pid_t pid = start_child(&fd);
+
+	make_torn(FIRST, ROOM);
+	full = tell_file(fd, FIRST);
+	send_letters(fd, 'a', 1);
+	got = next_report(fd);
+	ck_assert_int_eq(got.failing, EFBIG);
+	roomy = tell_file(fd, SECOND);
+	while (got.failing != 0)
+		got = next_report(fd);
+	ck_assert_uint_eq(got.lines, 1);
+	close(fd);
+	assert_ended(pid);
+	assert_file(full, ROOM, 'x');
+	assert_whole_lines(roomy, 1);
+}
+END_TEST
+
+/* How it ends cannot be seen; what is to be written is written. */
+START_TEST(test_child_writes_what_it_cannot_read)
+{
+	struct audit_report got;
+	int fd, f;
+	pid_t pid = start_child(&fd);
+
+	make_torn(FIRST, 10);
+	f = open(FIRST, O_WRONLY | O_APPEND | O_CLOEXEC);
+	ck_assert_int_ge(f, 0);
+	tell(fd, f);
+	close(f);
+	send_letters(fd, 'a', 1);
+	got = next_report(fd);
+	ck_assert_int_eq(got.failing, 0);
+	ck_assert_uint_eq(got.lines, 1);
+	close(fd);
+	assert_ended(pid);
+	assert_file(open_file(FIRST), 10 + LINE, 'x');
+}
+END_TEST
+
 /* What was to go to a file that has no name any more goes to the next one. */
 START_TEST(test_child_notices_a_removed_file)
 {
@@ -273,6 +357,9 @@ child_suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_child_takes_another_file);
 	tcase_add_test(t, test_child_takes_the_same_file);
+	tcase_add_test(t, test_child_ends_a_torn_line);
+	tcase_add_test(t, test_child_leaves_a_torn_line);
+	tcase_add_test(t, test_child_writes_what_it_cannot_read);
 	tcase_add_test(t, test_child_notices_a_removed_file);
 	tcase_add_test(t, test_child_outlives_the_gateway);
 	suite_add_tcase(s, t);
