@@ -19,7 +19,10 @@
 #include "pbkdf2.h"
 #include "usage.h"
 
-enum { DERIVED_BITS_MAX = 8192 }; /* of secret data: it is in locked memory while it is made */
+enum {
+	DERIVED_BITS_MAX = 8192, /* of secret data: it is in locked memory while it is made */
+	BASE_ROOM = 16,		 /* attributes of the base that its links leave to others */
+};
 
 struct derive {
 	struct fetch base;
@@ -106,13 +109,22 @@ read_derive(struct request *rq, struct derive *d)
 	return e == ERR_OK ? check_made(d->made) : e;
 }
 
+/*
+ * The base is linked to all that is derived from it: who follows its links has to find that.  When they
+ * take up what it can hold it can still be labelled and replaced.
+ */
 static enum err
 may_derive(struct request *rq, const struct object *o)
 {
+	enum err e;
+
 	(void)rq;
 	if (o->type != KMIP_OBJECT_TYPE_SYMMETRIC_KEY && o->type != KMIP_OBJECT_TYPE_SECRET_DATA)
 		return ERR_OBJECT_TYPE;
-	return usage_allowed(o, KMIP_CRYPTOGRAPHIC_USAGE_MASK_DERIVE_KEY, USAGE_PROTECT, clock_wall());
+	e = usage_allowed(o, KMIP_CRYPTOGRAPHIC_USAGE_MASK_DERIVE_KEY, USAGE_PROTECT, clock_wall());
+	if (e != ERR_OK)
+		return e;
+	return o->attrs_count < OBJECT_ATTRS_MAX - BASE_ROOM ? ERR_OK : ERR_TOO_MANY_DERIVED;
 }
 
 static void

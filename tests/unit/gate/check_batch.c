@@ -245,6 +245,63 @@ START_TEST(no_room_to_tell_of_a_new_key_changes_nothing)
 }
 END_TEST
 
+static void
+one_key_item(uint32_t operation, const char *uid)
+{
+	begin(1, 0, 0);
+	key_item(operation, uid);
+	run();
+}
+
+static void
+add_one(const char *uid, const char *name)
+{
+	begin(1, 0, 0);
+	add_item(uid, name, "1");
+	run();
+	expect_ok(0);
+}
+
+/* The last of its links does not stand in the way of anything else, and one that goes makes room. */
+START_TEST(derive_key_leaves_room_for_others)
+{
+	char uid[UID_TEXT_LEN + 1], name[] = "x-a";
+	struct seen s = {.status = KMIP_RESULT_STATUS_SUCCESS};
+	unsigned derived = 0;
+	size_t count;
+
+	tenant->born_active = true;
+	one_key_item(KMIP_OPERATION_CREATE, NULL);
+	expect_ok(0);
+	strcpy(uid, uid_of(0));
+	for (; s.status == KMIP_RESULT_STATUS_SUCCESS; derived++) {
+		count = mem.count;
+		one_key_item(KMIP_OPERATION_DERIVE_KEY, uid);
+		ck_assert(item(0, &s));
+	}
+	expect(0, FAILED, KMIP_RESULT_REASON_INDEX_OUT_OF_BOUNDS);
+	ck_assert_uint_eq(mem.count, count); /* nothing was made */
+	ck_assert_uint_gt(derived, 200);
+	for (; name[2] < 'k'; name[2]++)
+		add_one(uid, name);
+	one_key_item(KMIP_OPERATION_RE_KEY, uid);
+	expect_ok(0);
+	one_key_item(KMIP_OPERATION_DERIVE_KEY, uid_of(0));
+	expect_ok(0);
+	for (int i = 0; i < 20; i++) {
+		begin(1, 0, 0);
+		item_begin(KMIP_OPERATION_DELETE_ATTRIBUTE, uid);
+		ttlv_put_text(&msg, TAG_ATTRIBUTE_NAME, "Link", 4);
+		ttlv_put_int(&msg, TAG_ATTRIBUTE_INDEX, 100 + i);
+		item_end();
+		run();
+		expect_ok(0);
+	}
+	one_key_item(KMIP_OPERATION_DERIVE_KEY, uid);
+	expect_ok(0);
+}
+END_TEST
+
 START_TEST(create_and_destroy_in_one_message)
 {
 	begin(2, 0, 0);
@@ -511,6 +568,7 @@ main(void)
 	    {"failure and placeholder", failure_ends_the_placeholder, 1},
 	    {"no room for an answer", no_room_for_an_answer_changes_nothing, 1},
 	    {"no room to tell of a new key", no_room_to_tell_of_a_new_key_changes_nothing, 2},
+	    {"room of a base", derive_key_leaves_room_for_others, 1},
 	    {"create and destroy", create_and_destroy_in_one_message, 1},
 	    {"maximum response size", max_response_changes_nothing, 1},
 	    {"dates", dates_count_within_a_message, 2},
