@@ -141,16 +141,34 @@ meet_older(struct adopt *a, struct object *known)
 }
 
 /* Two gateways that changed one object at once: neither has seen the other's base. */
-static void
+static enum err
 merge_attributes(struct adopt *a, struct object *known, bool at_once)
 {
 	struct object *base = NULL;
+	enum err e;
 
 	if (!at_once && a->ops->recorded(known, a->arena, &base) != ERR_OK)
 		base = NULL;
-	attr_merge(known, a->arena, base, a->find.object);
+	e = attr_merge(known, a->arena, base, a->find.object);
 	if (at_once && known->date[DATE_ARCHIVE] == NO_DATE) /* of both, what serves less */
 		known->date[DATE_ARCHIVE] = a->find.object->date[DATE_ARCHIVE];
+	return e;
+}
+
+static void
+take_over(struct adopt *a, struct object *known, int order)
+{
+	const struct object *found = a->find.object;
+	enum err e = ERR_OK;
+
+	if (a->shares && order > 0)
+		e = merge_attributes(a, known, a->ops->sequence(found) == a->ops->sequence(known));
+	if (e != ERR_OK) {
+		finish(a, e);
+		return;
+	}
+	merge(known, found, order < 0);
+	commit(a, known, ADOPT_NEWER);
 }
 
 static void
@@ -173,10 +191,7 @@ compare(struct adopt *a, struct object *known)
 		a->adopted = ADOPT_KNOWN;
 		finish(a, ERR_OK);
 	} else {
-		if (a->shares && order > 0)
-			merge_attributes(a, known, a->ops->sequence(found) == a->ops->sequence(known));
-		merge(known, found, order < 0);
-		commit(a, known, ADOPT_NEWER);
+		take_over(a, known, order);
 	}
 }
 

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/log.h"
+
 static bool
 is_name(const struct object_attr *at)
 {
@@ -58,10 +60,12 @@ attr_merge_drop_names(struct object *o)
 	return any;
 }
 
-void
+enum err
 attr_merge(
     struct object *o, struct arena *a, const struct object *base, const struct object *theirs)
 {
+	size_t left_out = 0;
+
 	if (base != NULL && o->date[DATE_ARCHIVE] == base->date[DATE_ARCHIVE])
 		o->date[DATE_ARCHIVE] = theirs->date[DATE_ARCHIVE];
 	for (size_t i = o->attrs_count; i > 0; i--) {
@@ -73,10 +77,19 @@ attr_merge(
 	}
 	for (size_t i = 0; i < theirs->attrs_count; i++) {
 		const struct object_attr *at = &theirs->attrs[i];
+		enum err e = ERR_OK;
 
-		if (!is_own(at) && is_same(get(o, at), get(base, at)) &&
-		    object_attr_set(o, a, at->name, strlen(at->name), at->index, at->value,
-			at->value_len) != ERR_OK)
-			return;
+		if (!is_own(at) && is_same(get(o, at), get(base, at)))
+			e = object_attr_set(o, a, at->name, strlen(at->name), at->index, at->value,
+			    at->value_len);
+		if (e == ERR_TOO_MANY_ATTRIBUTES)
+			left_out++;
+		else if (e != ERR_OK)
+			return e;
 	}
+	if (left_out > 0)
+		LOG(LOG_WARN, "share", "an object cannot hold all attributes that it has elsewhere",
+		    kv_text("tenant", o->tenant), kv_text("uid", o->uid),
+		    kv_int("left-out", (int64_t)left_out));
+	return ERR_OK;
 }

@@ -25,9 +25,11 @@ bool attr_merge_drop_names(struct object *o);
 /*
  * Takes over what another gateway changed: each instance that was not changed here since the
  * record `base'.  NULL for that: nothing is known of what was shared, so what is here stays, and
- * what is new comes in.  What does not fit is left out.
+ * what is new comes in.  What the object cannot hold is left out, and the log says so.
+ *
+ * ERR_NO_MEMORY: it is merged in part, and is not to be stored: others would see the rest disappear.
  */
-void attr_merge(struct object *o, struct arena *a, const struct object *base,
+CHECKED enum err attr_merge(struct object *o, struct arena *a, const struct object *base,
     const struct object *theirs);
 
 #endif

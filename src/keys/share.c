@@ -363,7 +363,10 @@ take_missing(struct share *s)
 	}
 	if (s->nameless)
 		attr_merge_drop_names(s->recorded);
-	attr_merge(o, s->object_arena, NULL, s->recorded);
+	if (attr_merge(o, s->object_arena, NULL, s->recorded) != ERR_OK) {
+		look_again(s, RETRY_NS);
+		return;
+	}
 	if (o->attrs_count == had) {
 		look_on(s, attr_merge_is_due(o, s->recorded));
 		return;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attributes that are written behind, and taken over, by two gateways over one instance. */
 #include <stdio.h>
+#include <string.h>
 
 #include <check.h>
 
+#include "attr_merge.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/metric.h"
 #include "keys/adopt.h"
 #include "keys/share.h"
@@ -547,6 +550,61 @@ START_TEST(test_names)
 }
 END_TEST
 
+static void
+put(struct object *o, const char *name, const char *value)
+{
+	ck_assert_int_eq(object_attr_set(o, rig.arena, name, strlen(name), 0,
+			     (const uint8_t *)value, strlen(value)), ERR_OK);
+}
+
+static void
+put_many(struct object *o, char letter, int count)
+{
+	char name[] = "x-000";
+
+	for (int i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "%c-%03d", letter, i);
+		put(o, name, "1");
+	}
+}
+
+/* What finds no room keeps nothing else away. */
+START_TEST(test_more_than_fits)
+{
+	struct object mine = {.attrs = NULL}, theirs = {.attrs = NULL}, base = {.attrs = NULL};
+
+	put_many(&mine, 'y', 200);
+	put(&base, "y-000", "1");
+	put_many(&theirs, 'x', 100);
+	put(&theirs, "y-000", "2");
+	ck_assert_int_eq(attr_merge(&mine, rig.arena, &base, &theirs), ERR_OK);
+	ck_assert_uint_eq(mine.attrs_count, OBJECT_ATTRS_MAX);
+	ck_assert_uint_eq(object_attr_get(&mine, "y-000", 0)->value[0], '2');
+}
+END_TEST
+
+/* What was not merged for want of memory is not taken for deleted, and nobody else loses it. */
+START_TEST(test_merge_without_memory)
+{
+	static char large[20000];
+	const char *uid = new_object(NULL);
+	uint64_t before = sequence_of(load(&west, uid));
+
+	memset(large, 'v', sizeof(large) - 1);
+	set(&east, uid, "x-a", large);
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	ck_assert_uint_eq(there.stores, 1);
+	fault_test_arm(FAULT_ALLOC, (unsigned)_i, 1);
+	watch(&west, uid);
+	fault_test_clear();
+	ck_assert(sequence_of(load(&west, uid)) == before || has(&west, uid, "x-a", large));
+	watch(&west, uid);
+	pass(2 * SHARE_LONGEST_NS);
+	watch(&east, uid);
+	ck_assert(both_have(uid, "x-a", large));
+}
+END_TEST
+
 /* Where attributes are local, they stay as they are, whatever another gateway writes. */
 START_TEST(test_local)
 {
@@ -635,6 +693,8 @@ main(void)
 	tcase_add_loop_test(t, test_archived_at_once, 0, 2);
 	tcase_add_test(t, test_at_once);
 	tcase_add_test(t, test_names);
+	tcase_add_test(t, test_more_than_fits);
+	tcase_add_loop_test(t, test_merge_without_memory, 0, 16);
 	tcase_add_test(t, test_local);
 	tcase_add_loop_test(t, test_begins_later, 0, 2);
 	suite_add_tcase(s, t);

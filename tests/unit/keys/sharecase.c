@@ -143,8 +143,13 @@ find(struct vault *v, struct vault_find *f)
 		    (best == NULL || sequence_of(o) > sequence_of(best)))
 			best = o;
 	}
-	if (best != NULL) {
+	if (best != NULL)
 		f->object = object_copy(f->arena, best);
+	if (best != NULL && f->object == NULL) {
+		wait_finish_soon(rig.loop, &f->wait, ERR_NO_MEMORY);
+		return;
+	}
+	if (best != NULL) {
 		snprintf(f->object->tenant, sizeof(f->object->tenant), "%s", f->tenant);
 		f->object->revision = 0;
 	}
