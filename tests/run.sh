@@ -23,9 +23,9 @@ Installs what the tests need (Debian packages; root or sudo), then builds and ru
 with gcc, AddressSanitizer and UndefinedBehaviorSanitizer; unit tests and fuzzer corpora with clang;
 the codec and HTTP with MemorySanitizer; how much of the codec its tests run through; a release build
 that must hold no test machinery; static analysis (gcc, clang-tidy, cppcheck).
-  --long   every test at full length, some beside each other, then some with valgrind, the coverage
-           of all layers, and each fuzzer.  What has passed is not run again after an interruption, as
-           long as what it is made of is the same (build/long).
+  --long   all of this, with every test at full length, some with valgrind, the coverage of all
+           layers, and each fuzzer.  What has passed is not run again after an interruption, as long
+           as what it is made of is the same (build/long, where the tests' output is as well).
 KEYFERRY_FUZZ_SECONDS=N is the time for each fuzzer (default: 1800).
 KEYFERRY_SEED=N repeats a run with that seed.
 KEYFERRY_OLDER=FILE is an earlier release's keyferryd, which takes turns with today's under load.
@@ -184,20 +184,21 @@ rm -f build/own-checks.json
 
 # A build that fails leaves no results, and that counts as a failure at the end.
 rm -f build/*/meson-logs/{waits,testlog}.json build/long/testlog.json
+results=(build/test-gcc/meson-logs/{waits,testlog}.json)
 if build test-gcc gcc "${sanitized[@]}"; then
   if [ "$long" = yes ]; then
     note "build of the fuzzers" build fuzz clang -Dfuzz=true "${sanitized[@]}"
     note "build for valgrind" build memcheck gcc -Dtesting=true -Dwerror=true
     note "all of the long tier was run" /usr/bin/python3 "$top/tests/long.py" build/test-gcc \
       build/memcheck build/coverage build/fuzz build/long "${KEYFERRY_FUZZ_SECONDS:-1800}"
-    sum_up build/long/testlog.json build/own-checks.json || failed=1
-    exit "$failed"
+    results=(build/long/testlog.json)
+  else
+    # those that wait do so beside each other, and beside the other compiler
+    build_beside test-clang clang "${sanitized[@]}"
+    run_tests test-gcc --logbase waits --suite waits --num-processes 5
+    wait
+    run_tests test-gcc --no-suite waits
   fi
-  # those that wait do so beside each other, and beside the other compiler
-  build_beside test-clang clang "${sanitized[@]}"
-  run_tests test-gcc --logbase waits --suite waits --num-processes 5
-  wait
-  run_tests test-gcc --no-suite waits
 fi
 if build test-clang clang "${sanitized[@]}"; then
   run_tests test-clang --suite unit --suite fuzz
@@ -210,6 +211,5 @@ for name in vcenter control audit confined unit; do
 done
 note "vcenter-keyprotect with the release build" try_release vcenter keyprotect
 note "static analysis" tests/lint/analysis.py "$top" "$top/build/release"
-sum_up build/test-gcc/meson-logs/{waits,testlog}.json build/test-clang/meson-logs/testlog.json \
-  build/own-checks.json || failed=1
+sum_up "${results[@]}" build/test-clang/meson-logs/testlog.json build/own-checks.json || failed=1
 exit "$failed"
