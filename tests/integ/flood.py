@@ -2,13 +2,13 @@
 """A program of its own that holds many connections to a gateway in a state that leads nowhere, from
 as many addresses of 127.0.0.0/8 as one likes, and opens a new one for each that the gateway ends.
 
-    flood.py PORT KIND ADDRESSES CONNECTIONS
+    flood.py PORT KIND ADDRESSES CONNECTIONS [CERTIFICATE KEY]
 
 With no ADDRESSES they come from 127.0.0.1, where honest clients are.
 
 Kinds: silent (says nothing), hello (a ClientHello and no more), drip (a ClientHello byte by byte,
 as fast as they are taken, then the next one), garbage (no TLS, then the next one), reset (a
-ClientHello, then a reset).  Answers each line of its input with the number of connections that were
+ClientHello, then a reset), stranger (a whole handshake, with this certificate).  Answers each line of its input with the number of connections that were
 opened so far, and ends with its input."""
 
 import os
@@ -37,8 +37,12 @@ def client_hello():
 
 
 class Flood:
-    def __init__(self, port, kind, addresses, connections):
+    def __init__(self, port, kind, addresses, connections, certificate=()):
         self.port, self.kind, self.addresses = port, kind, addresses
+        if certificate:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            self.context.check_hostname, self.context.verify_mode = False, ssl.CERT_NONE
+            self.context.load_cert_chain(*certificate)
         self.hello = client_hello()
         self.opened = 0
         self.selector = selectors.DefaultSelector()
@@ -65,7 +69,26 @@ class Flood:
         sock.close()
         self.open()
 
+    def begin(self, sock):
+        self.selector.unregister(sock)
+        sock = self.context.wrap_socket(sock, do_handshake_on_connect=False,
+                                        suppress_ragged_eofs=False)
+        self.selector.register(sock, selectors.EVENT_READ)
+        self.shake(sock)
+
+    def shake(self, sock):
+        """On to its end, and to that of the connection: only then does a client of TLS 1.3 know."""
+        try:
+            sock.do_handshake()
+            if not sock.recv(65536):
+                self.close(sock)
+        except ssl.SSLWantReadError:
+            pass
+
     def connected(self, sock):
+        if self.kind == "stranger":
+            self.begin(sock)
+            return
         if self.kind == "drip":
             self.rest[sock] = self.hello
             self.drip(sock)
@@ -89,6 +112,8 @@ class Flood:
                 self.drip(sock)
             elif mask & selectors.EVENT_WRITE:
                 self.connected(sock)
+            elif self.kind == "stranger":
+                self.shake(sock)
             elif not sock.recv(65536):
                 self.close(sock)
         except BlockingIOError:
@@ -111,9 +136,11 @@ class Flood:
 class Running:
     """The program, for a test: a context in which it floods."""
 
-    def __init__(self, gateway, kind, addresses, connections):
+    def __init__(self, gateway, kind, addresses, connections, certificate=None):
         self.command = [sys.executable, __file__, str(gateway.port), kind, str(addresses),
                         str(connections)]
+        if certificate:
+            self.command += [certificate.pem, certificate.key]
 
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE,
@@ -138,7 +165,7 @@ def main():
     os.nice(10)  # it stands for other machines: the CPU is for the gateway and its honest clients
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    Flood(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])).run()
+    Flood(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:]).run()
 
 
 if __name__ == "__main__":
