@@ -75,6 +75,7 @@ errand_destroy(struct gate *g, struct errand *e)
 	    .loop = g->p.loop,
 	    .tenant = e->tenant,
 	    .missing_is_gone = e->missing_is_gone,
+	    .revokes_to_destroy = true,
 	    .server_name = g->p.server_name,
 	    .audit = g->p.audit,
 	    .response_max = g->limits.response_max,

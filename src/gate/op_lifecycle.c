@@ -132,10 +132,17 @@ start_successor(struct request *rq, struct lifecycle *lc, struct object *o)
 	v->ops->unwrap(v, &lc->unwrap);
 }
 
+/*
+ * What is destroyed with the same change the other gateways hear of by that: a successor would need the
+ * key, and nobody could get rid of one that does not open.
+ */
 static bool
-is_revocation(enum act act)
+needs_successor(const struct request *rq, enum act act, const struct object *o)
 {
-	return act == ACT_DEACTIVATE || act == ACT_COMPROMISE;
+	bool revocation = act == ACT_DEACTIVATE || act == ACT_COMPROMISE;
+
+	return rq->p.tenant->lookups != NULL && revocation && !object_is_destroyed(o) &&
+	    !rq->p.revokes_to_destroy;
 }
 
 /* Opaque objects have no state that a client could see, and templates nothing to protect. */
@@ -169,7 +176,7 @@ lifecycle_loaded(struct request *rq, enum err e)
 		return;
 	}
 	apply(o, lc, clock_wall());
-	if (rq->p.tenant->lookups != NULL && is_revocation(lc->act) && !object_is_destroyed(o)) {
+	if (needs_successor(rq, lc->act, o)) {
 		start_successor(rq, lc, o);
 		return;
 	}

@@ -30,6 +30,7 @@ struct request_params {
 	struct tenant *tenant;
 	bool read_only; /* whatever changes something is denied */
 	bool missing_is_gone; /* of what is destroyed: see struct vault_change */
+	bool revokes_to_destroy; /* what it revokes it destroys as well, or neither */
 	const char *server_name;
 	struct audit *audit; /* NULL: the log */
 	struct parts *parts; /* NULL: nothing is done in parts */

@@ -286,6 +286,56 @@ class Integrity(CloudCase):
         self.assertEqual(self.integrity()[0], "good")
 
 
+class DoesNotOpen(CloudCase):
+    """An Active key that cannot be unwrapped for good: an administrator gets rid of it all the same."""
+
+    UNDEFINED = REFUSAL.replace("UNPROCESSABLE_CIPHERTEXT_ERR", "UNDEFINED_REASON")
+    PURGE = ("--json", "keys", "purge", "--state", "Active", "--force", "--really")
+
+    def check_purge(self, reason):
+        """A Revoke has to leave word for other gateways, in a record: that needs the key."""
+        with self.gw.client() as c:
+            uid = c.create()
+            yield uid
+            self.assert_reason(c.do(ttlv.revoke(uid, KEY_COMPROMISE)), reason)
+            self.assertEqual(c.state(uid), ttlv.ACTIVE)
+            self.assert_reason(c.do(on("Destroy", uid)), "PermissionDenied")
+            self.assertEqual(len(self.cloud.records(uid)), 1)
+            done = self.gw.ctl(*self.PURGE, check=False)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertEqual(c.state(uid), DESTROYED)
+        self.assertEqual(self.cloud.records(uid), [])
+        self.gw.assert_idle()
+
+    def test_altered(self):
+        for status, body in ((422, REFUSAL), (400, self.UNDEFINED)):
+            with self.subTest(status=status):
+                for _ in self.check_purge("CryptographicFailure"):
+                    self.cloud.fault(operation="kms.secrets.unwrap", status=status, body=body,
+                                     content_type="application/json")
+                self.cloud.admin("DELETE", "/faults")
+
+    def test_its_root_key_is_gone(self):
+        for _ in self.check_purge("CryptographicFailure"):
+            self.cloud.customer(self.cloud.root, "delete")
+
+    def test_an_outage_takes_nothing(self):
+        with self.gw.client() as c:
+            uid = c.create()
+            key = c.key(uid)
+            for status in (429, 500, 401):
+                self.cloud.fault(operation="kms.secrets.*", status=status)
+                self.assertEqual(self.gw.ctl(*self.PURGE, check=False).returncode, 1)
+                self.cloud.admin("DELETE", "/faults")
+                kf.eventually(lambda: self.gw.metrics()["changes_in_doubt"] == 0, "no doubt", 90)
+                self.assertEqual(c.state(uid), ttlv.ACTIVE)
+                self.gw.control("cache flush")
+                kf.eventually(lambda: c.do(on("Get", uid)).status == ttlv.SUCCESS, "served", 60)
+                self.assertEqual(c.key(uid), key)
+            self.gw.ctl(*self.PURGE)
+            self.assertEqual(c.state(uid), DESTROYED)
+
+
 class Doubt(CloudCase):
     """What a gateway, or a copy of it, finds half done: nothing that a client may know is deleted."""
 
