@@ -15,6 +15,7 @@ struct rewrap {
 	/*
 	 * ERR_OK: nothing is left of what the ledger has.  ERR_BUSY: objects were left, since others were
 	 * at work on them, or the record is not there: withdrawn, or news of it did not come here yet.
+	 * A record that is refused, or whose own root key is, is left as well, and the others go on.
 	 * ERR_VAULT_DOWN and others: gave up in the middle.  Start again then: what is done is skipped.
 	 * Cancelling leaves the change under way to its intent; the vault may be freed then.
 	 */

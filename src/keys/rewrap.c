@@ -9,7 +9,7 @@
 #include "base/metric.h"
 #include "succeed.h"
 
-enum { FIND_ARENA_MAX = 16 * 1024 * 1024 };
+enum { FIND_ARENA_MAX = 16 * 1024 * 1024, NAMED_MAX = 100 /* of those left, in the log */ };
 #define PACE_NS (200 * NS_PER_MS) /* between two that were rewrapped */
 
 static void next_object(struct rewrap *r);
@@ -21,6 +21,9 @@ finish(struct rewrap *r, enum err e)
 	timer_clear(r->loop, &r->pause);
 	arena_free(r->arena);
 	r->arena = NULL;
+	if (r->left > NAMED_MAX)
+		LOG(LOG_WARN, "rewrap", "more keys were left than are named", kv_text("tenant", r->tenant),
+		    kv_int("left", (int64_t)r->left), kv_int("named", NAMED_MAX));
 	wait_finish(&r->wait, e);
 }
 
@@ -38,13 +41,13 @@ is_stale(const struct vault *v, const struct object *o, const struct vault_unwra
 }
 
 static void
-object_done(void *arg, enum err e, bool rewrapped)
+object_done(void *arg, enum err e, bool rewrapped, bool general)
 {
 	struct rewrap *r = arg;
 
 	r->step = NULL;
 	/* a record that was withdrawn may come back, one that made way has another in its place */
-	if (e == ERR_NO_OBJECT)
+	if (e == ERR_NO_OBJECT && r->left < NAMED_MAX)
 		LOG(LOG_WARN, "rewrap", "left: the record that is known of the key is not there",
 		    kv_text("tenant", r->tenant), kv_text("uid", r->find.uids[r->at]));
 	if (rewrapped)
@@ -55,7 +58,7 @@ object_done(void *arg, enum err e, bool rewrapped)
 	r->left += e != ERR_OK;
 	if (r->progress != NULL)
 		r->progress(r);
-	if (e != ERR_OK && succeed_is_general(e))
+	if (general)
 		finish(r, e);
 	else if (timer_set(r->loop, &r->pause, clock_now() + (rewrapped ? PACE_NS : 0)) != ERR_OK)
 		finish(r, ERR_NO_MEMORY);
@@ -70,6 +73,7 @@ next_object(struct rewrap *r)
 	    .ledger = r->ledger,
 	    .tenant = r->tenant,
 	    .wanted = is_stale,
+	    .quiet = r->left >= NAMED_MAX,
 	    .done = object_done,
 	    .arg = r,
 	};

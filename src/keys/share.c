@@ -155,7 +155,7 @@ is_due(const struct vault *v, const struct object *o, const struct vault_unwrap 
 
 /* A record that cannot hold them is told of once: the next change may make it smaller. */
 static void
-object_done(void *arg, enum err e, bool made)
+object_done(void *arg, enum err e, bool made, bool general)
 {
 	struct share *s = arg;
 	struct note *n;
@@ -170,7 +170,7 @@ object_done(void *arg, enum err e, bool made)
 		if (n != NULL) /* somebody else was at work on it, or something is wrong */
 			n->due = clock_now() + (e == ERR_CONFLICT ? SHARE_QUIET_NS : RETRY_NS);
 	}
-	if (succeed_is_general(e))
+	if (general)
 		s->not_before = clock_now() + RETRY_NS;
 	plan(s);
 }
@@ -193,7 +193,7 @@ start(struct share *s, const char *uid)
 	snprintf(s->uid, sizeof(s->uid), "%s", uid);
 	s->step = succeed_start(&p);
 	if (s->step == NULL)
-		object_done(s, ERR_NO_MEMORY, false);
+		object_done(s, ERR_NO_MEMORY, false, false);
 }
 
 /* --- all objects --- */

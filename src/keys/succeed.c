@@ -15,6 +15,7 @@ struct succeed {
 	struct succeed_params p;
 	bool left; /* nobody is told, and the vault may be gone */
 	bool changing;
+	bool alone; /* what failed is the one record's, or the root key's that it is under */
 	struct arena *arena;
 	struct ledger_load load;
 	struct vault_unwrap unwrap;
@@ -37,8 +38,8 @@ free_soon(struct succeed *s)
 	loop_free_later(s->p.loop, s);
 }
 
-bool
-succeed_is_general(enum err e)
+static bool
+is_general(enum err e)
 {
 	return e == ERR_VAULT_DOWN || e == ERR_VAULT_DENIED || e == ERR_VAULT_FULL ||
 	    e == ERR_NO_ROOT_KEY || e == ERR_STORAGE_DOWN || e == ERR_STORAGE_FULL ||
@@ -48,14 +49,15 @@ succeed_is_general(enum err e)
 static void
 end(struct succeed *s, enum err e, bool made)
 {
-	void (*done)(void *, enum err, bool) = s->left ? NULL : s->p.done;
+	void (*done)(void *, enum err, bool, bool) = s->left ? NULL : s->p.done;
 
 	if (e != ERR_OK && e != ERR_NO_OBJECT)
-		LOG(LOG_WARN, "successor", "left as it is", kv_text("tenant", s->load.tenant),
-		    kv_text("uid", s->load.uid), kv_text("error", err_name(e)));
+		LOG(s->p.quiet ? LOG_DEBUG : LOG_WARN, "successor", "left as it is",
+		    kv_text("tenant", s->load.tenant), kv_text("uid", s->load.uid),
+		    kv_text("error", err_name(e)));
 	free_soon(s);
 	if (done != NULL)
-		done(s->p.arg, e, made);
+		done(s->p.arg, e, made, is_general(e) && !s->alone);
 }
 
 /* --- the change --- */
@@ -183,6 +185,8 @@ unwrapped(struct wait *w, enum err e)
 {
 	struct succeed *s = CONTAINER_OF(w, struct succeed, unwrap.wait);
 
+	s->alone = (e == ERR_VAULT_DENIED && s->unwrap.record_only) ||
+	    (e == ERR_NO_ROOT_KEY && s->unwrap.apart);
 	if (e != ERR_OK || !s->p.wanted(s->p.vault, s->load.object, &s->unwrap)) {
 		end(s, e, false);
 		return;

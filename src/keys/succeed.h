@@ -24,8 +24,12 @@ struct succeed_params {
 	bool whole; /* with all its attributes, or not at all */
 	/* Asked before the object is unwrapped (u is NULL), and after. */
 	bool (*wanted)(const struct vault *v, const struct object *o, const struct vault_unwrap *u);
-	/* ERR_OK and made false: it was not wanted, or the object is Destroyed.  ERR_NO_OBJECT. */
-	void (*done)(void *arg, enum err e, bool made);
+	bool quiet; /* a failure is told at the level of debug */
+	/*
+	 * ERR_OK and made false: it was not wanted, or the object is Destroyed.  ERR_NO_OBJECT.
+	 * general: the error would meet the next object as well.
+	 */
+	void (*done)(void *arg, enum err e, bool made, bool general);
 	void *arg;
 };
 
@@ -33,8 +37,5 @@ struct succeed_params {
 struct succeed *succeed_start(const struct succeed_params *p);
 /* done is not called any more, and the vault may go; a change under way is left to its intent. */
 void succeed_leave(struct succeed *s);
-
-/* Errors that would meet the next object as well. */
-bool succeed_is_general(enum err e);
 
 #endif

@@ -292,6 +292,27 @@ class BeforeTheOldOneGoes(Moving):
         self.end_old_root_key()
         self.assertEqual(self.keys(uid), key)
 
+    def test_another_root_key_is_disabled(self):
+        """What is under it is left, and named; it keeps no other key from moving."""
+        second = self.cloud.create("root-2")["id"]
+        made = []
+        for root in (second, self.cloud.root, second):
+            self.move(self.first, root)
+            made.append(self.create(self.first))
+        stuck = made.pop(1)
+        keys = [self.keys(uid)[0] for uid in made]
+        self.move(self.first, self.cloud.create("root-3")["id"])
+        self.cloud.customer(self.cloud.root, "disable")
+        self.assertEqual(self.rewrap(self.first), (2, 1, 1))
+        self.assertRegex(self.first.log(), r"left as it is .*uid=%s error=NO_ROOT_KEY" % stuck)
+        self.cloud.customer(second, "delete")
+        self.first.control("cache flush")
+        with self.first.client() as c:
+            self.assertEqual([c.key(uid) for uid in made], keys)
+        self.cloud.advance(40)
+        self.cloud.customer(self.cloud.root, "enable")
+        self.assertEqual(self.rewrap(self.first), (1, 0, 0))
+
     def test_destroyed(self):
         """What is Destroyed is not left: neither here, nor at another gateway."""
         uids = [self.create(self.first) for _ in range(2)]

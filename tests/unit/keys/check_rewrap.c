@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rewrap on virtual time: its pace, its order, what fails, what is cancelled, and going on. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/log.h"
 #include "base/metric.h"
 #include "fakes.h"
 #include "keys/rewrap.h"
 
 #define PACE (200 * NS_PER_MS)
-enum { OBJECTS = 5 };
+enum { OBJECTS = 5, MANY = 130 };
 
 static struct fake fake;
 static struct vault *vault;
@@ -248,6 +251,59 @@ START_TEST(test_faults)
 }
 END_TEST
 
+/* A record that alone is refused, or is under another root key than new ones are; not an outage. */
+START_TEST(test_alone)
+{
+	static const struct {
+		enum err e;
+		bool general;
+	} all[] = {{ERR_VAULT_DENIED, false}, {ERR_NO_ROOT_KEY, false}, {ERR_VAULT_DOWN, true},
+	    {ERR_DEADLINE, true}};
+
+	fake.alone = true;
+	fake.unwrap.e = all[_i].e;
+	fake.unwrap.times = 1;
+	ck_assert_int_eq(run(), all[_i].general ? all[_i].e : ERR_BUSY);
+	ck_assert_uint_eq(job.r.left, 1);
+	ck_assert_uint_eq(job.r.rewrapped, all[_i].general ? 0 : OBJECTS - 1);
+	ck_assert_uint_eq(sequence(0), 1);
+	ck_assert_int_eq(run(), ERR_OK);
+	ck_assert_uint_eq(sequence(0), 2);
+}
+END_TEST
+
+/* As many lines as somebody reads, and how many more there would be. */
+START_TEST(test_many_left)
+{
+	static char text[65536];
+	const char *reason = _i == 0 ? "successor: left as it is" : "rewrap: left: the record";
+	unsigned named = 0;
+	int ends[2];
+	ssize_t n;
+
+	for (unsigned i = OBJECTS; i < MANY; i++) {
+		struct object *o = fake_object(&fake, "east", i);
+
+		fake_know(&fake, o, fake_record(&fake, vault, o, 1));
+	}
+	fake.unwrap.e = _i == 0 ? ERR_INTEGRITY : ERR_NO_OBJECT;
+	fake.unwrap.times = MANY;
+	ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
+	log_set_output(ends[1], false);
+	ck_assert_int_eq(run(), ERR_BUSY);
+	log_set_output(STDERR_FILENO, true);
+	ck_assert_uint_eq(job.r.left, MANY);
+	n = read(ends[0], text, sizeof(text) - 1);
+	ck_assert_int_gt(n, 0);
+	for (const char *p = text; (p = strstr(p, reason)) != NULL; p++)
+		named++;
+	ck_assert_uint_eq(named, 100);
+	ck_assert_ptr_nonnull(strstr(text, "more keys were left than are named tenant=east left=130"));
+	close(ends[0]);
+	close(ends[1]);
+}
+END_TEST
+
 START_TEST(test_list_fails)
 {
 	fake.list.e = ERR_STORAGE_DOWN;
@@ -342,6 +398,8 @@ main(void)
 	tcase_add_test(t, test_destroyed);
 	tcase_add_loop_test(t, test_read_back, 0, 4);
 	tcase_add_loop_test(t, test_faults, 0, (int)(sizeof(faults) / sizeof(*faults)));
+	tcase_add_loop_test(t, test_alone, 0, 4);
+	tcase_add_loop_test(t, test_many_left, 0, 2);
 	tcase_add_test(t, test_list_fails);
 	tcase_add_loop_test(t, test_cancel, 0, 8);
 	tcase_add_test(t, test_cancel_between);

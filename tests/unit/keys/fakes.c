@@ -235,6 +235,7 @@ on_unwrap(struct vault *vault, struct vault_unwrap *u)
 
 	note(f, 'u');
 	u->stale = f->stale && fake_sequence_of(u->object) < 2;
+	u->record_only = u->apart = f->alone;
 	if (!fails(&f->unwrap))
 		u->key = key_of(u->object);
 	answer(f, &f->unwrap, &u->wait, ERR_OK);
