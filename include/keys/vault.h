@@ -74,8 +74,8 @@ struct vault_unwrap {
  * the record at once.
  * Cancelling leaves the change to run to its end.  ERR_DENIED: the gateway lacks the right, and the
  * object's record is still there.  ERR_NO_OBJECT, of destroy: neither the object's record nor another
- * of it is there, or is known to have been; it may be where the gateway does not look any more, unless
- * the caller knows better (missing_is_gone).
+ * of it is there, or is known to have been; it may be where the gateway does not look any more, as in
+ * another kind of vault, unless the caller knows better (missing_is_gone).
  * ERR_BUSY: enough is being retired.
  */
 struct vault_change {
@@ -180,5 +180,10 @@ struct vault {
 	struct share *share; /* attributes are shared with other gateways; NULL: they stay here */
 	struct cache *cache; /* of its keys, to be told what becomes of their records; NULL: there is none */
 };
+
+/* The name, as in vault_ops, of the kind of vault that made the object's record; NULL: it cannot be told. */
+const char *vault_made_by(const struct object *o);
+/* The record is of another kind of vault: what this one has, or has not, says nothing of it. */
+bool vault_is_foreign(const struct vault_ops *ops, const struct object *o);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -105,27 +106,45 @@ run_tenants(struct control_call *call)
 	control_done(call, ERR_OK, NULL);
 }
 
+struct reload_call {
+	struct wait wait;
+	struct control_call *call;
+};
+
 static void
-run_reload(struct control_call *call)
+reloaded(struct wait *w, enum err e)
 {
-	struct buf why;
+	struct reload_call *r = CONTAINER_OF(w, struct reload_call, wait);
+	struct control_call *call = r->call;
+	const struct buf *why = &daemon_of(call)->reload.why;
 	struct json j;
 	char text[1024];
-	enum err e;
 
-	buf_init(&why, 64 * 1024);
-	e = daemon_reload(daemon_of(call), &why);
+	alloc_free(r);
 	if (e == ERR_OK) {
 		json_init(&j, &call->out);
 		json_object(&j, NULL);
 		json_text(&j, "reload", "done");
-		json_bytes(&j, "note", why.data, why.len);
+		json_bytes(&j, "note", why->data, why->len);
 		json_object_end(&j);
 	}
-	snprintf(text, sizeof(text), "nothing changed: %.*s", (int)why.len,
-	    why.data != NULL ? (const char *)why.data : "");
-	buf_fini(&why);
+	snprintf(text, sizeof(text), "nothing changed: %.*s", (int)why->len,
+	    why->data != NULL ? (const char *)why->data : "");
 	control_done(call, e, e != ERR_OK ? text : NULL);
+}
+
+static void
+run_reload(struct control_call *call)
+{
+	struct reload_call *r = alloc_zero(sizeof(*r));
+
+	if (r == NULL) {
+		control_done(call, ERR_NO_MEMORY, NULL);
+		return;
+	}
+	r->wait.done = reloaded;
+	r->call = call;
+	daemon_reload(daemon_of(call), &r->wait);
 }
 
 static void

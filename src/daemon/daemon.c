@@ -137,22 +137,27 @@ daemon_stop(struct keyferryd *d, const char *why)
 	gate_drain(d->gate, leave, d);
 }
 
+/* How it ended the log has told. */
+static void
+reload_over(struct wait *w, enum err e)
+{
+	(void)w, (void)e;
+	notify("READY=1");
+}
+
 static void
 on_signal(evutil_socket_t sig, short what, void *arg)
 {
 	struct keyferryd *d = arg;
-	struct buf why;
 
 	(void)what;
 	if (sig == SIGHUP && d->gate == NULL)
 		return; /* only the audit log is waited for any more */
 	if (sig == SIGHUP) {
 		notify("RELOADING=1");
-		buf_init(&why, 8192);
-		if (daemon_reload(d, &why) != ERR_OK)
-			metric_get(METRIC_RELOADS_FAILED_TOTAL); /* daemon_reload() has told */
-		buf_fini(&why);
-		notify("READY=1");
+		wait_cancel(&d->asked_to_reload);
+		d->asked_to_reload.done = reload_over;
+		daemon_reload(d, &d->asked_to_reload);
 	} else if (d->stopping) {
 		loop_stop(d->loop); /* asked twice */
 	} else {
@@ -273,11 +278,13 @@ start_gate(struct keyferryd *d, struct buf *why)
 	    .audit = d->audit,
 	};
 	size_t closed;
+	enum err e;
 
 	if (d->audit == NULL)
 		return ERR_NO_MEMORY;
 	d->gate = gate_new(&p);
-	return d->gate != NULL ? daemon_apply(d, d->config, why, &closed) : ERR_NO_MEMORY;
+	e = d->gate != NULL ? daemon_check_kinds(d, why) : ERR_NO_MEMORY;
+	return e == ERR_OK ? daemon_apply(d, d->config, why, &closed) : e;
 }
 
 /* The storage children are started first, while there is nothing secret in this process. */
@@ -370,6 +377,7 @@ stop(struct keyferryd *d)
 	control_free(d->control);
 	for (size_t i = 0; i < d->listeners_count; i++)
 		listener_free(d->listeners[i]);
+	daemon_reload_stop(d);
 	recovery_stop(d);
 	walk_stop(d);
 	trust_stop(d);
@@ -411,6 +419,7 @@ daemon_run(const struct config *config, bool background)
 	enum err e = background ? priv_background() : ERR_OK;
 
 	list_init(&d.tops);
+	list_init(&d.reload.waits);
 	buf_init(&why, 8192);
 	list_init(&d.trust_changes);
 	log_set_level(config->log_level);

@@ -21,6 +21,7 @@
 #include "net/listen.h"
 
 #include "expiry.h"
+#include "kinds.h"
 #include "rootlook.h"
 #include "upstream.h"
 
@@ -30,6 +31,14 @@ enum { LISTENERS_MAX = 16, NEXT_CERTIFICATES_MAX = 8 };
 struct next_certificates {
 	struct certificate_text all[NEXT_CERTIFICATES_MAX];
 	size_t count;
+};
+
+/* A reload under way, and who waits for its end. */
+struct reload {
+	const struct config *fresh; /* NULL: none is */
+	struct kinds kinds;
+	struct list waits;
+	struct buf why;
 };
 
 struct keyferryd {
@@ -64,6 +73,8 @@ struct keyferryd {
 	struct purge *purge;   /* likewise */
 	struct list tops;      /* live views that are open */
 	size_t sessions_ceiling; /* what descriptors allow */
+	struct reload reload;
+	struct wait asked_to_reload; /* by a signal */
 	bool heap_locked, stopping;
 	bool confined; /* system calls are filtered: from the start on */
 	int64_t reload_refused_ms; /* when the last one was, by the wall clock; 0: it was not */
@@ -88,8 +99,15 @@ extern const struct control_command daemon_test_commands[];
  */
 CHECKED enum err daemon_apply(struct keyferryd *d, const struct config *c, struct buf *why,
     size_t *closed);
-/* Reads the file again and applies it.  The notes name options that need a restart. */
-CHECKED enum err daemon_reload(struct keyferryd *d, struct buf *why);
+/* Of a start: ERR_CONFIG when a tenant's keys are in another kind of vault.  Turns the loop until that is known. */
+CHECKED enum err daemon_check_kinds(struct keyferryd *d, struct buf *why);
+/*
+ * Reads the file again and applies it.  d->reload.why is there until the wait's done has returned: why it
+ * was refused, or notes that name options that need a restart.  One that is under way gives place to this,
+ * whose end is that of both.
+ */
+void daemon_reload(struct keyferryd *d, struct wait *w);
+void daemon_reload_stop(struct keyferryd *d);
 /* Only prepares, then throws away: what `keyferryd -t` does. */
 CHECKED enum err daemon_test(const struct config *c, struct buf *why);
 

@@ -313,28 +313,82 @@ reopen_audit(struct keyferryd *d)
 		LOG(LOG_ERROR, "daemon", "the audit log stays in the old file", kv_text("why", why));
 }
 
-enum err
-daemon_reload(struct keyferryd *d, struct buf *why)
-{
-	const struct config *fresh;
-	struct buf names;
-	size_t closed = 0;
-	enum err e = config_load(d->config->path, &fresh, why);
+/* --- a start --- */
 
-	if (e == ERR_OK) {
-		e = daemon_apply(d, fresh, why, &closed);
-		if (e != ERR_OK)
-			config_unref(fresh);
-	}
-	if (e != ERR_OK) {
-		metric_inc(METRIC_RELOADS_FAILED_TOTAL);
-		LOG(LOG_ERROR, "daemon", "reload refused; nothing changed",
-		    kv_bytes("why", why->data, (int64_t)why->len));
-		d->reload_refused_ms = clock_wall_ms();
-		manager_reloaded(why);
-		reopen_audit(d);
-		return e;
-	}
+struct look {
+	struct kinds kinds;
+	enum err e;
+	bool over;
+};
+
+static void
+look_over(struct wait *w, enum err e)
+{
+	struct look *l = CONTAINER_OF(w, struct look, kinds.wait);
+
+	l->e = e;
+	l->over = true;
+}
+
+static struct kinds
+kinds_of(struct keyferryd *d, const struct config *c, struct buf *why,
+    void (*done)(struct wait *, enum err))
+{
+	return (struct kinds){.wait.done = done, .loop = d->loop, .ledger = d->ledger,
+	    .gate = d->gate, .config = c, .why = why};
+}
+
+/* What cannot be told keeps nobody from his keys: a key of another kind is not destroyed in any case. */
+enum err
+daemon_check_kinds(struct keyferryd *d, struct buf *why)
+{
+	struct look l = {.kinds = kinds_of(d, d->config, why, look_over)};
+
+	kinds_look(&l.kinds);
+	while (!l.over)
+		loop_turn(d->loop, true); /* calls to the child have deadlines */
+	if (l.e == ERR_OK || l.e == ERR_CONFIG)
+		return l.e;
+	LOG(LOG_WARN, "daemon", "tenants' keys were not asked for the kind of their vault",
+	    kv_bytes("why", why->data, (int64_t)why->len));
+	buf_reset(why);
+	return ERR_OK;
+}
+
+/* --- a reload --- */
+
+/* Whoever waits may ask for the next one. */
+static void
+end_reload(struct keyferryd *d, enum err e)
+{
+	struct reload *r = &d->reload;
+	struct list waits, *l;
+
+	list_init(&waits);
+	list_move_all(&waits, &r->waits);
+	while ((l = list_pop(&waits)) != NULL)
+		wait_finish(CONTAINER_OF(l, struct wait, link), e);
+}
+
+static void
+refuse(struct keyferryd *d, enum err e)
+{
+	const struct buf *why = &d->reload.why;
+
+	metric_inc(METRIC_RELOADS_FAILED_TOTAL);
+	LOG(LOG_ERROR, "daemon", "reload refused; nothing changed",
+	    kv_bytes("why", why->data, (int64_t)why->len));
+	d->reload_refused_ms = clock_wall_ms();
+	manager_reloaded(why);
+	reopen_audit(d);
+	end_reload(d, e);
+}
+
+static void
+applied(struct keyferryd *d, const struct config *fresh, size_t closed)
+{
+	struct buf *why = &d->reload.why, names;
+
 	metric_inc(METRIC_RELOADS_TOTAL);
 	d->reload_refused_ms = 0;
 	manager_reloaded(NULL);
@@ -351,5 +405,65 @@ daemon_reload(struct keyferryd *d, struct buf *why)
 	rootlook_start(d);
 	LOG(LOG_NOTICE, "daemon", "reloaded", kv_int("sessions-closed", (int64_t)closed),
 	    kv_int("tenants", (int64_t)fresh->tenants_count));
-	return ERR_OK;
+	end_reload(d, ERR_OK);
+}
+
+static void
+kinds_known(struct wait *w, enum err e)
+{
+	struct keyferryd *d = CONTAINER_OF(w, struct keyferryd, reload.kinds.wait);
+	const struct config *fresh = d->reload.fresh;
+	size_t closed = 0;
+
+	d->reload.fresh = NULL;
+	if (e == ERR_OK)
+		e = daemon_apply(d, fresh, &d->reload.why, &closed);
+	if (e == ERR_OK) {
+		applied(d, fresh, closed);
+		return;
+	}
+	config_unref(fresh);
+	refuse(d, e);
+}
+
+/* It ends for all who wait for it. */
+static void
+leave_reload(struct wait *w)
+{
+	(void)w;
+}
+
+static void
+drop_reload(struct reload *r)
+{
+	wait_cancel(&r->kinds.wait);
+	config_unref(r->fresh);
+	r->fresh = NULL;
+	buf_fini(&r->why);
+}
+
+void
+daemon_reload(struct keyferryd *d, struct wait *w)
+{
+	struct reload *r = &d->reload;
+	enum err e;
+
+	w->cancel = leave_reload;
+	list_append(&r->waits, &w->link);
+	drop_reload(r);
+	buf_init(&r->why, 64 * 1024);
+	e = config_load(d->config->path, &r->fresh, &r->why);
+	r->kinds = kinds_of(d, r->fresh, &r->why, kinds_known);
+	if (e == ERR_OK)
+		kinds_look(&r->kinds);
+	else
+		wait_finish_soon(d->loop, &r->kinds.wait, e);
+}
+
+void
+daemon_reload_stop(struct keyferryd *d)
+{
+	wait_cancel(&d->asked_to_reload);
+	drop_reload(&d->reload);
+	end_reload(d, ERR_CANCELLED);
 }

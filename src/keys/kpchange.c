@@ -393,6 +393,10 @@ kpchange_destroy(struct vault *vault, struct vault_change *change)
 	if (c == NULL)
 		return;
 	c->missing_is_gone = change->missing_is_gone;
+	if (vault_is_foreign(vault->ops, change->object)) {
+		kpop_refuse(&c->op, judge_missing(c));
+		return;
+	}
 	kpop_find(&c->op, c->known[0] == '\0' ? kpop_lag_until(&c->op) : 0, destroy_looked);
 }
 

@@ -349,6 +349,8 @@ kp_unwrap(struct vault *vault, struct vault_unwrap *unwrap)
 		return;
 	u->unwrap = unwrap;
 	e = kprecord_read(&r, o);
+	if (e == ERR_SCHEMA && vault_is_foreign(vault->ops, o))
+		e = ERR_INTEGRITY; /* no later version of ours, then */
 	if (e == ERR_OK)
 		e = kprecord_bind(u->op.v->crypto, &aad, o, r.envelope, r.clear.len);
 	if (e == ERR_OK) {

@@ -6,6 +6,7 @@
 #include <openssl/rand.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/metric.h"
 #include "envelope.h"
 #include "keys/store.h"
@@ -147,7 +148,8 @@ open_record(struct vault_local *v, struct vault_unwrap *u)
 		opened_keep(&v->opened, o, u->key);
 	else if (e == ERR_NO_SECURE_MEMORY)
 		e = envelope_open(v->crypto, &v->roots, o, SECRET_TRANSIENT, &u->key);
-	return e;
+	/* no later version of ours, then */
+	return e == ERR_SCHEMA && vault_is_foreign(v->vault.ops, o) ? ERR_INTEGRITY : e;
 }
 
 static void
@@ -211,6 +213,16 @@ local_destroy(struct vault *v, struct vault_change *c)
 	static const struct store_call_type type = {
 	    .kind = WIRE_VAULT_DESTROY, .pack = pack_destroy};
 
+	if (vault_is_foreign(v->ops, c->object)) {
+		LOG(LOG_WARN, "vault", c->missing_is_gone
+			? "the record of a key to be destroyed is in another kind of vault: taken for gone"
+			: "the record of a key to be destroyed is in another kind of vault: nothing was destroyed",
+		    kv_text("tenant", c->object->tenant), kv_text("uid", c->object->uid),
+		    kv_text("made-by", vault_made_by(c->object)));
+		wait_finish_soon(local_of(v)->loop, &c->wait,
+		    c->missing_is_gone ? ERR_OK : ERR_NO_OBJECT);
+		return;
+	}
 	store_call(local_of(v)->store, &type, &c->wait, NULL, 0);
 }
 

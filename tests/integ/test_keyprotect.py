@@ -6,6 +6,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import tempfile
 import time
 import uuid
@@ -333,6 +334,95 @@ class Warm(CloudCase):
             lambda: "keys were taken into memory tenant=b keys=1 left=0" in gw.log(mark),
             "the keys of b", 90)
         self.assertEqual(gw.metrics()["warmed_total"], 2)
+
+
+class OtherKind(kf.Case):
+    """No tenant is given another kind of vault than its keys are in."""
+
+    def setUp(self):
+        super().setUp()
+        self.cloud = kf.the_cloud()
+        self.names = ["there", "here", "none"]
+        self.local, self.far = ({n: v(n) for n in self.names} for v in (
+            lambda n: 'vault local { root-key-file = "%s.root" }' % n,
+            lambda n: self.cloud.vault(prefix="kind-" + n)))
+        self.tenants = [kf.Tenant(n, kf.AUTHORITY.make("kind-" + n), vault=self.local[n])
+                        for n in self.names]
+        self.tenants[0].vault = self.far["there"]
+        self.gw = self.gateway(tenants=self.tenants)
+        self.keys = [self.make(t) for t in self.tenants[:2]]
+
+    def client(self, tenant):
+        return self.gw.client(tenant.certificates[0])
+
+    def make(self, tenant):
+        with self.client(tenant) as c:
+            uid = c.create()
+            return uid, c.key(uid)
+
+    def assert_served(self):
+        for t, (uid, key) in zip(self.tenants, self.keys):
+            with self.client(t) as c:
+                self.assertEqual(c.key(uid), key)
+
+    def configure(self, tenant, vault):
+        tenant.vault = vault
+        self.gw.configure()
+
+    def refused(self, tenant, is_in, vault):
+        """By a reload, which changes nothing, and by a start."""
+        say = "it has keys of the vault %s, which could not be fetched with the vault %s" % (is_in, vault)
+        with self.assertRaisesRegex(AssertionError, 'nothing changed: tenant "%s": %s' % (tenant.name, say)):
+            self.gw.control("reload")
+        mark = self.gw.mark()
+        self.gw.process.send_signal(signal.SIGHUP)
+        self.gw.await_log("error daemon: reload refused; .*" + say, mark)
+        self.assert_served()
+        self.make(tenant)  # as before
+        self.assertIn("bad", [x["state"] for x in self.gw.control("health")[0]
+                              if x["check"] == "reload"])
+        self.gw.stop()
+        mark = self.gw.mark()
+        with self.assertRaises(AssertionError):
+            self.gw.start()
+        self.assertRegex(self.gw.log(mark), "cannot start why=.*" + say)
+
+    def test_kind_is_not_changed_under_keys(self):
+        there, here, none = self.tenants
+        self.configure(there, self.local["there"])
+        self.refused(there, "keyprotect", "local")
+        self.configure(there, self.far["there"])
+        self.gw.start()
+        self.configure(here, self.far["here"])
+        self.refused(here, "local", "keyprotect")
+        self.configure(here, self.local["here"])
+        self.gw.start()
+        self.assert_served()
+
+        for vault in (self.far["none"], self.local["none"], self.far["none"]):  # it has no keys
+            self.configure(none, vault)
+            self.gw.control("reload")
+        uid, _ = self.make(none)
+        self.configure(none, self.local["none"])
+        with self.assertRaises(AssertionError):
+            self.gw.control("reload")
+        self.tenants.remove(none)  # away and back does not hide it
+        self.gw.configure()
+        self.gw.control("reload")
+        self.tenants.append(none)
+        self.gw.configure()
+        with self.assertRaisesRegex(AssertionError, '"none": it has keys of the vault keyprotect'):
+            self.gw.control("reload")
+        self.configure(none, self.far["none"])
+        self.gw.control("reload")
+        with self.client(none) as c:
+            c.ok(ttlv.revoke(uid))
+            c.ok(on("Destroy", uid))
+        self.assertEqual(self.cloud.records(uid, prefix="kind-none"), [])
+        self.configure(none, self.local["none"])
+        self.gw.control("reload")
+        self.make(none)
+        self.assert_served()
 
 
 class Sealed(CloudCase):

@@ -10,6 +10,7 @@
 
 #include "base/metric.h"
 #include "base/secret.h"
+#include "kprecord.h"
 #include "storecase.h"
 
 static enum err
@@ -72,6 +73,32 @@ START_TEST(test_life_of_an_object)
 	ck_assert_int_eq(rig_unwrap(&rig, got, &key), ERR_NO_KEY_VALUE);
 	ck_assert_int_eq(rig_probe(&rig, "a", o->uid, &found), ERR_OK);
 	ck_assert(!found);
+}
+END_TEST
+
+/* The key is in Key Protect, and the configuration says that it is here: that nothing is, proves nothing. */
+START_TEST(test_key_of_another_vault)
+{
+	struct object *o;
+	struct secret *key;
+	struct buf clear;
+
+	rig_start(&rig);
+	o = rig_object(&rig, "a", NULL);
+	ck_assert_str_eq(vault_made_by(o), "local");
+	ck_assert(!vault_is_foreign(rig.vault->ops, o));
+	buf_init(&clear, OBJECT_SIZE_MAX);
+	envelope_pack_clear(&clear, o, 1);
+	ck_assert_int_eq(kprecord_make(o, rig.arena, &clear, "root", "wrapped"), ERR_OK);
+	buf_fini(&clear);
+	if (_i == 1)
+		kprecord_set_id(o, o->uid);
+	ck_assert_str_eq(vault_made_by(o), "keyprotect");
+	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
+	o = load_ok(o);
+	ck_assert_int_eq(rig_unwrap(&rig, o, &key), ERR_INTEGRITY);
+	ck_assert_int_eq(rig_destroy(&rig, o), ERR_NO_OBJECT);
+	ck_assert_int_eq(load_ok(o)->state, OBJECT_PRE_ACTIVE);
 }
 END_TEST
 
@@ -489,6 +516,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_life_of_an_object);
+	tcase_add_loop_test(t, test_key_of_another_vault, 0, 2);
 	tcase_add_test(t, test_small_files);
 	tcase_add_test(t, test_files_of_all_directories);
 	tcase_add_test(t, test_tenants_are_apart);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "envelope.h"
 #include "kpcase.h"
 
 START_TEST(test_destroy_writer)
@@ -111,6 +112,32 @@ START_TEST(test_destroy_elsewhere)
 }
 END_TEST
 
+/* A key of the embedded vault, under a configuration that has this one: nothing is looked for here. */
+START_TEST(test_destroy_foreign)
+{
+	struct object *o = kprig_object(rig, 256);
+	struct rootkeys roots = {.all[0] = {1, secret_new(ROOT_KEY_LEN, SECRET_KEPT), false}, .count = 1};
+	struct envelope_crypto *crypto = envelope_crypto_new();
+	struct secret *key = secret_new(32, SECRET_TRANSIENT);
+
+	memset(secret_bytes(roots.all[0].key), 1, ROOT_KEY_LEN);
+	memset(secret_bytes(key), 2, 32);
+	ck_assert_int_eq(envelope_seal(crypto, &roots, o, key, rig->arena, &o->record, &o->record_len),
+	    ERR_OK);
+	ck_assert_str_eq(vault_made_by(o), "local");
+	ck_assert_int_eq(kprig_destroy(rig, o), ERR_NO_OBJECT);
+	ck_assert_int_eq(kprig_unwrap(rig, o, NULL), ERR_INTEGRITY);
+	ck_assert_str_eq(rig->order, "");
+	o = kpcase_key();
+	ck_assert_str_eq(vault_made_by(o), "keyprotect");
+	o->record = NULL;
+	ck_assert_ptr_null(vault_made_by(o));
+	secret_unref(key);
+	rootkeys_fini(&roots);
+	envelope_crypto_free(crypto);
+}
+END_TEST
+
 /* Unless an administrator says that nothing is left. */
 START_TEST(test_destroy_missing)
 {
@@ -196,6 +223,7 @@ add(TCase *t)
 	tcase_add_test(t, test_destroy_writer);
 	tcase_add_loop_test(t, test_faults_destroy, 0, 10);
 	tcase_add_test(t, test_destroy_elsewhere);
+	tcase_add_test(t, test_destroy_foreign);
 	tcase_add_loop_test(t, test_destroy_missing, 0, 2);
 	tcase_add_loop_test(t, test_destroy_slow_list, 0, 2);
 	tcase_add_loop_test(t, test_destroy_long_walk, 0, 3);
