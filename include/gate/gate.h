@@ -68,7 +68,10 @@ bool gate_has_room(struct gate *g);
  */
 void gate_accept(struct gate *g, int fd);
 
-/* No new requests: idle sessions close now, others after the answer.  done() when none is left. */
+/*
+ * No new requests: sessions close when what has come is answered, or sixteen of it, idle ones now.  Who
+ * has not asked yet has two seconds.  done() when none is left.
+ */
 void gate_drain(struct gate *g, void (*done)(void *arg), void *arg);
 bool gate_draining(const struct gate *g);
 

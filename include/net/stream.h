@@ -46,6 +46,7 @@ struct stream_ops {
 	void (*data)(struct stream *s, void *user);
 	void (*drained)(struct stream *s, void *user);	/* all that was written is with the kernel */
 	void (*closed)(struct stream *s, void *user, enum stream_end why);
+	void (*quiet)(struct stream *s, void *user); /* see stream_look(); NULL: never called */
 };
 
 struct stream_params {
@@ -71,6 +72,13 @@ struct buf *stream_input(struct stream *s);
  */
 void stream_pause(struct stream *s);
 void stream_resume(struct stream *s);
+
+/*
+ * With all input consumed: looks into the socket, whatever its edges have told.  `data' follows, or
+ * `quiet' once nothing is left of what came, not even a part of a record.  To call stream_shut() there
+ * says goodbye at once, so that there is little time for a request to cross with it.
+ */
+void stream_look(struct stream *s);
 
 /*
  * Takes the bytes (the buffer is left empty) and sends them; `drained` follows.  Only one write

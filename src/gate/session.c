@@ -15,8 +15,11 @@
 
 #include "gate_parts.h"
 
-enum { FAILURES_PER_S = 20 }; /* lines in the log */
-#define DRAIN_GRACE (2 * NS_PER_S) /* for the first request of who has just come */
+enum {
+	FAILURES_PER_S = 20, /* lines in the log */
+	DRAIN_ANSWERS = 16,  /* more a client does not ask for at once; nor does one keep us for ever */
+};
+#define DRAIN_GRACE (2 * NS_PER_S) /* for the first request of who has just come, or the rest of a record */
 
 static void session_next(struct session *s);
 static void start_request(struct session *s, size_t len, int64_t came);
@@ -128,17 +131,20 @@ session_expired(struct timer *t)
 void
 session_drain(struct session *s)
 {
-	bool fresh = s->gate->draining && s->requests == 0;
+	bool draining = s->gate->draining;
 
-	s->last_answer = true;
+	s->last_answer |= !draining;
 	if (s->state != SESSION_IDLE && s->state != SESSION_HANDSHAKE)
 		return;
-	if (fresh)
+	if (draining) {
 		timer_move(s->gate->p.loop, &s->deadline, clock_now() + DRAIN_GRACE);
-	else if (s->state == SESSION_IDLE)
+		if (s->requests > 0)
+			stream_look(s->stream);
+	} else if (s->state == SESSION_IDLE) {
 		session_close(s, "draining");
-	else
+	} else {
 		session_end(s, "draining");
+	}
 }
 
 /* --- requests --- */
@@ -263,6 +269,8 @@ session_next(struct session *s)
 		return;
 	if (in->len == 0) { /* gate_expect_end() sees to those that say nothing */
 		session_set(s, SESSION_IDLE);
+		if (s->gate->draining)
+			stream_look(s->stream);
 		return;
 	}
 	if (session_has_expired(s))
@@ -457,7 +465,7 @@ on_drained(struct stream *st, void *user)
 
 	if (s->state != SESSION_WRITING)
 		return;
-	if (s->last_answer || s->gate->draining) {
+	if (s->last_answer || (s->gate->draining && --s->drain_answers == 0)) {
 		session_set(s, SESSION_CLOSING);
 		stream_shut(st);
 		return;
@@ -465,6 +473,14 @@ on_drained(struct stream *st, void *user)
 	session_set(s, SESSION_IDLE);
 	stream_resume(st);
 	session_next(s);
+}
+
+/* Asked for while the gate drains alone. */
+static void
+on_quiet(struct stream *st, void *user)
+{
+	(void)st;
+	session_close(user, "draining");
 }
 
 static unsigned
@@ -567,7 +583,8 @@ session_end_lingering(struct session *s)
 	on_closed(s->stream, s, stream_lingers_after(s->stream));
 }
 
-static const struct stream_ops session_stream_ops = {on_ready, on_data, on_drained, on_closed};
+static const struct stream_ops session_stream_ops = {on_ready, on_data, on_drained, on_closed,
+    on_quiet};
 
 bool
 session_new(struct gate *g, int fd)
@@ -591,6 +608,7 @@ session_new(struct gate *g, int fd)
 	s->created = s->active = clock_now();
 	s->deadline.fn = session_expired;
 	s->request_max = g->limits.request_max;
+	s->drain_answers = DRAIN_ANSWERS;
 	s->stream = stream_new(g->p.loop, fd, &p);
 	if (s->stream == NULL) {
 		alloc_free(s);

@@ -25,6 +25,7 @@ struct session {
 	bool unsorted;		/* session_sort() comes before its next request or answer */
 	bool entered;		/* counts among its tenant's */
 	bool last_answer;	/* close when it is out */
+	unsigned drain_answers; /* that it may have yet, once the gate drains */
 	struct limit_turn turn; /* SESSION_LIMITED: until its request may start */
 	size_t held;		/* how long that is */
 	size_t request_max;	/* what the stream was made for */
@@ -55,8 +56,8 @@ struct sorted session_sort(struct session *s);
 /* Its client's certificate has expired: true when that was so, and was acted upon. */
 bool session_has_expired(struct session *s);
 /*
- * Ends it when nothing is under way, else after the answer.  While the gate drains, who has just come
- * may ask once: it may have done so already.
+ * Ends it when nothing is under way, else after the answer.  While the gate drains, what has come is
+ * answered, and who has just come may ask once: it may have done so already.
  */
 void session_drain(struct session *s);
 

@@ -29,7 +29,9 @@ stream_work(struct stream *s)
 		warm_keep(&s->warm, &streams_open);
 		if (stream_flush(s) && s->state == STREAM_OPEN)
 			stream_receive(s);
-		break;
+		if (s->state != STREAM_SHUTTING)
+			break;
+		/* fall through */
 	case STREAM_SHUTTING:
 		if (stream_flush(s) && !s->writing)
 			stream_say_goodbye(s);
@@ -174,6 +176,16 @@ stream_resume(struct stream *s)
 	s->offer = s->in.len > 0;
 	if (s->state == STREAM_OPEN)
 		loop_defer(s->loop, &s->turn);
+}
+
+void
+stream_look(struct stream *s)
+{
+	if (s->state != STREAM_OPEN)
+		return;
+	s->look = true;
+	sock_edge(&s->sock, false);
+	loop_defer(s->loop, &s->turn);
 }
 
 enum err

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/metric.h"
@@ -110,6 +111,14 @@ is_drained(const struct stream *s)
 	return s->sock.empty && SSL_has_pending(s->ssl) == 0;
 }
 
+/* OpenSSL does not count a record's header as pending once it waits for the rest ("RB": read body). */
+static bool
+is_quiet(const struct stream *s)
+{
+	return s->state == STREAM_OPEN && s->in.len == 0 && is_drained(s) &&
+	    strcmp(SSL_rstate_string(s->ssl), "RB") != 0;
+}
+
 static enum stream_outcome
 fill(struct stream *s)
 {
@@ -158,7 +167,7 @@ stream_receive(struct stream *s)
 	bool full = s->in.len >= s->p.input_max;
 
 	if (s->offer && !s->paused && s->in.len > 0) {
-		s->offer = false;
+		s->offer = s->look = false;
 		s->p.ops->data(s, s->p.user); /* before the end that may have followed the bytes */
 		if (s->state == STREAM_ENDED)
 			return;
@@ -167,5 +176,8 @@ stream_receive(struct stream *s)
 	}
 	if (o == STREAM_WAITS && (is_held(s) ? s->edge : fresh && !s->edge))
 		o = stream_look_for_end(s);
-	(void)stream_survives(s, o);
+	if (stream_survives(s, o) && s->look && is_quiet(s)) {
+		s->look = false;
+		s->p.ops->quiet(s, s->p.user);
+	}
 }

@@ -49,6 +49,7 @@ struct stream {
 	enum stream_state state;
 	enum stream_end end;
 	bool paused, edge, offer, writing, progress;
+	bool look; /* the user wants to know when nothing is left */
 	uint8_t failure; /* label of a TLS error */
 	size_t sent, linger_left;
 	int64_t worked; /* on its handshake */

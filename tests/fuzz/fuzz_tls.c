@@ -90,7 +90,7 @@ on_closed(struct stream *s, void *user, enum stream_end why)
 	t->closed++;
 }
 
-static const struct stream_ops ops = {on_ready, on_data, on_drained, on_closed};
+static const struct stream_ops ops = {on_ready, on_data, on_drained, on_closed, NULL};
 
 static enum tls_verdict
 check(void *arg, const struct tls_shown *shown, bool *ignore_dates)

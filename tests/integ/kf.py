@@ -7,11 +7,13 @@ kept and printed when the test fails.
 
 import atexit
 import contextlib
+import fcntl
 import functools
 import json
 import os
 import random
 import re
+import select
 import shlex
 import shutil
 import signal
@@ -20,6 +22,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import unittest
@@ -436,6 +439,10 @@ class Closed(Exception):
     """The gateway closed the session."""
 
 
+class NoAnswer(Closed):
+    """In an orderly way, where an answer could have begun."""
+
+
 class Client:
     """One TLS session."""
 
@@ -478,7 +485,15 @@ class Client:
         except (ssl.SSLError, ConnectionError) as e:
             raise Closed(str(e)) from e
 
-    def _read(self, n):
+    def hears(self, seconds):
+        """Whether the gateway says something unasked in that time, which can be a goodbye alone."""
+        return bool(select.select([self.sock], [], [], seconds)[0])
+
+    def on_its_way(self):
+        """How much of what was sent the gateway's machine has not taken yet."""
+        return int.from_bytes(fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+    def _read(self, n, end=Closed):
         data = b""
         while len(data) < n:
             try:
@@ -488,13 +503,13 @@ class Client:
             except (ssl.SSLError, ConnectionError) as e:
                 raise Closed(str(e)) from e
             if not chunk:
-                raise Closed("end of file after %d of %d bytes" % (len(data), n))
+                raise (Closed if data else end)("end of file after %d of %d bytes" % (len(data), n))
             data += chunk
         return data
 
     def receive(self):
         """One whole answer."""
-        head = self._read(8)
+        head = self._read(8, NoAnswer)
         if head[:4] != b"\x42\x00\x7b\x01":
             raise ttlv.Malformed("answer begins %s" % head.hex())
         return ttlv.Answer(head + self._read(int.from_bytes(head[4:], "big")))

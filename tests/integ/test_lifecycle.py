@@ -191,29 +191,35 @@ class Stopping(kf.Case):
             os.kill(child, 0)
 
     def test_sigterm_lets_requests_end(self):
-        """What is being worked on is answered; what is half sent gets its time."""
-        gw = self.gateway()
+        """What came before the signal was acted upon is answered: all of it, also on sessions that were
+        used before."""
         data = ttlv.request((1, 1), ttlv.create()).encode()
-        several = [gw.client() for _ in range(8)]
-        gw.process.send_signal(signal.SIGSTOP)
-        for c in several:
-            c.send(data)
-        gw.process.send_signal(signal.SIGTERM)
-        gw.process.send_signal(signal.SIGCONT)
-        made = []
-        for c in several:
-            try:
-                made.append(c.receive().items[0].uid)
-            except kf.Closed:
-                pass  # the signal came first: never begun, never answered
-            c.close()
-        self.assertEqual(gw._gone(30), 0)
-        gw.start()
-        with gw.client() as c:
-            for uid in made:
-                c.key(uid)
-            found = c.ok(item("Locate")).all("UniqueIdentifier")
-            self.assertEqual(len(found), len(made))
+        for first in (True, False):
+            with self.subTest(signal_first=first):
+                gw = self.gateway()
+                several = [gw.client() for _ in range(40)]
+                for c in several[::2]:
+                    c.ok(item("DiscoverVersions"))
+                gw.process.send_signal(signal.SIGSTOP)
+                if first:
+                    gw.process.send_signal(signal.SIGTERM)
+                for n, c in enumerate(several):
+                    c.send(data * (1 + n % 3))
+                kf.eventually(lambda: not any(c.on_its_way() for c in several), "arrives")
+                if not first:
+                    gw.process.send_signal(signal.SIGTERM)
+                gw.process.send_signal(signal.SIGCONT)
+                made = [c.receive().items[0].uid for n, c in enumerate(several) for _ in range(1 + n % 3)]
+                for c in several:
+                    self.assertTrue(c.is_closed())
+                    c.close()
+                self.assertEqual(gw._gone(30), 0)
+                gw.start()
+                with gw.client() as c:
+                    for uid in made:
+                        c.key(uid)
+                    found = c.ok(item("Locate")).all("UniqueIdentifier")
+                    self.assertEqual(len(found), len(made))
 
     def test_no_new_sessions_while_draining(self):
         gw = self.gateway(options='drain-timeout = "3s"')

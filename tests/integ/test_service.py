@@ -2,6 +2,7 @@
 """keyferryd under a service manager: sockets that outlive it, readiness, watchdog."""
 
 import os
+import random
 import re
 import signal
 import socket
@@ -23,26 +24,45 @@ OLDER = os.environ.get("KEYFERRY_OLDER")  # another release's gateway: takes tur
 
 
 class Load:
-    """vCenter's kind of client: connects, asks once, leaves; until told to stop."""
+    """vCenter's kind of client: connects, asks once, leaves; until told to stop.  And some that stay."""
 
-    def __init__(self, gw, uid, key, count=4):
+    def __init__(self, gw, uid, key, count=4, kept=2):
         self.gw, self.uid, self.key = gw, uid, key
-        self.answered, self.refused, self.broken, self.wrong = 0, [], [], []
+        self.answered, self.crossed, self.refused, self.broken, self.wrong = 0, 0, [], [], []
         self.over = threading.Event()
         self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self.run) for _ in range(count)]
+        self.threads = [threading.Thread(target=self.run, args=(visit,))
+                        for visit in [self.ask_once] * count + [self.stay] * kept]
         for t in self.threads:
             t.start()
 
-    def run(self):
+    def ask(self, c):
+        got = c.do(on("Get", self.uid))
+        if got.status != ttlv.SUCCESS or got.key != self.key:
+            self.wrong.append(repr(got))
+        with self.lock:
+            self.answered += 1
+
+    def ask_once(self):
+        with self.gw.client(timeout=60) as c:
+            self.ask(c)
+
+    def stay(self):
+        """Asks until the gateway says goodbye; what crosses with that is asked again, on another session."""
+        with self.gw.client(timeout=60) as c:
+            self.ask(c)
+            while not self.over.is_set() and not c.hears(random.uniform(0, 0.02)):
+                try:
+                    self.ask(c)
+                except kf.NoAnswer:
+                    with self.lock:
+                        self.crossed += 1
+                    return
+
+    def run(self, visit):
         while not self.over.is_set():
             try:
-                with self.gw.client(timeout=60) as c:
-                    got = c.do(on("Get", self.uid))
-                if got.status != ttlv.SUCCESS or got.key != self.key:
-                    self.wrong.append(repr(got))
-                with self.lock:
-                    self.answered += 1
+                visit()
             except ConnectionRefusedError as e:
                 self.refused.append(e)
             except (OSError, ssl.SSLError, kf.Closed) as e:
@@ -196,7 +216,8 @@ class Service(kf.Case):
         finally:
             load.stop()
         self.assertEqual((load.wrong, load.refused, load.broken), ([], [], []))
-        print("%d answered over %d restarts" % (load.answered, ROUNDS), flush=True)
+        print("%d answered over %d restarts, %d asked again" % (load.answered, ROUNDS, load.crossed),
+              flush=True)
 
     def test_upgrade_under_load(self):
         """Clients wait for the files of each earlier release to be brought up to date, and are served."""

@@ -185,7 +185,7 @@ on_closed(struct stream *s, void *user, enum stream_end why)
 void
 served_start(struct served *d, struct rig *r, int fd)
 {
-	static const struct stream_ops ops = {on_ready, on_data, on_drained, on_closed};
+	static const struct stream_ops ops = {on_ready, on_data, on_drained, on_closed, NULL};
 	struct stream_params p = {.tls = r->tls, .ops = &ops, .user = d,
 	    .input_max = RIG_INPUT_MAX, .handshake_timeout_ns = RIG_HANDSHAKE_NS,
 	    .write_timeout_ns = RIG_WRITE_NS};
