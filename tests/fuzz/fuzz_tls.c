@@ -90,7 +90,16 @@ on_closed(struct stream *s, void *user, enum stream_end why)
 	t->closed++;
 }
 
-static const struct stream_ops ops = {on_ready, on_data, on_drained, on_closed, NULL};
+static void
+on_quiet(struct stream *s, void *user)
+{
+	const struct talk *t = user;
+
+	MUST(t->ready == 1 && t->closed == 0 && stream_input(s)->len == 0);
+	stream_shut(s);
+}
+
+static const struct stream_ops ops = {on_ready, on_data, on_drained, on_closed, on_quiet};
 
 static enum tls_verdict
 check(void *arg, const struct tls_shown *shown, bool *ignore_dates)
@@ -280,7 +289,9 @@ step(struct talk *t, struct input *in)
 		(void)shutdown(t->fd, SHUT_WR);
 		break;
 	default:
-		if ((what & 16) != 0)
+		if ((what & 48) == 48)
+			stream_look(t->s);
+		else if ((what & 16) != 0)
 			stream_shut(t->s);
 		else
 			write_answer(t, 1 + (what >> 4));
