@@ -19,7 +19,8 @@ import sys
 import threading
 import time
 
-MEMCHECK = ["vcenter", "vcenter-keyprotect", "versions"]  # no clock decides in these: it is slow
+# No clock decides in these: it is slow.
+MEMCHECK = ["vcenter", "vcenter-keyprotect", "versions", "operations", "objects"]
 QUICK = ["service"]  # how long something takes is for programs that nothing slows
 MEMORY = ["base-alloc", "soak", "soak-keyprotect"]  # a sanitizer keeps what was freed
 VALGRIND = ("valgrind --quiet --trace-children=yes --leak-check=full --errors-for-leak-kinds=definite "
