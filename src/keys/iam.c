@@ -209,8 +209,9 @@ iam_want_newer(struct iam *i, struct iam_want *w, const struct secret *refused)
 	}
 	w->newer = true;
 	w->header = NULL;
+	/* refused again; but where no newer one came, IAM's state is what there is to tell */
 	if (!i->renewing && i->forced != 0 && now - i->forced < FORCED_NS &&
-	    now - i->since < FORCED_NS && !replaced(i)) {
+	    i->since >= i->forced && !replaced(i)) {
 		wait_finish_soon(i->set->loop, &w->wait, ERR_VAULT_DENIED);
 		return;
 	}

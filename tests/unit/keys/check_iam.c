@@ -333,6 +333,32 @@ START_TEST(test_newer)
 }
 END_TEST
 
+/* That no newer one could be had is no verdict on who wants it. */
+START_TEST(test_newer_fails)
+{
+	struct asked a;
+	struct secret *refused;
+
+	ask(&a, NULL);
+	kprig_run(rig, &a.job);
+	refused = a.want.header;
+	pass(1);
+	rig->iam_fault = (struct spoiled){"POST", "/", 1, SPOIL_STATUS, 503, NULL, ""};
+	for (int i = 0; i < 2; i++) {
+		ask(&a, refused);
+		kprig_run(rig, &a.job);
+		ck_assert_msg(a.job.e == ERR_VAULT_DOWN, "%s", err_name(a.job.e));
+	}
+	pass(2);
+	ask(&a, refused);
+	kprig_run(rig, &a.job);
+	ck_assert_int_eq(a.job.e, ERR_OK);
+	ck_assert_ptr_ne(a.want.header, refused);
+	secret_unref(a.want.header);
+	secret_unref(refused);
+}
+END_TEST
+
 START_TEST(test_file_faults)
 {
 	unlink(rig->key_file);
@@ -451,6 +477,7 @@ main(void)
 	tcase_add_test(t, test_huge_retry_after);
 	tcase_add_test(t, test_replaced_file);
 	tcase_add_test(t, test_newer);
+	tcase_add_test(t, test_newer_fails);
 	tcase_add_test(t, test_file_faults);
 	tcase_add_test(t, test_systemd_credential);
 	tcase_add_test(t, test_shared);
