@@ -10,6 +10,8 @@ import re
 import kf
 
 PROCESSES = ("daemon", "store", "audit", "reader")
+# What can fail: a process's memory; and the secure heap, which the daemon alone has.
+PLACES = {**{p: (p, "ALLOC") for p in PROCESSES}, "secret": ("daemon", "SECRET_ALLOC")}
 
 
 class _Place(ctypes.Structure):
@@ -28,7 +30,7 @@ class _Stacks(ctypes.Structure):
 
 
 class Faults:
-    """of("daemon"): its numbers, which are those of the process itself."""
+    """of("daemon"): the numbers of a place, which are those of the process itself."""
 
     def __init__(self, path):
         self.env = {"KEYFERRY_FAULT_FILE": path}
@@ -40,41 +42,45 @@ class Faults:
         with open(path, "r+b") as f:
             self.map = mmap.mmap(f.fileno(), size)
 
-    def of(self, process, name="ALLOC"):
+    def of(self, place):
+        process, name = PLACES[place]
         number = PROCESSES.index(process) * len(self.names) + self.names.index(name)
         return _Place.from_buffer(self.map, number * ctypes.sizeof(_Place))
 
-    def passes(self, process):
-        return self.of(process).passes
+    def passes(self, place):
+        return self.of(place).passes
 
     def failed(self):
-        return sum(self.of(p).failed for p in PROCESSES)
+        return sum(self.of(p).failed for p in PLACES)
 
-    def arm(self, process, n):
+    def arm(self, place, n):
         """The n-th allocation from now fails."""
-        place = self.of(process)
-        place.fail_at = place.passes + n
+        numbers = self.of(place)
+        numbers.fail_at = numbers.passes + n
 
     def disarm(self):
-        for p in PROCESSES:
+        for p in PLACES:
             self.of(p).fail_at = 0
 
     @contextlib.contextmanager
     def stacks(self):
-        """Of what is asked for meanwhile: {process: [a number for each allocation's stack]}, filled at
-        the end.  A process that is started meanwhile has to count from 0."""
+        """Of what is asked for meanwhile: {place: [a number for each allocation's stack]}, filled at
+        the end.  A process that is started meanwhile has to count from 0.  The secure heap is asked
+        for so little that each time counts as from another stack."""
         notes = {p: _Stacks.from_buffer(self.map, self.behind + n * ctypes.sizeof(_Stacks))
                  for n, p in enumerate(PROCESSES)}
-        found, before = {}, {p: self.passes(p) for p in PROCESSES}
+        found, before = {}, {p: self.passes(p) for p in PLACES}
         for note in notes.values():
             note.wanted = 1
         try:
             yield found
         finally:
-            for p, note in notes.items():
-                note.wanted = 0
+            for p in PLACES:
                 passes = range(before[p] + 1, self.passes(p) + 1)
-                found[p] = [note.hash[n % len(note.hash)] for n in passes]
+                note = notes.get(p)
+                found[p] = [note.hash[n % len(note.hash)] if note else n for n in passes]
+            for note in notes.values():
+                note.wanted = 0
 
 
 def telling(stacks, rnd):
