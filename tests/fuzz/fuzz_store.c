@@ -50,7 +50,8 @@ asks_for_backup(const struct buf *in)
 	uint8_t kind;
 	bool bad = false;
 
-	while ((n = wire_take(in->data + used, in->len - used, &id, &kind, &body, &bad)) > 0) {
+	while (used < in->len &&
+	    (n = wire_take(in->data + used, in->len - used, &id, &kind, &body, &bad)) > 0) {
 		if (kind == WIRE_BACKUP)
 			return true;
 		used += n;
