@@ -66,12 +66,22 @@ class Rotation(Pair):
         for uid in uids:
             self.assertEqual(self.keys(uid), [keys[uid]] * 2)
 
+    def rewrap_beside(self, gw):
+        """A key that the other one was at work on may be left: then the command is given again."""
+        try:
+            self.rewrap(gw)
+        except AssertionError as e:
+            if "give the command again" not in str(e):
+                raise
+            self.assertIn("error=CONFLICT", gw.log())
+            self.rewrap(gw)
+
     def test_both_rewrap_at_once(self):
         """Two successors of one sequence: one stays, and both gateways agree on it."""
         uids = [self.create(self.first) for _ in range(6)]
         keys = {uid: self.keys(uid)[0] for uid in uids}
         self.rotate()
-        kf.in_parallel(2, lambda n: self.rewrap((self.first, self.second)[n]))
+        kf.in_parallel(2, lambda n: self.rewrap_beside((self.first, self.second)[n]))
         self.first.control("keys rebuild", timeout=60)
         self.assertEqual(self.first.control("keys rebuild", timeout=60)[-1]["adopted"], 0)
         if self.role == "Manager":
