@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/secret.h"
+#include "net/tls.h"
 
 #include "confine.h"
 #include "manager.h"
@@ -304,6 +305,8 @@ start(struct keyferryd *d, struct buf *why)
 	e = d->lookups != NULL ? start_store(d, why) : ERR_NO_MEMORY;
 	if (e == ERR_OK)
 		e = start_heap(d, why);
+	if (e == ERR_OK)
+		e = tls_prepare();
 	if (e == ERR_OK) {
 		/* of what may be kept, some is for root keys, tokens and the keys of tickets */
 		d->cache = cache_new(d->loop, secret_heap_size() / 16 * 7);

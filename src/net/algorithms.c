@@ -8,10 +8,15 @@
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <openssl/provider.h>
 #include <openssl/rand.h>
+
+#include "base/alloc.h"
+#include "net/tls.h"
 
 enum { ALGORITHMS_MAX = 16 };
 
@@ -265,6 +270,35 @@ algorithms_for_certificates(void)
 {
 	set_up_once();
 	return certificates.ctx;
+}
+
+/* One of a kind has all of it made and kept. */
+static void
+fetch_each_kind(OSSL_LIB_CTX *lib)
+{
+	EVP_MD_free(EVP_MD_fetch(lib, "SHA2-256", NULL));
+	EVP_CIPHER_free(EVP_CIPHER_fetch(lib, "AES-256-GCM", NULL));
+	EVP_MAC_free(EVP_MAC_fetch(lib, "HMAC", NULL));
+	EVP_KDF_free(EVP_KDF_fetch(lib, "HKDF", NULL));
+	EVP_RAND_free(EVP_RAND_fetch(lib, "CTR-DRBG", NULL));
+	EVP_KEYMGMT_free(EVP_KEYMGMT_fetch(lib, "EC", NULL));
+	EVP_KEYEXCH_free(EVP_KEYEXCH_fetch(lib, "ECDH", NULL));
+	EVP_SIGNATURE_free(EVP_SIGNATURE_fetch(lib, "ECDSA", NULL));
+	EVP_ASYM_CIPHER_free(EVP_ASYM_CIPHER_fetch(lib, "RSA", NULL));
+	OSSL_DECODER_free(OSSL_DECODER_fetch(lib, "EC", NULL));
+}
+
+/* Whether one is there does not matter, as not each provider has them all; whether memory failed does. */
+enum err
+tls_prepare(void)
+{
+	uint64_t before = alloc_failures();
+
+	fetch_each_kind(NULL);
+	fetch_each_kind(algorithms_for_tls());
+	fetch_each_kind(algorithms_for_certificates());
+	ERR_clear_error();
+	return alloc_failures() == before ? ERR_OK : ERR_NO_MEMORY;
 }
 
 EVP_PKEY *
