@@ -95,6 +95,12 @@ timer_armed(const struct timer *t)
  * ERR_NO_MEMORY.
  */
 CHECKED enum err loop_watch_lag(struct loop *l);
+/*
+ * How long (ns), since it looks, the process was kept from its timers for a tenth of a second or more:
+ * it was stopped, its machine stood still, or a turn took that long.  Who gives others time to say
+ * something does not count this, as what they said may lie unread.
+ */
+int64_t loop_away(const struct loop *l);
 
 /* Something that is waited for.  The waiter sets done, the provider sets cancel. */
 struct wait {

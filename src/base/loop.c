@@ -31,6 +31,7 @@ struct loop {
 	struct {
 		int64_t began, worst, before; /* the worst of this period and of the one before */
 	} lag;
+	int64_t away;
 	struct event *wake; /* ends libevent's wait at the earliest timer */
 	bool stop;
 	bool turning;
@@ -260,6 +261,8 @@ on_beat(struct timer *t)
 		l->lag.before = l->lag.worst;
 		l->lag.worst = 0;
 	}
+	if (late >= BEAT_NS)
+		l->away += late;
 	if (late > l->lag.worst)
 		l->lag.worst = late;
 	metric_set(METRIC_LOOP_LAG_WORST_SECONDS,
@@ -273,6 +276,12 @@ loop_watch_lag(struct loop *l)
 	l->beat.fn = on_beat;
 	l->lag.began = clock_now();
 	return timer_set(l, &l->beat, l->lag.began + BEAT_NS);
+}
+
+int64_t
+loop_away(const struct loop *l)
+{
+	return l->away;
 }
 
 /* --- turns --- */

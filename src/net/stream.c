@@ -83,7 +83,8 @@ on_deadline(struct timer *t)
 
 	switch (s->state) {
 	case STREAM_HANDSHAKING:
-		stream_finish_by_reset(s, STREAM_HANDSHAKE_TIMEOUT);
+		if (stream_handshake_is_late(s))
+			stream_finish_by_reset(s, STREAM_HANDSHAKE_TIMEOUT);
 		break;
 	case STREAM_OPEN:
 	case STREAM_SHUTTING:
@@ -134,6 +135,7 @@ stream_new(struct loop *l, int fd, const struct stream_params *p)
 	s->version = "none";
 	s->turn.fn = on_turn;
 	s->deadline.fn = on_deadline;
+	s->away = loop_away(l);
 	buf_init(&s->in, p->input_max);
 	tls_server_ref(p->tls);
 	note_address(s);

@@ -20,6 +20,21 @@ stream_leave_handshakes(struct stream *s)
 		loop_undefer(&handshakes_turn);
 }
 
+bool
+stream_handshake_is_late(struct stream *s)
+{
+	int64_t now = clock_now(), away = loop_away(s->loop) - s->away;
+	int64_t when = s->deadline.when + away;
+
+	if (now < s->deadline.when)
+		return false;
+	s->away += away;
+	/* who came at the end of a long absence has no more time than others */
+	if (when > now + s->p.handshake_timeout_ns)
+		when = now + s->p.handshake_timeout_ns;
+	return when <= now || timer_set(s->loop, &s->deadline, when) != ERR_OK;
+}
+
 /* What OpenSSL could not send: a few bytes, into a socket that has sent all it had. */
 static void
 say_last_words(struct stream *s, bool done)
@@ -55,7 +70,7 @@ handshake(struct stream *s)
 	uint64_t written;
 	int ret;
 
-	if (begun >= s->deadline.when) { /* nobody waits for it: spend no more on it */
+	if (stream_handshake_is_late(s)) { /* nobody waits for it: spend no more on it */
 		stream_finish_by_reset(s, STREAM_HANDSHAKE_TIMEOUT);
 		return;
 	}

@@ -53,6 +53,7 @@ struct stream {
 	uint8_t failure; /* label of a TLS error */
 	size_t sent, linger_left;
 	int64_t worked; /* on its handshake */
+	int64_t away; /* loop_away() when its deadline was set */
 	int64_t write_ends; /* 0: it has not had to wait */
 	struct buf in, out;
 	struct stream_params p;
@@ -72,6 +73,11 @@ extern struct warm_set streams_open, streams_unfinished;
 /* Steps wait until established streams have been served, and only some are made in a turn. */
 void stream_queue_handshake(struct stream *s);
 void stream_leave_handshakes(struct stream *s);
+/*
+ * True when the client has had its time.  What the process was away is none of it, and is added to the
+ * deadline.
+ */
+bool stream_handshake_is_late(struct stream *s);
 
 /* --- input and output --- */
 

@@ -5,6 +5,7 @@ served afterwards."""
 import contextlib
 import os
 import resource
+import signal
 import socket
 import ssl
 import statistics
@@ -173,6 +174,23 @@ class Deadlines(kf.Case):
         gw.assert_idle()
         self.assertEqual(gw.metrics()["handshakes_timeout_total"], 3)
         self.assert_fine(gw)
+
+    def test_handshakes_while_the_process_stands_still(self):
+        """What was said meanwhile is heard, however long that was."""
+        gw = self.gateway(options='handshake-timeout = "1s"')
+        several = [ByHand(gw, kf.AUTHORITY.make("vcenter")) for _ in range(40)]
+        kf.eventually(lambda: gw.metrics()["sessions"] == 40, "all have come")
+        gw.process.send_signal(signal.SIGSTOP)
+        for by_hand in several:
+            by_hand.step()
+        time.sleep(2)
+        gw.process.send_signal(signal.SIGCONT)
+        for by_hand in several:
+            by_hand.finish()
+            by_hand.discover()
+            by_hand.sock.close()
+        gw.assert_idle()
+        self.assertEqual(gw.metrics()["handshakes_timeout_total"], 0)
 
     def test_drip_does_not_extend_the_handshake(self):
         gw = self.gateway(options='handshake-timeout = "500ms"')

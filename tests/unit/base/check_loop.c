@@ -579,6 +579,33 @@ START_TEST(lag_is_told)
 		turn();
 	}
 	ck_assert_int_eq(metric_get(METRIC_LOOP_LAG_WORST_SECONDS), 0);
+	ck_assert_int_eq(loop_away(loop), 0);
+}
+END_TEST
+
+/* Before any other timer that came due meanwhile. */
+static void
+asks_how_long(struct timer *t)
+{
+	(void)t;
+	ck_assert_int_eq(loop_away(loop), 7 * NS_PER_S);
+}
+
+START_TEST(an_absence_is_told)
+{
+	struct timer late = {.fn = asks_how_long};
+
+	ck_assert_int_eq(loop_watch_lag(loop), ERR_OK);
+	ck_assert_int_eq(timer_set(loop, &late, clock_now() + NS_PER_S), ERR_OK);
+	clock_test_advance(100 * NS_PER_MS + 7 * NS_PER_S);
+	turn();
+	ck_assert(!timer_armed(&late));
+	clock_test_advance(100 * NS_PER_MS + 100 * NS_PER_MS - 1);
+	turn();
+	ck_assert_int_eq(loop_away(loop), 7 * NS_PER_S);
+	clock_test_advance(100 * NS_PER_MS + 100 * NS_PER_MS);
+	turn();
+	ck_assert_int_eq(loop_away(loop), 7 * NS_PER_S + 100 * NS_PER_MS);
 }
 END_TEST
 
@@ -612,6 +639,7 @@ main(void)
 	tcase_add_test(t, finishing_leaves_the_queue);
 	tcase_add_test(t, idle_work_waits_for_a_turn_without_other_work);
 	tcase_add_test(t, lag_is_told);
+	tcase_add_test(t, an_absence_is_told);
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

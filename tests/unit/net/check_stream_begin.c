@@ -165,6 +165,50 @@ START_TEST(drops_a_stale_handshake_unread)
 }
 END_TEST
 
+/* Its hello lies in the socket while the process stands still. */
+START_TEST(an_absence_is_no_fault_of_the_client)
+{
+	ck_assert_int_eq(loop_watch_lag(rig.loop), ERR_OK);
+	rig_connect(&rig, &served, &client, &right);
+	client_step(&client);
+	clock_test_advance(100 * NS_PER_MS + RIG_HANDSHAKE_NS);
+	pump(TURNS);
+	ck_assert_uint_eq(served.ready, 1);
+	client_leave(&client);
+	pump(2);
+	expect_end(STREAM_EOF);
+}
+END_TEST
+
+/* Nor more time for it: what it had before and has afterwards is as much as that of others. */
+START_TEST(an_absence_is_not_counted)
+{
+	int64_t before = 3 * NS_PER_S, beat = 100 * NS_PER_MS;
+	int fd[2];
+
+	ck_assert_int_eq(loop_watch_lag(rig.loop), ERR_OK);
+	rig_pair(fd, false);
+	served_start(&served, &rig, fd[0]);
+	for (int64_t t = 0; t < before; t += beat) {
+		clock_test_advance(beat);
+		loop_turn(rig.loop, false);
+	}
+	for (int i = 0; i < 2; i++) { /* longer than all the time it has */
+		clock_test_advance(beat + 2 * RIG_HANDSHAKE_NS);
+		loop_turn(rig.loop, false);
+	}
+	for (int64_t t = before + 3 * beat; t < RIG_HANDSHAKE_NS; t += beat) {
+		ck_assert_uint_eq(served.closed, 0);
+		clock_test_advance(beat);
+		loop_turn(rig.loop, false);
+	}
+	clock_test_advance(beat);
+	loop_turn(rig.loop, false);
+	expect_end(STREAM_HANDSHAKE_TIMEOUT);
+	close(fd[1]);
+}
+END_TEST
+
 START_TEST(ends_when_the_client_leaves_the_handshake)
 {
 	rig_connect(&rig, &served, &client, &right);
@@ -300,6 +344,8 @@ main(void)
 	    sizeof(endless) / sizeof(endless[0]));
 	tcase_add_test(t, a_message_in_bytes_comes_to_its_end);
 	tcase_add_test(t, drops_a_stale_handshake_unread);
+	tcase_add_test(t, an_absence_is_no_fault_of_the_client);
+	tcase_add_test(t, an_absence_is_not_counted);
 	tcase_add_loop_test(t, ends_when_the_client_leaves_the_handshake, 0, 2);
 	tcase_add_test(t, a_hello_without_a_client_is_not_read);
 	tcase_add_loop_test(t, a_hello_of_one_who_broke_off_is_not_read, 0, 2);
