@@ -17,6 +17,7 @@ import re
 import signal
 import socket
 import ssl
+import unittest
 
 import faults
 import kf
@@ -62,10 +63,24 @@ class Leaked(Exception):
 
 def failed_in_library(log):
     """Whether OpenSSL asked for the memory that was refused last, as the trace says."""
-    traces = re.findall(r"^ +#0 .* in __sanitizer_print_stack_trace .*?^$", log, re.M | re.S)
+    traces = re.findall(r"^ +#0 [^\n]* in __sanitizer_print_stack_trace .*?^$", log, re.M | re.S)
     frames = traces[-1].splitlines()[1:] if traces else []
     asked = [f for f in frames if "/base/fault_test.c:" not in f and "/base/alloc.c:" not in f]
     return bool(asked) and re.search(r"/lib(crypto|ssl)\.so", asked[0]) is not None
+
+
+class Traces(unittest.TestCase):
+    FRAME = "    #%d 0x7f %s\n"
+    PRINTS = FRAME % (0, "in __sanitizer_print_stack_trace asan_stack.cpp:87")
+    ALLOC = FRAME % (1, "in alloc_bytes ../../src/base/alloc.c:44")
+    OURS = PRINTS + ALLOC + FRAME % (2, "in db_open ../../src/keys/db.c:1") + "\n"
+    THEIRS = PRINTS + ALLOC + FRAME % (2, "in X (/lib/libcrypto.so.3+0x1)") + "\n"
+
+    def test_the_last_one_tells_who_asked(self):
+        for traces, theirs in (("", False), (self.OURS, False), (self.THEIRS, True),
+                               (self.OURS + "a line\n" + self.THEIRS, True),
+                               (self.THEIRS + "a line\n" + self.OURS, False)):
+            self.assertEqual(failed_in_library(traces + "a line\n"), theirs, traces)
 
 
 def only(name, place=None):
@@ -259,22 +274,22 @@ class Torture(kf.Case):
     def forgive(self, w, at):
         """Counts leaks of libraries that are known; True when there were any, and none else.  Ours may
         look like them: so what failed has to be the library's, or else they have to be few."""
-        gw = w.gw
-        blocks = (re.findall(r"^Direct leak of.*?^$", gw.log(at), re.M | re.S) or
-                  re.findall(r"^Indirect leak of.*?^$", gw.log(at), re.M | re.S))  # rings
+        log, last = w.gw.log(), w.gw.log(at)
+        if any(sign in log for sign in SIGNS):
+            os.truncate(w.gw.log_path, 0)  # else it would be found once more
+        blocks = (re.findall(r"^Direct leak of.*?^$", last, re.M | re.S) or
+                  re.findall(r"^Indirect leak of.*?^$", last, re.M | re.S))  # rings
         if blocks and not w.stacks:
             raise Leaked(blocks[0])
         for block in blocks:
             known = [why for pattern, why in LIBRARY_LEAKS if re.search(pattern, block)]
             self.assertTrue(known, block)
             self.known[known[0]] = self.known.get(known[0], 0) + 1
-        log, last = gw.log(), gw.log(at)
         for sign in SIGNS:
             self.assertNotIn(sign, log[:len(log) - len(last)] if blocks and "Leak" in sign else log)
         if blocks:
             objects = sum(int(n) for n in re.findall(r"leak of .* in (\d+) object", last))
             self.assertTrue(failed_in_library(log) if w.trace else objects <= FEW, last[-6000:])
-            os.truncate(gw.log_path, 0)  # else they would be found once more
         return bool(blocks)
 
     def stops(self, w):
@@ -317,7 +332,6 @@ class Torture(kf.Case):
         try:
             return self.starts(w, place, n)
         except Leaked as first:
-            os.truncate(w.gw.log_path, 0)
             w.stacks = w.trace = True
             known = sum(self.known.values())
             started = self.starts(w, place, n)
