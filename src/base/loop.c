@@ -281,7 +281,9 @@ loop_watch_lag(struct loop *l)
 int64_t
 loop_away(const struct loop *l)
 {
-	return l->away;
+	int64_t late = timer_armed(&l->beat) ? clock_now() - l->beat.when : 0;
+
+	return l->away + (late >= BEAT_NS ? late : 0); /* the beat has not had its turn */
 }
 
 /* --- turns --- */

@@ -29,9 +29,6 @@ stream_handshake_is_late(struct stream *s)
 	if (now < s->deadline.when)
 		return false;
 	s->away += away;
-	/* who came at the end of a long absence has no more time than others */
-	if (when > now + s->p.handshake_timeout_ns)
-		when = now + s->p.handshake_timeout_ns;
 	return when <= now || timer_set(s->loop, &s->deadline, when) != ERR_OK;
 }
 

@@ -598,6 +598,7 @@ START_TEST(an_absence_is_told)
 	ck_assert_int_eq(loop_watch_lag(loop), ERR_OK);
 	ck_assert_int_eq(timer_set(loop, &late, clock_now() + NS_PER_S), ERR_OK);
 	clock_test_advance(100 * NS_PER_MS + 7 * NS_PER_S);
+	ck_assert_int_eq(loop_away(loop), 7 * NS_PER_S); /* also before the first turn after it */
 	turn();
 	ck_assert(!timer_armed(&late));
 	clock_test_advance(100 * NS_PER_MS + 100 * NS_PER_MS - 1);

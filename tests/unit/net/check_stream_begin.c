@@ -209,6 +209,27 @@ START_TEST(an_absence_is_not_counted)
 }
 END_TEST
 
+/* It was in the listener's queue. */
+START_TEST(who_comes_after_an_absence_has_no_more_time)
+{
+	int64_t beat = 100 * NS_PER_MS;
+	int fd[2];
+
+	ck_assert_int_eq(loop_watch_lag(rig.loop), ERR_OK);
+	clock_test_advance(beat + 2 * RIG_HANDSHAKE_NS);
+	rig_pair(fd, false);
+	served_start(&served, &rig, fd[0]);
+	for (int64_t t = 0; t < RIG_HANDSHAKE_NS; t += beat) {
+		loop_turn(rig.loop, false);
+		ck_assert_uint_eq(served.closed, 0);
+		clock_test_advance(beat);
+	}
+	loop_turn(rig.loop, false);
+	expect_end(STREAM_HANDSHAKE_TIMEOUT);
+	close(fd[1]);
+}
+END_TEST
+
 START_TEST(ends_when_the_client_leaves_the_handshake)
 {
 	rig_connect(&rig, &served, &client, &right);
@@ -346,6 +367,7 @@ main(void)
 	tcase_add_test(t, drops_a_stale_handshake_unread);
 	tcase_add_test(t, an_absence_is_no_fault_of_the_client);
 	tcase_add_test(t, an_absence_is_not_counted);
+	tcase_add_test(t, who_comes_after_an_absence_has_no_more_time);
 	tcase_add_loop_test(t, ends_when_the_client_leaves_the_handshake, 0, 2);
 	tcase_add_test(t, a_hello_without_a_client_is_not_read);
 	tcase_add_loop_test(t, a_hello_of_one_who_broke_off_is_not_read, 0, 2);
