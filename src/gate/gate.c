@@ -378,7 +378,7 @@ gate_close_sessions(struct gate *g, bool (*fn)(void *arg, const struct session_i
 
 		tell_session(s, &info);
 		if (s->state != SESSION_CLOSING && fn(arg, &info)) {
-			session_drain(s);
+			session_leave(s);
 			closed++;
 		}
 	}

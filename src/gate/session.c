@@ -131,20 +131,21 @@ session_expired(struct timer *t)
 void
 session_drain(struct session *s)
 {
-	bool draining = s->gate->draining;
-
-	s->last_answer |= !draining;
 	if (s->state != SESSION_IDLE && s->state != SESSION_HANDSHAKE)
 		return;
-	if (draining) {
-		timer_move(s->gate->p.loop, &s->deadline, clock_now() + DRAIN_GRACE);
-		if (s->requests > 0)
-			stream_look(s->stream);
-	} else if (s->state == SESSION_IDLE) {
-		session_close(s, "draining");
-	} else {
-		session_end(s, "draining");
-	}
+	timer_move(s->gate->p.loop, &s->deadline, clock_now() + DRAIN_GRACE);
+	if (s->requests > 0)
+		stream_look(s->stream);
+}
+
+void
+session_leave(struct session *s)
+{
+	s->last_answer = true;
+	if (s->state == SESSION_IDLE)
+		session_close(s, "by command");
+	else if (s->state == SESSION_HANDSHAKE)
+		session_end(s, "by command");
 }
 
 /* --- requests --- */

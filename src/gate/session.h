@@ -56,9 +56,11 @@ struct sorted session_sort(struct session *s);
 /* Its client's certificate has expired: true when that was so, and was acted upon. */
 bool session_has_expired(struct session *s);
 /*
- * Ends it when nothing is under way, else after the answer.  While the gate drains, what has come is
- * answered, and who has just come may ask once: it may have done so already.
+ * The gate drains: what has come is answered, and who has just come may ask once, as it may have done so
+ * already.
  */
 void session_drain(struct session *s);
+/* Ends it when nothing is under way, else after the answer. */
+void session_leave(struct session *s);
 
 #endif

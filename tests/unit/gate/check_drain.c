@@ -241,6 +241,28 @@ START_TEST(an_idle_session_closes_at_once)
 }
 END_TEST
 
+static bool
+is_any(void *arg, const struct session_info *info)
+{
+	(void)arg, (void)info;
+	return true;
+}
+
+/* Without the time that it would have had. */
+START_TEST(one_that_may_still_ask_closes_by_command)
+{
+	struct client *c = come(versions[_i]);
+
+	drain();
+	pump();
+	expect_open(c, 0);
+	ck_assert_uint_eq(gate_close_sessions(gate, is_any, NULL), 1);
+	pump();
+	expect_end(c, 0);
+	leave();
+}
+END_TEST
+
 START_TEST(what_lies_in_the_socket_is_answered)
 {
 	for (int i = 0; i < GUESTS; i++)
@@ -463,6 +485,7 @@ main(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_loop_test(t, an_idle_session_closes_at_once, 0, 2);
+	tcase_add_loop_test(t, one_that_may_still_ask_closes_by_command, 0, 2);
 	tcase_add_loop_test(t, what_lies_in_the_socket_is_answered, 0, 2);
 	tcase_add_loop_test(t, what_follows_in_the_socket_is_answered, 0, 6);
 	tcase_add_loop_test(t, what_follows_the_first_is_answered, 0, 2);
