@@ -346,7 +346,6 @@ finish_audit(struct keyferryd *d)
 		return;
 	timer_clear(d->loop, &d->drain_deadline);
 	timer_clear(d->loop, &d->recover_again);
-	timer_clear(d->loop, &d->expiry);
 	timer_clear(d->loop, &d->watchdog);
 	if (audit_drain(d->audit, leave, d) == ERR_OK)
 		loop_run(d->loop);
@@ -381,6 +380,7 @@ stop(struct keyferryd *d)
 	for (size_t i = 0; i < d->listeners_count; i++)
 		listener_free(d->listeners[i]);
 	daemon_reload_stop(d);
+	timer_clear(d->loop, &d->expiry); /* it looks at the gate's tenants, and a reload sets it */
 	recovery_stop(d);
 	walk_stop(d);
 	trust_stop(d);

@@ -303,6 +303,23 @@ class Revocations(Case):
         self.refused_as(gw, self.good, "no valid revocation list", "no revocation list")
         stays.ok(ttlv.item("DiscoverVersions"))
 
+    def test_a_list_that_expires_while_the_gateway_stops(self):
+        """When what looks after lists is gone, and the last uses wait for the disk."""
+        ends = time.time() + 12
+        gw = self.start(a=self.options(self.ca.crl("short.crl", ends=12 / 86400)),
+                        certificates=[self.known()])
+        with gw.client(self.known()) as c:
+            uid = c.create()
+            child = gw.child_pid()
+            os.kill(child, signal.SIGSTOP)
+            c.key(uid)
+        gw.process.terminate()
+        gw.await_log("daemon: stopped")
+        self.assertLess(time.time(), ends)
+        time.sleep(ends + 1.5 - time.time())
+        os.kill(child, signal.SIGCONT)
+        self.assertEqual(gw._gone(30), 0)
+
     def of_lists(self, gw):
         return next(c for c in gw.control("health")[0] if c["check"] == "revocation lists")
 
