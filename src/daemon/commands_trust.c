@@ -36,6 +36,7 @@ struct trust_change {
 
 	/* it goes */
 	unsigned at, removed; /* names: looked for, found */
+	enum err left; /* why a file may still be there */
 	const struct tenant *voucher; /* whose authority lets its client in all the same; borrowed */
 };
 
@@ -401,7 +402,10 @@ all_removed(struct trust_change *c)
 	enum err e;
 
 	if (p == NULL && c->removed == 0) {
-		change_end(c, ERR_NO_OBJECT, "no such certificate");
+		if (c->left != ERR_OK)
+			change_end(c, c->left, NULL);
+		else
+			change_end(c, ERR_NO_OBJECT, "no such certificate");
 		return;
 	}
 	if (p != NULL && !p->accepted) {
@@ -411,9 +415,15 @@ all_removed(struct trust_change *c)
 		return;
 	}
 	e = p != NULL ? unpin_now(d, c, &closed) : ERR_OK;
-	if (e == ERR_OK)
+	if (e != ERR_OK) {
+		change_end(c, e, "the file is gone: reload");
+	} else if (c->left != ERR_OK) {
+		change_end(c, c->left, "it is not in use any more, but a file of it may be left below trust/ in "
+		    "the state directory, and would count at the next reload");
+	} else {
 		put_done(c, "removed", NULL, closed);
-	change_end(c, e, e != ERR_OK ? "the file is gone: reload" : NULL);
+		change_end(c, ERR_OK, NULL);
+	}
 }
 
 static void next_file(struct trust_change *c);
@@ -424,10 +434,9 @@ file_removed(struct wait *w, enum err e)
 	struct trust_change *c = CONTAINER_OF(w, struct trust_change, file.wait);
 
 	c->removed += e == ERR_OK;
-	if (e == ERR_OK || e == ERR_NO_OBJECT)
-		next_file(c);
-	else
-		change_end(c, e, NULL);
+	if (e != ERR_OK && e != ERR_NO_OBJECT)
+		c->left = e;
+	next_file(c);
 }
 
 /*

@@ -291,6 +291,22 @@ class UnderWay(Case):
         gw.ctl("reload")
         self.assert_refused(gw, client)
 
+    def test_removed_though_something_is_in_the_way(self):
+        """It is in use no more, whatever becomes of files; and the command says what did not become of one."""
+        gw, client = self.start(), self.newcomer
+        gw.ctl("trust", "add", "b", client.pem)
+        session = kf.Client(gw, client)
+        self.addCleanup(session.close)
+        session.ok(ttlv.item("DiscoverVersions"))
+        in_the_way = os.path.join(gw.state_dir, "trust", "old", client.digest + ".pem")
+        os.makedirs(in_the_way)
+        self.fails(gw, "trust", "remove", client.digest, say="not in use any more, but a file")
+        self.assertEqual(self.on_disk(gw), [])
+        self.assertTrue(session.is_closed())
+        self.assert_refused(gw, client)
+        shutil.rmtree(os.path.dirname(in_the_way))
+        self.fails(gw, "trust", "remove", client.digest, say="no such certificate")
+
     def test_removed_before_it_counts(self):
         """A file that no reload has found yet."""
         gw, client = self.start(), self.newcomer
