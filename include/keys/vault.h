@@ -135,6 +135,7 @@ struct vault_record {
 struct vault_news {
 	struct wait wait; /* errors as those of an unwrap of the object nobody has */
 	int64_t since;	  /* in: the vault's time, seconds since 1970; 0: the proof alone */
+	bool sure; /* in: fails as well unless it was seen which root key the configuration names now */
 	void (*each)(void *arg, const struct vault_record *r); /* in */
 	void *arg;		  /* in */
 	int64_t now;		  /* out: the vault's time when this began, or -1 */

@@ -53,6 +53,7 @@ struct watch_rebuild {
 	 */
 	struct wait wait;
 	void (*progress)(struct watch_rebuild *r); /* now and then; may be NULL; removes no tenant */
+	bool sure; /* in: as with vault_news */
 
 	/* out */
 	uint64_t records; /* under the tenant's prefix, as far as something may be to do about them */

@@ -263,10 +263,14 @@ on_known_progress(struct watch_rebuild *w)
 	(void)control_flush(k->call);
 }
 
-/* First the keys that this ledger has not heard of: whoever reads "left 0" deletes a root key. */
+/*
+ * First the keys that this ledger has not heard of, and whether the alias names another root key by now:
+ * whoever reads "left 0" deletes one.
+ */
 static void
 start_rewrap(struct walk *k, struct watch_tenant *watch)
 {
+	k->rebuild.sure = true;
 	k->rebuild.wait.done = all_known;
 	k->rebuild.progress = on_known_progress;
 	watch_rebuild(watch, &k->rebuild);

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/metric.h"
 
 enum {
@@ -269,6 +270,21 @@ prove(struct news_op *n)
 
 /* --- the root key itself --- */
 
+/* To hear what an alias names takes an answer, and an alias that there is. */
+static bool
+has_to_be_sure(const struct news_op *n)
+{
+	return n->news->sure && kproot_has_alias(n->root);
+}
+
+static void
+end_unsure(struct news_op *n, enum err e)
+{
+	LOG(LOG_WARN, "keyprotect", "which root key bears the alias could not be seen",
+	    kv_text("alias", n->root->root_key), kv_text("error", err_name(e)));
+	kpop_end(&n->op, e);
+}
+
 /*
  * Which one bears the alias, and whether it is deactivated.  What it is beside that the canary proves:
  * also when the alias is gone, or on its way to another, or nobody answers a look.
@@ -285,7 +301,9 @@ looked(struct wait *w, enum err e)
 	no_answer = e == ERR_VAULT_DOWN || e == ERR_DEADLINE;
 	if (no_answer && r->id[0] != '\0')
 		r->look_at = clock_now() + LOOK_AGAIN; /* the time of the next rounds is for the canary */
-	if (r->id[0] != '\0' && (e == ERR_OK || e == ERR_NO_OBJECT || e == ERR_WRONG_STATE ||
+	if (e != ERR_OK && e != ERR_WRONG_STATE && has_to_be_sure(n))
+		end_unsure(n, kpop_root_key_error(e));
+	else if (r->id[0] != '\0' && (e == ERR_OK || e == ERR_NO_OBJECT || e == ERR_WRONG_STATE ||
 				    (no_answer && !n->refused)))
 		prove(n);
 	else
@@ -305,7 +323,7 @@ on_begin(struct defer *d)
 {
 	struct news_op *n = CONTAINER_OF(d, struct news_op, begin);
 
-	if (clock_now() >= n->root->look_at)
+	if (clock_now() >= n->root->look_at || has_to_be_sure(n))
 		look(n);
 	else
 		prove(n);

@@ -185,7 +185,7 @@ on_time(struct timer *timer)
 		t->in_round = true;
 		t->behind = false;
 	}
-	pass_start(&w->round, ask_from(w));
+	pass_start(&w->round, ask_from(w), false);
 }
 
 /* --- full passes --- */
@@ -222,13 +222,15 @@ static void
 on_full_time(struct timer *timer)
 {
 	struct watch *w = CONTAINER_OF(timer, struct watch, full_timer);
+	bool sure = false;
 
 	LIST_FOREACH (link, &w->tenants) {
 		struct watch_tenant *t = CONTAINER_OF(link, struct watch_tenant, link);
 
 		t->rebuilding = t->rebuild != NULL;
+		sure |= t->rebuilding && t->rebuild->sure;
 	}
-	pass_start(&w->full, FROM_THE_START);
+	pass_start(&w->full, FROM_THE_START, sure);
 }
 
 void

@@ -65,8 +65,8 @@ struct watch {
 /* --- watch_pass.c --- */
 
 void pass_init(struct pass *p, struct watch *w, bool full);
-/* Ends in watch_passed(), never at once. */
-void pass_start(struct pass *p, int64_t since);
+/* Ends in watch_passed(), never at once; sure as with vault_news. */
+void pass_start(struct pass *p, int64_t since, bool sure);
 /* Safe in any state. */
 void pass_stop(struct pass *p);
 /* The tenant goes: what there is of it yet is left out. */

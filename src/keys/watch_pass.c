@@ -505,13 +505,14 @@ pass_init(struct pass *p, struct watch *w, bool full)
 }
 
 void
-pass_start(struct pass *p, int64_t since)
+pass_start(struct pass *p, int64_t since, bool sure)
 {
 	p->crowded = false;
 	p->began = stamp_now();
 	p->news = (struct vault_news){
 	    .wait.done = told,
 	    .since = since,
+	    .sure = sure,
 	    .each = on_record,
 	    .arg = p,
 	    .terms.background = true,

@@ -151,13 +151,13 @@ class Moving(Pair):
         gw.configure()
         gw.control("reload")
 
-
-class RootKeys(Moving):
-    """Keys under several root keys at a time: each depends on its own, and on no other."""
-
     def alias(self, method, key):
         answer = self.cloud.call(method, "/keys/%s/aliases/prod" % key)
         self.assertLess(answer.status, 300)
+
+
+class RootKeys(Moving):
+    """Keys under several root keys at a time: each depends on its own, and on no other."""
 
     def test_old_root_key_is_disabled_then_deleted(self):
         old = self.create(self.first)
@@ -267,6 +267,24 @@ class BeforeTheOldOneGoes(Moving):
         self.end_old_root_key()
         self.assertEqual([self.keys(uid) for uid in uids], keys)
         self.assertEqual({len(key) for pair in keys for key in pair}, {32})
+
+    def test_alias_that_has_moved(self):
+        """Just now, and when nothing bears it, nobody can tell what is under the wrong root key."""
+        self.alias("POST", self.cloud.root)
+        for gw in (self.first, self.second):
+            self.move(gw, "prod")
+        uids = [self.create(gw) for gw in (self.first, self.second)]
+        keys = [self.keys(uid) for uid in uids]
+        other = self.cloud.create("root-2")["id"]
+        self.alias("DELETE", self.cloud.root)
+        self.cloud.advance(400)  # the key manager's time: the gateways' looks are not due
+        self.assertEqual(self.rewrap(self.first), (0, 1, 1))
+        self.assertRegex(self.first.log(), "which root key bears the alias could not be seen alias=prod")
+        self.alias("POST", other)
+        self.assertEqual(self.rewrap(self.first), (2, 0, 0))
+        self.rewrap_both()
+        self.end_old_root_key()
+        self.assertEqual([self.keys(uid) for uid in uids], keys)
 
     def test_revoked_by_one_that_has_the_old_one(self):
         """The record that is known has made way for another, under the old root key."""

@@ -22,11 +22,11 @@ ignore(void *arg, const struct vault_record *r)
 }
 
 static struct told
-ask_since(int64_t since)
+ask(int64_t since, bool sure)
 {
 	struct kpjob j = {false};
 	struct vault_news n = {
-	    .wait = {.done = kpjob_done, .owner = &j}, .since = since, .each = ignore};
+	    .wait = {.done = kpjob_done, .owner = &j}, .since = since, .sure = sure, .each = ignore};
 	struct vault_source *s = vault_kp_source(rig->vault);
 
 	s->news(s, &n);
@@ -37,7 +37,13 @@ ask_since(int64_t since)
 static struct told
 ask_news(void)
 {
-	return ask_since(0);
+	return ask(0, false);
+}
+
+static struct told
+ask_surely(void)
+{
+	return ask(1, true);
 }
 
 static bool
@@ -52,7 +58,7 @@ complains(const char *of)
 static void
 ask_all(void)
 {
-	ck_assert_int_eq(ask_since(1).e, ERR_OK);
+	ck_assert_int_eq(ask(1, false).e, ERR_OK);
 	for (int i = 0; i < 40; i++) {
 		kprig_settle(rig);
 		clock_test_advance(50 * NS_PER_MS);
@@ -249,6 +255,52 @@ START_TEST(test_alias)
 	later = stored_key();
 	u = unwrap_it(later);
 	ck_assert(!u.apart && !u.stale);
+}
+END_TEST
+
+/* Who asks to be sure hears of it at once, or that it cannot be told. */
+START_TEST(test_alias_surely)
+{
+	struct vault_unwrap u;
+	struct object *o;
+	struct told t;
+
+	use_alias();
+	o = stored_key();
+	ck_assert_int_eq(ask_surely().e, ERR_OK);
+	rig->fault = (struct spoiled){
+	    "GET", "/prod/metadata", 99, _i == 0 ? SPOIL_STATUS : SPOIL_HANG_BEFORE, 503, NULL, ""};
+	ck_assert_int_eq(ask_surely().e, _i == 0 ? ERR_VAULT_DOWN : ERR_DEADLINE);
+	ck_assert_int_eq(ask_news().e, ERR_OK);
+	rig->fault.times = 0;
+	rig->alias_gone = true;
+	ck_assert_int_eq(ask_surely().e, ERR_NO_ROOT_KEY);
+	ck_assert_int_eq(ask_news().e, ERR_OK);
+	rig->alias_gone = false;
+	rig->root_state = 2;
+	t = ask_surely();
+	ck_assert(t.e == ERR_NO_ROOT_KEY && t.suspended && !t.moved);
+	rig->root_state = 1;
+	ck_assert_int_eq(ask_surely().e, ERR_OK);
+	strcpy(rig->root_id, THIRD_ROOT);
+	u = unwrap_it(o);
+	ck_assert(!u.apart && !u.stale);
+	t = ask_surely();
+	ck_assert(t.e == ERR_OK && t.moved);
+	u = unwrap_it(o);
+	ck_assert(u.apart && u.stale);
+}
+END_TEST
+
+/* An id names one and the same for ever. */
+START_TEST(test_id_surely)
+{
+	unsigned looks;
+
+	ck_assert_int_eq(ask_news().e, ERR_OK);
+	looks = rig->looks;
+	ck_assert_int_eq(ask_surely().e, ERR_OK);
+	ck_assert_uint_eq(rig->looks, looks);
 }
 END_TEST
 
@@ -526,6 +578,8 @@ main(void)
 	tcase_add_loop_test(t, test_lately, 0, 2);
 	tcase_add_test(t, test_apart);
 	tcase_add_loop_test(t, test_alias, 0, 2);
+	tcase_add_loop_test(t, test_alias_surely, 0, 2);
+	tcase_add_test(t, test_id_surely);
 	tcase_add_test(t, test_alias_gone);
 	tcase_add_loop_test(t, test_deactivated, 0, 2);
 	tcase_add_loop_test(t, test_disabled, 0, 2);

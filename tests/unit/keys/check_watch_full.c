@@ -103,6 +103,29 @@ START_TEST(test_rebuild_fails)
 }
 END_TEST
 
+/* What one that has to be sure asks is its own pass's, whatever is under way. */
+START_TEST(test_rebuild_surely)
+{
+	struct job a, b;
+
+	round_of();
+	fake.news.holds = true;
+	rebuild(east, &a);
+	fake_settle(&fake);
+	ck_assert(!fake.asked_surely);
+	rebuild(west, &b);
+	b.r.sure = true;
+	fake.news.holds = false;
+	fake_release(&fake);
+	finish(&a);
+	finish(&b);
+	ck_assert(fake.asked_surely);
+	rebuild(west, &b);
+	finish(&b);
+	ck_assert(!fake.asked_surely);
+}
+END_TEST
+
 /* Cancelled: it looks up no more, and another may begin. */
 START_TEST(test_rebuild_cancelled)
 {
@@ -212,6 +235,7 @@ main(void)
 	tcase_add_test(t, test_rebuild);
 	tcase_add_test(t, test_rebuild_beside);
 	tcase_add_test(t, test_rebuild_fails);
+	tcase_add_test(t, test_rebuild_surely);
 	tcase_add_test(t, test_rebuild_cancelled);
 	tcase_add_test(t, test_away_tenant);
 	tcase_add_test(t, test_reconciliation);

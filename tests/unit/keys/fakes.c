@@ -85,6 +85,7 @@ on_news(struct vault_source *s, struct vault_news *n)
 	f->asked = n;
 	f->asked_since = n->since;
 	f->asked_at = clock_now();
+	f->asked_surely = n->sure;
 	n->now = clock_wall();
 	n->suspended = f->suspended;
 	n->moved = f->moved;

@@ -42,6 +42,7 @@ struct fake {
 	struct fake_fault news;
 	struct vault_news *asked; /* the last one that came; valid while it is held */
 	int64_t asked_since, asked_at;
+	bool asked_surely;
 	bool suspended, moved;
 
 	/* vaults */
