@@ -185,7 +185,7 @@ unwrapped(struct wait *w, enum err e)
 {
 	struct succeed *s = CONTAINER_OF(w, struct succeed, unwrap.wait);
 
-	s->alone = (e == ERR_VAULT_DENIED && s->unwrap.record_only) ||
+	s->alone = (e == ERR_VAULT_DENIED && (s->unwrap.record_only || s->unwrap.apart)) ||
 	    (e == ERR_NO_ROOT_KEY && s->unwrap.apart);
 	if (e != ERR_OK || !s->p.wanted(s->p.vault, s->load.object, &s->unwrap)) {
 		end(s, e, false);

@@ -320,7 +320,7 @@ class BeforeTheOldOneGoes(Moving):
         self.end_old_root_key()
         self.assertEqual(self.keys(uid), key)
 
-    def test_another_root_key_is_disabled(self):
+    def other_root_key_is_off(self, disable, enable, error):
         """What is under it is left, and named; it keeps no other key from moving."""
         second = self.cloud.create("root-2")["id"]
         made = []
@@ -330,16 +330,25 @@ class BeforeTheOldOneGoes(Moving):
         stuck = made.pop(1)
         keys = [self.keys(uid)[0] for uid in made]
         self.move(self.first, self.cloud.create("root-3")["id"])
-        self.cloud.customer(self.cloud.root, "disable")
+        disable()
         self.assertEqual(self.rewrap(self.first), (2, 1, 1))
-        self.assertRegex(self.first.log(), r"left as it is .*uid=%s error=NO_ROOT_KEY" % stuck)
+        self.assertRegex(self.first.log(), r"left as it is .*uid=%s error=%s" % (stuck, error))
         self.cloud.customer(second, "delete")
         self.first.control("cache flush")
         with self.first.client() as c:
             self.assertEqual([c.key(uid) for uid in made], keys)
         self.cloud.advance(40)
-        self.cloud.customer(self.cloud.root, "enable")
+        enable()
         self.assertEqual(self.rewrap(self.first), (1, 0, 0))
+
+    def test_another_root_key_is_disabled(self):
+        self.other_root_key_is_off(lambda: self.cloud.customer(self.cloud.root, "disable"),
+                                   lambda: self.cloud.customer(self.cloud.root, "enable"), "NO_ROOT_KEY")
+
+    def test_another_root_key_is_refused(self):
+        self.other_root_key_is_off(
+            lambda: self.cloud.fault(path="*/%s/actions/*" % self.cloud.root, status=403),
+            lambda: self.cloud.admin("DELETE", "/faults"), "VAULT_DENIED")
 
     def test_destroyed(self):
         """What is Destroyed is not left: neither here, nor at another gateway."""

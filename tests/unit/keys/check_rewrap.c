@@ -256,11 +256,17 @@ START_TEST(test_alone)
 {
 	static const struct {
 		enum err e;
-		bool general;
-	} all[] = {{ERR_VAULT_DENIED, false}, {ERR_NO_ROOT_KEY, false}, {ERR_VAULT_DOWN, true},
-	    {ERR_DEADLINE, true}};
+		bool record_only, apart, general;
+	} all[] = {
+	    {ERR_VAULT_DENIED, true, false, false},
+	    {ERR_VAULT_DENIED, false, true, false},
+	    {ERR_NO_ROOT_KEY, false, true, false},
+	    {ERR_VAULT_DOWN, true, true, true},
+	    {ERR_DEADLINE, true, true, true},
+	};
 
-	fake.alone = true;
+	fake.record_only = all[_i].record_only;
+	fake.apart = all[_i].apart;
 	fake.unwrap.e = all[_i].e;
 	fake.unwrap.times = 1;
 	ck_assert_int_eq(run(), all[_i].general ? all[_i].e : ERR_BUSY);
@@ -398,7 +404,7 @@ main(void)
 	tcase_add_test(t, test_destroyed);
 	tcase_add_loop_test(t, test_read_back, 0, 4);
 	tcase_add_loop_test(t, test_faults, 0, (int)(sizeof(faults) / sizeof(*faults)));
-	tcase_add_loop_test(t, test_alone, 0, 4);
+	tcase_add_loop_test(t, test_alone, 0, 5);
 	tcase_add_loop_test(t, test_many_left, 0, 2);
 	tcase_add_test(t, test_list_fails);
 	tcase_add_loop_test(t, test_cancel, 0, 8);

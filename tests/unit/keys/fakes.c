@@ -236,7 +236,8 @@ on_unwrap(struct vault *vault, struct vault_unwrap *u)
 
 	note(f, 'u');
 	u->stale = f->stale && fake_sequence_of(u->object) < 2;
-	u->record_only = u->apart = f->alone;
+	u->record_only = f->record_only;
+	u->apart = f->apart;
 	if (!fails(&f->unwrap))
 		u->key = key_of(u->object);
 	answer(f, &f->unwrap, &u->wait, ERR_OK);

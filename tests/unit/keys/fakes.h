@@ -54,7 +54,8 @@ struct fake {
 	unsigned vaults_count;
 	struct fake_fault find, unwrap, make, store, retire;
 	bool stale;	    /* what unwrap says */
-	bool alone;	    /* and that what fails is the record's own matter, or its root key's */
+	bool record_only;   /* and that what fails is the record's own matter */
+	bool apart;	    /* or that of its root key, which is another */
 	bool wrong_back;    /* find brings other bytes than were stored */
 	bool withdrawn;	    /* what find says of those that are gone */
 	char order[512];    /* of the calls to vaults: u m s f r, and P C D of the ledger */
