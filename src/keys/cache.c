@@ -302,6 +302,7 @@ entry_keep(struct entry *en, const struct proof *p)
 
 	if (p->began->order < p->custody->refused.order)
 		return ERR_OK; /* what began before a refusal proves nothing after it */
+	en->denials = 0;
 	if (en->key != NULL && memcmp(en->digest, p->digest, sizeof(en->digest)) == 0)
 		return confirm_key(en, p);
 	take_key_out(en);

@@ -168,8 +168,12 @@ cache_wipe(struct custody *cu, enum err e)
 void
 cache_abandon(struct custody *cu)
 {
-	LIST_FOREACH (link, &cu->flights)
-		flight_detach(CONTAINER_OF(link, struct flight, kin));
+	LIST_FOREACH (link, &cu->flights) {
+		struct flight *f = CONTAINER_OF(link, struct flight, kin);
+
+		f->load.apart = true; /* what was its root key when it began is none now */
+		flight_detach(f);
+	}
 	drop_entries(cu);
 }
 
@@ -303,6 +307,25 @@ serve_failed(struct cache_get *g, const struct flight *f, enum err e)
 
 /* --- the end of a load --- */
 
+/* The other root key that the key is under was refused.  True when that is more than a blip. */
+static bool
+deny(struct entry *en, int64_t bound_ns)
+{
+	if (en->denials == 0)
+		en->denied_first_ns = clock_boot();
+	if (en->denials < UINT8_MAX)
+		en->denials++;
+	return custody_is_denied(en->denials, en->denied_first_ns, bound_ns);
+}
+
+static bool
+is_refused(const struct flight *f, enum err e)
+{
+	if (e != ERR_VAULT_DENIED)
+		return false;
+	return f->load.record_only || (f->load.apart && deny(f->entry, f->custody->bound_ns));
+}
+
 /* What a load says about its own key. */
 static enum err
 settle_entry(struct flight *f, struct secret *key, enum err e)
@@ -317,7 +340,7 @@ settle_entry(struct flight *f, struct secret *key, enum err e)
 		return entry_keep(en, &(struct proof){f->custody, f->object->digest, f->record_id,
 					  key, &f->terms, &f->began});
 	/* that a predecessor is gone, or refused, says nothing of the record that took its place */
-	if (((e == ERR_NO_OBJECT || f->load.record_only) && !f->moved) || e == ERR_INTEGRITY ||
+	if ((!f->moved && (e == ERR_NO_OBJECT || is_refused(f, e))) || e == ERR_INTEGRITY ||
 	    e == ERR_NO_ROOT_KEY) {
 		f->entry = NULL;
 		list_remove(&f->peer);
@@ -334,8 +357,8 @@ loaded(struct wait *w, enum err e)
 	struct list *link;
 
 	f->load.key = NULL;
-	/* whether another root key is there, or a record refused, says nothing about the custody's own */
-	if (!f->load.record_only && (!f->load.apart || (e != ERR_OK && e != ERR_NO_ROOT_KEY)))
+	/* what comes of a record, or of another root key, says nothing about the custody's own; silence does */
+	if (custody_is_outage(e) || (!f->load.record_only && !f->load.apart))
 		custody_verdict(f->custody,
 		    &(struct custody_evidence){
 			.e = e, .suspended = f->load.suspended, .began = f->began});
@@ -376,6 +399,13 @@ met_silence(const struct cache_get *g)
 	return !is_stale(g, &g->began) && (!g->again || waited >= CACHE_PATIENCE_NS);
 }
 
+/* After a refusal silence is not enough to ride out. */
+static bool
+is_in_doubt(const struct cache_get *g, const struct entry *en)
+{
+	return g->custody->denials > 0 || en->denials > 0;
+}
+
 /* Out of patience, or of time. */
 static void
 get_on_time(struct timer *t)
@@ -387,7 +417,7 @@ get_on_time(struct timer *t)
 	enum err e;
 
 	if (m == MEMORY_FRESH ||
-	    (m == MEMORY_RIDES && g->custody->denials == 0 && met_silence(g))) {
+	    (m == MEMORY_RIDES && !is_in_doubt(g, en) && met_silence(g))) {
 		serve_memory(g, en, m);
 		return;
 	}
@@ -535,7 +565,7 @@ get_admit(struct cache_get *g)
 
 	if (m == MEMORY_FRESH) {
 		serve_memory(g, en, m);
-	} else if (m == MEMORY_RIDES && custody_is_out(g->custody)) {
+	} else if (m == MEMORY_RIDES && en->denials == 0 && custody_is_out(g->custody)) {
 		get_ride(g, en);
 	} else {
 		metric_inc(METRIC_CACHE_MISSES_TOTAL);

@@ -36,6 +36,8 @@ struct entry {
 	uint8_t digest[32];
 	char record_id[UID_TEXT_LEN + 1]; /* of the record that it is from; empty: not known */
 	bool apart;			  /* the custody's checks do not prove it */
+	uint8_t denials;		  /* of its other root key, since its own last proof */
+	int64_t denied_first_ns;	  /* clock_boot() time */
 	uint64_t placed;		  /* when that was found out */
 	struct stamp proved; /* when its own last proof began */
 	struct cache_terms terms;
@@ -111,6 +113,8 @@ void cache_abandon(struct custody *cu);
 /* Frees it when neither owners nor loads are left. */
 void custody_release(struct custody *cu);
 bool custody_is_outage(enum err e);
+/* So many refusals of access, the first at this clock_boot() time, are more than a blip. */
+bool custody_is_denied(unsigned denials, int64_t first_ns, int64_t bound_ns);
 /* An outage is known: who may ride out need not wait to see it. */
 bool custody_is_out(const struct custody *cu);
 

@@ -154,14 +154,19 @@ refuse(struct custody *cu, enum custody_state to, enum err e)
 }
 
 /* One refusal may be a blip, and many at one moment are one. */
+bool
+custody_is_denied(unsigned denials, int64_t first_ns, int64_t bound_ns)
+{
+	return denials >= DENIALS_MIN && clock_boot() - first_ns >= bound_ns / 3;
+}
+
 static void
 deny(struct custody *cu)
 {
 	cu->denied = stamp_now();
 	if (cu->denials++ == 0)
 		cu->denied_first = cu->denied;
-	if (cu->denials >= DENIALS_MIN &&
-	    cu->denied.boot_ns - cu->denied_first.boot_ns >= cu->bound_ns / 3)
+	if (custody_is_denied(cu->denials, cu->denied_first.boot_ns, cu->bound_ns))
 		refuse(cu, CUSTODY_WITHDRAWN, ERR_VAULT_DENIED);
 }
 

@@ -23,6 +23,7 @@ vault_unwrap_later(struct vault *v, struct vault_unwrap *u)
 	struct cacherig *r = CONTAINER_OF(v, struct cacherig, vault);
 
 	r->loads++;
+	u->apart = r->apart;
 	u->wait.cancel = vault_left;
 	list_append(&r->pending, &u->wait.link);
 }
@@ -117,7 +118,6 @@ key_of(const struct object *o)
 void
 cacherig_finish(struct cacherig *r, struct vault_unwrap *u, enum err e)
 {
-	u->apart = r->apart;
 	if (e == ERR_OK) {
 		u->key = key_of(u->object);
 		secret_bytes(u->key)[KEY_LEN - 1] ^= r->other_bytes;

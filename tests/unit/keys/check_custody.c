@@ -232,6 +232,66 @@ START_TEST(test_another_root_key)
 }
 END_TEST
 
+/* However fast refusals of another root key come, they concern the keys under that one. */
+START_TEST(test_another_root_key_refused)
+{
+	struct stamp began;
+
+	warm_up();
+	rig.apart = true;
+	cacherig_advance(&rig, BOUND);
+	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+	cacherig_advance(&rig, BOUND);
+	for (int i = 0; i < 20; i++) {
+		began = stamp_now();
+		ck_assert_int_eq(get_now(&rig, key1, ERR_VAULT_DENIED), ERR_VAULT_DENIED);
+		ck_assert(!custody_is_in_doubt(rig.custody));
+		ck_assert_uint_eq(cacherig_kept(&rig), i < 2 ? 64 : 32); /* three, over a third of the bound */
+		custody_confirmed(rig.custody, &began);
+		ck_assert_int_eq(state(), CUSTODY_FRESH);
+		ck_assert_int_eq(get_warm(&rig, key2), ERR_OK);
+		cacherig_advance(&rig, BOUND / 6);
+	}
+}
+END_TEST
+
+/* One refusal of it may be a blip; the others ride out an outage after it as if there had been none. */
+START_TEST(test_another_root_key_in_doubt)
+{
+	struct get t = {.done = false};
+
+	warm_up();
+	rig.apart = true;
+	cacherig_advance(&rig, BOUND);
+	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+	for (int i = 0; i < 5; i++) {
+		cacherig_advance(&rig, BOUND);
+		ck_assert_int_eq(get_now(&rig, key1, ERR_VAULT_DENIED), ERR_VAULT_DENIED);
+		ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+		ck_assert_uint_eq(cacherig_kept(&rig), 64);
+	}
+	cacherig_advance(&rig, BOUND);
+	ck_assert_int_eq(get_now(&rig, key1, ERR_VAULT_DENIED), ERR_VAULT_DENIED);
+	ck_assert(get_rides(&rig, key2, ERR_VAULT_DOWN));
+	ck_assert_int_eq(state(), CUSTODY_RIDING_OUT);
+	rig.loads = 0;
+	get_start(&t, &rig, key2);
+	cacherig_settle(&rig);
+	ck_assert(t.done && t.e == ERR_OK && t.g.ridden_out); /* at once */
+	get_end(&t);
+	cacherig_answer(&rig, ERR_VAULT_DOWN);
+	t = (struct get){.g.vault_terms.deadline = clock_now() + 5 * NS_PER_S};
+	get_start(&t, &rig, key1);
+	cacherig_settle(&rig);
+	ck_assert(!t.done);
+	cacherig_advance(&rig, 4 * NS_PER_S);
+	ck_assert(!t.done); /* nor on silence */
+	cacherig_answer(&rig, ERR_VAULT_DOWN);
+	ck_assert(t.done && t.e == ERR_OK && t.g.ridden_out);
+	get_end(&t);
+}
+END_TEST
+
 /* What the other root key proved is no proof any more; who waits is served all the same. */
 START_TEST(test_moved)
 {
@@ -249,6 +309,28 @@ START_TEST(test_moved)
 	get_end(&waiter);
 	ck_assert_uint_eq(cacherig_kept(&rig), 0);
 	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
+	ck_assert_int_eq(get_warm(&rig, key1), ERR_OK);
+}
+END_TEST
+
+/* That the root key of before is gone, which a load asked for before it moved, is no news of the new one. */
+START_TEST(test_moved_meanwhile)
+{
+	static const enum err answers[] = {ERR_NO_ROOT_KEY, ERR_VAULT_DENIED};
+	struct get waiter = {.done = false}, later = {.done = false};
+
+	warm_up();
+	get_start(&waiter, &rig, cacherig_object(&rig, "east", 3));
+	cacherig_settle(&rig);
+	custody_moved(rig.custody);
+	get_start(&later, &rig, key1);
+	cacherig_settle(&rig);
+	cacherig_finish(&rig, CONTAINER_OF(rig.pending.prev, struct vault_unwrap, wait.link), ERR_OK);
+	get_end(&later);
+	cacherig_answer(&rig, answers[_i]);
+	ck_assert(waiter.done && waiter.e == answers[_i]);
+	ck_assert_int_eq(state(), CUSTODY_FRESH);
+	ck_assert(!custody_is_in_doubt(rig.custody));
 	ck_assert_int_eq(get_warm(&rig, key1), ERR_OK);
 }
 END_TEST
@@ -439,7 +521,10 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_load_finds_out);
 	tcase_add_test(t, test_own_root_keys);
 	tcase_add_test(t, test_another_root_key);
+	tcase_add_test(t, test_another_root_key_refused);
+	tcase_add_test(t, test_another_root_key_in_doubt);
 	tcase_add_test(t, test_moved);
+	tcase_add_loop_test(t, test_moved_meanwhile, 0, 2);
 	tcase_add_loop_test(t, test_denials, 0, (int)(sizeof(denials) / sizeof(denials[0])));
 	tcase_add_test(t, test_success_between_denials);
 	tcase_add_test(t, test_denial_is_not_ridden_out);
