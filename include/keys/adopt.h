@@ -45,6 +45,7 @@ struct adopt {
 	/* out */
 	enum adopted adopted;
 	enum err found; /* with ERR_NO_OBJECT: ERR_OK if there was something, but older */
+	bool suspended; /* with ERR_NO_ROOT_KEY: it is there, but disabled or sealed */
 
 	/* private */
 	struct arena *arena;

@@ -117,7 +117,8 @@ struct vault_find {
 	bool last_words;	/* in: if there is nothing, say whether something may come back */
 	bool withdrawn; /* out: of what somebody else deleted, something may come back and count */
 	struct object *object;	/* out: as that record says, with its record and digest */
-	uint64_t sequence;	/* out, with ERR_NO_ROOT_KEY: that of the record, by its own words */
+	const struct object *unopened; /* out, with ERR_NO_ROOT_KEY: the record's, by its own words alone */
+	bool suspended;		/* out, with that: its root key is there, but disabled or sealed */
 	struct secret *key;	/* out: one reference, the caller's */
 	struct vault_terms terms; /* in */
 	void *op;		/* the provider's */

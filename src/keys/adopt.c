@@ -196,16 +196,30 @@ compare(struct adopt *a, struct object *known)
 }
 
 /*
- * There is something under the name that does not open.  Of an object that nobody here knows it is
- * another tenant's, as far as anybody can tell.  One that is older than what is known is of no use,
- * whatever became of the root key that it is under.
+ * What would change nothing if it opened is as good as opened, whatever became of the root key that it
+ * is under: the record that is known, and older ones that say no more of a revocation.
  */
 static enum err
-not_opened(const struct adopt *a, const struct object *known)
+without_root_key(struct adopt *a, const struct object *known)
+{
+	const struct object *found = a->find.unopened;
+	int order = known != NULL ? a->ops->order(found, known) : 1;
+
+	if (order > 0 || found->state > known->state)
+		return ERR_NO_ROOT_KEY;
+	a->adopted = ADOPT_KNOWN;
+	return order == 0 ? ERR_OK : ERR_NO_OBJECT;
+}
+
+/*
+ * There is something under the name that does not open.  Of an object that nobody here knows it is
+ * another tenant's, as far as anybody can tell.
+ */
+static enum err
+not_opened(struct adopt *a, const struct object *known)
 {
 	if (a->found == ERR_NO_ROOT_KEY)
-		return known != NULL && a->find.sequence < a->ops->sequence(known) ? ERR_NO_OBJECT
-										   : a->found;
+		return without_root_key(a, known);
 	if (known == NULL || object_is_destroyed(known)) {
 		LOG(LOG_INFO, "adopt", "a record under the prefix is somebody else's",
 		    kv_text("tenant", a->tenant), kv_text("uid", a->uid));
@@ -251,6 +265,7 @@ found(struct wait *w, enum err e)
 	struct adopt *a = CONTAINER_OF(w, struct adopt, find.wait);
 
 	a->found = e;
+	a->suspended = a->find.suspended;
 	if (e == ERR_OK)
 		share_note(a->vault->share, a->uid); /* what is merged may be news to the others */
 	if (e == ERR_OK || e == ERR_INTEGRITY || e == ERR_NO_ROOT_KEY ||

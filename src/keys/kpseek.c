@@ -12,6 +12,7 @@
 
 #include "base/metric.h"
 #include "kprecord.h"
+#include "kproot.h"
 
 /* RANKED_MAX: the newest ones; what counts is among them, whoever made successors at once. */
 enum { RANKED_MAX = 32, SCRATCH_MAX = 64 * 1024 };
@@ -136,6 +137,7 @@ opened(struct wait *w, enum err e)
 {
 	struct seek_op *s = w->owner;
 
+	s->find->suspended = kproot_is_suspended(s->op.v->root, &s->op.call);
 	e = kpop_root_key_error(e);
 	if (e == ERR_OK)
 		e = take_key(s, s->opening);
@@ -145,7 +147,8 @@ opened(struct wait *w, enum err e)
 	}
 	if (e == ERR_NO_ROOT_KEY && s->find->object != NULL)
 		e = ERR_OK; /* an older one, of use only for what it says of a revocation */
-	s->find->sequence = s->all[s->at].rank.sequence;
+	if (e == ERR_NO_ROOT_KEY)
+		s->find->unopened = s->opening;
 	if (e != ERR_OK)
 		finish(s, e);
 	else
@@ -272,6 +275,7 @@ kpseek_find(struct vault *vault, struct vault_find *find)
 	s->find = find;
 	find->op = s;
 	find->object = NULL;
+	find->unopened = NULL;
 	find->wait.cancel = seek_cancel;
 	s->op.find.deleted_too = find->last_words;
 	until = find->once	 ? 0

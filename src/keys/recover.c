@@ -9,7 +9,7 @@
  * Others use the vault as well: then nothing is removed, and what is not found proves nothing.  The
  * ledger may be an old copy (a backup, a virtual machine set back), whose Create ended well.
  *
- *   create, replace:  what the vault has is taken over
+ *   create, replace:  what the vault has is taken over; nothing is while its root key is deleted
  *   destroy:          the record that is known decides, by its id.  Destroyed by one of us, with
  *		       nothing in its place: the object is Destroyed.  Deleted a moment ago: later.
  *		       Anything else: it stays as it was
@@ -143,11 +143,18 @@ is_young(const struct ledger_intent *in)
 	return in->kind == CHANGE_INSERT && age_ms >= 0 && age_ms < SHOWN_MS;
 }
 
+/*
+ * What a root key holds back that was deleted, perhaps for good, is as good as not there: else nobody
+ * could revoke, destroy or purge the object any more.  Should the root key be restored, the watch or a
+ * look-up meets the record, and takes it over all the same.  One that is disabled is waited for.
+ */
 static void
 adopted(struct wait *w, enum err e)
 {
 	struct recover *r = CONTAINER_OF(w, struct recover, adopt.wait);
 
+	if (e == ERR_NO_ROOT_KEY && !r->adopt.suspended)
+		e = ERR_NO_OBJECT;
 	if (e == ERR_NO_OBJECT && is_young(current(r)))
 		skip(r, ERR_BUSY);
 	else if (e != ERR_OK && e != ERR_NO_OBJECT && e != ERR_INTEGRITY)

@@ -125,8 +125,10 @@ watch_told(struct pass *p, enum err e)
 
 	if (p->news.moved)
 		custody_moved(w->p.custody);
-	if (p->full)
+	if (p->full) {
+		w->missed |= e == ERR_NO_ROOT_KEY; /* as soon as it is back, and not after FULL_AGAIN */
 		return;
+	}
 	custody_verdict(w->p.custody, &ev);
 	if (e == ERR_OK && w->missed) {
 		w->missed = false;

@@ -6,7 +6,7 @@ import threading
 
 import kf
 from pair import Pair, WITHIN
-from ttlv import ACTIVE, on, revoke
+from ttlv import ACTIVE, SUCCESS, on, revoke
 
 
 class Rotation(Pair):
@@ -193,6 +193,23 @@ class RootKeys(Moving):
             self.assertEqual(c.key(uid), key)
         self.assertEqual(self.first.metrics()["integrity_alarms_total"], 0)
 
+    def test_revoked_in_doubt_and_deleted(self):
+        """Nobody knows whether the successor was stored when the root key goes: that locks nothing."""
+        uid = self.create(self.first)
+        self.cloud.fault(operation="kms.secrets.create", count=1, end="reset", commit=True)
+        self.cloud.fault(operation="kms.secrets.list", status=503)
+        with self.first.client() as c:
+            self.assertNotEqual(c.do(revoke(uid)).status, SUCCESS)
+        kf.eventually(lambda: self.first.metrics()["changes_in_doubt"] == 1, "in doubt", WITHIN)
+        self.cloud.customer(self.cloud.root, "delete")
+        self.cloud.admin("DELETE", "/faults")
+        self.assertEqual(len(self.cloud.records(uid)), 2)
+        kf.eventually(lambda: self.first.metrics()["changes_in_doubt"] == 0, "settled", 2 * WITHIN)
+        self.assertEqual(len(self.cloud.records(uid)), 2)
+        purged = self.first.ctl("--json", "keys", "purge", "--state", "Active", "--force", "--really")
+        self.assertIn('"purged":1', purged.stdout.replace(" ", ""))
+        self.assertEqual(self.cloud.records(uid), [])
+
     def test_alias_that_moves_to_another_root_key(self):
         """The old root key is there, and what it wrapped is served."""
         self.alias("POST", self.cloud.root)
@@ -299,6 +316,23 @@ class BeforeTheOldOneGoes(Moving):
         self.rewrap_both()
         self.end_old_root_key()
         self.assertEqual(self.keys(uid), key)
+
+    def test_successor_under_a_root_key_that_is_disabled(self):
+        """It is neither older nor absent: the key is back as soon as the root key is."""
+        uid = self.create(self.first)
+        key = self.keys(uid)
+        other = self.cloud.create("root-2")["id"]
+        self.move(self.second, other)
+        self.assertEqual(self.rewrap(self.second), (1, 0, 0))
+        self.cloud.customer(other, "disable")
+        kf.eventually(lambda: len(self.cloud.records(uid)) == 1, "the first record is retired", 60)
+        self.first.control("cache flush")
+        with self.first.client() as c:
+            for _ in range(2):
+                self.assert_reason(c.do(on("Get", uid)), "CryptographicFailure")
+            self.cloud.advance(40)
+            self.cloud.customer(other, "enable")
+            self.assertEqual(c.key(uid), key[0])
 
     def test_withdrawn(self):
         """The customer may restore the record, and then it has to open."""

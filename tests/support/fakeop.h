@@ -46,7 +46,6 @@ struct op {
 /* False: there is none. */
 bool fakeop_read_record(struct record *r, const struct object *o);
 void fakeop_record_id(char id[UID_TEXT_LEN + 1], const struct object *o);
-uint64_t fakeop_sequence(const struct object *o);
 int fakeop_order(const struct object *a, const struct object *b);
 
 /* NULL: the gateway was killed, and whoever asked is told. */

@@ -32,8 +32,8 @@ fakeop_record_id(char id[UID_TEXT_LEN + 1], const struct object *o)
 		memcpy(id, r.id, sizeof(r.id));
 }
 
-uint64_t
-fakeop_sequence(const struct object *o)
+static uint64_t
+sequence_of(const struct object *o)
 {
 	struct record r;
 
@@ -243,7 +243,7 @@ fakevault_init(struct fakevault *v, struct loop *l, struct keymgr *km)
 	    .uid_in = uid_in,
 	    .complaint = complaint,
 	    .record_id = fakeop_record_id,
-	    .sequence = fakeop_sequence,
+	    .sequence = sequence_of,
 	    .order = fakeop_order,
 	    .free = fake_free,
 	};

@@ -253,8 +253,8 @@ find_arrives(struct op *o)
 			o->object = o->object != NULL ? best_of(o->object, got) : got;
 	}
 	o->e = o->object != NULL ? fakeop_root_error(o) : ERR_NO_OBJECT;
-	if (o->object != NULL)
-		o->c.find->sequence = fakeop_sequence(o->object);
+	o->c.find->unopened = o->object;
+	o->c.find->suspended = km->root == ROOT_DISABLED;
 	if (o->c.find->last_words)
 		o->c.find->withdrawn = some_was_withdrawn(o);
 	if (o->object == NULL && o->known[0] == '\0' &&

@@ -19,7 +19,7 @@ answer(struct vault_find *f)
 		f->key = NULL;
 	}
 	f->withdrawn = fake.withdrawn;
-	f->sequence = fake.sequence;
+	f->unopened = fake.found;
 	wait_finish_soon(rig.loop, &f->wait, fake.e);
 }
 

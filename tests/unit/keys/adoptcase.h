@@ -12,8 +12,7 @@ enum { HELD_MAX = 32 };
 struct adoptfake {
 	struct vault vault;
 	enum err e;	      /* what find ends with */
-	struct object *found; /* when that is ERR_OK */
-	uint64_t sequence;    /* when it is ERR_NO_ROOT_KEY */
+	struct object *found; /* when that is ERR_OK or ERR_NO_ROOT_KEY */
 	unsigned finds;
 	bool expected, background, holds; /* holds: find ends only by release() */
 	bool last_words, withdrawn;

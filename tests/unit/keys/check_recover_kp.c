@@ -44,6 +44,20 @@ the_vault(void *arg, const char *tenant)
 }
 
 /* Virtual time stands still while the child is at work. */
+static void
+turn_until(const struct kpjob *j)
+{
+	for (int step = 0; step < 100000 && !j->done; step++) {
+		for (int i = 0; i < 100 && !j->done; i++)
+			loop_turn(rig.loop, false);
+		if (store_pending(rig.store) > 0)
+			usleep(200);
+		else if (!j->done)
+			clock_test_advance(50 * NS_PER_MS);
+	}
+	ck_assert(j->done);
+}
+
 static enum err
 recover(void)
 {
@@ -52,15 +66,7 @@ recover(void)
 	rec = (struct recover){
 	    .wait = {.done = kpjob_done, .owner = &j}, .ledger = rig.ledger, .vault = the_vault};
 	recover_start(&rec, rig.loop);
-	for (int step = 0; step < 100000 && !j.done; step++) {
-		for (int i = 0; i < 100 && !j.done; i++)
-			loop_turn(rig.loop, false);
-		if (store_pending(rig.store) > 0)
-			usleep(200);
-		else if (!j.done)
-			clock_test_advance(50 * NS_PER_MS);
-	}
-	ck_assert(j.done);
+	turn_until(&j);
 	return j.e;
 }
 
@@ -175,6 +181,77 @@ START_TEST(test_replace)
 	ck_assert_uint_eq(kp->vault->ops->sequence(got), act ? 2 : 1);
 	ck_assert_int_eq(got->state, act ? OBJECT_COMPROMISED : OBJECT_ACTIVE);
 	ck_assert_uint_eq(kp->deletes, 0);
+	ck_assert_int_eq(rig_update(&rig, got), ERR_OK);
+}
+END_TEST
+
+static enum err
+adopt(const struct object *o)
+{
+	struct kpjob j = {false};
+	struct adopt a = {.wait = {.done = kpjob_done, .owner = &j}, .loop = rig.loop,
+	    .vault = kp->vault, .ledger = rig.ledger, .tenant = o->tenant, .uid = o->uid};
+
+	adopt_start(&a);
+	turn_until(&j);
+	return j.e;
+}
+
+/* Deleted: nothing is locked for that, and what it wrapped counts if it comes back.  Disabled: later. */
+START_TEST(test_without_root_key)
+{
+	bool insert = _i % 2 == 0, deleted = _i / 2 % 2 == 0, many = _i / 4 == 1;
+	struct object *o = insert ? made() : created(), *next = o, *got;
+
+	if (!insert) {
+		if (many)
+			ck_assert_int_eq(kprig_store(kp, successor_of(o, OBJECT_ACTIVE)), ERR_OK);
+		next = successor_of(o, OBJECT_COMPROMISED);
+	}
+	leave(insert ? CHANGE_INSERT : CHANGE_REPLACE, next, NULL);
+	ck_assert_int_eq(kprig_store(kp, next), ERR_OK);
+	if (insert && many)
+		ck_assert_int_eq(kprig_store(kp, successor_of(o, OBJECT_ACTIVE)), ERR_OK);
+	clock_test_advance(3600 * NS_PER_S);
+	kp->root_state = deleted ? 5 : 2;
+	ck_assert_int_eq(recover(), deleted ? ERR_OK : ERR_NO_ROOT_KEY);
+	ck_assert_uint_eq(rec.left, !deleted);
+	ck_assert_uint_eq(rec.creates_undone, insert && deleted);
+	ck_assert_uint_eq(rec.updates_undone, !insert && deleted);
+	got = stored(o);
+	ck_assert_int_eq(got == NULL, insert);
+	if (!insert) {
+		ck_assert_int_eq(got->state, OBJECT_ACTIVE);
+		got->usage_mask = 4;
+		ck_assert_int_eq(rig_update(&rig, got), deleted ? ERR_OK : ERR_CONFLICT);
+	}
+	kp->root_state = 1;
+	ck_assert_int_eq(recover(), ERR_OK);
+	if (deleted)
+		ck_assert_int_eq(adopt(o), ERR_OK);
+	ck_assert_int_eq(stored(o)->state, insert ? OBJECT_ACTIVE : OBJECT_COMPROMISED);
+	ck_assert_uint_eq(kp->deletes, 0);
+}
+END_TEST
+
+/* It did not get so far: what is there is what the ledger knows, whatever became of its root key. */
+START_TEST(test_nothing_stored_without_root_key)
+{
+	struct object *o = created(), *next = successor_of(o, OBJECT_ACTIVE), *got;
+
+	if (_i / 2 == 1) {
+		struct change change = {CHANGE_REPLACE, next};
+		struct ledger_changes c = {.changes = &change, .count = 1};
+
+		ck_assert_int_eq(rig_prepare(&rig, &c), ERR_OK);
+		ck_assert_int_eq(kprig_store(kp, next), ERR_OK);
+		ck_assert_int_eq(rig_commit(&rig, &c), ERR_OK);
+	}
+	leave(CHANGE_REPLACE, successor_of(stored(o), OBJECT_COMPROMISED), NULL);
+	kp->root_state = _i % 2 == 0 ? 5 : 2;
+	ck_assert_int_eq(recover(), ERR_OK);
+	got = stored(o);
+	ck_assert_int_eq(got->state, OBJECT_ACTIVE);
 	ck_assert_int_eq(rig_update(&rig, got), ERR_OK);
 }
 END_TEST
@@ -297,6 +374,8 @@ main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, test_create_stored, 0, 2);
 	tcase_add_loop_test(t, test_replace, 0, 2);
+	tcase_add_loop_test(t, test_without_root_key, 0, 8);
+	tcase_add_loop_test(t, test_nothing_stored_without_root_key, 0, 4);
 	tcase_add_loop_test(t, test_destroy, 0, 6);
 	tcase_add_test(t, test_destroyed_lately);
 	tcase_add_loop_test(t, test_vault_down, 0, 2);

@@ -46,6 +46,29 @@ START_TEST(test_find_newest_of_many)
 }
 END_TEST
 
+/* It says which one it was that would count, whether or not it is alone or asked for by its id. */
+START_TEST(test_find_without_root_key)
+{
+	struct object *o = many_records(1 + (unsigned)_i);
+	struct vault_find f = {.record_id = NULL}, one = {.record_id = rig->keys[_i].id};
+
+	for (int state = 2; state <= 5; state += 3) {
+		rig->root_state = state;
+		ck_assert_int_eq(kprig_find(rig, &f, o), ERR_NO_ROOT_KEY);
+		ck_assert_int_eq(rig->vault->ops->order(f.unopened, o), 0);
+		ck_assert_int_eq(f.suspended, state == 2);
+		ck_assert_int_eq(kprig_find(rig, &one, o), ERR_NO_ROOT_KEY);
+		ck_assert_int_eq(rig->vault->ops->order(one.unopened, o), 0);
+	}
+	rig->root_state = 1;
+	rig->fault = (struct spoiled){"POST", "/unwrap", 1, SPOIL_STATUS, 400, NULL,
+	    "{\"resources\":[{\"errorMsg\":\"CKR_IBM_WK_NOT_INITIALIZED\"}]}"};
+	ck_assert_int_eq(kprig_find(rig, &f, o), ERR_NO_ROOT_KEY);
+	ck_assert(f.suspended);
+	ck_assert_int_eq(kprig_find(rig, &f, o), ERR_OK);
+}
+END_TEST
+
 START_TEST(test_destroy_many)
 {
 	struct object *o = many_records(50);
@@ -319,6 +342,7 @@ static void
 add(TCase *t)
 {
 	tcase_add_loop_test(t, test_find_newest_of_many, 0, 2);
+	tcase_add_loop_test(t, test_find_without_root_key, 0, 2);
 	tcase_add_loop_test(t, test_destroy_many, 0, 2);
 	tcase_add_test(t, test_destroy_known_last);
 	tcase_add_test(t, test_create_lost_among_many);

@@ -216,15 +216,17 @@ on_find(struct vault *vault, struct vault_find *find)
 {
 	struct fake_vault *v = CONTAINER_OF(vault, struct fake_vault, vault);
 	const struct fake_record *r = best_of(v, find);
+	struct object *o = r != NULL ? object_copy(find->arena, r->object) : NULL;
 
 	note(v->fake, 'f');
-	if (r != NULL && !fails(&v->fake->find)) {
-		find->object = object_copy(find->arena, r->object);
-		set_record(find->object, find->arena, r->id, r->sequence);
+	if (o != NULL)
+		set_record(o, find->arena, r->id, r->sequence);
+	find->unopened = o;
+	if (o != NULL && !fails(&v->fake->find)) {
+		find->object = o;
 		find->object->digest[0] ^= v->fake->wrong_back;
 		find->key = key_of(find->object);
 	}
-	find->sequence = r != NULL ? r->sequence : 0;
 	find->withdrawn = v->fake->withdrawn;
 	answer(v->fake, &v->fake->find, &find->wait, r != NULL ? ERR_OK : ERR_NO_OBJECT);
 }
