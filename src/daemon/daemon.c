@@ -284,8 +284,10 @@ start_gate(struct keyferryd *d, struct buf *why)
 	if (d->audit == NULL)
 		return ERR_NO_MEMORY;
 	d->gate = gate_new(&p);
-	e = d->gate != NULL ? daemon_check_kinds(d, why) : ERR_NO_MEMORY;
-	return e == ERR_OK ? daemon_apply(d, d->config, why, &closed) : e;
+	e = d->gate != NULL ? daemon_apply(d, d->config, why, &closed) : ERR_NO_MEMORY;
+	if (e == ERR_OK)
+		daemon_mark_kinds(d);
+	return e;
 }
 
 /* The storage children are started first, while there is nothing secret in this process. */

@@ -99,8 +99,11 @@ extern const struct control_command daemon_test_commands[];
  */
 CHECKED enum err daemon_apply(struct keyferryd *d, const struct config *c, struct buf *why,
     size_t *closed);
-/* Of a start: ERR_CONFIG when a tenant's keys are in another kind of vault.  Turns the loop until that is known. */
-CHECKED enum err daemon_check_kinds(struct keyferryd *d, struct buf *why);
+/*
+ * Of a start: tenants whose keys are in another kind of vault make no others.  Turns the loop until all is known,
+ * or cannot be.
+ */
+void daemon_mark_kinds(struct keyferryd *d);
 /*
  * Reads the file again and applies it.  d->reload.why is there until the wait's done has returned: why it
  * was refused, or notes that name options that need a restart.  One that is under way gives place to this,

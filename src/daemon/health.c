@@ -130,6 +130,21 @@ health_of(const struct custody *cu)
 									     : HEALTH_BAD;
 }
 
+static void
+check_kind(struct checks *c, const struct tenant *t)
+{
+	char what[16 + TENANT_ID_MAX], say[256];
+
+	if (t->keys_in == NULL)
+		return;
+	snprintf(what, sizeof(what), "vault of %s", t->id);
+	snprintf(say, sizeof(say),
+	    "it is %s, and the keys are in the vault %s: they cannot be fetched, and no new ones are made "
+	    "until that is the tenant's vault again, or they are destroyed, and a reload", t->vault->ops->name,
+	    t->keys_in);
+	put_check(c, what, HEALTH_BAD, say);
+}
+
 /* Of each tenant whose keys are elsewhere what the watch last learned; of others what is wrong. */
 static void
 check_vaults(struct checks *c, const struct keyferryd *d)
@@ -141,6 +156,7 @@ check_vaults(struct checks *c, const struct keyferryd *d)
 	for (size_t i = 0; (t = tenants_at(ts, i)) != NULL; i++) {
 		const char *complaint = t->vault->ops->complaint(t->vault);
 
+		check_kind(c, t);
 		if (t->custody == NULL) {
 			snprintf(what, sizeof(what), "root key of %s", t->id);
 			if (complaint != NULL)

@@ -5,10 +5,19 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "keys/vault.h"
 
-/* So many damaged ones do not hide what the others tell. */
-enum { KEYS = 16, LIST_ARENA_MAX = 64 * 1024, STEP_ARENA_MAX = 2 * OBJECT_SIZE_MAX };
+/*
+ * KEYS: so many damaged ones do not hide what the others tell.  As long as none is of the tenant's own kind, more
+ * are asked.
+ */
+enum {
+	KEYS = 16,
+	KEYS_MOST = 1000,
+	LIST_ARENA_MAX = 256 * 1024,
+	STEP_ARENA_MAX = 2 * OBJECT_SIZE_MAX,
+};
 
 static const char *const names[CONFIG_VAULTS] = {
     [CONFIG_VAULT_LOCAL] = "local",
@@ -22,6 +31,30 @@ static const struct config_tenant *
 current(const struct kinds *k)
 {
 	return &k->config->tenants[k->tenant];
+}
+
+static const char *
+wanted(const struct kinds *k)
+{
+	return names[current(k)->vault.kind];
+}
+
+/* The tenant that the gate has now, or NULL. */
+static struct tenant *
+in_use(const struct kinds *k)
+{
+	const struct tenants *now = gate_tenants(k->gate);
+	struct tenant *t = now != NULL ? tenants_at(now, k->tenant) : NULL;
+
+	if (now != NULL && (t == NULL || strcmp(t->id, current(k)->id) != 0))
+		t = tenants_by_id(now, current(k)->id);
+	return t;
+}
+
+static bool
+keeps_kind(const struct kinds *k, const struct tenant *t)
+{
+	return t != NULL && strcmp(t->vault->ops->name, wanted(k)) == 0;
 }
 
 static void
@@ -42,28 +75,88 @@ finish(struct kinds *k, enum err e)
 }
 
 static void
+pass(struct kinds *k)
+{
+	k->tenant++;
+	next_tenant(k);
+}
+
+static void
 cannot_tell(struct kinds *k, enum err e)
 {
+	if (!k->starting && keeps_kind(k, in_use(k))) {
+		pass(k); /* it stays as it was judged before */
+		return;
+	}
 	buf_printf(k->why, "tenant \"%s\": it cannot be told whether its keys are in its vault: %s",
 	    current(k)->title, err_text(e));
 	finish(k, e);
 }
 
 static void
-judge(struct kinds *k, const char *made_by)
+warn_of_both(const struct kinds *k)
 {
-	const char *name = names[current(k)->vault.kind];
+	LOG(LOG_WARN, "daemon",
+	    "a tenant has keys of another kind of vault among its newest: these cannot be fetched",
+	    kv_text("tenant", current(k)->id), kv_text("vault", wanted(k)),
+	    kv_int("keys", (int64_t)k->own), kv_text("other", k->made_by),
+	    kv_int("other-keys", (int64_t)k->foreign),
+	    kv_text("newest-other", k->find.uids[k->foreign_at]));
+}
 
-	if (strcmp(made_by, name) == 0) {
-		k->tenant++;
-		next_tenant(k);
+/* Without a key of its own kind: what it made would be lost with the right vault. */
+static void
+mark(const struct kinds *k, struct tenant *t, const char *keys_in)
+{
+	if (keys_in != NULL && t->keys_in == NULL)
+		LOG(LOG_ERROR, "daemon",
+		    "a tenant's keys are in another kind of vault: they cannot be fetched, and no new ones are made",
+		    kv_text("tenant", t->id), kv_text("vault", wanted(k)), kv_text("keys-in", keys_in),
+		    kv_text("newest", k->find.uids[k->foreign_at]));
+	else if (keys_in == NULL && t->keys_in != NULL)
+		LOG(LOG_NOTICE, "daemon",
+		    "new keys are made again: the tenant has none that are in another kind of vault alone",
+		    kv_text("tenant", t->id));
+	t->keys_in = keys_in;
+}
+
+static void
+judge(struct kinds *k)
+{
+	struct tenant *t = in_use(k);
+	bool same = keeps_kind(k, t), elsewhere = k->own == 0 && k->foreign > 0;
+
+	if (elsewhere && !same) {
+		buf_printf(k->why,
+		    "tenant \"%s\": it has keys of the vault %s, which could not be fetched with the vault "
+		    "%s: give it the vault %s again, and for other keys add a tenant of another id",
+		    current(k)->title, k->made_by, wanted(k), k->made_by);
+		finish(k, ERR_CONFIG);
 		return;
 	}
-	buf_printf(k->why,
-	    "tenant \"%s\": it has keys of the vault %s, which could not be fetched with the vault %s: give "
-	    "it the vault %s again, and for other keys add a tenant of another id",
-	    current(k)->title, made_by, name, made_by);
-	finish(k, ERR_CONFIG);
+	if (k->own > 0 && k->foreign > 0)
+		warn_of_both(k);
+	if (same)
+		mark(k, t, elsewhere ? k->made_by : NULL);
+	pass(k);
+}
+
+static void
+count(struct kinds *k, const struct object *o)
+{
+	const char *made_by = object_is_destroyed(o) ? NULL : vault_made_by(o);
+
+	if (made_by == NULL)
+		return;
+	if (strcmp(made_by, wanted(k)) == 0) {
+		k->own++;
+		return;
+	}
+	if (k->foreign == 0) {
+		k->made_by = made_by;
+		k->foreign_at = k->at;
+	}
+	k->foreign++;
 }
 
 /* What is damaged tells nothing. */
@@ -71,18 +164,13 @@ static void
 key_loaded(struct wait *w, enum err e)
 {
 	struct kinds *k = CONTAINER_OF(w, struct kinds, load.wait);
-	const struct object *o = k->load.object;
-	const char *made_by;
 
 	if (e != ERR_OK && e != ERR_NO_OBJECT && e != ERR_CORRUPT) {
 		cannot_tell(k, e);
 		return;
 	}
-	made_by = e == ERR_OK && !object_is_destroyed(o) ? vault_made_by(o) : NULL;
-	if (made_by != NULL) {
-		judge(k, made_by);
-		return;
-	}
+	if (e == ERR_OK)
+		count(k, k->load.object);
 	k->at++;
 	next_key(k);
 }
@@ -92,9 +180,8 @@ next_key(struct kinds *k)
 {
 	arena_free(k->step);
 	k->step = NULL;
-	if (k->at == k->find.uids_count) {
-		k->tenant++;
-		next_tenant(k);
+	if (k->at == k->find.uids_count || (k->at >= KEYS && k->own > 0)) {
+		judge(k);
 		return;
 	}
 	k->step = arena_new(STEP_ARENA_MAX);
@@ -124,27 +211,24 @@ keys_listed(struct wait *w, enum err e)
 
 /* Whatever keys it has were made as it is, or looked at then. */
 static bool
-is_served(const struct kinds *k)
+is_known(const struct kinds *k)
 {
-	const struct tenants *now = gate_tenants(k->gate);
-	const struct tenant *t = now != NULL ? tenants_at(now, k->tenant) : NULL;
+	const struct tenant *t = in_use(k);
 
-	if (now != NULL && (t == NULL || strcmp(t->id, current(k)->id) != 0))
-		t = tenants_by_id(now, current(k)->id);
-	return t != NULL && strcmp(t->vault->ops->name, names[current(k)->vault.kind]) == 0;
+	return !k->starting && keeps_kind(k, t) && t->keys_in == NULL;
 }
 
 static void
 next_tenant(struct kinds *k)
 {
 	release(k);
-	while (k->tenant < k->config->tenants_count && is_served(k))
+	while (k->tenant < k->config->tenants_count && is_known(k))
 		k->tenant++;
 	if (k->tenant == k->config->tenants_count) {
 		finish(k, ERR_OK);
 		return;
 	}
-	k->at = 0;
+	k->at = k->own = k->foreign = 0;
 	k->list = arena_new(LIST_ARENA_MAX);
 	if (k->list == NULL) {
 		cannot_tell(k, ERR_NO_MEMORY);
@@ -155,7 +239,7 @@ next_tenant(struct kinds *k)
 	    .arena = k->list,
 	    .tenant = current(k)->id,
 	    .now = clock_wall(),
-	    .max = KEYS,
+	    .max = KEYS_MOST,
 	    .no_total = true,
 	};
 	k->ledger->ops->find(k->ledger, &k->find);

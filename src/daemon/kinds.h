@@ -12,15 +12,22 @@
 #include "gate/gate.h"
 #include "keys/ledger.h"
 
-/* ERR_OK: it does not.  Else why has a sentence; all but ERR_CONFIG: it cannot be told now. */
+/*
+ * ERR_OK: it does not.  Else why has a sentence; all but ERR_CONFIG: it cannot be told now.  Tenants in use
+ * that keep their kind are marked (keys_in) when all keys that were looked at are in another, and refuse nothing.
+ */
 struct kinds {
 	struct wait wait;
 	struct loop *loop;	     /* in */
 	struct ledger *ledger;	     /* in */
-	struct gate *gate;	     /* in: of tenants that it has on the same kind nothing is asked */
+	struct gate *gate;	     /* in: of tenants that it has on the same kind, unmarked, nothing is asked */
+	bool starting;		     /* in: of these as well */
 	const struct config *config; /* in */
 	struct buf *why;	     /* in */
 	size_t tenant, at;
+	size_t own, foreign; /* of the tenant's keys so far: of the kind that it is to have, of another */
+	size_t foreign_at;   /* the newest of the latter, and its kind */
+	const char *made_by;
 	struct arena *list, *step;
 	struct ledger_find find;
 	struct ledger_load load;

@@ -127,6 +127,8 @@ add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *
 	e = t->limit == NULL ? ERR_NO_MEMORY
 	    : c->vault.kind == CONFIG_VAULT_LOCAL ? open_local(o, d, c, before, why)
 						  : open_keyprotect(o, d, c, why);
+	if (e == ERR_OK && before != NULL && before->vault->ops == t->vault->ops)
+		t->keys_in = before->keys_in;
 	if (e == ERR_OK)
 		e = tenants_add(ts, t);
 	if (e == ERR_OK)
@@ -338,21 +340,22 @@ kinds_of(struct keyferryd *d, const struct config *c, struct buf *why,
 	    .gate = d->gate, .config = c, .why = why};
 }
 
-/* What cannot be told keeps nobody from his keys: a key of another kind is not destroyed in any case. */
-enum err
-daemon_check_kinds(struct keyferryd *d, struct buf *why)
+/* Neither what cannot be told nor one tenant's fault keeps the others from their keys. */
+void
+daemon_mark_kinds(struct keyferryd *d)
 {
-	struct look l = {.kinds = kinds_of(d, d->config, why, look_over)};
+	struct buf why;
+	struct look l = {.kinds = kinds_of(d, d->config, &why, look_over)};
 
+	buf_init(&why, 8192);
+	l.kinds.starting = true;
 	kinds_look(&l.kinds);
 	while (!l.over)
 		loop_turn(d->loop, true); /* calls to the child have deadlines */
-	if (l.e == ERR_OK || l.e == ERR_CONFIG)
-		return l.e;
-	LOG(LOG_WARN, "daemon", "tenants' keys were not asked for the kind of their vault",
-	    kv_bytes("why", why->data, (int64_t)why->len));
-	buf_reset(why);
-	return ERR_OK;
+	if (l.e != ERR_OK)
+		LOG(LOG_WARN, "daemon", "tenants' keys were not asked for the kind of their vault",
+		    kv_bytes("why", why.data, (int64_t)why.len));
+	buf_fini(&why);
 }
 
 /* --- a reload --- */

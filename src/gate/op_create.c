@@ -29,7 +29,7 @@ create_begin(struct request *rq, struct object *o, uint32_t type)
 	for (int i = 0; i < DATE_COUNT; i++)
 		o->date[i] = NO_DATE;
 	memcpy(o->tenant, rq->p.tenant->id, sizeof(o->tenant));
-	return text_uuid7(o->uid);
+	return rq->p.tenant->keys_in == NULL ? text_uuid7(o->uid) : ERR_OTHER_VAULT;
 }
 
 static uint32_t

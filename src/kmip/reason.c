@@ -105,6 +105,7 @@ best_reason(enum err e)
 	case ERR_INTEGRITY:
 	case ERR_NO_ROOT_KEY:
 	case ERR_WRONG_ROOT_KEY:
+	case ERR_OTHER_VAULT:
 	case ERR_CRYPTO:
 		return KMIP_RESULT_REASON_CRYPTOGRAPHIC_FAILURE;
 	case ERR_OK:

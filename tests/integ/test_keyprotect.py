@@ -369,9 +369,18 @@ class OtherKind(kf.Case):
         tenant.vault = vault
         self.gw.configure()
 
-    def refused(self, tenant, is_in, vault):
-        """By a reload, which changes nothing, and by a start."""
-        say = "it has keys of the vault %s, which could not be fetched with the vault %s" % (is_in, vault)
+    def checks(self, name):
+        """The state of that check of health, if it is there."""
+        return [x["state"] for x in self.gw.control("health")[0] if x["check"] == name]
+
+    def start_anew(self):
+        self.gw.stop()
+        mark = self.gw.mark()
+        self.gw.start()
+        return mark
+
+    def reload_refused(self, tenant, say):
+        """It changes nothing."""
         with self.assertRaisesRegex(AssertionError, 'nothing changed: tenant "%s": %s' % (tenant.name, say)):
             self.gw.control("reload")
         mark = self.gw.mark()
@@ -379,42 +388,67 @@ class OtherKind(kf.Case):
         self.gw.await_log("error daemon: reload refused; .*" + say, mark)
         self.assert_served()
         self.make(tenant)  # as before
-        self.assertIn("bad", [x["state"] for x in self.gw.control("health")[0]
-                              if x["check"] == "reload"])
-        self.gw.stop()
-        mark = self.gw.mark()
-        with self.assertRaises(AssertionError):
-            self.gw.start()
-        self.assertRegex(self.gw.log(mark), "cannot start why=.*" + say)
+        self.assertEqual(self.checks("reload"), ["bad"])
+
+    def assert_makes_none(self, tenant):
+        self.assertEqual(self.checks("vault of " + tenant.name), ["bad"])
+        with self.client(tenant) as c:
+            for make in (ttlv.create(), ttlv.register(os.urandom(32))):
+                result = c.do(make)
+                self.assert_reason(result, "CryptographicFailure")
+                self.assertIn("another kind of vault", result.message)
+
+    def refused(self, tenant, is_in, vault):
+        """By a reload; after a start there are no keys of this tenant, nor does it get any, and all else is
+        as it was."""
+        before = tenant.vault
+        self.configure(tenant, vault)
+        kinds = (is_in, vault.split()[1])
+        self.reload_refused(tenant, "it has keys of the vault %s, which could not be fetched with the vault %s" % kinds)
+        mark = self.start_anew()
+        self.assertRegex(self.gw.log(mark), "error daemon: a tenant's keys are in another kind of vault.* "
+                         "tenant=%s vault=%s keys-in=%s" % (tenant.name, kinds[1], is_in))
+        at = self.tenants.index(tenant)
+        self.assert_makes_none(tenant)
+        with self.client(tenant) as c:
+            self.assert_reason(c.do(on("Get", self.keys[at][0])), "CryptographicFailure")
+        for other in self.tenants:
+            if other is not tenant:
+                self.make(other)
+                self.assertEqual(self.checks("vault of " + other.name), [])
+        self.gw.control("reload")  # of something else
+        self.assert_makes_none(tenant)
+        self.configure(tenant, before)
+        self.gw.control("reload")
+        self.assertEqual(self.checks("vault of " + tenant.name), [])
+        self.assert_served()
+        self.make(tenant)
 
     def test_kind_is_not_changed_under_keys(self):
         there, here, none = self.tenants
-        self.configure(there, self.local["there"])
-        self.refused(there, "keyprotect", "local")
-        self.configure(there, self.far["there"])
-        self.gw.start()
-        self.configure(here, self.far["here"])
-        self.refused(here, "local", "keyprotect")
-        self.configure(here, self.local["here"])
-        self.gw.start()
-        self.assert_served()
+        self.make(none)
+        self.refused(there, "keyprotect", self.local["there"])
+        self.refused(here, "local", self.far["here"])
 
-        for vault in (self.far["none"], self.local["none"], self.far["none"]):  # it has no keys
-            self.configure(none, vault)
-            self.gw.control("reload")
-        uid, _ = self.make(none)
-        self.configure(none, self.local["none"])
-        with self.assertRaises(AssertionError):
-            self.gw.control("reload")
         self.tenants.remove(none)  # away and back does not hide it
         self.gw.configure()
         self.gw.control("reload")
+        none.vault = self.far["none"]
         self.tenants.append(none)
         self.gw.configure()
-        with self.assertRaisesRegex(AssertionError, '"none": it has keys of the vault keyprotect'):
+        with self.assertRaisesRegex(AssertionError, '"none": it has keys of the vault local'):
             self.gw.control("reload")
-        self.configure(none, self.far["none"])
+        self.configure(none, self.local["none"])
         self.gw.control("reload")
+        self.make(none)
+        self.assert_served()
+
+    def test_kind_of_a_tenant_without_keys(self):
+        none = self.tenants[2]
+        for vault in (self.far["none"], self.local["none"], self.far["none"]):
+            self.configure(none, vault)
+            self.gw.control("reload")
+        uid, _ = self.make(none)
         with self.client(none) as c:
             c.ok(ttlv.revoke(uid))
             c.ok(on("Destroy", uid))
@@ -423,6 +457,48 @@ class OtherKind(kf.Case):
         self.gw.control("reload")
         self.make(none)
         self.assert_served()
+
+    def test_keys_of_both_kinds(self):
+        """As earlier releases left them: whoever has keys that can be fetched goes on, whichever is newer."""
+        none = self.tenants[2]
+        other = self.gateway(tenants=[kf.Tenant("none", none.certificates[0], vault=self.far["none"])])
+        with other.client(none.certificates[0]) as c:
+            far = c.create()
+            key = c.key(far)
+            time.sleep(1.1)
+            strays = [self.make(none)[0] for _ in range(2)]
+            with self.client(none) as k:
+                for uid in strays:
+                    k.ok(on("Activate", uid))
+            self.configure(none, self.far["none"])
+            self.start_anew()
+            self.assert_makes_none(none)
+            with self.client(none) as k:
+                self.assertEqual(k.key(far), key)  # found in Key Protect
+            mark = self.gw.mark()
+            self.gw.control("reload")
+            both = ("warn daemon: a tenant has keys of another kind of vault among its newest: .* tenant=none "
+                    "vault=keyprotect keys=1 other=local other-keys=2 newest-other=(%s|%s)" % tuple(strays))
+            self.assertRegex(self.gw.log(mark), both)
+            self.assertIn("new keys are made again", self.gw.log(mark))
+            self.assertEqual(self.checks("vault of none"), [])
+
+            self.assertRegex(self.gw.log(self.start_anew()), both)
+            self.assertEqual(self.checks("vault of none"), [])
+            self.assert_served()
+            with self.client(none) as k:
+                self.assertEqual(k.key(far), key)
+                uids = [far, k.create()]
+                for uid in uids:
+                    k.ok(ttlv.revoke(uid))
+                    k.ok(on("Destroy", uid))
+        self.start_anew()
+        self.assert_makes_none(none)
+        self.assert_served()
+        self.gw.ctl("keys", "purge", "--tenant", "none", "--state", "Active", "--force", "--missing", "--really")
+        self.gw.control("reload")
+        self.assertEqual(self.checks("vault of none"), [])
+        self.make(none)
 
 
 class Sealed(CloudCase):
