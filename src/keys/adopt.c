@@ -145,9 +145,11 @@ static enum err
 merge_attributes(struct adopt *a, struct object *known, bool at_once)
 {
 	struct object *base = NULL;
-	enum err e;
+	enum err e = at_once ? ERR_OK : a->ops->recorded(known, a->arena, &base);
 
-	if (!at_once && a->ops->recorded(known, a->arena, &base) != ERR_OK)
+	if (e == ERR_NO_MEMORY) /* without the base their change would be undone */
+		return e;
+	if (e != ERR_OK)
 		base = NULL;
 	e = attr_merge(known, a->arena, base, a->find.object);
 	if (at_once && known->date[DATE_ARCHIVE] == NO_DATE) /* of both, what serves less */

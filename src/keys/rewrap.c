@@ -33,11 +33,12 @@ on_pause(struct timer *t)
 	next_object(CONTAINER_OF(t, struct rewrap, pause));
 }
 
-static bool
-is_stale(const struct vault *v, const struct object *o, const struct vault_unwrap *u)
+static enum err
+is_stale(const struct vault *v, const struct object *o, const struct vault_unwrap *u, bool *stale)
 {
 	(void)v, (void)o;
-	return u == NULL || u->stale;
+	*stale = u == NULL || u->stale;
+	return ERR_OK;
 }
 
 static void

@@ -138,19 +138,18 @@ share_note(struct share *s, const char *uid)
 
 /* --- one object --- */
 
-/* Whether its attributes are others than those of its record.  Who cannot tell leaves it. */
-static bool
-is_due(const struct vault *v, const struct object *o, const struct vault_unwrap *u)
+/* Whether its attributes are others than those of its record.  One that cannot be read is left. */
+static enum err
+is_due(const struct vault *v, const struct object *o, const struct vault_unwrap *u, bool *due)
 {
 	struct arena *a = arena_new(RECORD_ARENA_MAX);
 	struct object *recorded;
-	bool due = false;
+	enum err e = a != NULL ? v->ops->recorded(o, a, &recorded) : ERR_NO_MEMORY;
 
 	(void)u;
-	if (a != NULL && v->ops->recorded(o, a, &recorded) == ERR_OK)
-		due = attr_merge_is_due(o, recorded);
+	*due = e == ERR_OK && attr_merge_is_due(o, recorded);
 	arena_free(a);
-	return due;
+	return e == ERR_NO_MEMORY ? e : ERR_OK;
 }
 
 /* A record that cannot hold them is told of once: the next change may make it smaller. */
@@ -382,13 +381,20 @@ loaded(struct wait *w, enum err e)
 {
 	struct share *s = CONTAINER_OF(w, struct share, load.wait);
 
-	if (e == ERR_OK && !object_is_destroyed(s->load.object) &&
-	    s->p.vault->ops->recorded(s->load.object, s->object_arena, &s->recorded) == ERR_OK)
-		take_missing(s);
-	else if (e == ERR_OK || e == ERR_NO_OBJECT)
-		look_on(s, false);
-	else
+	if (e == ERR_OK && object_is_destroyed(s->load.object))
+		e = ERR_NO_OBJECT;
+	if (e != ERR_OK && e != ERR_NO_OBJECT) {
 		look_again(s, RETRY_NS);
+		return;
+	}
+	if (e == ERR_OK)
+		e = s->p.vault->ops->recorded(s->load.object, s->object_arena, &s->recorded);
+	if (e == ERR_OK)
+		take_missing(s);
+	else if (e == ERR_NO_MEMORY)
+		look_again(s, RETRY_NS);
+	else
+		look_on(s, false);
 }
 
 static void

@@ -180,6 +180,19 @@ made(struct wait *w, enum err e)
 	s->p.ledger->ops->prepare(s->p.ledger, &s->changes);
 }
 
+/* False: it has ended, since it is not wanted, or that cannot be told. */
+static bool
+goes_on(struct succeed *s, const struct vault_unwrap *u)
+{
+	bool wanted = false;
+	enum err e = s->p.wanted(s->p.vault, s->load.object, u, &wanted);
+
+	if (e == ERR_OK && wanted)
+		return true;
+	end(s, e, false);
+	return false;
+}
+
 static void
 unwrapped(struct wait *w, enum err e)
 {
@@ -187,10 +200,12 @@ unwrapped(struct wait *w, enum err e)
 
 	s->alone = (e == ERR_VAULT_DENIED && (s->unwrap.record_only || s->unwrap.apart)) ||
 	    (e == ERR_NO_ROOT_KEY && s->unwrap.apart);
-	if (e != ERR_OK || !s->p.wanted(s->p.vault, s->load.object, &s->unwrap)) {
+	if (e != ERR_OK) {
 		end(s, e, false);
 		return;
 	}
+	if (!goes_on(s, &s->unwrap))
+		return;
 	s->object = object_copy(s->arena, s->load.object);
 	if (s->object == NULL) {
 		end(s, ERR_NO_MEMORY, false);
@@ -212,11 +227,12 @@ loaded(struct wait *w, enum err e)
 {
 	struct succeed *s = CONTAINER_OF(w, struct succeed, load.wait);
 
-	if (e != ERR_OK || object_is_destroyed(s->load.object) ||
-	    !s->p.wanted(s->p.vault, s->load.object, NULL)) {
+	if (e != ERR_OK || object_is_destroyed(s->load.object)) {
 		end(s, e, false);
 		return;
 	}
+	if (!goes_on(s, NULL))
+		return;
 	s->unwrap = (struct vault_unwrap){
 	    .wait.done = unwrapped, .object = s->load.object, .terms.background = true};
 	s->p.vault->ops->unwrap(s->p.vault, &s->unwrap);

@@ -22,8 +22,9 @@ struct succeed_params {
 	struct ledger *ledger;
 	const char *tenant, *uid;
 	bool whole; /* with all its attributes, or not at all */
-	/* Asked before the object is unwrapped (u is NULL), and after. */
-	bool (*wanted)(const struct vault *v, const struct object *o, const struct vault_unwrap *u);
+	/* Asked before the object is unwrapped (u is NULL), and after.  Its failure is the step's. */
+	enum err (*wanted)(const struct vault *v, const struct object *o,
+	    const struct vault_unwrap *u, bool *wanted);
 	bool quiet; /* a failure is told at the level of debug */
 	/*
 	 * ERR_OK and made false: it was not wanted, or the object is Destroyed.  ERR_NO_OBJECT.

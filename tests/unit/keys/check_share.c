@@ -605,6 +605,61 @@ START_TEST(test_merge_without_memory)
 }
 END_TEST
 
+/* Nor does what was there before come back: that would undo it for everybody. */
+START_TEST(test_change_without_memory)
+{
+	static char old[20000], new[20000];
+	const char *uid = new_object(NULL);
+	uint64_t before;
+
+	memset(old, 'o', sizeof(old) - 1);
+	memset(new, 'n', sizeof(new) - 1);
+	set(&east, uid, "x-a", old);
+	set(&east, uid, "x-b", "1");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	watch(&west, uid);
+	ck_assert(both_have(uid, "x-a", old) && both_have(uid, "x-b", "1"));
+	before = sequence_of(load(&west, uid));
+	set(&east, uid, "x-a", new);
+	set(&east, uid, "x-b", NULL);
+	archive(&east, uid, 5);
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	fault_test_arm(FAULT_ALLOC, (unsigned)_i, 1);
+	watch(&west, uid);
+	fault_test_clear();
+	ck_assert(sequence_of(load(&west, uid)) == before || has(&west, uid, "x-a", new));
+	watch(&west, uid);
+	pass(2 * SHARE_LONGEST_NS);
+	watch(&east, uid);
+	ck_assert(both_have(uid, "x-a", new) && both_have(uid, "x-b", NULL));
+	ck_assert_int_eq(load(&east, uid)->date[DATE_ARCHIVE], 5);
+	ck_assert_int_eq(load(&west, uid)->date[DATE_ARCHIVE], 5);
+}
+END_TEST
+
+/* Whether a change is to be written could not be told for want of memory: it is looked at again. */
+START_TEST(test_due_without_memory)
+{
+	const char *uid = new_object(NULL);
+	bool noted = _i > 0;
+
+	if (!noted)
+		end(&east);
+	set(&east, uid, "x-a", "1");
+	if (!noted)
+		begin(&east);
+	there.recorded_fails = noted ? (unsigned)_i : 1; /* before it is unwrapped, and after */
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	ck_assert_uint_eq(there.recorded_fails, 0);
+	ck_assert_uint_eq(there.stores, 0);
+	pass(SHARE_LONGEST_NS);
+	ck_assert_uint_eq(there.stores, 1);
+	watch(&west, uid);
+	ck_assert(both_have(uid, "x-a", "1"));
+	ck_assert_int_eq(metric_get(METRIC_ATTRIBUTES_WAITING), 1); /* the west's, of what it took over */
+}
+END_TEST
+
 /* Where attributes are local, they stay as they are, whatever another gateway writes. */
 START_TEST(test_local)
 {
@@ -695,6 +750,8 @@ main(void)
 	tcase_add_test(t, test_names);
 	tcase_add_test(t, test_more_than_fits);
 	tcase_add_loop_test(t, test_merge_without_memory, 0, 16);
+	tcase_add_loop_test(t, test_change_without_memory, 0, 24);
+	tcase_add_loop_test(t, test_due_without_memory, 0, 3);
 	tcase_add_test(t, test_local);
 	tcase_add_loop_test(t, test_begins_later, 0, 2);
 	suite_add_tcase(s, t);

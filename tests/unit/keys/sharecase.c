@@ -45,9 +45,11 @@ recorded(const struct object *o, struct arena *a, struct object **out)
 
 	if (o->record_len <= HEAD)
 		return ERR_INTEGRITY;
+	if (there.recorded_fails > 0 && --there.recorded_fails == 0)
+		return ERR_NO_MEMORY;
 	unpack_init(&u, o->record + HEAD, o->record_len - HEAD);
 	*out = object_unpack(&u, a);
-	return *out != NULL ? ERR_OK : ERR_INTEGRITY;
+	return *out != NULL ? ERR_OK : ERR_NO_MEMORY;
 }
 
 void

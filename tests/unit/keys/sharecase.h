@@ -24,6 +24,7 @@ struct instance {
 	size_t count;
 	unsigned stores, unwraps;
 	enum err store_fails;
+	unsigned recorded_fails; /* which call for want of memory, from 1; 0: none */
 	bool loses_answer; /* of a store that was done */
 	void (*before_store)(void);
 };
