@@ -60,6 +60,40 @@ attr_merge_drop_names(struct object *o)
 	return any;
 }
 
+static bool
+has_value(const struct object *o, const struct object_attr *at)
+{
+	for (size_t i = 0; i < o->attrs_count; i++)
+		if (strcmp(o->attrs[i].name, at->name) == 0 && is_same(&o->attrs[i], at))
+			return true;
+	return false;
+}
+
+static enum err
+set(struct object *o, struct arena *a, const struct object_attr *at, uint32_t index)
+{
+	return object_attr_set(o, a, at->name, strlen(at->name), index, at->value, at->value_len);
+}
+
+/* Each gateway took the first index that was free: neither link is the other one changed. */
+static bool
+is_link_added_twice(const struct object_attr *at, const struct object *base)
+{
+	return strcmp(at->name, "Link") == 0 && get(base, at) == NULL;
+}
+
+static enum err
+add_beside(struct object *o, struct arena *a, const struct object_attr *at)
+{
+	uint32_t index = 0;
+
+	if (has_value(o, at))
+		return ERR_OK;
+	while (object_attr_get(o, at->name, index) != NULL)
+		index++;
+	return set(o, a, at, index);
+}
+
 enum err
 attr_merge(
     struct object *o, struct arena *a, const struct object *base, const struct object *theirs)
@@ -80,8 +114,9 @@ attr_merge(
 		enum err e = ERR_OK;
 
 		if (!is_own(at) && is_same(get(o, at), get(base, at)))
-			e = object_attr_set(o, a, at->name, strlen(at->name), at->index, at->value,
-			    at->value_len);
+			e = set(o, a, at, at->index);
+		else if (is_link_added_twice(at, base))
+			e = add_beside(o, a, at);
 		if (e == ERR_TOO_MANY_ATTRIBUTES)
 			left_out++;
 		else if (e != ERR_OK)

@@ -25,7 +25,8 @@ bool attr_merge_drop_names(struct object *o);
 /*
  * Takes over what another gateway changed: each instance that was not changed here since the
  * record `base'.  NULL for that: nothing is known of what was shared, so what is here stays, and
- * what is new comes in.  What the object cannot hold is left out, and the log says so.
+ * what is new comes in.  Of two links that came to one index, here and there, theirs moves to a free
+ * one.  What the object cannot hold is left out, and the log says so.
  *
  * ERR_NO_MEMORY: it is merged in part, and is not to be stored: others would see the rest disappear.
  */

@@ -551,11 +551,102 @@ START_TEST(test_names)
 END_TEST
 
 static void
-put(struct object *o, const char *name, const char *value)
+put_at(struct object *o, const char *name, uint32_t index, const char *value)
 {
-	ck_assert_int_eq(object_attr_set(o, rig.arena, name, strlen(name), 0,
+	ck_assert_int_eq(object_attr_set(o, rig.arena, name, strlen(name), index,
 			     (const uint8_t *)value, strlen(value)), ERR_OK);
 }
+
+static void
+put(struct object *o, const char *name, const char *value)
+{
+	put_at(o, name, 0, value);
+}
+
+/* As Derive Key does. */
+static void
+add_link(struct gateway *g, const char *uid, const char *value)
+{
+	struct object *o = load(g, uid);
+	uint32_t index = 0;
+
+	while (object_attr_get(o, "Link", index) != NULL)
+		index++;
+	put_at(o, "Link", index, value);
+	commit(g, o, CHANGE_UPDATE);
+}
+
+static unsigned
+count_links(struct gateway *g, const char *uid, const char *value)
+{
+	const struct object *o = load(g, uid);
+	unsigned n = 0;
+
+	for (size_t i = 0; i < o->attrs_count; i++)
+		n += strcmp(o->attrs[i].name, "Link") == 0 &&
+		    o->attrs[i].value_len == strlen(value) &&
+		    memcmp(o->attrs[i].value, value, strlen(value)) == 0;
+	return n;
+}
+
+/* A key is derived from one base at either: the base is linked to both, and to each once. */
+START_TEST(test_links)
+{
+	static const char *const all[] = {"k0", "k1", "k2", "k3"};
+	const char *uid = new_object(NULL);
+	unsigned stores;
+
+	set(&west, uid, "x-a", "1");
+	if (_i / 2 == 1) { /* they have a base that is no first record */
+		pass(SHARE_QUIET_NS + NS_PER_S);
+		watch(&east, uid);
+	}
+	add_link(&east, uid, "k0");
+	if (_i % 2 == 1) /* else both write at one moment */
+		pass(NS_PER_S);
+	add_link(&west, uid, "k1");
+	add_link(&west, uid, "k2");
+	for (int i = 0; i < 5; i++) {
+		pass(SHARE_QUIET_NS - NS_PER_S / 2);
+		watch(i % 2 == 0 ? &west : &east, uid);
+	}
+	add_link(&east, uid, "k3");
+	for (int i = 0; i < 6; i++) {
+		pass(2 * SHARE_QUIET_NS);
+		watch(i % 2 == 0 ? &west : &east, uid);
+	}
+	for (size_t i = 0; i < 4; i++) {
+		ck_assert_uint_eq(count_links(&east, uid, all[i]), 1);
+		ck_assert_uint_eq(count_links(&west, uid, all[i]), 1);
+	}
+	stores = there.stores;
+	pass(4 * SHARE_LONGEST_NS);
+	watch(&east, uid);
+	watch(&west, uid);
+	pass(4 * SHARE_LONGEST_NS);
+	ck_assert_uint_eq(there.stores, stores); /* they agree */
+	ck_assert(has(&east, uid, "x-a", "1"));
+}
+END_TEST
+
+/* What is no new link is merged as anything else: changed here, or there, or deleted here. */
+START_TEST(test_links_changed)
+{
+	struct object mine = {.attrs = NULL}, theirs = {.attrs = NULL}, base = {.attrs = NULL};
+
+	for (uint32_t i = 0; i < 3; i++)
+		put_at(&base, "Link", i, "old");
+	put_at(&mine, "Link", 0, "mine");
+	put_at(&mine, "Link", 1, "old");
+	put_at(&theirs, "Link", 0, "theirs");
+	put_at(&theirs, "Link", 1, "theirs");
+	put_at(&theirs, "Link", 2, "old");
+	ck_assert_int_eq(attr_merge(&mine, rig.arena, &base, &theirs), ERR_OK);
+	ck_assert_uint_eq(mine.attrs_count, 2);
+	ck_assert_uint_eq(object_attr_get(&mine, "Link", 0)->value[0], 'm');
+	ck_assert_uint_eq(object_attr_get(&mine, "Link", 1)->value[0], 't');
+}
+END_TEST
 
 static void
 put_many(struct object *o, char letter, int count)
@@ -748,6 +839,8 @@ main(void)
 	tcase_add_loop_test(t, test_archived_at_once, 0, 2);
 	tcase_add_test(t, test_at_once);
 	tcase_add_test(t, test_names);
+	tcase_add_loop_test(t, test_links, 0, 4);
+	tcase_add_test(t, test_links_changed);
 	tcase_add_test(t, test_more_than_fits);
 	tcase_add_loop_test(t, test_merge_without_memory, 0, 16);
 	tcase_add_loop_test(t, test_change_without_memory, 0, 24);
