@@ -197,6 +197,7 @@ class RootKeys(Moving):
         """Nobody knows whether the successor was stored when the root key goes: that locks nothing."""
         uid = self.create(self.first)
         self.cloud.fault(operation="kms.secrets.create", count=1, end="reset", commit=True)
+        self.cloud.fault(operation="kms.secrets.create", status=503)  # nor is it stored once more
         self.cloud.fault(operation="kms.secrets.list", status=503)
         with self.first.client() as c:
             self.assertNotEqual(c.do(revoke(uid)).status, SUCCESS)
