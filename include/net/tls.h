@@ -51,9 +51,9 @@ typedef enum tls_verdict tls_check_fn(void *arg, const struct tls_shown *shown,
     bool *ignore_dates);
 
 /*
- * Before the first use of OpenSSL by a server, a client or ciphers, once.  OpenSSL 3.0 makes all algorithms of a kind at
- * the first use of one; what memory lacked for then it does not make later, and TLS or calls would fail for
- * as long as the process lives.  ERR_NO_MEMORY: so it will be, and the process has to end.
+ * Before the first use of OpenSSL by a server, a client or ciphers, once.  OpenSSL 3.0 makes all algorithms
+ * of a kind at the first use of one; what memory lacked for then it does not make later, and TLS or calls
+ * would fail for as long as the process lives.  ERR_NO_MEMORY: so it will be, and the process has to end.
  */
 CHECKED enum err tls_prepare(void);
 

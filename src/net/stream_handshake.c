@@ -23,11 +23,12 @@ stream_leave_handshakes(struct stream *s)
 bool
 stream_handshake_is_late(struct stream *s)
 {
-	int64_t now = clock_now(), away = loop_away(s->loop) - s->away;
-	int64_t when = s->deadline.when + away;
+	int64_t now = clock_now(), away, when;
 
 	if (now < s->deadline.when)
 		return false;
+	away = loop_away(s->loop) - s->away;
+	when = s->deadline.when + away;
 	s->away += away;
 	return when <= now || timer_set(s->loop, &s->deadline, when) != ERR_OK;
 }
