@@ -146,12 +146,19 @@ retry_or_finish(struct kpcall *c, enum err e)
 /* --- the answer --- */
 
 static void
+no_token(struct kpcall *c, enum err e)
+{
+	c->class = e == ERR_VAULT_DENIED ? KP_DENIED : KP_DOWN;
+	finish(c, e);
+}
+
+static void
 got_newer(struct wait *w, enum err e)
 {
 	struct kpcall *c = CONTAINER_OF(w, struct kpcall, want.wait);
 
 	if (e != ERR_OK) {
-		finish(c, e == ERR_VAULT_DENIED ? ERR_VAULT_DENIED : ERR_VAULT_DOWN);
+		no_token(c, e == ERR_VAULT_DENIED ? ERR_VAULT_DENIED : ERR_VAULT_DOWN);
 		return;
 	}
 	secret_unref(c->header);
@@ -164,6 +171,7 @@ static void
 want_newer(struct kpcall *c)
 {
 	c->renewed = true;
+	c->class = KP_DOWN; /* the token was refused: of the right nothing is known yet */
 	c->want.wait.done = got_newer;
 	iam_want_newer(c->link->iam, &c->want, c->header);
 }
@@ -289,8 +297,7 @@ got_token(struct wait *w, enum err e)
 	struct kpcall *c = CONTAINER_OF(w, struct kpcall, want.wait);
 
 	if (e != ERR_OK) {
-		c->class = e == ERR_VAULT_DENIED ? KP_DENIED : KP_DOWN;
-		finish(c, e);
+		no_token(c, e);
 		return;
 	}
 	secret_unref(c->header);

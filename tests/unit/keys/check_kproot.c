@@ -122,6 +122,32 @@ START_TEST(test_rights_unanswered)
 }
 END_TEST
 
+/* A token that is refused while IAM has no other: that is an outage, too. */
+START_TEST(test_rights_no_token)
+{
+	unsigned deletes;
+
+	ck_assert_int_eq(ask_news().e, ERR_OK);
+	rig->fault = (struct spoiled){"DELETE", "/", 1, SPOIL_STATUS, 401, NULL, ""};
+	rig->iam_fault = (struct spoiled){
+	    "POST", "/", 99, _i == 0 ? SPOIL_STATUS : SPOIL_HANG_BEFORE, 503, NULL, ""};
+	ck_assert_int_eq(ask(1, false).e, ERR_OK);
+	for (int i = 0; i < 60; i++) {
+		kprig_settle(rig);
+		clock_test_advance(NS_PER_S / 2);
+	}
+	ck_assert_uint_eq(rig->fault.times, 0);
+	ck_assert_uint_lt(rig->iam_fault.times, 99);
+	ck_assert(!complains("Manager") && !complains("Writer"));
+	rig->iam_fault.times = 0;
+	deletes = rig->deletes;
+	clock_test_advance(600 * NS_PER_S);
+	ask_all();
+	ck_assert_uint_eq(rig->deletes, deletes + 1);
+	ck_assert(!complains("Manager") && !complains("Writer"));
+}
+END_TEST
+
 /* Its vault goes while it is under way. */
 START_TEST(test_rights_left)
 {
@@ -570,6 +596,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_rights);
 	tcase_add_loop_test(t, test_rights_unanswered, 0, 3);
+	tcase_add_loop_test(t, test_rights_no_token, 0, 2);
 	tcase_add_test(t, test_rights_left);
 	tcase_add_test(t, test_create_refused);
 	tcase_add_test(t, test_complaints);
