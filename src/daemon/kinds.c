@@ -82,15 +82,20 @@ pass(struct kinds *k)
 }
 
 static void
-cannot_tell(struct kinds *k, enum err e)
+end_untold(struct kinds *k, enum err e)
 {
-	if (!k->starting && keeps_kind(k, in_use(k))) {
-		pass(k); /* it stays as it was judged before */
-		return;
-	}
 	buf_printf(k->why, "tenant \"%s\": it cannot be told whether its keys are in its vault: %s",
 	    current(k)->title, err_text(e));
 	finish(k, e);
+}
+
+static void
+cannot_tell(struct kinds *k, enum err e)
+{
+	if (!k->starting && keeps_kind(k, in_use(k)))
+		pass(k); /* it stays as it was judged before */
+	else
+		end_untold(k, e);
 }
 
 static void
@@ -231,7 +236,7 @@ next_tenant(struct kinds *k)
 	k->at = k->own = k->foreign = 0;
 	k->list = arena_new(LIST_ARENA_MAX);
 	if (k->list == NULL) {
-		cannot_tell(k, ERR_NO_MEMORY);
+		end_untold(k, ERR_NO_MEMORY);
 		return;
 	}
 	k->find = (struct ledger_find){
