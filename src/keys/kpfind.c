@@ -22,6 +22,7 @@ enum {
 	RETIRING_S = (int)(2 * KPOP_RETIRE_NS / NS_PER_S), /* answers and lists take their time */
 };
 #define AGAIN_NS (500 * NS_PER_MS)
+#define LOOK_NS (1 * NS_PER_S) /* what a look has at least */
 #define CLOCKS_DIFFER_MS (10 * 60 * 1000)
 
 static void look(struct kpfind *f);
@@ -158,16 +159,21 @@ on_pause(struct timer *t)
 	look(CONTAINER_OF(t, struct kpfind, pause));
 }
 
+/* With no time to look as often as the lag asks, that nothing was shown proves nothing. */
 static void
 look_again_or_finish(struct kpfind *f)
 {
 	int64_t when = clock_now() + AGAIN_NS;
+	enum err e = ERR_OK;
 
 	f->page = 0;
-	if (!satisfied(f) && when < f->look_until && when < f->deadline &&
-	    timer_set(f->link->loop, &f->pause, when) == ERR_OK)
-		return;
-	finish(f, ERR_OK);
+	if (!satisfied(f) && when < f->look_until) {
+		e = when + LOOK_NS < f->deadline ? timer_set(f->link->loop, &f->pause, when)
+						 : ERR_DEADLINE;
+		if (e == ERR_OK)
+			return;
+	}
+	finish(f, e);
 }
 
 static void

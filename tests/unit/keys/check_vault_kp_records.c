@@ -261,6 +261,24 @@ START_TEST(test_clocks_differ)
 }
 END_TEST
 
+/* Who has no time to wait until the lists show what is new does not take it for gone. */
+START_TEST(test_lag_ends_late)
+{
+	struct object *o = kpcase_key();
+	struct vault_find f = {.terms.deadline = clock_now() + 3 * NS_PER_S};
+	int64_t began = clock_now();
+
+	rig->lag = 100;
+	ck_assert_int_eq(kprig_find(rig, &f, o), ERR_DEADLINE);
+	ck_assert_int_lt(clock_now() - began, 3 * NS_PER_S);
+	ck_assert_uint_ge(rig->lists, 4);
+	f = (struct vault_find){.record_id = NULL};
+	ck_assert_int_eq(kprig_find(rig, &f, o), ERR_NO_OBJECT);
+	rig->lag = 0;
+	ck_assert_int_eq(kprig_find(rig, &f, o), ERR_OK);
+}
+END_TEST
+
 /* A list shows the record that was just made, and another server does not know it yet. */
 START_TEST(test_read_lags)
 {
@@ -353,6 +371,7 @@ add(TCase *t)
 	tcase_add_loop_test(t, test_retire_of_another_name, 0, 2);
 	tcase_add_test(t, test_probe);
 	tcase_add_loop_test(t, test_clocks_differ, 0, 2);
+	tcase_add_test(t, test_lag_ends_late);
 	tcase_add_test(t, test_read_lags);
 	tcase_add_loop_test(t, test_last_words, 0, 2);
 }
