@@ -22,6 +22,7 @@ struct walk {
 	const char *only;	 /* a tenant's id, or NULL */
 	size_t next;
 	const struct tenant *tenant;
+	enum err failed; /* the first tenant's that did, or ERR_CANCELLED: that a reload changed */
 	int64_t tell_at;
 	void (*start)(struct walk *k, struct watch_tenant *watch);
 	struct watch_rebuild rebuild;
@@ -62,6 +63,26 @@ walk_stop(struct keyferryd *d)
 	end(k, ERR_CANCELLED, NULL);
 }
 
+/* Its keys are where they were when the command came in. */
+static bool
+is_as_it_was(const struct walk *k)
+{
+	const struct keyferryd *d = k->call->user;
+	const struct tenant *now = tenants_by_id(gate_tenants(d->gate), k->tenant->id);
+
+	return now != NULL && now->vault == k->tenant->vault;
+}
+
+static const char *
+why(enum err failed)
+{
+	if (failed == ERR_CANCELLED)
+		return "a reload changed a tenant meanwhile: give the command again";
+	return failed == ERR_OK
+	    ? NULL
+	    : "not everything could be done: see the log, then give the command again";
+}
+
 /* The next tenant whose keys are elsewhere, or the end. */
 static void
 next_tenant(struct walk *k)
@@ -69,27 +90,34 @@ next_tenant(struct walk *k)
 	struct keyferryd *d = k->call->user;
 	struct watch_tenant *watch = NULL;
 
-	while (watch == NULL && (k->tenant = tenants_at(k->tenants, k->next++)) != NULL)
-		if (k->tenant->custody != NULL &&
-		    (k->only == NULL || strcmp(k->only, k->tenant->id) == 0))
-			watch = upstream_watch(d->upstream, k->tenant->vault);
-	if (watch != NULL) {
+	while (watch == NULL && (k->tenant = tenants_at(k->tenants, k->next++)) != NULL) {
+		if (k->tenant->custody == NULL ||
+		    (k->only != NULL && strcmp(k->only, k->tenant->id) != 0))
+			continue;
 		k->any = true;
+		if (is_as_it_was(k))
+			watch = upstream_watch(d->upstream, k->tenant->vault);
+		else
+			k->failed = ERR_CANCELLED;
+	}
+	if (watch != NULL) {
 		k->start(k, watch);
 	} else if (k->any) {
-		end(k, ERR_OK, NULL);
+		end(k, k->failed, why(k->failed));
 	} else {
 		end(k, ERR_NO_OBJECT, k->nowhere); /* not what may be taken for done */
 	}
 }
 
+/* What was asked of a configuration that is gone says nothing of the one in use. */
 static void
 walked(struct walk *k, enum err e)
 {
-	if (e != ERR_OK)
-		end(k, e, "not everything could be done: see the log, then give the command again");
-	else
-		next_tenant(k);
+	if (!is_as_it_was(k))
+		k->failed = ERR_CANCELLED;
+	else if (k->failed == ERR_OK)
+		k->failed = e;
+	next_tenant(k);
 }
 
 static void

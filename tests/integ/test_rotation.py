@@ -2,8 +2,11 @@
 """Root keys that rotate, or give way to others, under two gateways."""
 
 import json
+import shutil
+import tempfile
 import threading
 
+import cloud
 import kf
 from pair import Pair, WITHIN
 from ttlv import ACTIVE, SUCCESS, on, revoke
@@ -143,6 +146,82 @@ class Rotation(Pair):
         kf.eventually(lambda: self.first.metrics()["rewrapped_total"] >= 1, "it is under way", 30)
         self.assertEqual(self.first.stop(), 0)
         job.join()
+
+
+class Tenants(kf.Case):
+    """Of several tenants each is walked over, whatever became of the others."""
+
+    def setUp(self):
+        directory = tempfile.mkdtemp(prefix="keyferry-cloud-")
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        self.cloud = cloud.Cloud(directory)
+        self.addCleanup(self.cloud.stop)
+        self.cloud.settings(rotate_interval_s=0)
+        self.roots = {"a": self.cloud.root, "b": self.cloud.create("root-b")["id"]}
+        self.other = self.cloud.create("root-2")["id"]
+        self.gw = self.gateway(tenants=self.tenants())
+
+    def tenants(self, **roots):
+        return [kf.Tenant(name, kf.AUTHORITY.make("vcenter-" + name),
+                          vault=self.cloud.vault(prefix="of-" + name, root=roots.get(name, root)))
+                for name, root in self.roots.items()]
+
+    def reload(self, tenants):
+        self.gw.tenants = tenants
+        self.gw.configure()
+        self.gw.control("reload")
+
+    def create(self, tenant, count):
+        certificate = [t for t in self.gw.tenants if t.name == tenant][0].certificates[0]
+        with self.gw.client(certificate) as c:
+            for _ in range(count):
+                c.create()
+
+    def walk(self, what, *words):
+        """What was left of which tenant at the end, the exit status, and the complaint."""
+        done = self.gw.ctl("--json", "keys", what, *words, check=False)
+        told = [json.loads(line) for line in done.stdout.splitlines()]
+        return ({d["tenant"]: d["left"] for d in told if "percent" not in d}, done.returncode,
+                done.stderr)
+
+    def test_one_fails(self):
+        for name in self.roots:
+            self.create(name, 2)
+            self.cloud.customer(self.roots[name], "rotate")
+        self.cloud.fault(operation="kms.secrets.create", count=1, status=403)
+        left, status, complaint = self.walk("rewrap")
+        self.assertEqual((left, status), ({"a": 1, "b": 0}, 1))
+        self.assertIn("not everything could be done", complaint)
+        self.assertEqual(self.walk("rewrap"), ({"a": 0, "b": 0}, 0, ""))
+
+    def walk_meanwhile(self, words, tenants):
+        """A walk over the first tenant, with a reload in its middle."""
+        for name in self.roots:
+            self.create(name, 6)
+        for root in {*self.roots.values(), self.other}:
+            self.cloud.customer(root, "rotate")
+        before, came = self.gw.metrics()["rewrapped_total"], []
+        job = threading.Thread(target=lambda: came.append(self.walk("rewrap", *words)))
+        job.start()
+        kf.eventually(lambda: self.gw.metrics()["rewrapped_total"] > before, "it is under way", 30)
+        self.reload(tenants)
+        job.join()
+        return came[0]
+
+    def test_reload_meanwhile(self):
+        """Who reads "left 0" deletes the old root key: that is said of what is configured now."""
+        other = self.other
+        left, status, complaint = self.walk_meanwhile([], self.tenants(a=other))
+        self.assertEqual((left.get("b"), status), (0, 1), complaint)
+        self.assertIn("give the command again", complaint)
+        self.assertEqual(self.walk("rewrap"), ({"a": 0, "b": 0}, 0, ""))
+        left, status, complaint = self.walk_meanwhile(["--tenant", "a"], self.tenants(a=other, b=other))
+        self.assertEqual((left, status, complaint), ({"a": 0}, 0, ""))  # it was another's
+
+    def test_tenant_goes_meanwhile(self):
+        left, status, complaint = self.walk_meanwhile([], self.tenants()[1:])
+        self.assertEqual((left.get("b"), status), (0, 1), complaint)
+        self.assertIn("give the command again", complaint)
 
 
 class Moving(Pair):
