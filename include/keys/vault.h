@@ -83,6 +83,7 @@ struct vault_change {
 	const struct object *object; /* in */
 	const struct object *successor; /* in, to retire: the object with its new record, or NULL */
 	bool missing_is_gone; /* in, to destroy: where nothing is known of, nothing is left to destroy */
+	bool missing; /* out, to destroy: that was so, and nothing was deleted; set at ERR_OK alone */
 	struct vault_terms terms;    /* in */
 	void *op;		     /* the provider's */
 };

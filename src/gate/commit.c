@@ -232,6 +232,9 @@ destroyed(struct wait *w, enum err e)
 		return;
 	}
 	c->destroyed_any = true;
+	/* nothing was deleted: a record that turns up after all is not for this gateway to delete */
+	if (c->vault.missing)
+		c->changes->all[c->at - c->changes->count].object->destroyed_here = false;
 	c->at++;
 	vault_step(c);
 }
@@ -274,6 +277,7 @@ vault_step(struct commit *c)
 	if (c->at < 2 * n) {
 		c->vault.object = c->changes->all[c->at - n].object;
 		c->vault.wait.done = destroyed;
+		c->vault.missing = false;
 		v->ops->destroy(v, &c->vault);
 		return;
 	}

@@ -313,6 +313,8 @@ static enum err
 judge_missing(const struct change_op *c)
 {
 	if (c->missing_is_gone) {
+		if (c->op.waiter != NULL)
+			c->change->missing = true;
 		LOG(LOG_WARN, "keyprotect",
 		    "the record of a key to be destroyed is not found here: taken for gone",
 		    kv_text("record", c->op.name), kv_text("id", c->known));

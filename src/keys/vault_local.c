@@ -219,6 +219,7 @@ local_destroy(struct vault *v, struct vault_change *c)
 			: "the record of a key to be destroyed is in another kind of vault: nothing was destroyed",
 		    kv_text("tenant", c->object->tenant), kv_text("uid", c->object->uid),
 		    kv_text("made-by", vault_made_by(c->object)));
+		c->missing = c->missing_is_gone;
 		wait_finish_soon(local_of(v)->loop, &c->wait,
 		    c->missing_is_gone ? ERR_OK : ERR_NO_OBJECT);
 		return;

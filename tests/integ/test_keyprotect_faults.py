@@ -408,6 +408,19 @@ class Doubt(CloudCase):
         use_ring("default")
         with self.gw.client() as k:
             self.assertEqual(k.key(uid), key)
+            k.ok(on("Activate", uid))
+            k.ok(ttlv.revoke(uid))
+        kf.eventually(lambda: len(self.cloud.records(uid)) == 1, "the first record retired", 60)
+        use_ring("elsewhere")
+        kf.eventually(lambda: '"purged":1' in self.gw.ctl(
+            "--json", "keys", "purge", "--tenant", "a", "--state", "Deactivated", "--missing",
+            "--really").stdout, "it is purged", 10)  # a use that is noted late skips it
+        use_ring("default")
+        self.gw.control("keys rebuild")
+        self.assertEqual(len(self.cloud.records(uid)), 1)  # in the ledger alone: others have the key
+        other = self.gateway(tenants=self.gw.tenants)
+        with other.client() as k:
+            self.assertEqual(k.key(uid), key)
             k.ok(on("Destroy", uid))
         self.assertEqual(self.cloud.records(uid), [])
 

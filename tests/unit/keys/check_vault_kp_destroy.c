@@ -152,6 +152,7 @@ START_TEST(test_destroy_missing)
 	kprig_run(rig, &j);
 	ck_assert_int_eq(j.e, ERR_OK);
 	ck_assert_uint_eq(kpcase_live(), 0); /* what is there is destroyed all the same */
+	ck_assert_int_eq(c.missing, _i == 0);
 }
 END_TEST
 
