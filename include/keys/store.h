@@ -150,8 +150,6 @@ void store_file(struct store *s, struct store_file *f);
 /* Which root key file a tenant has; NULL: none is known.  Borrowed until the call returns. */
 struct store_root_keys {
 	const char *(*file)(void *arg, const char *tenant);
-	/* Whether the tenant's records are kept by a key manager elsewhere.  NULL: nobody's are. */
-	bool (*elsewhere)(void *arg, const char *tenant);
 	void *arg;
 };
 

@@ -93,14 +93,6 @@ root_key_of(void *arg, const char *tenant)
 	return v != NULL && v->kind == CONFIG_VAULT_LOCAL ? v->local.root_key_file : NULL;
 }
 
-static bool
-is_elsewhere(void *arg, const char *tenant)
-{
-	const struct config_vault *v = vault_of(arg, tenant);
-
-	return v != NULL && v->kind != CONFIG_VAULT_LOCAL;
-}
-
 static int
 report(const struct ctl_call *call, const char *dir, enum err e, const struct store_counts *n,
     const char *why)
@@ -143,7 +135,7 @@ static int
 with_copy(const struct ctl_call *call, bool restore)
 {
 	struct known_keys known = {.call = call};
-	const struct store_root_keys roots = {root_key_of, is_elsewhere, &known};
+	const struct store_root_keys roots = {root_key_of, &known};
 	struct store_counts counts = {0};
 	const char *why = "", *dir = call->words[0];
 	enum err e;

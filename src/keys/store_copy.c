@@ -14,6 +14,7 @@
 #include "disk.h"
 #include "envelope.h"
 #include "keys/store.h"
+#include "kprecord.h"
 
 enum { ARENA_MAX = 4 * OBJECT_SIZE_MAX };
 
@@ -140,6 +141,16 @@ find_record(struct verify *v, const struct object *o, bool *found)
 	return e;
 }
 
+/* By its record: the configuration may be another one, or not be read. */
+static bool
+is_elsewhere(const struct object *o)
+{
+	char id[UID_TEXT_LEN + 1];
+
+	kprecord_id(id, o);
+	return id[0] != '\0';
+}
+
 /* intent: a destroy was under way, so that the record may be gone already. */
 static enum err
 verify_object(struct verify *v, const uint8_t *body, size_t len, bool intent)
@@ -160,7 +171,7 @@ verify_object(struct verify *v, const uint8_t *body, size_t len, bool intent)
 		v->counts.damaged++;
 	} else if (object_is_destroyed(o)) {
 		v->counts.destroyed++;
-	} else if (v->roots->elsewhere != NULL && v->roots->elsewhere(v->roots->arg, o->tenant)) {
+	} else if (is_elsewhere(o)) {
 		v->counts.elsewhere++;
 	} else if (o->record == NULL) {
 		v->counts.missing++;

@@ -109,8 +109,10 @@ class Release(kf.Case):
         os.mkdir(copy, 0o700)
         gw.own(copy)
         gw.ctl("backup", copy)
-        self.assertIn("objects: 4, destroyed: 0, verified: 2, missing: 0, damaged: 0, elsewhere: 2",
-                      gw.ctl("verify", copy).stdout)
+        for root_key in ([], ["--root-key", os.path.join(gw.dir, "a.root")]):
+            self.assertIn(
+                "objects: 4, destroyed: 0, verified: 2, missing: 0, damaged: 0, elsewhere: 2, unver",
+                gw.ctl("verify", *root_key, copy).stdout)
         self.lose_child(gw)
         self.use(gw, known)
         self.assertEqual(gw.restart(), 0)

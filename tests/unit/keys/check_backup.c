@@ -50,7 +50,7 @@ by(char *path)
 {
 	static struct store_root_keys roots;
 
-	roots = (struct store_root_keys){same_file, NULL, path};
+	roots = (struct store_root_keys){same_file, path};
 	return &roots;
 }
 
@@ -321,7 +321,7 @@ static enum err
 verify_with(const char *a, const char *b)
 {
 	struct known known = {a, b};
-	const struct store_root_keys roots = {file_of, NULL, &known};
+	const struct store_root_keys roots = {file_of, &known};
 
 	memset(&counts, 0, sizeof(counts));
 	return store_verify_copy(backup_dir, &roots, &counts, &why);
@@ -332,7 +332,7 @@ START_TEST(test_two_tenants)
 {
 	struct vault *of_a = rig.vault;
 	struct known known = {rig.root, NULL};
-	const struct store_root_keys roots = {file_of, NULL, &known};
+	const struct store_root_keys roots = {file_of, &known};
 	struct store_backup b;
 	char other[96];
 
