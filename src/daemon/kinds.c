@@ -125,6 +125,7 @@ mark(const struct kinds *k, struct tenant *t, const char *keys_in)
 	t->keys_in = keys_in;
 }
 
+/* While a tenant makes keys the answer may be old when it comes: its vault stays until a restart. */
 static void
 judge(struct kinds *k)
 {
@@ -136,6 +137,13 @@ judge(struct kinds *k)
 		    "tenant \"%s\": it has keys of the vault %s, which could not be fetched with the vault "
 		    "%s: give it the vault %s again, and for other keys add a tenant of another id",
 		    current(k)->title, k->made_by, wanted(k), k->made_by);
+		finish(k, ERR_CONFIG);
+		return;
+	}
+	if (t != NULL && !same && t->keys_in == NULL) {
+		buf_printf(k->why,
+		    "tenant \"%s\": its vault is %s, and becomes %s at a restart only, as a request may be "
+		    "making a key", current(k)->title, t->vault->ops->name, wanted(k));
 		finish(k, ERR_CONFIG);
 		return;
 	}

@@ -13,8 +13,9 @@
 #include "keys/ledger.h"
 
 /*
- * ERR_OK: it does not.  Else why has a sentence; all but ERR_CONFIG: it cannot be told now.  Tenants in use
- * that keep their kind are marked (keys_in) when all keys that were looked at are in another, and refuse nothing.
+ * ERR_OK: it does not.  Else why has a sentence; all but ERR_CONFIG: it cannot be told now.  ERR_CONFIG also if a
+ * tenant in use, unmarked, is to have another kind, whatever its keys are in.  Tenants in use that keep theirs are
+ * marked (keys_in) when all keys that were looked at are in another, and refuse nothing.
  */
 struct kinds {
 	struct wait wait;
