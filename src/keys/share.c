@@ -29,12 +29,14 @@ enum {
 };
 #define PACE_NS (200 * NS_PER_MS)    /* between two successors */
 #define LOOK_PACE_NS (2 * NS_PER_MS) /* between two that needed none */
-#define RETRY_NS (30 * NS_PER_S)     /* after a failure */
+#define RETRY_NS (30 * NS_PER_S)     /* after a failure, and twice as long after each more of an object */
+#define RETRY_MOST_NS (3600 * NS_PER_S)
 
 struct note {
 	struct list link;
 	char uid[UID_TEXT_LEN + 1];
 	int64_t first, due; /* clock_now() times */
+	int64_t pause; /* after its last failure; 0: it has not failed since it was changed */
 };
 
 struct share {
@@ -46,6 +48,7 @@ struct share {
 	int64_t not_before; /* after a failure, or a successor */
 	struct succeed *step;
 	char uid[UID_TEXT_LEN + 1]; /* of the step */
+	int64_t pause; /* of its note */
 	bool look_wanted;	    /* through all objects */
 	bool looking;		    /* one is under way; it may pause after a failure */
 	bool note_served;	    /* an object of the look comes next */
@@ -133,6 +136,8 @@ share_note(struct share *s, const char *uid)
 		n = note_add(s, uid);
 	if (n != NULL)
 		n->due = quiet < n->first + SHARE_LONGEST_NS ? quiet : n->first + SHARE_LONGEST_NS;
+	if (n != NULL)
+		n->pause = 0;
 	plan(s);
 }
 
@@ -152,23 +157,38 @@ is_due(const struct vault *v, const struct object *o, const struct vault_unwrap 
 	return e == ERR_NO_MEMORY ? e : ERR_OK;
 }
 
+/* Somebody else was at work on it, or something is wrong; with all of them, or with it alone. */
+static void
+note_failed(struct share *s, enum err e, bool general)
+{
+	struct note *n = note_find(s, s->uid) == NULL ? note_add(s, s->uid) : NULL;
+
+	if (n == NULL)
+		return;
+	n->pause = s->pause;
+	if (e == ERR_CONFLICT) {
+		n->due = clock_now() + SHARE_QUIET_NS;
+		return;
+	}
+	if (!general)
+		n->pause = s->pause == 0 ? RETRY_NS : 2 * s->pause;
+	if (n->pause > RETRY_MOST_NS)
+		n->pause = RETRY_MOST_NS;
+	n->due = clock_now() + (general ? RETRY_NS : n->pause);
+}
+
 /* A record that cannot hold them is told of once: the next change may make it smaller. */
 static void
 object_done(void *arg, enum err e, bool made, bool general)
 {
 	struct share *s = arg;
-	struct note *n;
 
 	s->step = NULL;
 	s->not_before = clock_now() + (made ? PACE_NS : LOOK_PACE_NS);
 	if (made)
 		metric_inc(METRIC_ATTRIBUTES_SHARED_TOTAL);
-	if (e != ERR_OK && e != ERR_NO_OBJECT && e != ERR_TOO_MANY_ATTRIBUTES &&
-	    note_find(s, s->uid) == NULL) {
-		n = note_add(s, s->uid);
-		if (n != NULL) /* somebody else was at work on it, or something is wrong */
-			n->due = clock_now() + (e == ERR_CONFLICT ? SHARE_QUIET_NS : RETRY_NS);
-	}
+	if (e != ERR_OK && e != ERR_NO_OBJECT && e != ERR_TOO_MANY_ATTRIBUTES)
+		note_failed(s, e, general);
 	if (general)
 		s->not_before = clock_now() + RETRY_NS;
 	plan(s);
@@ -184,6 +204,7 @@ start(struct share *s, const char *uid)
 	    .tenant = s->tenant,
 	    .uid = s->uid,
 	    .whole = true, /* else it would be due again */
+	    .quiet = s->pause > 0, /* that one fails is told once */
 	    .wanted = is_due,
 	    .done = object_done,
 	    .arg = s,
@@ -320,8 +341,10 @@ look_on(struct share *s, bool due)
 	char uid[UID_TEXT_LEN + 1];
 
 	memcpy(uid, s->load.uid, sizeof(uid));
-	if (s->noted[0] == '\0')
+	if (s->noted[0] == '\0') {
 		step_on(s);
+		s->pause = 0;
+	}
 	s->noted[0] = '\0';
 	end_object(s);
 	s->nameless = false;
@@ -441,6 +464,7 @@ serve(struct share *s, struct note *n)
 	char uid[UID_TEXT_LEN + 1];
 
 	memcpy(uid, n->uid, strlen(n->uid) + 1);
+	s->pause = n->pause;
 	note_drop(s, n);
 	if (s->known_date == INT64_MIN) {
 		start(s, uid);

@@ -321,6 +321,34 @@ START_TEST(test_failures_are_tried_again)
 }
 END_TEST
 
+/* Of one alone: more and more seldom, and told once, until a client changes it. */
+START_TEST(test_one_that_goes_on_failing)
+{
+	const char *uid = new_object(NULL);
+
+	there.make_fails = ERR_INTERNAL;
+	set(&east, uid, "x-a", "v");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	ck_assert_uint_eq(there.makes, 1);
+	pass(30 * NS_PER_S);
+	ck_assert_uint_eq(there.makes, 2);
+	pass(3600 * NS_PER_S);
+	ck_assert_uint_ge(there.makes, 7);
+	ck_assert_uint_le(there.makes, 9);
+	there.makes = 0;
+	pass(6 * 3600 * NS_PER_S);
+	ck_assert_uint_ge(there.makes, 5);
+	ck_assert_uint_le(there.makes, 7);
+	there.makes = 0;
+	set(&east, uid, "x-a", "w");
+	pass(SHARE_QUIET_NS + NS_PER_S);
+	ck_assert_uint_eq(there.makes, 1);
+	there.make_fails = ERR_OK;
+	pass(31 * NS_PER_S);
+	ck_assert_uint_eq(there.stores, 1);
+}
+END_TEST
+
 static struct change meanwhile;
 static struct ledger_changes changes_meanwhile;
 static struct outcome outcome_meanwhile;
@@ -828,6 +856,7 @@ main(void)
 	tcase_add_test(t, test_looks_on_after_a_failure);
 	tcase_add_test(t, test_successor_in_doubt);
 	tcase_add_loop_test(t, test_failures_are_tried_again, 0, 3);
+	tcase_add_test(t, test_one_that_goes_on_failing);
 	tcase_add_test(t, test_locked);
 	tcase_add_test(t, test_at_work);
 	tcase_add_test(t, test_many_objects);

@@ -75,8 +75,9 @@ static void
 make(struct vault *v, struct vault_make *m)
 {
 	(void)v;
+	there.makes++;
 	make_record(m->object, m->arena);
-	wait_finish_soon(rig.loop, &m->wait, ERR_OK);
+	wait_finish_soon(rig.loop, &m->wait, there.make_fails);
 }
 
 static void

@@ -22,8 +22,8 @@ struct instance {
 	struct object *records[RECORDS_MAX]; /* as they are found */
 	bool gone[RECORDS_MAX];
 	size_t count;
-	unsigned stores, unwraps;
-	enum err store_fails;
+	unsigned makes, stores, unwraps;
+	enum err make_fails, store_fails;
 	unsigned recorded_fails; /* which call for want of memory, from 1; 0: none */
 	bool loses_answer; /* of a store that was done */
 	void (*before_store)(void);
