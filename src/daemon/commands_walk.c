@@ -22,7 +22,7 @@ struct walk {
 	const char *only;	 /* a tenant's id, or NULL */
 	size_t next;
 	const struct tenant *tenant;
-	enum err failed; /* the first tenant's that did, or ERR_CANCELLED: that a reload changed */
+	enum err failed; /* the first tenant's that did, or ERR_CANCELLED: a reload changed one */
 	int64_t tell_at;
 	void (*start)(struct walk *k, struct watch_tenant *watch);
 	struct watch_rebuild rebuild;
@@ -63,14 +63,31 @@ walk_stop(struct keyferryd *d)
 	end(k, ERR_CANCELLED, NULL);
 }
 
+static bool
+is_asked(const struct walk *k, const struct tenant *t)
+{
+	return t->custody != NULL && (k->only == NULL || strcmp(k->only, t->id) == 0);
+}
+
 /* Its keys are where they were when the command came in. */
 static bool
-is_as_it_was(const struct walk *k)
+is_as_it_was(const struct walk *k, const struct tenant *t)
 {
 	const struct keyferryd *d = k->call->user;
-	const struct tenant *now = tenants_by_id(gate_tenants(d->gate), k->tenant->id);
+	const struct tenant *now = tenants_by_id(gate_tenants(d->gate), t->id);
 
-	return now != NULL && now->vault == k->tenant->vault;
+	return now != NULL && now->vault == t->vault;
+}
+
+static bool
+all_as_they_were(const struct walk *k)
+{
+	const struct tenant *t;
+
+	for (size_t i = 0; (t = tenants_at(k->tenants, i)) != NULL; i++)
+		if (is_asked(k, t) && !is_as_it_was(k, t))
+			return false;
+	return true;
 }
 
 static const char *
@@ -83,6 +100,15 @@ why(enum err failed)
 	    : "not everything could be done: see the log, then give the command again";
 }
 
+/* What was asked of a configuration that is gone says nothing of the one in use. */
+static void
+end_walk(struct walk *k)
+{
+	if (!all_as_they_were(k))
+		k->failed = ERR_CANCELLED;
+	end(k, k->failed, why(k->failed));
+}
+
 /* The next tenant whose keys are elsewhere, or the end. */
 static void
 next_tenant(struct walk *k)
@@ -91,31 +117,25 @@ next_tenant(struct walk *k)
 	struct watch_tenant *watch = NULL;
 
 	while (watch == NULL && (k->tenant = tenants_at(k->tenants, k->next++)) != NULL) {
-		if (k->tenant->custody == NULL ||
-		    (k->only != NULL && strcmp(k->only, k->tenant->id) != 0))
+		if (!is_asked(k, k->tenant))
 			continue;
 		k->any = true;
-		if (is_as_it_was(k))
+		if (is_as_it_was(k, k->tenant))
 			watch = upstream_watch(d->upstream, k->tenant->vault);
-		else
-			k->failed = ERR_CANCELLED;
 	}
 	if (watch != NULL) {
 		k->start(k, watch);
 	} else if (k->any) {
-		end(k, k->failed, why(k->failed));
+		end_walk(k);
 	} else {
 		end(k, ERR_NO_OBJECT, k->nowhere); /* not what may be taken for done */
 	}
 }
 
-/* What was asked of a configuration that is gone says nothing of the one in use. */
 static void
 walked(struct walk *k, enum err e)
 {
-	if (!is_as_it_was(k))
-		k->failed = ERR_CANCELLED;
-	else if (k->failed == ERR_OK)
+	if (k->failed == ERR_OK)
 		k->failed = e;
 	next_tenant(k);
 }
@@ -258,7 +278,8 @@ all_known(struct wait *w, enum err e)
 	struct walk *k = CONTAINER_OF(w, struct walk, rebuild.wait);
 	struct keyferryd *d = k->call->user;
 
-	if (e == ERR_CANCELLED) { /* the tenant went, and its vault is shut */
+	/* the tenant went, and its vault is shut; or that would wrap under the root key before */
+	if (e == ERR_CANCELLED || !is_as_it_was(k, k->tenant)) {
 		walked(k, e);
 		return;
 	}

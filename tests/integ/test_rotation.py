@@ -194,8 +194,8 @@ class Tenants(kf.Case):
         self.assertIn("not everything could be done", complaint)
         self.assertEqual(self.walk("rewrap"), ({"a": 0, "b": 0}, 0, ""))
 
-    def walk_meanwhile(self, words, tenants):
-        """A walk over the first tenant, with a reload in its middle."""
+    def walk_meanwhile(self, words, tenants, done=1):
+        """A walk, with a reload when so many of 12 keys are done: six of each tenant."""
         for name in self.roots:
             self.create(name, 6)
         for root in {*self.roots.values(), self.other}:
@@ -203,7 +203,7 @@ class Tenants(kf.Case):
         before, came = self.gw.metrics()["rewrapped_total"], []
         job = threading.Thread(target=lambda: came.append(self.walk("rewrap", *words)))
         job.start()
-        kf.eventually(lambda: self.gw.metrics()["rewrapped_total"] > before, "it is under way", 30)
+        kf.eventually(lambda: self.gw.metrics()["rewrapped_total"] >= before + done, "it is under way", 60)
         self.reload(tenants)
         job.join()
         return came[0]
@@ -217,6 +217,12 @@ class Tenants(kf.Case):
         self.assertEqual(self.walk("rewrap"), ({"a": 0, "b": 0}, 0, ""))
         left, status, complaint = self.walk_meanwhile(["--tenant", "a"], self.tenants(a=other, b=other))
         self.assertEqual((left, status, complaint), ({"a": 0}, 0, ""))  # it was another's
+
+    def test_reload_behind_it(self):
+        """Of one that was gone through already."""
+        left, status, complaint = self.walk_meanwhile([], self.tenants(a=self.other), done=7)
+        self.assertEqual((left, status), ({"a": 0, "b": 0}, 1), complaint)
+        self.assertIn("give the command again", complaint)
 
     def test_tenant_goes_meanwhile(self):
         left, status, complaint = self.walk_meanwhile([], self.tenants()[1:])
