@@ -3,8 +3,11 @@
  * Intents: what a message is about to do that the vault has to do as well, and what it changes
  * besides.  They lock their objects against other messages, and tell recovery where to look.
  */
+#include <string.h>
+
 #include "db_ledger.h"
 #include "db_rows.h"
+#include "keys/vault.h"
 #include "wire.h"
 
 enum { ARENA_MAX = 2 * WIRE_FRAME_MAX };
@@ -126,6 +129,7 @@ settle_destroyed(struct db *db, struct arena *a, const char *tenant, const char 
 	struct row_change c = {.kind = CHANGE_DESTROY, .object = &at};
 	struct unpack body;
 	sqlite3_stmt *st = NULL;
+	const char *made_by;
 	bool row;
 	enum err e;
 
@@ -140,8 +144,9 @@ settle_destroyed(struct db *db, struct arena *a, const char *tenant, const char 
 	sqlite3_reset(st);
 	if (c.old == NULL)
 		return ERR_CORRUPT;
-	if (object_is_destroyed(c.old))
-		return ERR_OK;
+	made_by = vault_made_by(c.old);
+	if (object_is_destroyed(c.old) || (made_by != NULL && strcmp(made_by, "local") != 0))
+		return ERR_OK; /* of what another kind of vault has, the one that was asked knows nothing */
 	c.object = object_copy(a, c.old);
 	if (c.object == NULL)
 		return ERR_NO_MEMORY;

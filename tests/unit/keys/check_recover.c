@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "job.h"
+#include "kprecord.h"
 
 static struct rig rig;
 static struct recover rec;
@@ -134,6 +135,28 @@ START_TEST(test_destroy_done)
 	ck_assert_int_ne(got->date[DATE_DESTROY], NO_DATE);
 	ck_assert_int_eq(rig_recover(&rig, &rec), ERR_OK);
 	ck_assert_uint_eq(rec.destroys_done, 0);
+}
+END_TEST
+
+/* It is in another kind of vault than the tenant has just now: that nothing of it is here proves nothing. */
+START_TEST(test_destroy_of_another_vaults)
+{
+	struct object *o = rig_object(&rig, "a", NULL), *got;
+	struct change change = {.kind = CHANGE_INSERT, .object = o};
+	struct ledger_changes c = {.changes = &change, .count = 1};
+	bool found;
+
+	rig_as_in_keyprotect(&rig, o);
+	kprecord_set_id(o, o->uid);
+	ck_assert_int_eq(rig_prepare(&rig, &c), ERR_OK);
+	ck_assert_int_eq(rig_commit(&rig, &c), ERR_OK);
+	ck_assert_int_eq(state_of("a", o->uid, &got, &found), ERR_OK);
+	leave_intent(CHANGE_DESTROY, got, false);
+	ck_assert_int_eq(rig_recover(&rig, &rec), ERR_OK);
+	ck_assert_int_eq(state_of("a", o->uid, &got, &found), ERR_OK);
+	ck_assert_int_eq(got->state, OBJECT_PRE_ACTIVE);
+	ck_assert(!got->destroyed_here);
+	ck_assert_int_eq(rig_update(&rig, got), ERR_OK); /* nothing is in doubt */
 }
 END_TEST
 
@@ -277,6 +300,7 @@ main(void)
 	tcase_add_test(t, test_create_stored);
 	tcase_add_test(t, test_destroy_not_done);
 	tcase_add_loop_test(t, test_destroy_done, 0, 2);
+	tcase_add_test(t, test_destroy_of_another_vaults);
 	tcase_add_loop_test(t, test_update_is_dropped, 0, 3);
 	tcase_add_test(t, test_live_is_left);
 	tcase_add_test(t, test_disowned);

@@ -81,16 +81,12 @@ START_TEST(test_key_of_another_vault)
 {
 	struct object *o;
 	struct secret *key;
-	struct buf clear;
 
 	rig_start(&rig);
 	o = rig_object(&rig, "a", NULL);
 	ck_assert_str_eq(vault_made_by(o), "local");
 	ck_assert(!vault_is_foreign(rig.vault->ops, o));
-	buf_init(&clear, OBJECT_SIZE_MAX);
-	envelope_pack_clear(&clear, o, 1);
-	ck_assert_int_eq(kprecord_make(o, rig.arena, &clear, "root", "wrapped"), ERR_OK);
-	buf_fini(&clear);
+	rig_as_in_keyprotect(&rig, o);
 	if (_i == 1)
 		kprecord_set_id(o, o->uid);
 	ck_assert_str_eq(vault_made_by(o), "keyprotect");

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/secret.h"
+#include "kprecord.h"
 
 void
 rig_remove(const char *dir)
@@ -215,6 +216,17 @@ rig_vault(struct rig *r, void (*op)(struct vault *, struct vault_change *), cons
 	rig_begin(&v.wait, &out);
 	op(r->vault, &v);
 	return rig_end(r, &out);
+}
+
+void
+rig_as_in_keyprotect(struct rig *r, struct object *o)
+{
+	struct buf clear;
+
+	buf_init(&clear, OBJECT_SIZE_MAX);
+	envelope_pack_clear(&clear, o, 1);
+	ck_assert_int_eq(kprecord_make(o, r->arena, &clear, "root", "wrapped"), ERR_OK);
+	buf_fini(&clear);
 }
 
 enum err
