@@ -134,10 +134,14 @@ share_note(struct share *s, const char *uid)
 		return;
 	if (n == NULL)
 		n = note_add(s, uid);
-	if (n != NULL)
-		n->due = quiet < n->first + SHARE_LONGEST_NS ? quiet : n->first + SHARE_LONGEST_NS;
-	if (n != NULL)
-		n->pause = 0;
+	if (n == NULL) {
+		plan(s);
+		return;
+	}
+	if (n->pause > 0)
+		n->first = clock_now();
+	n->pause = 0;
+	n->due = quiet < n->first + SHARE_LONGEST_NS ? quiet : n->first + SHARE_LONGEST_NS;
 	plan(s);
 }
 
@@ -286,6 +290,8 @@ end_listed(struct share *s)
 	if (s->find.uids_count == 0 || s->find.uids_count == s->find.total) {
 		end_part(s);
 		s->looking = false;
+		if (s->look_wanted) /* there are more notes than there is room for */
+			s->not_before = clock_now() + RETRY_NS;
 		s->known_date = INT64_MIN;
 		s->known_uid[0] = '\0';
 		plan(s);
@@ -338,18 +344,20 @@ look_again(struct share *s, int64_t after_ns)
 static void
 look_on(struct share *s, bool due)
 {
+	const struct note *n = NULL;
 	char uid[UID_TEXT_LEN + 1];
 
 	memcpy(uid, s->load.uid, sizeof(uid));
 	if (s->noted[0] == '\0') {
 		step_on(s);
 		s->pause = 0;
+		n = note_find(s, uid);
 	}
 	s->noted[0] = '\0';
 	end_object(s);
 	s->nameless = false;
 	s->not_before = clock_now() + LOOK_PACE_NS;
-	if (due)
+	if (due && (n == NULL || n->pause == 0)) /* one that fails has its own time */
 		start(s, uid);
 	else
 		plan(s);
