@@ -84,6 +84,8 @@ class Flood:
                 self.close(sock)
         except ssl.SSLWantReadError:
             pass
+        except OSError:  # not by whoever has only the socket within, which is no longer in use
+            self.close(sock)
 
     def connected(self, sock):
         if self.kind == "stranger":
