@@ -40,6 +40,7 @@ struct tenant {
 	bool born_active;      /* new keys are Active at once */
 	bool refuse_compromised; /* by Get */
 	const char *keys_in; /* the kind of vault that has its keys, if that is another: no new ones are made */
+	bool keys_unseen; /* that could not be looked at yet */
 	int64_t accept_expired_until; /* seconds since 1970; 0: expired certificates are refused */
 	int64_t certificates_expire;  /* when the first of its clients' does; 0: there is none */
 	int64_t lists_expire, lists_due; /* the same of its revocation lists, and of a warning of it */

@@ -135,9 +135,12 @@ check_kind(struct checks *c, const struct tenant *t)
 {
 	char what[16 + TENANT_ID_MAX], say[256];
 
+	snprintf(what, sizeof(what), "vault of %s", t->id);
+	if (t->keys_unseen)
+		put_check(c, what, HEALTH_WARNING,
+		    "it cannot be told whether the tenant's keys are in it: a reload looks again");
 	if (t->keys_in == NULL)
 		return;
-	snprintf(what, sizeof(what), "vault of %s", t->id);
 	snprintf(say, sizeof(say),
 	    "it is %s, and the keys are in the vault %s: they cannot be fetched, and no new ones are made "
 	    "until that is the tenant's vault again, or they are destroyed, and a reload", t->vault->ops->name,

@@ -89,13 +89,22 @@ end_untold(struct kinds *k, enum err e)
 	finish(k, e);
 }
 
+/* At a start the next reload looks again; else the tenant stays as it was judged before. */
 static void
 cannot_tell(struct kinds *k, enum err e)
 {
-	if (!k->starting && keeps_kind(k, in_use(k)))
-		pass(k); /* it stays as it was judged before */
-	else
+	struct tenant *t = in_use(k);
+
+	if (!keeps_kind(k, t)) {
 		end_untold(k, e);
+		return;
+	}
+	if (k->starting) {
+		LOG(LOG_WARN, "daemon", "it cannot be told whether a tenant's keys are in its vault",
+		    kv_text("tenant", t->id), kv_text("vault", wanted(k)), kv_text("error", err_name(e)));
+		t->keys_unseen = true;
+	}
+	pass(k);
 }
 
 static void
@@ -123,6 +132,7 @@ mark(const struct kinds *k, struct tenant *t, const char *keys_in)
 		    "new keys are made again: the tenant has none that are in another kind of vault alone",
 		    kv_text("tenant", t->id));
 	t->keys_in = keys_in;
+	t->keys_unseen = false;
 }
 
 /* While a tenant makes keys the answer may be old when it comes: its vault stays until a restart. */
@@ -228,7 +238,7 @@ is_known(const struct kinds *k)
 {
 	const struct tenant *t = in_use(k);
 
-	return !k->starting && keeps_kind(k, t) && t->keys_in == NULL;
+	return !k->starting && keeps_kind(k, t) && t->keys_in == NULL && !t->keys_unseen;
 }
 
 static void

@@ -127,8 +127,10 @@ add_tenant(struct tenants *ts, struct keyferryd *d, const struct config_tenant *
 	e = t->limit == NULL ? ERR_NO_MEMORY
 	    : c->vault.kind == CONFIG_VAULT_LOCAL ? open_local(o, d, c, before, why)
 						  : open_keyprotect(o, d, c, why);
-	if (e == ERR_OK && before != NULL && before->vault->ops == t->vault->ops)
+	if (e == ERR_OK && before != NULL && before->vault->ops == t->vault->ops) {
 		t->keys_in = before->keys_in;
+		t->keys_unseen = before->keys_unseen;
+	}
 	if (e == ERR_OK)
 		e = tenants_add(ts, t);
 	if (e == ERR_OK)

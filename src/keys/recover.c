@@ -207,7 +207,8 @@ loaded(struct wait *w, enum err e)
 		settle(r, e == ERR_OK, false);
 		return;
 	}
-	if (e != ERR_OK || v == NULL) {
+	/* of what another kind of vault has, this one knows nothing: it is locked until that is back */
+	if (e != ERR_OK || v == NULL || vault_is_foreign(v->ops, r->load.object)) {
 		skip(r, e != ERR_OK ? e : ERR_CONFIG);
 		return;
 	}

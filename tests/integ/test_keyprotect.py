@@ -2,11 +2,13 @@
 """A gateway whose keys are in Key Protect: what its operations cost there, which rights it needs, and
 what tenants, keys in memory and root keys that go have to do with it."""
 
+import contextlib
 import os
 import re
 import select
 import shutil
 import signal
+import sqlite3
 import tempfile
 import time
 import uuid
@@ -442,6 +444,30 @@ class OtherKind(kf.Case):
         self.gw.control("reload")
         self.make(none)
         self.assert_served()
+
+    def test_keys_that_cannot_be_looked_at(self):
+        """Of one tenant: the others are looked at all the same, and this one by the next reload."""
+        there, here, _ = self.tenants
+        self.gw.stop()
+        self.spoil_uid(self.keys[0][0], "x" * 200)
+        self.configure(here, self.far["here"])
+        mark = self.gw.mark()
+        self.gw.start()
+        self.assertRegex(self.gw.log(mark), "warn daemon: it cannot be told .* tenant=there vault=keyprotect")
+        self.assert_makes_none(here)
+        self.assertEqual(self.checks("vault of there"), ["warning"])
+        self.make(there)
+        self.gw.control("reload")
+        self.assertEqual(self.checks("vault of there"), ["warning"])
+        self.gw.stop()
+        self.spoil_uid("x" * 200, self.keys[0][0])
+        self.configure(here, self.local["here"])
+        self.gw.start()
+        self.assert_served()
+
+    def spoil_uid(self, uid, other):
+        with contextlib.closing(sqlite3.connect(os.path.join(self.gw.state_dir, "ledger.db"))) as db, db:
+            db.execute("UPDATE objects SET uid = ? WHERE uid = ?", (other, uid))
 
     def test_kind_of_a_tenant_without_keys(self):
         """By a restart: a reload cannot know that no request is making one."""
