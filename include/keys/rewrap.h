@@ -21,6 +21,7 @@ struct rewrap {
 	 */
 	struct wait wait;
 	void (*progress)(struct rewrap *r); /* now and then; may be NULL */
+	bool (*goes_on)(struct rewrap *r);  /* asked before each object: else ERR_CANCELLED; may be NULL */
 
 	/* in; vault and ledger stay until the end */
 	struct loop *loop;
@@ -31,7 +32,7 @@ struct rewrap {
 	/* out */
 	uint64_t objects, done;
 	uint64_t rewrapped;
-	uint64_t left; /* failed, or changed meanwhile: see the log */
+	uint64_t left; /* failed, or changed meanwhile: see the log; at least one unless ERR_OK */
 
 	/* private */
 	struct arena *arena;

@@ -262,6 +262,15 @@ on_rewrap_progress(struct rewrap *w)
 	(void)control_flush(k->call);
 }
 
+/* Under the root key before a reload nothing is wrapped any more: others may be moving it away from there. */
+static bool
+goes_on(struct rewrap *w)
+{
+	const struct walk *k = CONTAINER_OF(w, struct walk, rewrap);
+
+	return is_as_it_was(k, k->tenant);
+}
+
 static void
 rewrapped(struct wait *w, enum err e)
 {
@@ -288,6 +297,7 @@ all_known(struct wait *w, enum err e)
 	k->rewrap = (struct rewrap){
 	    .wait.done = rewrapped,
 	    .progress = on_rewrap_progress,
+	    .goes_on = goes_on,
 	    .loop = d->loop,
 	    .vault = k->tenant->vault,
 	    .ledger = k->tenant->ledger,

@@ -21,6 +21,11 @@ finish(struct rewrap *r, enum err e)
 	timer_clear(r->loop, &r->pause);
 	arena_free(r->arena);
 	r->arena = NULL;
+	if (e != ERR_OK && r->left == 0) {
+		LOG(LOG_WARN, "rewrap", "it did not come to all keys", kv_text("tenant", r->tenant),
+		    kv_text("error", err_name(e)));
+		r->left = 1; /* by "left 0" root keys are deleted */
+	}
 	if (r->left > NAMED_MAX)
 		LOG(LOG_WARN, "rewrap", "more keys were left than are named", kv_text("tenant", r->tenant),
 		    kv_int("left", (int64_t)r->left), kv_int("named", NAMED_MAX));
@@ -79,6 +84,10 @@ next_object(struct rewrap *r)
 	    .arg = r,
 	};
 
+	if (r->goes_on != NULL && !r->goes_on(r)) {
+		finish(r, ERR_CANCELLED);
+		return;
+	}
 	if (r->at == r->find.uids_count && r->done < r->objects) {
 		if (!list_more(r, r->find.uids[r->at - 1]))
 			finish(r, ERR_NO_MEMORY);
@@ -151,6 +160,8 @@ rewrap_start(struct rewrap *r)
 	r->wait.cancel = cancel;
 	r->pause.fn = on_pause;
 	r->objects = r->done = r->rewrapped = r->left = 0;
-	if (!list_more(r, NULL))
+	if (!list_more(r, NULL)) {
+		r->left = 1;
 		wait_finish_soon(r->loop, &r->wait, ERR_NO_MEMORY);
+	}
 }
