@@ -89,13 +89,20 @@ end_untold(struct kinds *k, enum err e)
 	finish(k, e);
 }
 
+/* The next tenant's look would fail as well, and a start takes no deadline for each. */
+static bool
+is_general(enum err e)
+{
+	return e == ERR_DEADLINE || e == ERR_STORAGE_DOWN || e == ERR_NO_MEMORY;
+}
+
 /* At a start the next reload looks again; else the tenant stays as it was judged before. */
 static void
 cannot_tell(struct kinds *k, enum err e)
 {
 	struct tenant *t = in_use(k);
 
-	if (!keeps_kind(k, t)) {
+	if (!keeps_kind(k, t) || (k->starting && is_general(e))) {
 		end_untold(k, e);
 		return;
 	}

@@ -25,7 +25,8 @@ struct kinds {
 	bool starting;		     /* in: of these as well */
 	const struct config *config; /* in */
 	struct buf *why;	     /* in */
-	size_t tenant, at;
+	size_t tenant;		     /* out: which is looked at; if not ERR_OK, neither that nor those behind it */
+	size_t at;
 	size_t own, foreign; /* of the tenant's keys so far: of the kind that it is to have, of another */
 	size_t foreign_at;   /* the newest of the latter, and its kind */
 	const char *made_by;

@@ -357,6 +357,8 @@ daemon_mark_kinds(struct keyferryd *d)
 	if (l.e != ERR_OK)
 		LOG(LOG_WARN, "daemon", "tenants' keys were not asked for the kind of their vault",
 		    kv_bytes("why", why.data, (int64_t)why.len));
+	for (size_t i = l.kinds.tenant; i < d->config->tenants_count; i++)
+		tenants_by_id(gate_tenants(d->gate), d->config->tenants[i].id)->keys_unseen = true;
 	buf_fini(&why);
 }
 

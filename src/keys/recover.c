@@ -207,8 +207,7 @@ loaded(struct wait *w, enum err e)
 		settle(r, e == ERR_OK, false);
 		return;
 	}
-	/* of what another kind of vault has, this one knows nothing: it is locked until that is back */
-	if (e != ERR_OK || v == NULL || vault_is_foreign(v->ops, r->load.object)) {
+	if (e != ERR_OK || v == NULL) {
 		skip(r, e != ERR_OK ? e : ERR_CONFIG);
 		return;
 	}

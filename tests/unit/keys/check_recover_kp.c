@@ -36,13 +36,11 @@ teardown(void)
 	kprig_free(kp);
 }
 
-static bool local; /* the configuration says so */
-
 static struct vault *
 the_vault(void *arg, const char *tenant)
 {
 	(void)arg, (void)tenant;
-	return local ? rig.vault : kp->vault;
+	return kp->vault;
 }
 
 /* Virtual time stands still while the child is at work. */
@@ -304,31 +302,6 @@ START_TEST(test_destroy)
 }
 END_TEST
 
-/* Its Destroy was cut off, and the tenant has the vault keyprotect by mistake: that is not asked. */
-START_TEST(test_destroy_of_another_vaults)
-{
-	struct object *o = rig_object(&rig, "a", NULL);
-	struct change change = {CHANGE_DESTROY, NULL};
-	struct ledger_changes c = {.changes = &change, .count = 1};
-
-	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
-	change.object = o = stored(o);
-	ck_assert_int_eq(rig_prepare(&rig, &c), ERR_OK);
-	ck_assert_int_eq(rig_vault(&rig, rig.vault->ops->destroy, o), ERR_OK);
-	stop_and_start();
-	clock_test_advance(3600 * NS_PER_S);
-	ck_assert_int_eq(recover(), ERR_CONFIG);
-	ck_assert_uint_eq(rec.left, 1);
-	ck_assert_str_eq(kp->order, "");
-	ck_assert(!object_is_destroyed(stored(o)));
-	local = true;
-	ck_assert_int_eq(recover(), ERR_OK);
-	local = false;
-	ck_assert_uint_eq(rec.destroys_done, 1);
-	ck_assert(object_is_destroyed(stored(o)));
-}
-END_TEST
-
 /* Of what was deleted a moment ago nobody knows yet whether something took its place. */
 START_TEST(test_destroyed_lately)
 {
@@ -404,7 +377,6 @@ main(void)
 	tcase_add_loop_test(t, test_without_root_key, 0, 8);
 	tcase_add_loop_test(t, test_nothing_stored_without_root_key, 0, 4);
 	tcase_add_loop_test(t, test_destroy, 0, 6);
-	tcase_add_test(t, test_destroy_of_another_vaults);
 	tcase_add_test(t, test_destroyed_lately);
 	tcase_add_loop_test(t, test_vault_down, 0, 2);
 	tcase_add_test(t, test_cancel);
