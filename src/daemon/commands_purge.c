@@ -41,7 +41,7 @@ struct purge {
 	struct selection selection;
 	uint32_t states[STATES_MAX]; /* that are looked through */
 	size_t states_count, next_state;
-	bool really, missing;
+	bool really, missing, usual; /* usual: no state was named */
 	struct wait flushed;
 	struct ledger_find find;
 	struct batch *batches, **last, *batch; /* the one that is gone through */
@@ -154,6 +154,7 @@ put_key(struct purge *p, const struct object *o)
 	json_object(j, NULL);
 	json_text(j, "uid", o->uid);
 	json_text(j, "tenant", o->tenant);
+	json_text(j, "type", kmip_value_name(SET_OBJECT_TYPE, o->type));
 	json_text(j, "state", kmip_value_name(SET_STATE, p->batch->state));
 	put_text_attr(j, "name", o, "x-Name");
 	put_text_attr(j, "component", o, "x-Component");
@@ -211,6 +212,19 @@ destroyed(struct wait *w, enum err e)
 	key_over(p);
 }
 
+/*
+ * Opaque objects and templates are Pre-Active for good, and in use all the same.  A key that was imported
+ * has the date that it had elsewhere.
+ */
+static bool
+may_be_wanted_yet(const struct purge *p, const struct object *o, int64_t now)
+{
+	if (o->type == KMIP_OBJECT_TYPE_OPAQUE_OBJECT || o->type == KMIP_OBJECT_TYPE_TEMPLATE)
+		return true;
+	return o->date[DATE_INITIAL] > now - PRE_ACTIVE_LEAST ||
+	    (p->load.known_since != NO_DATE && p->load.known_since > now - PRE_ACTIVE_LEAST);
+}
+
 /* Whether the key still is what was looked for: it may have been used or changed since. */
 static bool
 is_meant(struct purge *p, const struct object *o)
@@ -218,15 +232,16 @@ is_meant(struct purge *p, const struct object *o)
 	struct ledger_find f = p->find;
 	int64_t used = uses_last(p->d->uses, o->tenant, o->uid);
 
+	if (p->load.used > used)
+		used = p->load.used;
 	f.now = clock_wall();
 	f.terms_count = p->selection.count;
 	if (object_state_at(o, f.now) != p->batch->state || !ledger_find_matches(&f, o))
 		return false;
-	if (p->batch->state == OBJECT_PRE_ACTIVE &&
-	    o->date[DATE_INITIAL] > f.now - PRE_ACTIVE_LEAST)
+	if (p->batch->state == OBJECT_PRE_ACTIVE && may_be_wanted_yet(p, o, f.now))
 		return false;
-	return p->selection.unused_since == NO_DATE ||
-	    (used <= p->selection.unused_since && p->load.used <= p->selection.unused_since);
+	return used <= p->find.now &&
+	    (p->selection.unused_since == NO_DATE || used <= p->selection.unused_since);
 }
 
 static void
@@ -286,6 +301,23 @@ next_key(struct purge *p)
 /* --- finding --- */
 
 static void
+next_state(struct purge *p)
+{
+	if (++p->next_state == p->states_count) {
+		p->next_state = 0;
+		p->next_tenant++;
+	}
+}
+
+/* Who activates a key at another gateway of the instance is not known here. */
+static bool
+is_passed_over(const struct purge *p)
+{
+	return p->usual && p->states[p->next_state] == OBJECT_PRE_ACTIVE &&
+	    tenants_at(p->tenants, p->next_tenant)->custody != NULL;
+}
+
+static void
 found(struct wait *w, enum err e)
 {
 	struct purge *p = CONTAINER_OF(w, struct purge, find.wait);
@@ -303,10 +335,7 @@ found(struct wait *w, enum err e)
 	    .count = n, .state = p->states[p->next_state]};
 	*p->last = b;
 	p->last = &b->next;
-	if (++p->next_state == p->states_count) {
-		p->next_state = 0;
-		p->next_tenant++;
-	}
+	next_state(p);
 	find_next(p);
 }
 
@@ -316,6 +345,8 @@ find_next(struct purge *p)
 {
 	const struct tenant *t;
 
+	while (p->next_tenant < p->end_tenant && is_passed_over(p))
+		next_state(p);
 	if (p->next_tenant == p->end_tenant) {
 		p->batch = p->batches;
 		next_key(p);
@@ -361,7 +392,8 @@ choose_states(struct purge *p, bool force)
 	if (!p->selection.narrow)
 		return "which: a state, a name, a component, an attribute or an age; a last use or a "
 		       "tenant alone is not enough";
-	p->states_count = state != 0 ? 1 : STATES_MAX;
+	p->usual = state == 0;
+	p->states_count = p->usual ? STATES_MAX : 1;
 	memcpy(p->states, state != 0 ? &state : usual, p->states_count * sizeof(state));
 	return NULL;
 }

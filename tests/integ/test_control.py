@@ -198,6 +198,15 @@ class Ages(kf.Case):
         self.connect().key(used)
         self.assertEqual(would("--older", "2h", "--unused", "2h"), {young, old})
         self.assertEqual(would("--older", "2h"), {young, used, old})
+        self.assertEqual(would("--older", "2h", "--state", "Pre-Active"), {young})
+
+    def test_purge_leaves_what_is_never_active(self):
+        c = self.connect()
+        opaque = c.ok(ttlv.register_opaque(b"in use")).path("UniqueIdentifier")
+        self.advance(3)
+        self.assertEqual(self.json("keys", "show", opaque)["state"], "Pre-Active")
+        for state in ((), ("--state", "Pre-Active")):
+            self.assertEqual(self.json("keys", "purge", "--older", "2h", *state), [])
 
 
 class Purge(Case):
@@ -270,6 +279,29 @@ class Purge(Case):
             self.assert_gone(c, uid)
         self.assertEqual((self.state(active), self.state(other)), ("Active", "Deactivated"))
         self.assertEqual(self.really("--name", "really")[0]["purged"], 0)
+
+    def test_active_elsewhere(self):
+        """With the vault keyprotect another gateway may have activated what is Pre-Active here."""
+        c = self.client()
+        name = attribute("x-Name", "idle")
+        ended(c, name)
+        for _ in range(3):
+            c.create(name)
+        documents, _ = self.purge("--name", "idle", "--max", "1")
+        told = documents[1]["would-be-purged"], documents[1]["not-looked-at"]
+        self.assertEqual(told, (0, 3) if kf.VAULT == "local" else (1, 0))  # they are young, too
+
+    def test_used_meanwhile(self):
+        c = self.client()
+        uids = [ended(c, attribute("x-Name", "many")) for _ in range(25)]
+        told = []
+        job = threading.Thread(target=lambda: told.append(self.really("--name", "many")[0]))
+        job.start()  # the newest first, ten a second
+        kf.eventually(lambda: self.state(uids[9]) == "Destroyed", "most are gone", 60)
+        c.key(uids[0])
+        job.join()
+        self.assertEqual((told[0]["purged"], told[0]["skipped"]), (24, 1))
+        self.assertEqual(self.state(uids[0]), "Deactivated")
 
     def assert_gone(self, client, uid):
         self.assertNotEqual(client.do(on("Get", uid)).status, ttlv.SUCCESS)
