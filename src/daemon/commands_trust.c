@@ -409,8 +409,10 @@ all_removed(struct trust_change *c)
 		return;
 	}
 	if (p != NULL && !p->accepted) {
-		snprintf(sentence, sizeof(sentence), "%sit is in %s: take it out there, then reload",
-		    c->removed > 0 ? "what a command had added is removed, but " : "", p->file);
+		snprintf(sentence, sizeof(sentence), "%sit is in %s: take it out there, then %s",
+		    c->removed > 0 ? "what a command had added is removed, but " : "", p->file,
+		    c->left == ERR_OK ? "reload" : "give this command again, as a file of it may be left below "
+						   "trust/ in the state directory, and reload");
 		change_end(c, ERR_NO_OBJECT, sentence);
 		return;
 	}
