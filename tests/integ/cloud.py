@@ -53,6 +53,13 @@ class Cloud(simulator.Sim):
                     host or self.place, self.api, self.instance, root or self.root, self.api_key(role),
                     self.ca, prefix, options))
 
+    def await_rights(self, count):
+        """So many looks at rights are over, of which a gateway has one for each root key soon after its
+        start, and which send an empty list of keys: a fault that is set from now on meets none."""
+        tried = lambda: sum(e["operation"] == "kms.secrets.create" and e["status"] == 400
+                            for e in self.admin("GET", "/journal")["entries"])
+        kf.eventually(lambda: tried() >= count, "rights are known", 30)
+
     def records(self, uid=None, prefix=PREFIX):
         """The names of the records that are there: all, or those of one object."""
         names, page = [], None

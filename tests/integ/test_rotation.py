@@ -188,6 +188,7 @@ class Tenants(kf.Case):
         for name in self.roots:
             self.create(name, 2)
             self.cloud.customer(self.roots[name], "rotate")
+        self.cloud.await_rights(2)
         self.cloud.fault(operation="kms.secrets.create", count=1, status=403)
         left, status, complaint = self.walk("rewrap")
         self.assertEqual((left, status), ({"a": 1, "b": 0}, 1))
@@ -195,9 +196,10 @@ class Tenants(kf.Case):
         self.assertEqual(self.walk("rewrap"), ({"a": 0, "b": 0}, 0, ""))
 
     def walk_meanwhile(self, words, tenants, done=1):
-        """A walk, with a reload when so many of 12 keys are done: six of each tenant."""
-        for name in self.roots:
-            self.create(name, 6)
+        """A walk, with a reload when so many of its keys are done: six of a, and then of b enough that
+        the reload comes before its end, five a second."""
+        for name, count in (("a", 6), ("b", 20)):
+            self.create(name, count)
         for root in {*self.roots.values(), self.other}:
             self.cloud.customer(root, "rotate")
         before, came = self.gw.metrics()["rewrapped_total"], []
@@ -281,6 +283,7 @@ class RootKeys(Moving):
     def test_revoked_in_doubt_and_deleted(self):
         """Nobody knows whether the successor was stored when the root key goes: that locks nothing."""
         uid = self.create(self.first)
+        self.cloud.await_rights(2)
         self.cloud.fault(operation="kms.secrets.create", count=1, end="reset", commit=True)
         self.cloud.fault(operation="kms.secrets.create", status=503)  # nor is it stored once more
         self.cloud.fault(operation="kms.secrets.list", status=503)
