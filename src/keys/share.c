@@ -351,7 +351,7 @@ look_on(struct share *s, bool due)
 	if (s->noted[0] == '\0') {
 		step_on(s);
 		s->pause = 0;
-		n = note_find(s, uid);
+		n = due ? note_find(s, uid) : NULL;
 	}
 	s->noted[0] = '\0';
 	end_object(s);
