@@ -11,7 +11,8 @@
 
 /*
  * The whole file with a NUL behind it, at most max bytes.  what names the file in sentences ("the
- * root key file").  *why is valid until the next call.
+ * root key file").  ERR_CONFIG: someone has to mend the file; ERR_IO, ERR_NO_SECURE_MEMORY: it could
+ * not be read now, and says nothing.  *why is valid until the next call.
  */
 CHECKED enum err secret_file_read(struct secret **out, const char *path, size_t max,
     enum trusted kind, const char *what, const char **why);

@@ -14,9 +14,9 @@ enum trusted {
 /*
  * Opens a file, or a directory to be listed, of that kind.  flags: how, beyond what is a matter of
  * course (O_CLOEXEC and the like); with O_CREAT it is made with mode 0600.  Returns the descriptor;
- * or -1 with errno as it was for opening, 0 when that was good, and *why: the sentence's part that
- * follows the file's name ("belongs to another user, ..."), in static storage, valid until the
- * next call.
+ * or -1 with *why: the sentence's part that follows the file's name ("belongs to another user, ..."),
+ * in static storage, valid until the next call; and errno as it was for opening, or EIO when that was
+ * good but a look at the file or its directories failed, or 0 when they were not as they have to be.
  */
 int trusted_open(const char *path, enum trusted kind, int flags, const char **why);
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,7 +33,9 @@ read_open(struct secret **out, int fd, size_t max, const char *what, const char 
 	struct secret *text;
 	struct stat st;
 
-	if (fstat(fd, &st) != 0 || (size_t)st.st_size > max)
+	if (fstat(fd, &st) != 0)
+		return why_say(why, ERR_IO, "%s cannot be looked at: %s", what, strerror(errno));
+	if ((size_t)st.st_size > max)
 		return why_say(why, ERR_CONFIG, "%s has more than %zu bytes", what, max);
 	text = secret_new((size_t)st.st_size + 1, SECRET_TRANSIENT);
 	if (text == NULL)
@@ -44,6 +47,14 @@ read_open(struct secret **out, int fd, size_t max, const char *what, const char 
 	}
 	*out = text;
 	return ERR_OK;
+}
+
+/* Whether it is the file that someone has to mend: it is not there, not for us, not as it has to be. */
+static bool
+is_files_fault(int error)
+{
+	return error == 0 || error == ENOENT || error == ENOTDIR || error == EACCES ||
+	    error == EPERM || error == ELOOP || error == ENAMETOOLONG;
 }
 
 enum err
@@ -59,7 +70,8 @@ secret_file_read(struct secret **out, const char *path, size_t max, enum trusted
 		return why_say(why, e, "%s: %s", what, sentence);
 	fd = trusted_open(where, kind, O_RDONLY, &sentence);
 	if (fd < 0)
-		return why_say(why, ERR_CONFIG, "%s %s", what, sentence);
+		return why_say(
+		    why, is_files_fault(errno) ? ERR_CONFIG : ERR_IO, "%s %s", what, sentence);
 	e = read_open(out, fd, max, what, why);
 	close(fd);
 	return e;

@@ -35,6 +35,7 @@ static const struct {
 static bool only_looks;
 static uid_t other = (uid_t)-1;
 static char sentence[2 * PATH_MAX];
+static bool looked; /* false: a look at it failed, which says nothing about the file */
 
 void
 trusted_to_look(void)
@@ -58,6 +59,13 @@ say(const char *fmt, ...)
 	vsnprintf(sentence, sizeof(sentence), fmt, ap);
 	va_end(ap);
 	return sentence;
+}
+
+static const char *
+not_looked(const char *verb)
+{
+	looked = false;
+	return say("%s: %s", verb, strerror(errno));
 }
 
 static bool
@@ -96,8 +104,10 @@ directory_not(const char *dir)
 {
 	struct stat st;
 
-	if (stat(dir, &st) != 0)
+	if (stat(dir, &st) != 0) {
+		looked = false;
 		return say("lies in %s, which cannot be looked at: %s", dir, strerror(errno));
+	}
 	if (!is_owner(st.st_uid))
 		return say("lies in %s, which belongs to another user (%u), who may put another file "
 			   "there: chown %u %s", dir, (unsigned)st.st_uid, owner(), dir);
@@ -186,7 +196,7 @@ read_link(struct way *w)
 	size_t rest = strlen(w->rest);
 
 	if (n < 0)
-		return say("leads nowhere: %s", strerror(errno));
+		return not_looked("leads nowhere");
 	if ((size_t)n + 1 + rest >= sizeof(w->rest))
 		return too_long();
 	memmove(w->rest + n + 1, w->rest, rest + 1);
@@ -238,14 +248,14 @@ place_not(const char *path, const struct stat *opened)
 	memcpy(w.rest, path, strlen(path) + 1); /* parent_not() found it short enough */
 	start(&w);
 	if (stat(w.at[0] != '\0' ? w.at : ".", &st) != 0)
-		return say("cannot be looked at: %s", strerror(errno));
+		return not_looked("cannot be looked at");
 	while (take_name(&w, name)) {
 		if (!enter(w.at, name))
 			return too_long();
 		if (lstat(w.at[0] != '\0' ? w.at : ".", &st) != 0) {
 			if (errno == ENOENT && opened == NULL && w.links == 0)
 				return NULL; /* still to be made */
-			return say("leads nowhere: %s", strerror(errno));
+			return not_looked("leads nowhere");
 		}
 		why = S_ISLNK(st.st_mode) ? follow(&w, path, &st) : NULL;
 		if (why != NULL)
@@ -284,7 +294,7 @@ trusted_not(int fd, const char *path, enum trusted kind)
 	struct stat st;
 
 	if (fstat(fd, &st) != 0)
-		return say("cannot be looked at: %s", strerror(errno));
+		return not_looked("cannot be looked at");
 	if ((st.st_mode & S_IFMT) != kinds[kind].type)
 		return S_ISDIR(kinds[kind].type) ? "is no directory" : "is not a regular file";
 	if (kinds[kind].refused == 0)
@@ -333,11 +343,12 @@ trusted_open_at(int dir, const char *name, const char *path, enum trusted kind, 
 		errno = error;
 		return -1;
 	}
+	looked = true;
 	wrong = trusted_not(fd, path, kind);
 	if (wrong == NULL)
 		return fd;
 	close(fd);
-	errno = 0;
+	errno = looked ? 0 : EIO;
 	*why = wrong;
 	return -1;
 }

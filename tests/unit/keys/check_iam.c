@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -371,6 +372,23 @@ START_TEST(test_file_faults)
 }
 END_TEST
 
+/* What the machine cannot do now is no refusal: that would have the cache emptied. */
+START_TEST(test_file_cannot_be_opened_now)
+{
+	struct rlimit before, few;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = 3;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	expect_error(ERR_VAULT_DOWN);
+	ck_assert_int_eq(iam_state(rig->iam), IAM_DOWN);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	pass(40);
+	expect_token(1);
+}
+END_TEST
+
 START_TEST(test_systemd_credential)
 {
 	struct iam_params p = {.url = rig->iam_url, .api_key_file = "credential:apikey"};
@@ -479,6 +497,7 @@ main(void)
 	tcase_add_test(t, test_newer);
 	tcase_add_test(t, test_newer_fails);
 	tcase_add_test(t, test_file_faults);
+	tcase_add_test(t, test_file_cannot_be_opened_now);
 	tcase_add_test(t, test_systemd_credential);
 	tcase_add_test(t, test_shared);
 	tcase_add_test(t, test_profile);
