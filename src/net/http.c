@@ -321,6 +321,8 @@ set_route(struct http_call *c)
 	rc = rc ? rc : curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
 	rc = rc ? rc : curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
 	rc = rc ? rc : curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	/* a call's own cache of sessions ends with it; and 7.88 frees a name twice where memory lacks */
+	rc = rc ? rc : curl_easy_setopt(e, CURLOPT_SSL_SESSIONID_CACHE, 0L);
 	if (r->ca_file != NULL) {
 		rc = rc ? rc : curl_easy_setopt(e, CURLOPT_CAINFO, r->ca_file);
 		rc = rc ? rc : curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
