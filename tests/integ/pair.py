@@ -50,12 +50,15 @@ class Pair(kf.Case):
     def rounds(self):
         return [gw.metrics()["watch_rounds_total"] for gw in (self.first, self.second)]
 
-    def await_revoked(self, uid, state):
+    def await_rounds(self, enough=lambda: False):
         """After as many rounds as the bound has, however long they take on this machine.  Those that
         were under way do not count: one over what is new, one over all."""
         last = [n + 2 + ROUNDS + self.list_lag_s for n in self.rounds()]
-        kf.eventually(lambda: self.states(uid) == [state] * 2 or
-                      all(n >= m for n, m in zip(self.rounds(), last)), "the bound is over", 120)
+        kf.eventually(lambda: enough() or all(n >= m for n, m in zip(self.rounds(), last)),
+                      "the bound is over", 120)
+
+    def await_revoked(self, uid, state):
+        self.await_rounds(lambda: self.states(uid) == [state] * 2)
         self.assertEqual(self.states(uid), [state] * 2)
 
     def await_destroyed(self, uid):
@@ -69,6 +72,11 @@ class Pair(kf.Case):
     def assert_gone(self, uid):
         """To be called at once: from the bound on nobody serves the key."""
         self.after_bound()
+        self.assertEqual(self.keys(uid), ["ItemNotFound"] * 2)
+
+    def assert_gone_after_rounds(self, uid):
+        """For a key that has a record of which not everybody knows yet."""
+        self.await_rounds()
         self.assertEqual(self.keys(uid), ["ItemNotFound"] * 2)
 
     def keys(self, uid):
@@ -101,8 +109,11 @@ class Pair(kf.Case):
                             failures.append(repr(result))
         reader = threading.Thread(target=fetch)
         reader.start()
+        over = lambda: failures or not reader.is_alive()
         try:
+            kf.eventually(lambda: gets[0] > 0 or over(), "the first Get", 60)
             yield
+            kf.eventually(lambda: gets[0] > 2 * len(keys) or over(), "each was given out twice", 60)
         finally:
             stop.set()
             reader.join()

@@ -75,6 +75,7 @@ class Walks(Progress):
         with self.gw.client() as c:
             for _ in range(KEYS):
                 c.create()
+        self.cloud.await_rights(1)
 
     def rotate(self):
         self.cloud.customer(self.cloud.root, "rotate")

@@ -80,7 +80,7 @@ class Manager(Pair):
             b.ok(revoke(uid, KEY_COMPROMISE))
             a.ok(on("Destroy", uid))
         self.cloud.settings(list_lag_ms=0)
-        self.assert_gone(uid)
+        self.assert_gone_after_rounds(uid)
         kf.eventually(lambda: self.cloud.records(uid) == [], "no record", WITHIN)
         with self.first.client() as a:
             self.assertEqual(a.state(uid), DESTROYED)
@@ -186,12 +186,14 @@ class Manager(Pair):
             for uid in uids:
                 with self.first.client() as c:
                     c.ok(revoke(uid))
+            kf.eventually(lambda: gets[0] > len(uids) or failures or
+                          not all(t.is_alive() for t in threads), "each was given out", 60)
         finally:
             stop.set()
             for t in threads:
                 t.join()
         self.assertEqual(failures, [])
-        self.assertGreater(gets[0], 6)
+        self.assertGreater(gets[0], len(uids))
 
     def test_unknown_uid_costs_little(self):
         """Nobody can hammer the key manager with made-up key IDs."""
@@ -211,7 +213,7 @@ class Manager(Pair):
     def test_many_unknown_keys_at_once_by_one_certificate(self):
         """vCenter's one certificate, and a gateway that has seen none of its keys."""
         with self.first.client() as c:
-            uids = [c.create() for _ in range(90)]
+            uids = [c.create() for _ in range(60)]
         self.cloud.fault(operation="kms.secrets.*", delay_ms=300)
         failed = []
 

@@ -317,6 +317,8 @@ class AfterRestart(kf.Case):
             c.ok(ttlv.on("Activate", identifier))
             c.ok(ttlv.on("AddAttribute", identifier, ttlv.attribute("x-Name", "vm-17")))
             key = c.key(identifier)
+            # that it was served is noted behind the answer when the disk is slow
+            kf.eventually(lambda: gw.metrics()["requests"] == 0, "it is noted")
             before = c.ok(ttlv.get_attributes(identifier)).value
         gw.kill()
         gw.start()

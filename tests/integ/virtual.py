@@ -10,7 +10,8 @@ import kf
 import ttlv
 from ttlv import on
 
-Got = collections.namedtuple("Got", "at took uid reason")  # at: by then it was answered, virtually
+# asked, at: by then it was begun and answered, virtually
+Got = collections.namedtuple("Got", "asked at took uid reason")
 
 
 class Clock:
@@ -101,13 +102,13 @@ class Load:
             self.broken.append(e)
 
     def _get(self, client, uid, key):
-        started = time.monotonic()
+        asked, started = self.clock.reaches, time.monotonic()
         result = client.do(on("Get", uid))
         took = time.monotonic() - started
         good = result.status == ttlv.SUCCESS
         if good and result.key != key:
             raise AssertionError("another key than before")
-        self.got.append(Got(self.clock.reaches, took, uid, None if good else result.reason_name))
+        self.got.append(Got(asked, self.clock.reaches, took, uid, None if good else result.reason_name))
         if self.pause:
             time.sleep(self.pause)
 
