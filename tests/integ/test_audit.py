@@ -188,10 +188,14 @@ class Audit(kf.Case):
             stop.set()
             rotator.join()
 
-    def written(self, gw, moved):
-        """All lines of all files, once everything is written; each session's in order."""
-        kf.eventually(lambda: gw.metrics()["audit_queue_bytes"] == 0, "all is written", 30)
-        found = [l for p in moved + [self.path] for l in self.lines(path=p)]
+    def written(self, gw, moved, count):
+        """All lines of all files, once everything is written; each session's in order.
+        count(): how many there are."""
+        def all_lines(growing):
+            return [l for p in moved + [self.path] for l in self.lines(path=p, growing=growing)]
+        kf.eventually(lambda: gw.metrics()["audit_queue_bytes"] == 0, "all is handed over", 30)
+        kf.eventually(lambda: len(all_lines(True)) >= count(), "all is written", 30)
+        found = all_lines(False)
         numbers = [l["request"] for l in found]
         self.assertEqual(len(set(numbers)), len(numbers))
         # numbered when it comes and told when it ends, which may be late for who waits for a disk
@@ -207,7 +211,7 @@ class Audit(kf.Case):
         with self.rotating(gw, done, moved):
             self.work(gw, OPERATIONS, done)
         self.assertGreater(len(moved), 2)
-        self.assertEqual(len(self.written(gw, moved)), sum(done))
+        self.assertEqual(len(self.written(gw, moved, lambda: sum(done))), sum(done))
         self.assertEqual(gw.metrics()["audit_lost_total"], 0)
 
     @kf.testing_only
@@ -231,10 +235,12 @@ class Audit(kf.Case):
             kf.in_parallel(THREADS, run)
         self.assertGreater(len(moved), 2)
         self.assertGreater(sum(refused), 0)
-        results = [l["result"] for l in self.written(gw, moved)]
+
+        def count():
+            return sum(done) + sum(refused) - gw.metrics()["audit_lost_total"]
+        results = [l["result"] for l in self.written(gw, moved, count)]
         self.assertEqual(results.count("Success"), sum(done))
-        self.assertEqual(len(results) - sum(done),
-                         sum(refused) - gw.metrics()["audit_lost_total"])
+        self.assertEqual(len(results), count())
 
     def test_rotation_with_a_broken_configuration(self):
         """What was moved away is left alone, though the reload is refused."""
@@ -256,7 +262,7 @@ class Audit(kf.Case):
     @kf.testing_only
     def test_disk_full_and_required(self):
         """Nothing is done without its line; what says nothing of objects goes on."""
-        gw = self.audited(required=True, env={"KEYFERRY_FAULTS": "AUDIT_WRITE:3:10"})
+        gw = self.audited(required=True, env={"KEYFERRY_FAULTS": "AUDIT_WRITE:3:25"})
         done = []
         with gw.client() as c:
             uid = c.create()

@@ -17,7 +17,7 @@ from ttlv import COMPROMISED, DESTROYED, DESTROYED_COMPROMISED, attribute, on
 
 KEY_COMPROMISE = 2
 GONE = (DESTROYED, DESTROYED_COMPROMISED)
-QUICK = 'call-timeout = "400ms"\n    operation-timeout = "1500ms"'
+QUICK = 'call-timeout = "1s"\n    operation-timeout = "4s"'
 # What goes wrong, and the Result Reasons that may tell of it.
 OUTAGE = {"GeneralFailure"}
 REFUSED = {"PermissionDenied"}

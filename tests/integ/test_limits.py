@@ -177,13 +177,13 @@ class Deadlines(kf.Case):
 
     def test_handshakes_while_the_process_stands_still(self):
         """What was said meanwhile is heard, however long that was."""
-        gw = self.gateway(options='handshake-timeout = "1s"')
+        gw = self.gateway(options='handshake-timeout = "3s"')
         several = [ByHand(gw, kf.AUTHORITY.make("vcenter")) for _ in range(40)]
         kf.eventually(lambda: gw.metrics()["sessions"] == 40, "all have come")
         gw.process.send_signal(signal.SIGSTOP)
         for by_hand in several:
             by_hand.step()
-        time.sleep(2)
+        time.sleep(4)
         gw.process.send_signal(signal.SIGCONT)
         for by_hand in several:
             by_hand.finish()
@@ -205,11 +205,11 @@ class Deadlines(kf.Case):
         gw.assert_idle()
 
     def test_idle(self):
-        gw = self.gateway(options='idle-timeout = "1s"')
+        gw = self.gateway(options='idle-timeout = "3s"')
         with gw.client() as lazy, gw.client() as busy:
             start = time.monotonic()
             lazy.ok(item("DiscoverVersions"))
-            while time.monotonic() < start + 2.5:
+            while time.monotonic() < start + 4.5:
                 busy.ok(item("DiscoverVersions"))
                 time.sleep(0.1)
             self.assertTrue(lazy.is_closed(1))
