@@ -101,8 +101,10 @@ take_answer(struct seek_op *s, enum err e, struct arena *a, struct object **out)
 		s->vanished = true;
 	if (e != ERR_OK)
 		return e == ERR_NO_OBJECT ? ERR_OK : e;
-	if (kp_read_keys(b->data, b->len, kp_keep_key, &k, &rows) != ERR_OK || rows != 1 ||
-	    strcmp(k.name, s->op.name) != 0)
+	e = kp_read_keys(b->data, b->len, kp_keep_key, &k, &rows);
+	if (e != ERR_OK) /* an answer that cannot be read says nothing: no key is given up for that */
+		return e == ERR_NO_MEMORY ? e : ERR_VAULT_DOWN;
+	if (rows != 1 || strcmp(k.name, s->op.name) != 0)
 		return ERR_OK;
 	if (kp_key_is_gone(&k)) {
 		s->vanished = true;

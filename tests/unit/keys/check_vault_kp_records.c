@@ -356,6 +356,23 @@ END_TEST
 
 /* --- how many, how fast --- */
 
+/* Else a key that another gateway moved to a new record would be taken for destroyed. */
+START_TEST(test_unreadable_is_not_absent)
+{
+	static const char *const bodies[] = {"", "{", "<html>", "{\"resources\":[{\"id\":1}]}"};
+	struct object *o = kpcase_key();
+	bool withdrawn;
+
+	for (size_t i = 0; i < sizeof(bodies) / sizeof(*bodies); i++) {
+		rig->fault =
+		    (struct spoiled){"GET", "/keys/", 9999, SPOIL_STATUS, 200, NULL, bodies[i]};
+		ck_assert_msg(find_last_words(o, &withdrawn) == ERR_VAULT_DOWN, "%s", bodies[i]);
+	}
+	rig->fault.times = 0;
+	ck_assert_int_eq(find_last_words(o, &withdrawn), ERR_OK);
+}
+END_TEST
+
 static void
 add(TCase *t)
 {
@@ -374,6 +391,7 @@ add(TCase *t)
 	tcase_add_test(t, test_lag_ends_late);
 	tcase_add_test(t, test_read_lags);
 	tcase_add_loop_test(t, test_last_words, 0, 2);
+	tcase_add_test(t, test_unreadable_is_not_absent);
 }
 
 int
