@@ -137,11 +137,15 @@ pin_accepted(struct adding *a, const char *state_dir, const char *tenant_id)
 		return ERR_IO;
 	}
 	a->accepted = true;
-	while (e == ERR_OK && (de = readdir(dir)) != NULL) {
+	for (errno = 0; e == ERR_OK && (de = readdir(dir)) != NULL; errno = 0) {
 		if (!is_ours(de->d_name, &a->read_only))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s/%s", state_dir, way, de->d_name);
 		e = pin_file(a, path);
+	}
+	if (e == ERR_OK && errno != 0) { /* whoever was not seen would be refused */
+		buf_printf(a->why, "tenant \"%s\": %s/%s: %s", a->title, state_dir, way, strerror(errno));
+		e = ERR_IO;
 	}
 	closedir(dir);
 	return e;

@@ -356,7 +356,7 @@ add_directory(
 	struct dirent *de;
 	char *file;
 
-	while ((de = readdir(dir)) != NULL) {
+	for (errno = 0; (de = readdir(dir)) != NULL; errno = 0) {
 		if (!is_pem_name(de->d_name))
 			continue;
 		if (list->count >= PEM_FILES_MAX)
@@ -369,6 +369,8 @@ add_directory(
 		if (!paths_add(cv, list, file))
 			return false;
 	}
+	if (errno != 0)
+		return wrong(cv, shown, "cannot be read to its end: %s", strerror(errno));
 	if (list->count > first)
 		qsort(list->at + first, list->count - first, sizeof(*list->at), by_name);
 	return true;

@@ -77,8 +77,9 @@ disk_dir_empty(const char *dir)
 
 	if (d == NULL)
 		return false;
-	while (empty && (de = readdir(d)) != NULL)
+	for (errno = 0; empty && (de = readdir(d)) != NULL; errno = 0)
 		empty = strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0;
+	empty = empty && errno == 0;
 	closedir(d);
 	return empty;
 }
@@ -272,12 +273,14 @@ disk_copy_tree(const char *from, const char *to, unsigned depth)
 		return errno == ENOENT ? ERR_OK : ERR_IO;
 	if (mkdir(to, 0700) != 0)
 		e = refused();
-	while (e == ERR_OK && (de = readdir(d)) != NULL) {
+	for (errno = 0; e == ERR_OK && (de = readdir(d)) != NULL; errno = 0) {
 		if (de->d_name[0] == '.')
 			continue;
 		e = disk_join(source, from, de->d_name) && disk_join(target, to, de->d_name)
 		    ? copy_entry(source, target, depth) : ERR_STORAGE;
 	}
+	if (e == ERR_OK && errno != 0)
+		e = ERR_IO;
 	closedir(d);
 	if (e == ERR_OK && (disk_sync_dir(to) != 0 || disk_sync_parent(to) != 0))
 		e = ERR_STORAGE;

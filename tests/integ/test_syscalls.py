@@ -327,6 +327,27 @@ class Syscalls(kf.Case):
             len(chosen), met, refusals, locked), flush=True)
         self.assertGreater(met, 0)
 
+    def test_a_directory_that_is_read_in_part(self):
+        """Whom it has accepted it lets in, or it does not start."""
+        self.gw.inject, refused = (), 0
+        self.gw.start()
+        self.gw.control("trust add", "=a", "der=" + base64.b64encode(self.late.der).decode())
+        self.gw.stop()
+        for n in range(1, 9):
+            with self.subTest(n=n):
+                self.gw.inject, at = ("getdents64", "EIO", n), self.gw.mark()
+                try:
+                    self.gw.start()
+                except AssertionError:
+                    self.gw.process = None
+                    self.assertRegex(self.gw.log(at), "cannot start.*Input/output error")
+                    refused += 1
+                    continue
+                with self.gw.client(self.late) as c:
+                    c.ok(ttlv.item("DiscoverVersions"))
+                self.gw.stop()
+        self.assertGreater(refused, 0)
+
     def test_core_dumps_are_ruled_out(self):
         """Or it does not start."""
         self.gw.inject = ()
