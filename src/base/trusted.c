@@ -94,9 +94,11 @@ others_change(const char *dir, const struct stat *st)
 
 	if ((st->st_mode & OTHERS_CHANGE) == 0 || (st->st_mode & S_ISVTX) != 0)
 		return false;
-	return statx(AT_FDCWD, dir, 0, STATX_TYPE, &sx) != 0 ||
-	    (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT) == 0 || statvfs(dir, &fs) != 0 ||
-	    (fs.f_flag & ST_RDONLY) == 0;
+	if (statx(AT_FDCWD, dir, 0, STATX_TYPE, &sx) != 0 || statvfs(dir, &fs) != 0) {
+		looked = false;
+		return true;
+	}
+	return (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT) == 0 || (fs.f_flag & ST_RDONLY) == 0;
 }
 
 static const char *
@@ -230,8 +232,10 @@ static const char *
 end_not(const struct way *w, const struct stat *opened, const struct stat *found)
 {
 	if (opened != NULL &&
-	    (opened->st_dev != found->st_dev || opened->st_ino != found->st_ino))
+	    (opened->st_dev != found->st_dev || opened->st_ino != found->st_ino)) {
+		looked = false;
 		return say("was replaced while it was looked at; try again");
+	}
 	return w->links > 0 ? parent_not(w->at) : NULL;
 }
 

@@ -10,6 +10,7 @@
  */
 #include "keys/iam.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -136,8 +137,9 @@ credential_file(const struct iam *i)
 	if (i->token_file != NULL)
 		return i->token_file;
 	for (size_t n = 0; n < sizeof(usual) / sizeof(*usual); n++)
-		if (stat(usual[n], &st) == 0)
-			return usual[n];
+		if (stat(usual[n], &st) == 0 ||
+		    (errno != ENOENT && errno != ENOTDIR && errno != EACCES))
+			return usual[n]; /* the one, or the one that cannot be looked at now */
 	return usual[0];
 }
 
