@@ -95,6 +95,7 @@ enum err
 authority_new(struct authority **out, const char *const *files, const char *const *crls,
     const char *rule, const char **why)
 {
+	uint64_t failures = alloc_failures();
 	struct authority *a = alloc_zero(sizeof(*a));
 	enum err e;
 
@@ -110,6 +111,9 @@ authority_new(struct authority **out, const char *const *files, const char *cons
 		e = load(a, files[i], why);
 	if (e == ERR_OK)
 		e = crls_load(&a->crls, crls, why);
+	/* what OpenSSL had no memory for is missing in certificates and lists for good, such as whom they cover */
+	if (alloc_failures() != failures)
+		e = why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	if (e != ERR_OK) {
 		authority_unref(a);
 		return e;

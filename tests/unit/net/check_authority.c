@@ -9,7 +9,9 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "net/authority.h"
 #include "subject.h"
 
@@ -635,6 +637,46 @@ START_TEST(overlaps_where_an_authority_is_shared)
 }
 END_TEST
 
+/* A list that lost whom it covers would be taken for one of all. */
+START_TEST(is_not_made_by_halves)
+{
+	const char *files[] = {file_of("ca.pem", root), NULL}, *lists[] = {NULL, NULL}, *why = "";
+	X509_CRL *crl = X509_CRL_new();
+	X509_EXTENSION *part =
+	    X509V3_EXT_conf_nid(NULL, NULL, NID_issuing_distribution_point, "onlyuser:TRUE");
+	struct authority *a = NULL;
+	char path[128];
+	unsigned skip = 0;
+	bool more = true;
+	FILE *f;
+
+	X509_CRL_set_version(crl, X509_CRL_VERSION_2);
+	X509_CRL_set_issuer_name(crl, X509_get_subject_name(root));
+	ck_assert_int_eq(X509_CRL_set1_lastUpdate(crl, X509_get0_notBefore(root)), 1);
+	ck_assert_int_eq(X509_CRL_set1_nextUpdate(crl, X509_get0_notAfter(root)), 1);
+	ck_assert_int_eq(X509_CRL_add_ext(crl, part, -1), 1);
+	ck_assert_int_gt(X509_CRL_sign(crl, root_key, EVP_sha256()), 0);
+	snprintf(path, sizeof(path), "%s/part.pem", dir);
+	f = fopen(path, "w");
+	ck_assert(PEM_write_X509_CRL(f, crl) == 1 && fclose(f) == 0);
+	lists[0] = path;
+	for (; more; skip++) {
+		uint64_t before = alloc_failures();
+		enum err e;
+
+		fault_test_arm(FAULT_ALLOC, skip, 1);
+		e = authority_new(&a, files, lists, "CN=x", &why);
+		fault_test_clear();
+		more = alloc_failures() != before;
+		ck_assert_msg(e == (more ? ERR_NO_MEMORY : ERR_OK), "allocation %u: %s", skip, why);
+	}
+	ck_assert_uint_gt(skip, 100);
+	authority_unref(a);
+	X509_EXTENSION_free(part);
+	X509_CRL_free(crl);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -643,6 +685,8 @@ main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	if (alloc_install() != ERR_OK)
+		return 1;
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, rules_take_subjects, 0, sizeof(takings) / sizeof(takings[0]));
@@ -658,6 +702,7 @@ main(void)
 	tcase_add_test(t, dates_of_the_authority_count);
 	tcase_add_test(t, no_certificate_ends_in_a_leap_second);
 	tcase_add_test(t, no_list_ends_in_a_leap_second);
+	tcase_add_test(t, is_not_made_by_halves);
 	tcase_add_test(t, far_dates);
 	tcase_add_test(t, strangers_are_unknown);
 	tcase_add_test(t, takes_authorities_only);
