@@ -8,6 +8,7 @@
 #ifndef BASE_ALLOC_H
 #define BASE_ALLOC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,8 @@ char *alloc_text(const char *s);		/* a copy */
 void alloc_free(void *p);			/* NULL is allowed */
 /* How many of them did, ever: for work of libraries that go on without what they could not have. */
 uint64_t alloc_failures(void);
+/* For who hands out blocks of its own: a test wants this one to be missing; it counts. */
+bool alloc_refused(void);
 
 /*
  * Installs the allocator under OpenSSL and libevent.  Call first in main(), before any of both

@@ -53,6 +53,9 @@ struct authority_term {
  * chain was; TLS_NO_CRL: of one that is not known.  TLS_KNOWN sets *term: no certificate of the
  * chain, and no list that covers it, is outside its validity before it ends, and no newer list
  * begins.
+ *
+ * Where memory lacks any of them may come: whoever asks compares alloc_failures(), also around
+ * authority_case_init().
  */
 enum tls_verdict authority_judge(const struct authority *a, struct authority_case *c,
     struct authority_term *term);

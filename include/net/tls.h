@@ -28,6 +28,7 @@ enum tls_verdict {
 	TLS_WEAK,	   /* a key or a signature of that chain; alert: bad_certificate */
 	TLS_REVOKED,	   /* it, or one of that chain; alert: certificate_revoked */
 	TLS_NO_CRL,	   /* no valid list says that it was not; alert: unknown_ca */
+	TLS_NO_MEMORY,	   /* to find out; says nothing about the client; alert: internal_error */
 };
 const char *tls_verdict_text(enum tls_verdict v);
 

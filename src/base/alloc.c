@@ -38,10 +38,16 @@ counted(void *p)
 	return p;
 }
 
+bool
+alloc_refused(void)
+{
+	return fault_hit(FAULT_ALLOC) && counted(NULL) == NULL;
+}
+
 void *
 alloc_bytes(size_t len)
 {
-	return counted(fault_hit(FAULT_ALLOC) ? NULL : malloc(len > 0 ? len : 1));
+	return alloc_refused() ? NULL : counted(malloc(len > 0 ? len : 1));
 }
 
 void *
@@ -53,8 +59,7 @@ alloc_zero(size_t len)
 void *
 alloc_array(size_t count, size_t size)
 {
-	return counted(fault_hit(FAULT_ALLOC)
-		? NULL : calloc(count > 0 ? count : 1, size > 0 ? size : 1));
+	return alloc_refused() ? NULL : counted(calloc(count > 0 ? count : 1, size > 0 ? size : 1));
 }
 
 /* realloc() would leave the old block behind unwiped, so this moves by hand. */

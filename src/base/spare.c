@@ -3,7 +3,6 @@
 #include "base/spare.h"
 
 #include "base/alloc.h"
-#include "base/fault.h"
 #include "poison.h"
 
 struct spare {
@@ -17,7 +16,7 @@ spare_take(struct spares *s)
 
 	if (b == NULL)
 		return alloc_zero(s->size);
-	if (fault_hit(FAULT_ALLOC))
+	if (alloc_refused())
 		return NULL;
 	UNPOISON(b + 1, s->size - sizeof(*b));
 	s->first = b->next;

@@ -158,6 +158,20 @@ write_answer(struct session *s, struct buf *answer)
 		session_end(s, "no memory for the answer");
 }
 
+/* What has changed about its client meanwhile is known; else it ends. */
+static bool
+may_go_on(struct session *s)
+{
+	if (!s->unsorted)
+		return true;
+	if (!session_sort(s).stays)
+		return false;
+	if (!s->unsorted)
+		return true;
+	session_end(s, tls_verdict_text(TLS_NO_MEMORY));
+	return false;
+}
+
 static void
 session_answered(void *user, struct buf *answer)
 {
@@ -165,7 +179,7 @@ session_answered(void *user, struct buf *answer)
 
 	s->last_operation = rq_operation(s->request);
 	s->request = NULL;
-	if (!s->unsorted || session_sort(s).stays)
+	if (may_go_on(s))
 		write_answer(s, answer);
 }
 
@@ -206,7 +220,7 @@ start_request(struct session *s, size_t len, int64_t came)
 	const struct tls_peer *peer = stream_peer(s->stream);
 	struct buf *in = stream_input(s->stream);
 
-	if (s->unsorted && !session_sort(s).stays)
+	if (!may_go_on(s))
 		return;
 	if (in->len < len) { /* what ended the stream came behind the request, which had to wait */
 		session_set(s, SESSION_CLOSING);
@@ -348,14 +362,13 @@ session_end_unfinished(struct session *s, enum unfinished why)
 	session_end(s, whys[why].text);
 }
 
-/* False: nobody's. */
-static bool
+static enum tls_verdict
 identify(struct session *s, struct known_client *known)
 {
 	struct tls_shown shown;
 
-	return stream_shown(s->stream, &shown) &&
-	    tenants_identify(s->gate->tenants, &shown, known) == TLS_KNOWN;
+	return stream_shown(s->stream, &shown) ? tenants_identify(s->gate->tenants, &shown, known)
+					       : TLS_NONE;
 }
 
 static void
@@ -366,14 +379,24 @@ take_up(struct session *s, const struct known_client *known)
 	s->tenant = known->tenant;
 	s->read_only = known->read_only;
 	s->ends = known->ends;
+	s->unsorted = false;
 	gate_expect_end(s->gate, s->ends);
 }
 
-/* Its client is still one of its tenant's, and may do no more than before. */
-static bool
-belongs(struct session *s, struct known_client *known)
+/* Until it is known what its client is it does not serve it; nor does it end. */
+static void
+look_later(struct session *s)
 {
-	if (!identify(s, known) || strcmp(known->tenant->id, s->tenant->id) != 0)
+	s->unsorted = true;
+	s->ends = clock_wall() + 1;
+	gate_expect_end(s->gate, s->ends);
+}
+
+/* Of what identify() says: its client is still one of its tenant's, and may do no more than before. */
+static bool
+belongs(const struct session *s, enum tls_verdict v, const struct known_client *known)
+{
+	if (v != TLS_KNOWN || strcmp(known->tenant->id, s->tenant->id) != 0)
 		return false;
 	/* its certificate was to read alone, and an authority lets it do more: that is for who comes anew */
 	if (s->read_only && !known->pinned)
@@ -386,9 +409,14 @@ struct sorted
 session_sort(struct session *s)
 {
 	struct known_client known = {0};
-	struct sorted r = {.stays = belongs(s, &known)};
+	enum tls_verdict v = identify(s, &known);
+	struct sorted r = {.stays = true, .asked = known.judged};
 
-	r.asked = known.judged;
+	if (v == TLS_NO_MEMORY) {
+		look_later(s);
+		return r;
+	}
+	r.stays = belongs(s, v, &known);
 	r.voucher = !known.pinned ? known.tenant : NULL;
 	s->unsorted = false;
 	if (r.stays)
@@ -403,11 +431,19 @@ bool
 session_has_expired(struct session *s)
 {
 	struct known_client known;
+	enum tls_verdict v;
 
 	if (s->tenant == NULL || s->state == SESSION_CLOSING ||
 	    s->ends > loop_wall(s->gate->p.loop))
 		return false;
-	if (belongs(s, &known)) { /* by another list of who was revoked, that begins now */
+	if (s->unsorted)
+		return !session_sort(s).stays;
+	v = identify(s, &known);
+	if (v == TLS_NO_MEMORY) {
+		look_later(s);
+		return false;
+	}
+	if (belongs(s, v, &known)) { /* by another list of who was revoked, that begins now */
 		take_up(s, &known);
 		return false;
 	}
@@ -430,8 +466,14 @@ on_ready(struct stream *st, void *user)
 	struct session *s = user;
 	const struct tls_peer *peer = stream_peer(st);
 	struct known_client known;
+	enum tls_verdict v = identify(s, &known);
 
-	if (!identify(s, &known)) {
+	if (v == TLS_NO_MEMORY) {
+		count_failure(s, LABEL_FAILURE_MEMORY);
+		session_end(s, tls_verdict_text(v));
+		return;
+	}
+	if (v != TLS_KNOWN) {
 		/* taken out by a reload while the handshake was under way */
 		count_refusal(s, LABEL_REFUSAL_REMOVED);
 		session_end(s, "certificate not known any more");
@@ -506,6 +548,7 @@ refusal_label(enum tls_verdict v)
 		return LABEL_REFUSAL_NO_CRL;
 	case TLS_KNOWN: /* claimed, without the key that belongs to it */
 	case TLS_UNKNOWN:
+	case TLS_NO_MEMORY: /* is no refusal */
 		break;
 	}
 	return LABEL_REFUSAL_UNKNOWN;

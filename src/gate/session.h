@@ -47,6 +47,7 @@ void session_end_lingering(struct session *s);
 /*
  * Takes up what the gate's tenants say of its client now; ends it when that is not its tenant's any more.
  * What became of it, and whether authorities had to be asked, which takes a thousand times as long.
+ * Where memory lacks it stays, unsorted, and is looked at again in a second.
  */
 struct sorted {
 	bool stays, asked;

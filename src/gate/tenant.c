@@ -326,6 +326,7 @@ static enum tls_verdict
 judge_all(struct tenants *ts, const struct tls_shown *shown, struct judged *out)
 {
 	enum tls_verdict verdict = TLS_UNKNOWN, v;
+	uint64_t failures = alloc_failures();
 	struct authority_case shown_case;
 	struct authority_term term;
 
@@ -340,7 +341,8 @@ judge_all(struct tenants *ts, const struct tls_shown *shown, struct judged *out)
 			verdict = v;
 	}
 	authority_case_fini(&shown_case);
-	return verdict;
+	/* an authority that lacked memory may be the one that vouches for the client, or the second one */
+	return alloc_failures() == failures ? verdict : TLS_NO_MEMORY;
 }
 
 static bool

@@ -86,6 +86,8 @@ tls_verdict_text(enum tls_verdict v)
 		return "the certificate, or one on the way to the tenant's authority, was revoked";
 	case TLS_NO_CRL:
 		return "no valid revocation list covers the certificate";
+	case TLS_NO_MEMORY:
+		return "no memory to look at the certificate";
 	}
 	return "unknown verdict";
 }
@@ -106,12 +108,12 @@ note_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl, voi
 static enum tls_verdict
 check_dates(const X509 *leaf)
 {
-	time_t now = (time_t)clock_wall();
+	int64_t now = clock_wall(), from, until;
 
-	/* 1 is "later than now", -1 "not later"; a date that cannot be read is 0 and counts as bad */
-	if (X509_cmp_time(X509_get0_notBefore(leaf), &now) != -1)
+	/* what cannot be read counts as bad; X509_cmp_time() needs memory, and says the same without */
+	if (!pem_seconds(X509_get0_notBefore(leaf), &from) || from > now)
 		return TLS_NOT_YET_VALID;
-	if (X509_cmp_time(X509_get0_notAfter(leaf), &now) != 1)
+	if (!pem_seconds(X509_get0_notAfter(leaf), &until) || until <= now)
 		return TLS_EXPIRED;
 	return TLS_KNOWN;
 }
@@ -139,6 +141,8 @@ alert_for(enum tls_verdict v)
 		return SSL_AD_BAD_CERTIFICATE;
 	case TLS_REVOKED:
 		return SSL_AD_CERTIFICATE_REVOKED;
+	case TLS_NO_MEMORY:
+		return SSL_AD_INTERNAL_ERROR;
 	case TLS_KNOWN:
 	case TLS_NONE:
 	case TLS_UNKNOWN:
@@ -160,6 +164,8 @@ error_for(enum tls_verdict v)
 		return X509_V_ERR_EE_KEY_TOO_SMALL;
 	case SSL_AD_CERTIFICATE_REVOKED:
 		return X509_V_ERR_CERT_REVOKED;
+	case SSL_AD_INTERNAL_ERROR:
+		return X509_V_ERR_OUT_OF_MEM;
 	default:
 		return X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY;
 	}
@@ -169,8 +175,10 @@ error_for(enum tls_verdict v)
 static int
 answer(X509_STORE_CTX *x, struct note *n, SSL *ssl)
 {
+	bool refused = n->verdict != TLS_KNOWN && n->verdict != TLS_NO_MEMORY;
+
 	if (n->verdict == TLS_KNOWN ||
-	    refusal_put_off(&n->refusal, ssl, n->leaf, alert_for(n->verdict))) {
+	    (refused && refusal_put_off(&n->refusal, ssl, n->leaf, alert_for(n->verdict)))) {
 		X509_STORE_CTX_set_error(x, X509_V_OK);
 		return 1;
 	}

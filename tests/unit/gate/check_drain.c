@@ -1,173 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What becomes of sessions when the gate drains: whatever was there before is answered. */
-#include <check.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fault.h"
-#include "base/log.h"
-#include "base/metric.h"
 #include "base/secret.h"
-#include "gate/gate.h"
-#include "kmip/names.h"
-#include "kmip/ttlv.h"
 
-#include "../../support/memkeys.h"
-#include "rig.h"
-
-enum { GUESTS = 5, TURNS = 12, REQUEST_MAX = 4096, ANSWERS = 16 /* of one session */ };
+#include "guests.h"
 
 static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
-static struct rig rig;
-static struct memkeys mem;
-static struct gate *gate;
-static struct limit *limit;
-static struct client guests[GUESTS];
-static size_t count;
 static unsigned done;
-static struct buf request;
 
 static void
-make_request(void)
+begin(void)
 {
-	size_t message, header, version, item;
-
-	buf_init(&request, REQUEST_MAX);
-	message = ttlv_begin(&request, TAG_REQUEST_MESSAGE);
-	header = ttlv_begin(&request, TAG_REQUEST_HEADER);
-	version = ttlv_begin(&request, TAG_PROTOCOL_VERSION);
-	ttlv_put_int(&request, TAG_PROTOCOL_VERSION_MAJOR, 1);
-	ttlv_put_int(&request, TAG_PROTOCOL_VERSION_MINOR, 1);
-	ttlv_end(&request, version);
-	ttlv_put_int(&request, TAG_BATCH_COUNT, 1);
-	ttlv_end(&request, header);
-	item = ttlv_begin(&request, TAG_BATCH_ITEM);
-	ttlv_put_enum(&request, TAG_OPERATION, KMIP_OPERATION_DISCOVER_VERSIONS);
-	ttlv_end(&request, ttlv_begin(&request, TAG_REQUEST_PAYLOAD));
-	ttlv_end(&request, item);
-	ttlv_end(&request, message);
-	ck_assert_int_eq(buf_error(&request), ERR_OK);
-}
-
-static void
-configure(void)
-{
-	const struct gate_limits limits = {.sessions_max = 100, .handshakes_max = 100,
-	    .handshake_timeout_ns = 60 * NS_PER_S, .request_timeout_ns = 60 * NS_PER_S,
-	    .idle_timeout_ns = 60 * NS_PER_S, .request_max = REQUEST_MAX, .response_max = 4096,
-	    .items_max = 1};
-	struct certificate_text text = {.not_after = clock_wall() + 86400};
-	struct tenants *ts = tenants_new();
-	struct tenant *t = memkeys_tenant(&mem, "a");
-	struct pinned *p;
-
-	memcpy(text.digest, rig.digests[WHO_RIGHT], TLS_DIGEST_LEN);
-	p = pinned_new(&text, "file", false, false);
-	t->limit = limit;
-	ck_assert_int_eq(tenants_add(ts, t), ERR_OK);
-	ck_assert_int_eq(tenants_pin(ts, t, p), ERR_OK);
-	(void)gate_configure(gate, rig.tls, ts, &limits);
-	pinned_unref(p);
-	tenant_unref(t);
-	tenants_unref(ts);
-}
-
-static void
-set_up(void)
-{
-	struct gate_params p = {.server_name = "a gateway"};
-
-	rig_init(&rig, &(struct rig_options){.keys = KEYS_EC});
-	log_set_output(open("/dev/null", O_WRONLY | O_CLOEXEC), false);
-	memkeys_init(&mem, rig.loop);
-	p.loop = rig.loop;
-	gate = gate_new(&p);
-	ck_assert_ptr_nonnull(gate);
-	limit = limit_new(rig.loop, "a");
-	ck_assert_ptr_nonnull(limit);
-	make_request();
-	configure();
-	count = done = 0;
-}
-
-static void
-tear_down(void)
-{
-	fault_test_clear();
-	gate_free(gate);
-	for (size_t i = 0; i < count; i++)
-		client_fini(&guests[i]);
-	buf_fini(&request);
-	loop_turn(rig.loop, false);
-	limit_unref(limit);
-	memkeys_fini(&mem);
-	rig_fini(&rig);
-	ck_assert_int_eq(metric_get(METRIC_SESSIONS), 0);
-}
-
-static void
-pump(void)
-{
-	for (int n = 0; n < TURNS; n++) {
-		for (size_t i = 0; i < count; i++)
-			client_step(&guests[i]);
-		loop_turn(rig.loop, false);
-	}
-}
-
-static struct client *
-come(int version)
-{
-	struct client *c = &guests[count++];
-	int fd[2];
-
-	rig_pair(fd, false);
-	gate_accept(gate, fd[0]);
-	client_start(c, &rig, fd[1], &(struct client_options){.who = WHO_RIGHT, .version = version});
-	pump();
-	ck_assert(c->connected);
-	return c;
-}
-
-static void
-ask(struct client *c)
-{
-	client_send(c, request.data, request.len);
-}
-
-/* How many came since the last look; all are whole. */
-static size_t
-answers(struct client *c)
-{
-	size_t n = 0, len = 0, at = 0;
-
-	for (; at + TTLV_HEADER <= c->got.len; at += len) {
-		len = ttlv_total(c->got.data + at, TAG_RESPONSE_MESSAGE, TTLV_STRUCTURE);
-		ck_assert_uint_gt(len, 0);
-		n++;
-	}
-	ck_assert_uint_eq(at, c->got.len);
-	buf_reset(&c->got);
-	return n;
-}
-
-/* One that has had an answer. */
-static struct client *
-keep(int version)
-{
-	struct client *c = come(version);
-
-	ask(c);
-	pump();
-	ck_assert_uint_eq(answers(c), 1);
-	ck_assert(!c->ended);
-	return c;
+	set_up();
+	done = 0;
 }
 
 static void
@@ -483,7 +335,7 @@ main(void)
 	if (alloc_install() != ERR_OK || secret_heap_init(4096 * 1024, true, &locked) != ERR_OK)
 		abort();
 	tcase_set_timeout(t, 120);
-	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_add_checked_fixture(t, begin, tear_down);
 	tcase_add_loop_test(t, an_idle_session_closes_at_once, 0, 2);
 	tcase_add_loop_test(t, one_that_may_still_ask_closes_by_command, 0, 2);
 	tcase_add_loop_test(t, what_lies_in_the_socket_is_answered, 0, 2);

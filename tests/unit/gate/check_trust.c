@@ -212,39 +212,12 @@ END_TEST
 /* --- authorities --- */
 
 static struct identity
-new_authority(void)
-{
-	struct identity id = identity_new(CERT_EC, "CA", -DAY, 1000 * DAY);
-	X509_EXTENSION *x = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "CA:TRUE");
-
-	X509_add_ext(id.cert, x, -1);
-	X509_EXTENSION_free(x);
-	ck_assert_int_gt(X509_sign(id.cert, id.key, EVP_sha256()), 0);
-	return id;
-}
-
-static struct identity
 new_client(const struct identity *ca, const char *name)
 {
 	struct identity id = identity_new(CERT_EC, name, -DAY, 10 * DAY);
 
-	X509_set_issuer_name(id.cert, X509_get_subject_name(ca->cert));
-	ck_assert_int_gt(X509_sign(id.cert, ca->key, EVP_sha256()), 0);
+	identity_sign(&id, ca);
 	return id;
-}
-
-static struct authority *
-authority_of(const struct identity *ca, const char *rule)
-{
-	char path[] = "/tmp/check-trust-XXXXXX";
-	const char *files[] = {path, NULL}, *why = "";
-	struct authority *au = NULL;
-
-	close(mkstemp(path));
-	identity_write_cert(ca, path);
-	ck_assert_msg(authority_new(&au, files, NULL, rule, &why) == ERR_OK, "%s", why);
-	unlink(path);
-	return au;
 }
 
 static enum tls_verdict
@@ -259,10 +232,10 @@ identify(struct tenants *of, const struct identity *id, struct known_client *kno
 
 START_TEST(authorities_and_rules)
 {
-	struct identity ca = new_authority(), client = new_client(&ca, "vc-a-1");
-	struct authority *of_a = authority_of(&ca, "CN=vc-a-*");
-	struct authority *of_b = authority_of(&ca, "CN=*-1");
-	struct authority *apart = authority_of(&ca, "CN=vc-b-*");
+	struct identity ca = identity_authority(), client = new_client(&ca, "vc-a-1");
+	struct authority *of_a = identity_trusted(&ca, "CN=vc-a-*");
+	struct authority *of_b = identity_trusted(&ca, "CN=*-1");
+	struct authority *apart = identity_trusted(&ca, "CN=vc-b-*");
 	const struct tenant *later, *earlier;
 	const struct authority *which;
 	struct tenants *copy;
@@ -301,7 +274,7 @@ END_TEST
 /* What no comparison of rules can tell beforehand: the authority of one signed that of another. */
 START_TEST(fits_two_tenants)
 {
-	struct identity root = new_authority(), ca = new_authority(), client;
+	struct identity root = identity_authority(), ca = identity_authority(), client;
 	struct authority *of_a, *of_b;
 	struct known_client known;
 	uint8_t sha256[TLS_DIGEST_LEN];
@@ -312,8 +285,8 @@ START_TEST(fits_two_tenants)
 	    (const unsigned char *)"sub", -1, -1, 0);
 	ck_assert_int_gt(X509_sign(ca.cert, root.key, EVP_sha256()), 0);
 	client = new_client(&ca, "vc-1");
-	of_a = authority_of(&root, "CN=vc*");
-	of_b = authority_of(&ca, "CN=*-1");
+	of_a = identity_trusted(&root, "CN=vc*");
+	of_b = identity_trusted(&ca, "CN=*-1");
 	ck_assert_int_eq(tenants_trust(ts, a, of_a), ERR_OK);
 	ck_assert_int_eq(tenants_trust(ts, b, of_b), ERR_OK);
 	shown.leaf = client.cert;
@@ -328,6 +301,82 @@ START_TEST(fits_two_tenants)
 			ck_assert_ptr_eq(known.tenant, b);
 	}
 	sk_X509_free(both);
+	authority_unref(of_a);
+	authority_unref(of_b);
+	identity_free(&root);
+	identity_free(&ca);
+	identity_free(&client);
+}
+END_TEST
+
+/* --- without memory --- */
+
+/* Each with extensions that were not read yet, as what comes with a handshake has. */
+static struct tls_shown
+fresh(const struct tls_shown *of)
+{
+	struct tls_shown s = *of;
+
+	s.leaf = X509_dup(of->leaf);
+	s.chain = of->chain != NULL ? X509_chain_up_ref(of->chain) : NULL;
+	for (int i = 0; s.chain != NULL && i < sk_X509_num(s.chain); i++) {
+		X509 *x = sk_X509_value(s.chain, i);
+
+		(void)sk_X509_set(s.chain, i, X509_dup(x));
+		X509_free(x);
+	}
+	return s;
+}
+
+/* Whatever memory lacks for. */
+static void
+expect_or_no_memory(const struct tls_shown *of, enum tls_verdict expected)
+{
+	struct known_client known;
+	unsigned lacked = 0;
+	bool more = true;
+
+	for (unsigned skip = 0; more; skip++) {
+		struct tls_shown shown = fresh(of);
+		uint64_t before = alloc_failures();
+		enum tls_verdict v;
+
+		fault_test_arm(FAULT_ALLOC, skip, 1);
+		v = tenants_identify(ts, &shown, &known);
+		fault_test_clear();
+		more = alloc_failures() != before;
+		lacked += more && v == TLS_NO_MEMORY;
+		ck_assert_msg(v == expected || (more && v == TLS_NO_MEMORY), "allocation %u: %s", skip,
+		    tls_verdict_text(v));
+		X509_free(shown.leaf);
+		sk_X509_pop_free(shown.chain, X509_free);
+	}
+	ck_assert_uint_gt(lacked, 20);
+}
+
+/* A client is not refused for what it is not, nor let in as it fits one of two. */
+START_TEST(no_memory_is_no_verdict)
+{
+	struct identity root = identity_authority(), ca = identity_authority(), client;
+	struct authority *of_a = identity_trusted(&root, "CN=vc*"), *of_b;
+	uint8_t sha256[TLS_DIGEST_LEN];
+	struct tls_shown shown = {.sha256 = sha256};
+	STACK_OF(X509) *chain = sk_X509_new_null();
+
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(ca.cert), "O", MBSTRING_UTF8,
+	    (const unsigned char *)"sub", -1, -1, 0);
+	identity_sign(&ca, &root);
+	client = new_client(&ca, "vc-1");
+	identity_digest(&client, sha256);
+	shown.leaf = client.cert;
+	sk_X509_push(chain, ca.cert);
+	shown.chain = chain;
+	ck_assert_int_eq(tenants_trust(ts, a, of_a), ERR_OK);
+	expect_or_no_memory(&shown, TLS_KNOWN);
+	of_b = identity_trusted(&ca, "CN=*-1");
+	ck_assert_int_eq(tenants_trust(ts, b, of_b), ERR_OK);
+	expect_or_no_memory(&shown, TLS_AMBIGUOUS);
+	sk_X509_free(chain);
 	authority_unref(of_a);
 	authority_unref(of_b);
 	identity_free(&root);
@@ -353,8 +402,8 @@ work_to_identify(const struct identity *id)
 /* Judged each time until the key was proven; then for that chain, with the leaf in it or without. */
 START_TEST(remembers_what_was_proven)
 {
-	struct identity ca = new_authority(), client = new_client(&ca, "vc-1");
-	struct authority *of_a = authority_of(&ca, "CN=vc*");
+	struct identity ca = identity_authority(), client = new_client(&ca, "vc-1");
+	struct authority *of_a = identity_trusted(&ca, "CN=vc*");
 	STACK_OF(X509) *chain = sk_X509_new_null();
 	uint8_t sha256[TLS_DIGEST_LEN];
 	struct tls_shown shown = {.sha256 = sha256, .leaf = client.cert, .chain = chain};
@@ -399,7 +448,7 @@ END_TEST
 START_TEST(subjects_are_converted_once)
 {
 	static const char *const rules[] = {"subject=CN=client%d,O=Acme,C=US", "CN=client%d"};
-	struct identity ca = new_authority(), other = identity_new(CERT_EC, "stranger", -DAY, DAY);
+	struct identity ca = identity_authority(), other = identity_new(CERT_EC, "stranger", -DAY, DAY);
 	unsigned few = 0;
 	char rule[64];
 
@@ -407,7 +456,7 @@ START_TEST(subjects_are_converted_once)
 		struct authority *au;
 
 		snprintf(rule, sizeof(rule), rules[_i], i);
-		au = authority_of(&ca, rule);
+		au = identity_trusted(&ca, rule);
 		ck_assert_int_eq(tenants_trust(ts, a, au), ERR_OK);
 		authority_unref(au);
 		if (i == 0)
@@ -557,6 +606,7 @@ main(void)
 	tcase_add_test(sets, last_seen_of_those_in_both);
 	tcase_add_test(sets, authorities_and_rules);
 	tcase_add_test(sets, fits_two_tenants);
+	tcase_add_test(sets, no_memory_is_no_verdict);
 	tcase_add_test(sets, remembers_what_was_proven);
 	tcase_add_loop_test(sets, subjects_are_converted_once, 0, 2);
 	tcase_add_checked_fixture(refused, begin_pending, end_pending);

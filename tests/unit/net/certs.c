@@ -13,6 +13,7 @@
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <openssl/x509v3.h>
 
 #include "base/clock.h"
 
@@ -168,4 +169,41 @@ identity_write_key(const struct identity *id, const char *path, const char *pass
 
 	must(PEM_write_PrivateKey(f, id->key, cipher, NULL, 0, NULL, (void *)passphrase) == 1 &&
 	    fclose(f) == 0, path);
+}
+
+/* --- authorities --- */
+
+struct identity
+identity_authority(void)
+{
+	struct identity id = identity_new(CERT_EC, "CA", -86400, 1000 * 86400L);
+	X509_EXTENSION *x = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "CA:TRUE");
+
+	must(x != NULL && X509_add_ext(id.cert, x, -1) == 1, "extension");
+	X509_EXTENSION_free(x);
+	must(X509_sign(id.cert, id.key, EVP_sha256()) > 0, "signing");
+	return id;
+}
+
+void
+identity_sign(struct identity *id, const struct identity *ca)
+{
+	must(X509_set_issuer_name(id->cert, X509_get_subject_name(ca->cert)) == 1 &&
+	    X509_sign(id->cert, ca->key, EVP_sha256()) > 0, "signing");
+}
+
+struct authority *
+identity_trusted(const struct identity *ca, const char *rule)
+{
+	char path[] = "/tmp/keyferry-ca-XXXXXX";
+	const char *files[] = {path, NULL}, *why = "";
+	struct authority *a = NULL;
+	int fd = mkstemp(path);
+
+	must(fd >= 0 && close(fd) == 0, path);
+	identity_write_cert(ca, path);
+	if (authority_new(&a, files, NULL, rule, &why) != ERR_OK)
+		must(false, why);
+	unlink(path);
+	return a;
 }

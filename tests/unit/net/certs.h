@@ -8,6 +8,8 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include "net/authority.h"
+
 enum cert_key { CERT_EC, CERT_RSA };
 
 struct identity {
@@ -20,6 +22,12 @@ struct identity identity_new(enum cert_key kind, const char *name, long from_s, 
 /* The certificate of `of`, with a key that claims its public half but signs with another. */
 struct identity identity_impostor(const struct identity *of);
 void identity_free(struct identity *id);
+
+/* One that may sign others, valid for a thousand days; and what it signs. */
+struct identity identity_authority(void);
+void identity_sign(struct identity *id, const struct identity *ca);
+/* The one that trusts it. */
+struct authority *identity_trusted(const struct identity *ca, const char *rule);
 
 /* The same with an RSA key that has this public exponent. */
 struct identity identity_of_exponent(uint64_t e, const char *name, long from_s, long until_s);

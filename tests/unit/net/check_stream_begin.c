@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/metric.h"
 
 #include "admit.h"
@@ -41,6 +42,27 @@ START_TEST(ends_on_junk)
 	expect_end(STREAM_TLS_ERROR);
 	ck_assert_str_ne(served.why, "");
 	ck_assert_uint_eq(served.ready, 0);
+}
+END_TEST
+
+/* Nobody is told that a certificate is not good as nobody could look at it. */
+START_TEST(no_memory_is_no_refusal)
+{
+	rig.lacks = _i < 2;
+	rig.lacks_behind = _i >= 2;
+	rig_connect(&rig, &served, &client, &(struct client_options){.who = WHO_RIGHT,
+	    .version = _i % 2 == 0 ? TLS1_2_VERSION : TLS1_3_VERSION});
+	pump(TURNS);
+	fault_test_clear();
+	client_leave(&client);
+	pump(3);
+	if (_i < 2) {
+		expect_end(STREAM_NO_MEMORY);
+		ck_assert(!served.proven);
+		ck_assert_int_eq(client.reason, SSL_R_TLSV1_ALERT_INTERNAL_ERROR);
+	} else {
+		ck_assert(served.closed == 1 && served.end != STREAM_REFUSED);
+	}
 }
 END_TEST
 
@@ -359,6 +381,7 @@ main(void)
 
 	tcase_add_test(t, tells_alerts_from_failures_of_our_own);
 	tcase_add_loop_test(t, ends_on_junk, 0, 4);
+	tcase_add_loop_test(t, no_memory_is_no_refusal, 0, 4);
 	tcase_add_loop_test(t, ends_a_silent_handshake, 0, 2);
 	tcase_add_loop_test(t, tells_what_a_handshake_took, 0, 2);
 	tcase_add_loop_test(t, a_stranger_has_so_many_steps, 0,

@@ -15,6 +15,7 @@
 #include <openssl/err.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 
 #define DAY 86400L
 
@@ -38,6 +39,10 @@ check_digest(void *arg, const struct tls_shown *shown, bool *ignore_dates)
 	r->checks++;
 	clock_test_advance(r->check_ns);
 	*ignore_dates = r->ignore_dates;
+	if (r->lacks)
+		return TLS_NO_MEMORY;
+	if (r->lacks_behind)
+		fault_test_arm(FAULT_ALLOC, 0, 1);
 	for (int i = 0; i < WHO_COUNT && !r->closed; i++) {
 		if (i != WHO_UNKNOWN && i != WHO_FORGER &&
 		    memcmp(r->digests[i], shown->sha256, TLS_DIGEST_LEN) == 0)

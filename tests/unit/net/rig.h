@@ -34,6 +34,8 @@ struct rig {
 	char dir[64];
 	bool ignore_dates;
 	bool closed; /* nobody is known any more */
+	bool lacks; /* memory, to find out */
+	bool lacks_behind; /* for the first that is wanted after a check */
 	unsigned checks; /* how often the certificate check was asked */
 	int64_t check_ns; /* of virtual time, which each takes */
 };

@@ -2,9 +2,9 @@
 /* OpenSSL's allocations, counted. */
 #include "work.h"
 
-#include <stdlib.h>
-
 #include <openssl/crypto.h>
+
+#include "base/alloc.h"
 
 static unsigned blocks;
 
@@ -13,7 +13,7 @@ counted_malloc(size_t len, const char *file, int line)
 {
 	(void)file, (void)line;
 	blocks++;
-	return malloc(len);
+	return alloc_bytes(len);
 }
 
 static void *
@@ -21,14 +21,18 @@ counted_realloc(void *p, size_t len, const char *file, int line)
 {
 	(void)file, (void)line;
 	blocks++;
-	return realloc(p, len);
+	if (len == 0) {
+		alloc_free(p);
+		return NULL;
+	}
+	return alloc_resize(p, len);
 }
 
 static void
 plain_free(void *p, const char *file, int line)
 {
 	(void)file, (void)line;
-	free(p);
+	alloc_free(p);
 }
 
 bool
