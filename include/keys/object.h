@@ -147,9 +147,9 @@ bool object_attr_remove(struct object *o, const char *name, uint32_t index);
 
 void object_pack(struct buf *b, const struct object *o);
 /*
- * NULL when the bytes are no object or the arena is full.  What an earlier release packed may have
- * fewer dates: the others are not set.
+ * ERR_CORRUPT: the bytes are not just an object.  ERR_NO_MEMORY says nothing about them.  What an
+ * earlier release packed may have fewer dates: the others are not set.
  */
-struct object *object_unpack(struct unpack *u, struct arena *a);
+CHECKED enum err object_unpack(const void *data, size_t len, struct arena *a, struct object **out);
 
 #endif

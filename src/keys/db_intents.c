@@ -127,7 +127,6 @@ settle_destroyed(struct db *db, struct arena *a, const char *tenant, const char 
 {
 	struct object at = {.revision = 0};
 	struct row_change c = {.kind = CHANGE_DESTROY, .object = &at};
-	struct unpack body;
 	sqlite3_stmt *st = NULL;
 	const char *made_by;
 	bool row;
@@ -139,11 +138,10 @@ settle_destroyed(struct db *db, struct arena *a, const char *tenant, const char 
 	if (e != ERR_OK || !row)
 		return e;
 	c.id = sqlite3_column_int64(st, 0);
-	unpack_init(&body, sqlite3_column_blob(st, 2), (size_t)sqlite3_column_bytes(st, 2));
-	c.old = object_unpack(&body, a);
+	e = object_unpack(sqlite3_column_blob(st, 2), (size_t)sqlite3_column_bytes(st, 2), a, &c.old);
 	sqlite3_reset(st);
-	if (c.old == NULL)
-		return ERR_CORRUPT;
+	if (e != ERR_OK)
+		return e;
 	made_by = vault_made_by(c.old);
 	if (object_is_destroyed(c.old) || (made_by != NULL && strcmp(made_by, "local") != 0))
 		return ERR_OK; /* of what another kind of vault has, the one that was asked knows nothing */

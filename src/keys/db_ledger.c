@@ -153,7 +153,7 @@ unpack_changes(struct unpack *u, struct arena *a, struct row_change **out, size_
 {
 	size_t n = unpack_u32(u), len;
 	struct row_change *all;
-	struct unpack body;
+	enum err e;
 
 	if (u->bad || n > WIRE_CHANGES_MAX)
 		return ERR_INTERNAL;
@@ -167,10 +167,9 @@ unpack_changes(struct unpack *u, struct arena *a, struct row_change **out, size_
 		if (u->bad || kind >= CHANGE_KINDS)
 			return ERR_INTERNAL;
 		all[i].kind = (enum change_kind)kind;
-		unpack_init(&body, at, len);
-		all[i].object = object_unpack(&body, a);
-		if (all[i].object == NULL || !unpack_done(&body))
-			return ERR_INTERNAL;
+		e = object_unpack(at, len, a, &all[i].object);
+		if (e != ERR_OK)
+			return e == ERR_NO_MEMORY ? e : ERR_INTERNAL;
 	}
 	*out = all;
 	*count = n;
@@ -181,7 +180,6 @@ unpack_changes(struct unpack *u, struct arena *a, struct row_change **out, size_
 static enum err
 check_row(struct db *db, struct arena *a, struct row_change *c, bool load)
 {
-	struct unpack body;
 	sqlite3_stmt *st = NULL;
 	uint64_t revision;
 	bool row;
@@ -199,9 +197,8 @@ check_row(struct db *db, struct arena *a, struct row_change *c, bool load)
 	if (c->kind == CHANGE_INSERT || revision != c->object->revision) {
 		e = ERR_CONFLICT;
 	} else if (load) {
-		unpack_init(&body, sqlite3_column_blob(st, 2), (size_t)sqlite3_column_bytes(st, 2));
-		c->old = object_unpack(&body, a);
-		e = c->old != NULL && unpack_done(&body) ? ERR_OK : ERR_CORRUPT;
+		e = object_unpack(sqlite3_column_blob(st, 2), (size_t)sqlite3_column_bytes(st, 2), a,
+		    &c->old);
 	}
 	sqlite3_reset(st);
 	return e;

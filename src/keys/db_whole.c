@@ -10,7 +10,7 @@
 #include "keys/object.h"
 #include "kprecord.h"
 
-enum { ARENA_MAX = 4 * OBJECT_SIZE_MAX };
+enum { ARENA_MAX = 4 * OBJECT_SIZE_MAX }; /* beside the length of the row, which may be a foreign one */
 
 /* how: SQLITE_ACCESS_EXISTS minds only what has something in it. */
 static enum err
@@ -83,19 +83,17 @@ db_whole_logs(const char *dir, const char *name, const char **why)
 static enum err
 is_in_vault(const void *body, size_t len, bool *found)
 {
-	struct arena *a = arena_new(ARENA_MAX);
+	struct arena *a = arena_new(ARENA_MAX + len);
 	char elsewhere[UID_TEXT_LEN + 1] = "";
 	struct object *o;
-	struct unpack u;
+	enum err e = a != NULL ? object_unpack(body, len, a, &o) : ERR_NO_MEMORY;
 
-	if (a == NULL)
-		return ERR_NO_MEMORY;
-	unpack_init(&u, body, len);
-	o = object_unpack(&u, a);
-	if (o != NULL)
+	if (e == ERR_OK)
 		kprecord_id(elsewhere, o);
-	*found = elsewhere[0] == '\0';
 	arena_free(a);
+	if (e == ERR_NO_MEMORY)
+		return e;
+	*found = elsewhere[0] == '\0';
 	return ERR_OK;
 }
 

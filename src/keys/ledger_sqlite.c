@@ -79,18 +79,16 @@ pack_load(struct buf *b, const struct wait *w)
 static enum err
 read_row(struct ledger_load *c, struct unpack *u)
 {
-	struct unpack body;
 	struct object *o;
 	const uint8_t *at;
 	size_t len;
+	enum err e;
 
 	at = unpack_bytes(u, &len);
-	unpack_init(&body, at, len);
-	o = object_unpack(&body, c->arena);
-	if (o == NULL && !body.bad && len > 0 && arena_zalloc(c->arena, len) == NULL)
-		return ERR_NO_MEMORY;
-	if (o == NULL || !unpack_done(&body) || strcmp(o->tenant, c->tenant) != 0 ||
-	    strcmp(o->uid, c->uid) != 0)
+	e = object_unpack(at, len, c->arena, &o);
+	if (e != ERR_OK)
+		return e;
+	if (strcmp(o->tenant, c->tenant) != 0 || strcmp(o->uid, c->uid) != 0)
 		return ERR_CORRUPT;
 	c->object = o;
 	c->known_since = (int64_t)unpack_u64(u);

@@ -269,16 +269,20 @@ object_pack(struct buf *b, const struct object *o)
 	}
 }
 
-/* Text of any length; NULL when it has a NUL inside or the arena is full. */
-static char *
-unpack_arena_text(struct unpack *u, struct arena *a)
+/*
+ * Text of any length.  Like what follows it notes in u whatever is damaged, as reads of that do, and is
+ * false without memory.
+ */
+static bool
+unpack_arena_text(struct unpack *u, struct arena *a, const char **out)
 {
 	size_t len;
 	const uint8_t *at = unpack_bytes(u, &len);
 
-	if (u->bad || memchr(at, 0, len) != NULL)
-		return NULL;
-	return arena_text(a, (const char *)at, len);
+	if (memchr(at, 0, len) != NULL)
+		u->bad = true;
+	*out = arena_text(a, (const char *)at, len);
+	return *out != NULL;
 }
 
 static void
@@ -315,19 +319,21 @@ unpack_blobs(struct unpack *u, struct arena *a, struct object *o)
 	const uint8_t *at;
 	size_t len;
 
-	o->revocation_text = unpack_arena_text(u, a);
-	if (o->revocation_text == NULL || (!have && o->revocation_text[0] != '\0'))
+	if (!unpack_arena_text(u, a, &o->revocation_text))
 		return false;
+	if (!have && o->revocation_text[0] != '\0')
+		u->bad = true;
 	if (!have)
 		o->revocation_text = NULL;
 	at = unpack_bytes(u, &len);
-	if (len != sizeof(o->digest))
-		return false;
-	memcpy(o->digest, at, len);
+	if (len == sizeof(o->digest))
+		memcpy(o->digest, at, len);
+	else
+		u->bad = true;
 	have = unpack_u8(u) != 0;
 	at = unpack_bytes(u, &len);
-	if (u->bad || (!have && len > 0))
-		return false;
+	if (!have && len > 0)
+		u->bad = true;
 	if (!have)
 		return true;
 	o->record = arena_copy(a, at, len);
@@ -339,44 +345,47 @@ unpack_blobs(struct unpack *u, struct arena *a, struct object *o)
 static bool
 unpack_attrs(struct unpack *u, struct arena *a, struct object *o)
 {
-	size_t count = unpack_u32(u), len;
+	size_t count = unpack_u32(u);
 
-	if (u->bad || count > OBJECT_ATTRS_MAX)
-		return false;
+	if (count > OBJECT_ATTRS_MAX)
+		u->bad = true;
+	if (u->bad)
+		return true;
 	o->attrs = arena_array(a, attr_room(count), sizeof(*o->attrs));
 	if (o->attrs == NULL)
 		return false;
-	for (; o->attrs_count < count; o->attrs_count++) {
+	for (; o->attrs_count < count && !u->bad; o->attrs_count++) {
 		struct object_attr *at = &o->attrs[o->attrs_count];
 		const uint8_t *value;
 
-		at->name = unpack_arena_text(u, a);
-		if (at->name == NULL)
+		if (!unpack_arena_text(u, a, &at->name))
 			return false;
 		at->index = unpack_u32(u);
-		value = unpack_bytes(u, &len);
-		at->value = arena_copy(a, value, len);
-		at->value_len = len;
-		if (u->bad || at->value == NULL)
+		value = unpack_bytes(u, &at->value_len);
+		at->value = arena_copy(a, value, at->value_len);
+		if (at->value == NULL)
 			return false;
 		if (o->attrs_count > 0 && attr_cmp(at - 1, at->name, at->index) >= 0)
-			return false;
+			u->bad = true;
 	}
 	return true;
 }
 
-struct object *
-object_unpack(struct unpack *u, struct arena *a)
+enum err
+object_unpack(const void *data, size_t len, struct arena *a, struct object **out)
 {
-	struct object *o;
+	struct object *o = arena_zalloc(a, sizeof(*o));
+	struct unpack u;
 
-	if (unpack_u8(u) != PACK_VERSION)
-		return NULL;
-	o = arena_zalloc(a, sizeof(*o));
+	unpack_init(&u, data, len);
+	u.bad = unpack_u8(&u) != PACK_VERSION;
 	if (o == NULL)
-		return NULL;
-	unpack_fields(u, o);
-	if (u->bad || !unpack_blobs(u, a, o) || !unpack_attrs(u, a, o))
-		return NULL;
-	return o;
+		return ERR_NO_MEMORY;
+	unpack_fields(&u, o);
+	if (!unpack_blobs(&u, a, o) || !unpack_attrs(&u, a, o))
+		return ERR_NO_MEMORY;
+	if (!unpack_done(&u))
+		return ERR_CORRUPT;
+	*out = o;
+	return ERR_OK;
 }

@@ -16,7 +16,7 @@
 #include "keys/store.h"
 #include "kprecord.h"
 
-enum { ARENA_MAX = 4 * OBJECT_SIZE_MAX };
+enum { ARENA_MAX = 4 * OBJECT_SIZE_MAX }; /* beside the length of the row, which may be a foreign one */
 
 /* A root key file that was read: tenants may share one, or have their own. */
 struct loaded {
@@ -153,23 +153,12 @@ is_elsewhere(const struct object *o)
 
 /* intent: a destroy was under way, so that the record may be gone already. */
 static enum err
-verify_object(struct verify *v, const uint8_t *body, size_t len, bool intent)
+verify_object(struct verify *v, const struct object *o, bool intent)
 {
-	struct arena *a = arena_new(ARENA_MAX);
-	struct object *o = NULL;
-	struct unpack u;
 	bool found = false;
 	enum err e = ERR_OK;
 
-	unpack_init(&u, body, len);
-	if (a != NULL)
-		o = object_unpack(&u, a);
-	v->counts.objects++;
-	if (a == NULL) {
-		e = ERR_NO_MEMORY;
-	} else if (o == NULL || !unpack_done(&u)) {
-		v->counts.damaged++;
-	} else if (object_is_destroyed(o)) {
+	if (object_is_destroyed(o)) {
 		v->counts.destroyed++;
 	} else if (is_elsewhere(o)) {
 		v->counts.elsewhere++;
@@ -181,6 +170,23 @@ verify_object(struct verify *v, const uint8_t *body, size_t len, bool intent)
 			v->counts.missing++;
 		else if (e == ERR_OK)
 			e = open_record(v, o);
+	}
+	return e;
+}
+
+static enum err
+verify_row(struct verify *v, const void *body, size_t len, bool intent)
+{
+	struct arena *a = arena_new(ARENA_MAX + len);
+	struct object *o;
+	enum err e = a != NULL ? object_unpack(body, len, a, &o) : ERR_NO_MEMORY;
+
+	v->counts.objects++;
+	if (e == ERR_OK) {
+		e = verify_object(v, o, intent);
+	} else if (e == ERR_CORRUPT) {
+		v->counts.damaged++;
+		e = ERR_OK;
 	}
 	arena_free(a);
 	return e;
@@ -201,7 +207,7 @@ verify_all(struct verify *v)
 		return ERR_CORRUPT;
 	sqlite3_bind_int(v->objects, 1, CHANGE_DESTROY);
 	while ((e = db_step(&v->ledger, v->objects, &row)) == ERR_OK && row) {
-		e = verify_object(v, sqlite3_column_blob(v->objects, 0),
+		e = verify_row(v, sqlite3_column_blob(v->objects, 0),
 		    (size_t)sqlite3_column_bytes(v->objects, 0),
 		    sqlite3_column_int(v->objects, 1) != 0);
 		if (e != ERR_OK)

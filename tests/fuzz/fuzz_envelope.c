@@ -36,20 +36,18 @@ fuzz_object(const uint8_t *data, size_t size)
 	struct buf first, second;
 	struct secret *key = NULL;
 	struct object *o;
-	struct unpack u;
+	enum err e;
 
 	MUST(a != NULL);
-	unpack_init(&u, data, size);
-	o = object_unpack(&u, a);
-	if (o != NULL) {
+	e = object_unpack(data, size, a, &o);
+	MUST(e == ERR_OK || e == ERR_CORRUPT);
+	if (e == ERR_OK) {
 		buf_init(&first, ARENA_MAX);
 		buf_init(&second, ARENA_MAX);
 		object_pack(&first, o);
 		/* earlier releases packed less */
-		MUST(buf_error(&first) == ERR_OK && first.len >= size - (size_t)(u.end - u.p));
-		unpack_init(&u, first.data, first.len);
-		o = object_unpack(&u, a);
-		MUST(o != NULL && unpack_done(&u));
+		MUST(buf_error(&first) == ERR_OK && first.len >= size);
+		MUST(object_unpack(first.data, first.len, a, &o) == ERR_OK);
 		object_pack(&second, o);
 		MUST(second.len == first.len && memcmp(second.data, first.data, first.len) == 0);
 		buf_fini(&first);

@@ -181,12 +181,9 @@ fakeread_probe(struct vault *v, struct vault_probe *c)
 static struct object *
 read_object(struct op *o, const struct keymgr_record *at)
 {
-	struct unpack u;
 	struct object *got;
 
-	unpack_init(&u, at->packed.data, at->packed.len);
-	got = object_unpack(&u, o->c.find->arena);
-	if (got == NULL)
+	if (object_unpack(at->packed.data, at->packed.len, o->c.find->arena, &got) != ERR_OK)
 		return NULL;
 	memcpy((uint8_t *)got->record, at->id, UID_TEXT_LEN);
 	got->revision = 0;

@@ -55,13 +55,11 @@ memledger_place(struct memkeys *m, const char *tenant, const char *uid)
 static struct object *
 unpacked(const struct mem_object *o, struct arena *a)
 {
-	struct unpack u;
 	struct object *out;
 
-	unpack_init(&u, o->packed.data, o->packed.len);
-	out = object_unpack(&u, a);
-	if (out != NULL)
-		out->revision = o->revision;
+	if (object_unpack(o->packed.data, o->packed.len, a, &out) != ERR_OK)
+		return NULL;
+	out->revision = o->revision;
 	return out;
 }
 

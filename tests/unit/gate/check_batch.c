@@ -378,9 +378,8 @@ state_item(void)
 /* The same as if each item were a message; what is stored is what clients said. */
 START_TEST(dates_count_within_a_message)
 {
-	struct unpack u;
 	struct arena *a = arena_new(1 << 20);
-	const struct object *o;
+	struct object *o;
 	size_t at;
 
 	version_minor = 4;
@@ -410,9 +409,7 @@ START_TEST(dates_count_within_a_message)
 		expect_ok(i);
 	expect_state(2, OBJECT_DEACTIVATED);
 	expect(4, FAILED, DENIED);
-	unpack_init(&u, mem.objects[0].packed.data, mem.objects[0].packed.len);
-	o = object_unpack(&u, a);
-	ck_assert_ptr_nonnull(o);
+	ck_assert_int_eq(object_unpack(mem.objects[0].packed.data, mem.objects[0].packed.len, a, &o), ERR_OK);
 	ck_assert_int_eq(o->state, OBJECT_ACTIVE);
 	arena_free(a);
 	one(KMIP_OPERATION_DESTROY, mem.objects[0].uid, 0, 0); /* it is not Active */
@@ -441,13 +438,10 @@ static void
 shared_find(struct vault *v, struct vault_find *c)
 {
 	const struct mem_object *mo = memledger_find(&mem, c->tenant, c->uid);
-	struct unpack u;
 
 	(void)v;
 	ck_assert_ptr_nonnull(mo);
-	unpack_init(&u, mo->packed.data, mo->packed.len);
-	c->object = object_unpack(&u, c->arena);
-	ck_assert_ptr_nonnull(c->object);
+	ck_assert_int_eq(object_unpack(mo->packed.data, mo->packed.len, c->arena, &c->object), ERR_OK);
 	wait_finish_soon(loop, &c->wait, ERR_OK);
 }
 

@@ -10,6 +10,7 @@
 #include <check.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/metric.h"
 #include "base/secret.h"
 #include "job.h"
@@ -63,9 +64,7 @@ make_many(void)
 
 	for (int i = 0; i < BEFORE; i++) {
 		made[i] = rig_object(&rig, "a", NULL);
-		/* big enough that the copy takes many steps */
-		ck_assert_int_eq(object_attr_set(made[i], rig.arena, "x-pad", 5, 0,
-		    arena_zalloc(rig.arena, 8000), 8000), ERR_OK);
+		rig_pad(&rig, made[i]); /* so that the copy takes many steps */
 	}
 	for (int i = 0; i < BEFORE; i++)
 		job_start(&jobs[i], &rig, CHANGE_INSERT, made[i], NULL);
@@ -304,6 +303,26 @@ START_TEST(test_verify_finds)
 }
 END_TEST
 
+/* It says nothing of a key that could not be looked at. */
+START_TEST(test_verify_without_memory)
+{
+	struct object *o = rig_object(&rig, "a", NULL);
+	enum err e = ERR_NO_MEMORY;
+	struct store_backup b;
+
+	rig_pad(&rig, o);
+	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
+	ck_assert_int_eq(run_backup(&b), ERR_OK);
+	for (unsigned n = 0; e != ERR_OK; n++) {
+		fault_test_arm(FAULT_ALLOC, n, 1);
+		e = store_verify_copy(backup_dir, by(rig.root), &counts, &why);
+		fault_test_clear();
+		ck_assert_int_ne(e, ERR_INTEGRITY);
+	}
+	ck_assert_uint_eq(counts.verified, 1);
+}
+END_TEST
+
 /* What a configuration knows: a file each for some tenants. */
 struct known {
 	const char *a, *b;
@@ -423,6 +442,7 @@ main(void)
 	tcase_add_test(t, test_restore_of_a_log);
 	tcase_add_test(t, test_restore_of_junk);
 	tcase_add_test(t, test_verify_finds);
+	tcase_add_test(t, test_verify_without_memory);
 	tcase_add_test(t, test_two_tenants);
 	tcase_add_test(t, test_last_backup_is_known);
 	suite_add_tcase(s, t);

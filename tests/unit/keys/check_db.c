@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "db_ledger.h"
 #include "rig.h"
+#include "wire.h"
 
 static struct rig rig;
 static const char *why;
@@ -483,6 +484,66 @@ START_TEST(test_savepoints)
 }
 END_TEST
 
+static struct object *
+make_big(void)
+{
+	struct object *o = rig_object(&rig, "a", NULL);
+
+	rig_pad(&rig, o);
+	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
+	o->revision = 1;
+	return o;
+}
+
+/* Each allocation fails once, until there are no more. */
+static void
+fail_allocations(struct db *db, enum err (*call)(struct db *, struct unpack *, struct buf *),
+    const struct buf *body)
+{
+	enum err e = ERR_NO_MEMORY;
+	struct unpack u;
+
+	for (unsigned n = 0; e == ERR_NO_MEMORY; n++) {
+		unpack_init(&u, body->data, body->len);
+		ck_assert_int_eq(db_group_begin(db), ERR_OK);
+		fault_test_arm(FAULT_ALLOC, n, 1);
+		e = call(db, &u, NULL);
+		fault_test_clear();
+		db_group_rollback(db);
+	}
+	ck_assert_int_eq(e, ERR_OK);
+}
+
+/* A row, or a change, that could not be read for want of memory is none that is damaged. */
+START_TEST(test_changes_without_memory)
+{
+	struct change update = {.kind = CHANGE_UPDATE}, destroy = {.kind = CHANGE_DESTROY};
+	struct ledger_changes changed = {.changes = &update, .count = 1},
+			      begun = {.changes = &destroy, .count = 1};
+	struct buf body;
+	struct db db;
+
+	rig_start(&rig);
+	update.object = make_big();
+	destroy.object = make_big();
+	ck_assert_int_eq(rig_prepare(&rig, &begun), ERR_OK);
+	rig_stop(&rig);
+	open_ready(&db, &db_ledger_schema);
+	buf_init(&body, 1 << 20);
+	wire_pack_changes(&body, &changed);
+	fail_allocations(&db, db_ledger_commit, &body);
+	buf_reset(&body);
+	pack_text(&body, "a");
+	pack_text(&body, destroy.object->uid);
+	pack_u64(&body, begun.owner);
+	pack_u8(&body, true);
+	pack_u64(&body, 1760000000);
+	fail_allocations(&db, db_ledger_settle, &body);
+	buf_fini(&body);
+	db_close(&db);
+}
+END_TEST
+
 /* What SQLite asks for comes from our allocator, and it takes a refusal without a crash. */
 START_TEST(test_memory)
 {
@@ -534,6 +595,7 @@ main(void)
 	tcase_add_test(t, test_waits_for_a_reader);
 	tcase_add_test(t, test_no_scans);
 	tcase_add_test(t, test_savepoints);
+	tcase_add_test(t, test_changes_without_memory);
 	tcase_add_test(t, test_memory);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);

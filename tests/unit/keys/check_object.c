@@ -63,6 +63,15 @@ pack(struct buf *b, const struct object *o)
 	ck_assert_int_eq(buf_error(b), ERR_OK);
 }
 
+static struct object *
+unpacked(const struct buf *b)
+{
+	struct object *o = NULL;
+
+	ck_assert_int_eq(object_unpack(b->data, b->len, arena, &o), ERR_OK);
+	return o;
+}
+
 START_TEST(test_attrs_order)
 {
 	struct object *o = sample();
@@ -112,13 +121,9 @@ START_TEST(test_pack_unpack)
 {
 	struct object *o = sample(), *c;
 	struct buf b, again;
-	struct unpack u;
 
 	pack(&b, o);
-	unpack_init(&u, b.data, b.len);
-	c = object_unpack(&u, arena);
-	ck_assert_ptr_nonnull(c);
-	ck_assert(unpack_done(&u));
+	c = unpacked(&b);
 	ck_assert_str_eq(c->revocation_text, "lost");
 	ck_assert_int_eq(c->date[DATE_COMPROMISE], -5);
 	ck_assert_int_eq(c->date[DATE_INITIAL], NO_DATE);
@@ -130,9 +135,7 @@ START_TEST(test_pack_unpack)
 	o->revocation_text = NULL;
 	buf_reset(&b);
 	object_pack(&b, o);
-	unpack_init(&u, b.data, b.len);
-	c = object_unpack(&u, arena);
-	ck_assert_ptr_nonnull(c);
+	c = unpacked(&b);
 	ck_assert_ptr_null(c->record);
 	ck_assert_ptr_null(c->revocation_text);
 	buf_fini(&b);
@@ -145,43 +148,36 @@ START_TEST(test_unpack_fewer_dates)
 	enum { AT = 1 + 5 + 40 + 8 + 4 + 1 + 4 + 4 + 4, FEWER = DATE_ARCHIVE };
 	struct object *o = sample(), *c;
 	struct buf b;
-	struct unpack u;
 
 	o->date[DATE_ARCHIVE] = 77;
 	pack(&b, o);
-	unpack_init(&u, b.data, b.len);
-	ck_assert_int_eq(object_unpack(&u, arena)->date[DATE_ARCHIVE], 77);
+	ck_assert_int_eq(unpacked(&b)->date[DATE_ARCHIVE], 77);
 	ck_assert_uint_eq(b.data[AT], DATE_COUNT);
 	b.data[AT] = FEWER;
 	memmove(b.data + AT + 1 + 8 * FEWER, b.data + AT + 1 + 8 * DATE_COUNT,
 	    b.len - AT - 1 - 8 * DATE_COUNT);
 	b.len -= 8 * (DATE_COUNT - FEWER);
-	unpack_init(&u, b.data, b.len);
-	c = object_unpack(&u, arena);
-	ck_assert_ptr_nonnull(c);
-	ck_assert(unpack_done(&u));
+	c = unpacked(&b);
 	ck_assert_int_eq(c->date[DATE_ORIGINAL_CREATION], o->date[DATE_ORIGINAL_CREATION]);
 	ck_assert_int_eq(c->date[DATE_ARCHIVE], NO_DATE);
 	ck_assert_uint_eq(c->attrs_count, o->attrs_count);
 	b.data[AT] = DATE_COUNT + 1;
-	unpack_init(&u, b.data, b.len);
-	ck_assert_ptr_null(object_unpack(&u, arena));
+	ck_assert_int_eq(object_unpack(b.data, b.len, arena, &c), ERR_CORRUPT);
 	buf_fini(&b);
 }
 END_TEST
 
 START_TEST(test_unpack_cut)
 {
+	struct object *c;
 	struct buf b;
-	struct unpack u;
 
 	pack(&b, sample());
 	for (size_t len = 0; len < b.len; len++) {
 		uint8_t *exact = malloc(len > 0 ? len : 1); /* so that a read past it shows */
 
 		memcpy(exact, b.data, len);
-		unpack_init(&u, exact, len);
-		ck_assert(object_unpack(&u, arena) == NULL || !unpack_done(&u));
+		ck_assert_int_eq(object_unpack(exact, len, arena, &c), ERR_CORRUPT);
 		free(exact);
 	}
 	buf_fini(&b);
@@ -190,28 +186,47 @@ END_TEST
 
 START_TEST(test_unpack_refuses)
 {
-	struct object *o = sample();
+	struct object *o = sample(), *c;
 	struct object_attr swap;
 	struct buf b;
-	struct unpack u;
 
 	pack(&b, o);
 	b.data[0] = 2; /* a later version */
-	unpack_init(&u, b.data, b.len);
-	ck_assert_ptr_null(object_unpack(&u, arena));
+	ck_assert_int_eq(object_unpack(b.data, b.len, arena, &c), ERR_CORRUPT);
 	buf_fini(&b);
 	swap = o->attrs[0];
 	o->attrs[0] = o->attrs[1];
 	o->attrs[1] = swap;
 	pack(&b, o);
-	unpack_init(&u, b.data, b.len);
-	ck_assert_ptr_null(object_unpack(&u, arena));
+	ck_assert_int_eq(object_unpack(b.data, b.len, arena, &c), ERR_CORRUPT);
 	buf_fini(&b);
 	o = sample();
 	o->state = (enum object_state)9;
 	pack(&b, o);
-	unpack_init(&u, b.data, b.len);
-	ck_assert_ptr_null(object_unpack(&u, arena));
+	ck_assert_int_eq(object_unpack(b.data, b.len, arena, &c), ERR_CORRUPT);
+	buf_fini(&b);
+}
+END_TEST
+
+/* Whatever it is that there is no memory for: the bytes are not called damaged for it. */
+START_TEST(test_unpack_without_memory)
+{
+	enum err e = ERR_NO_MEMORY;
+	struct object *c = NULL;
+	struct arena *a;
+	struct buf b;
+	size_t room;
+
+	pack(&b, sample());
+	for (room = 0; e != ERR_OK; room++) {
+		ck_assert_int_eq(e, ERR_NO_MEMORY);
+		ck_assert_ptr_null(c);
+		a = arena_exact(room);
+		ck_assert_ptr_nonnull(a);
+		e = object_unpack(b.data, b.len, a, &c);
+		arena_free(a);
+	}
+	ck_assert_uint_gt(room, sizeof(*c));
 	buf_fini(&b);
 }
 END_TEST
@@ -265,6 +280,7 @@ main(void)
 	tcase_add_test(t, test_unpack_fewer_dates);
 	tcase_add_test(t, test_unpack_cut);
 	tcase_add_test(t, test_unpack_refuses);
+	tcase_add_test(t, test_unpack_without_memory);
 	tcase_add_test(t, test_state_by_dates);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);

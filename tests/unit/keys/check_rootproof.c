@@ -228,6 +228,25 @@ START_TEST(survives_without_memory)
 }
 END_TEST
 
+/* A key that could not be read for want of memory is none that is damaged, and not passed over. */
+START_TEST(wrong_one_makes_nothing_without_memory)
+{
+	enum err e = ERR_INTERNAL;
+	struct object *o = rig_object(&rig, "a", NULL);
+
+	rig_pad(&rig, o);
+	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
+	for (unsigned n = 0; n < 64; n++) {
+		use(OTHER);
+		fault_test_arm(FAULT_ALLOC, n, 1);
+		e = make();
+		fault_test_clear();
+		ck_assert_int_ne(e, ERR_OK);
+	}
+	ck_assert_int_eq(e, ERR_WRONG_ROOT_KEY);
+}
+END_TEST
+
 START_TEST(child_that_is_away_is_no_verdict)
 {
 	enum err e;
@@ -320,6 +339,7 @@ main(void)
 	tcase_add_test(t, served_key_proves);
 	tcase_add_test(t, several_wait_for_one_look);
 	tcase_add_test(t, survives_without_memory);
+	tcase_add_test(t, wrong_one_makes_nothing_without_memory);
 	tcase_add_test(t, child_that_is_away_is_no_verdict);
 	tcase_add_test(t, what_may_follow);
 	tcase_add_test(t, judgement_is_inherited);

@@ -9,7 +9,10 @@
 
 #include <check.h>
 
+#include "base/fault.h"
 #include "base/secret.h"
+#include "db_ledger.h"
+#include "db_whole.h"
 #include "disk.h"
 #include "rig.h"
 
@@ -160,20 +163,28 @@ START_TEST(test_damaged_beside_a_lost_one)
 }
 END_TEST
 
+/* Its key is in Key Protect. */
+static void
+put_away(struct object *away)
+{
+	struct change change = {.kind = CHANGE_INSERT, .object = away};
+	struct ledger_changes c = {.changes = &change, .count = 1};
+	char *record = arena_zalloc(rig.arena, 64);
+
+	strcpy(record, away->uid); /* the id, as Key Protect's come */
+	away->record = (const uint8_t *)record;
+	away->record_len = 64;
+	ck_assert_int_eq(rig_prepare(&rig, &c), ERR_OK);
+	ck_assert_int_eq(rig_commit(&rig, &c), ERR_OK);
+}
+
 /* Nothing of it is missed: its keys are elsewhere, or destroyed. */
 START_TEST(test_vault_that_holds_nothing)
 {
 	struct object *away = rig_object(&rig, "b", NULL);
-	struct change change = {.kind = CHANGE_INSERT, .object = away};
-	struct ledger_changes c = {.changes = &change, .count = 1};
-	char record[64] = "";
 	enum err e;
 
-	snprintf(record, sizeof(record), "%s", away->uid); /* the id, as Key Protect's come */
-	away->record = (const uint8_t *)record;
-	away->record_len = sizeof(record);
-	ck_assert_int_eq(rig_prepare(&rig, &c), ERR_OK);
-	ck_assert_int_eq(rig_commit(&rig, &c), ERR_OK);
+	put_away(away);
 	ck_assert_int_eq(rig_destroy(&rig, rig_load(&rig, "a", made->uid, &e)), ERR_OK);
 	rig_stop(&rig);
 	lose("vault.db");
@@ -184,6 +195,32 @@ START_TEST(test_vault_that_holds_nothing)
 	lose("ledger.db");
 	rig_start(&rig);
 	ck_assert_int_eq(rig.made, 2);
+}
+END_TEST
+
+/* Nobody knows whether a key that could not be read is one of the file that was lost. */
+START_TEST(test_without_memory)
+{
+	struct object *away = rig_object(&rig, "b", NULL);
+	struct db ledger, vault;
+	enum err e = ERR_NO_MEMORY;
+
+	rig_pad(&rig, away);
+	put_away(away);
+	ck_assert_int_eq(rig_destroy(&rig, rig_load(&rig, "a", made->uid, &e)), ERR_OK);
+	rig_stop(&rig);
+	lose("vault.db");
+	ck_assert_int_eq(db_open(&ledger, &db_ledger_schema, rig.state, NULL, &why), ERR_OK);
+	ck_assert_int_eq(db_open(&vault, &db_vault_schema, rig.state, NULL, &why), ERR_OK);
+	e = ERR_NO_MEMORY;
+	for (unsigned n = 0; e == ERR_NO_MEMORY; n++) {
+		fault_test_arm(FAULT_ALLOC, n, 1);
+		e = db_whole_pair(&ledger, &vault, &why);
+		fault_test_clear();
+	}
+	ck_assert_int_eq(e, ERR_OK);
+	db_close(&ledger);
+	db_close(&vault);
 }
 END_TEST
 
@@ -231,6 +268,7 @@ main(void)
 	tcase_add_loop_test(t, test_log_without_its_file, 0, 2);
 	tcase_add_test(t, test_damaged_beside_a_lost_one);
 	tcase_add_test(t, test_vault_that_holds_nothing);
+	tcase_add_test(t, test_without_memory);
 	tcase_add_test(t, test_nothing_left);
 	tcase_add_test(t, test_lost_at_work);
 	suite_add_tcase(s, t);

@@ -187,6 +187,13 @@ rig_object(struct rig *r, const char *tenant, const char *name)
 	return o;
 }
 
+void
+rig_pad(struct rig *r, struct object *o)
+{
+	ck_assert_int_eq(object_attr_set(o, r->arena, "x-pad", 5, 0, arena_zalloc(r->arena, 8000), 8000),
+	    ERR_OK);
+}
+
 enum err
 rig_prepare(struct rig *r, struct ledger_changes *c)
 {

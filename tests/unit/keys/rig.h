@@ -46,6 +46,8 @@ enum err rig_end(struct rig *r, struct outcome *o);
 
 /* An object with a record and no revision, of the rig's arena; name NULL: without one. */
 struct object *rig_object(struct rig *r, const char *tenant, const char *name);
+/* Makes it take more than the first block of an arena. */
+void rig_pad(struct rig *r, struct object *o);
 /* Gives it the record, without an id yet, that the vault keyprotect would have made. */
 void rig_as_in_keyprotect(struct rig *r, struct object *o);
 enum err rig_create(struct rig *r, struct object *o);

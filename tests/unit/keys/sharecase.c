@@ -41,15 +41,11 @@ id_of(char id[UID_TEXT_LEN + 1], const struct object *o)
 static enum err
 recorded(const struct object *o, struct arena *a, struct object **out)
 {
-	struct unpack u;
-
 	if (o->record_len <= HEAD)
 		return ERR_INTEGRITY;
 	if (there.recorded_fails > 0 && --there.recorded_fails == 0)
 		return ERR_NO_MEMORY;
-	unpack_init(&u, o->record + HEAD, o->record_len - HEAD);
-	*out = object_unpack(&u, a);
-	return *out != NULL ? ERR_OK : ERR_NO_MEMORY;
+	return object_unpack(o->record + HEAD, o->record_len - HEAD, a, out);
 }
 
 void
