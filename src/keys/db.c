@@ -60,6 +60,16 @@ last_errnos(struct db *db, int out[2])
 		(void)log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &out[1]);
 }
 
+/* At a start: SQLite calls also a page damaged that the disk does not read. */
+static enum err
+unless_unread(struct db *db, enum err e)
+{
+	int errnos[2];
+
+	last_errnos(db, errnos);
+	return e == ERR_CORRUPT && (errnos[0] == EIO || errnos[1] == EIO) ? ERR_STORAGE : e;
+}
+
 /*
  * A quota that is used up is no other case than a full disk, of which alone SQLite knows.  What it keeps
  * is told for each file and never forgotten, so that neither may have met anything else.
@@ -116,8 +126,8 @@ get_int(struct db *db, const char *sql, int64_t *out)
 	enum err e;
 
 	if (st == NULL)
-		return db_error(db);
-	e = db_step(db, st, &row);
+		return unless_unread(db, db_error(db));
+	e = unless_unread(db, db_step(db, st, &row));
 	if (e == ERR_OK && !row)
 		e = ERR_STORAGE;
 	if (e == ERR_OK)
@@ -138,6 +148,42 @@ tells(struct db *db, const char *sql, const char *want)
 		got = (const char *)sqlite3_column_text(st, 0);
 	same = got != NULL && strcmp(got, want) == 0;
 	return sqlite3_finalize(st) == SQLITE_OK && same; /* which commits what the pragma has changed */
+}
+
+/*
+ * A check goes on, in words alone, after a page that it could not have: only what it says of one that it had
+ * tells of damage.
+ */
+static enum err
+judge_check(struct db *db, const char *said)
+{
+	const char *code;
+	int rc = SQLITE_CORRUPT;
+
+	if (said == NULL)
+		return ERR_NO_MEMORY;
+	if (strcmp(said, "ok") == 0)
+		return ERR_OK;
+	code = strstr(said, "error code");
+	if (code != NULL)
+		(void)sscanf(code, "error code%*[= ]%d", &rc);
+	else if (strstr(said, "failed to get page") != NULL)
+		rc = SQLITE_IOERR;
+	return db_failed_with(db, rc);
+}
+
+/* A pragma that checks all pages.  ERR_CORRUPT: they are damaged; any other: they may be whole. */
+static enum err
+check(struct db *db, const char *sql)
+{
+	sqlite3_stmt *st = db_prepare(db, sql);
+	bool row = false;
+	enum err e = st != NULL ? db_step(db, st, &row) : db_error(db);
+
+	if (e == ERR_OK)
+		e = judge_check(db, (const char *)sqlite3_column_text(st, 0));
+	sqlite3_finalize(st);
+	return unless_unread(db, e);
 }
 
 static enum err
@@ -196,13 +242,16 @@ check_pages(struct db *db, const char **why)
 	int64_t pages = 0, size = 0;
 	enum err e;
 
-	*why = "a file of the state directory is damaged: restore a backup";
 	e = get_int(db, "PRAGMA page_count", &pages);
 	if (e == ERR_OK)
 		e = get_int(db, "PRAGMA page_size", &size);
-	if (e != ERR_OK || pages * size > CHECK_AT_OPEN_MAX)
-		return e;
-	return tells(db, "PRAGMA quick_check(1)", "ok") ? ERR_OK : ERR_CORRUPT;
+	if (e == ERR_OK && pages * size <= CHECK_AT_OPEN_MAX)
+		e = check(db, "PRAGMA quick_check(1)");
+	if (e == ERR_CORRUPT)
+		*why = "a file of the state directory is damaged: restore a backup";
+	else if (e != ERR_OK)
+		(void)why_say(why, e, "its file %s cannot be read: %s", db->schema->file, err_text(e));
+	return e;
 }
 
 static enum err
@@ -441,9 +490,9 @@ db_open_copy(struct db *db, const struct db_schema *schema, const char *dir, con
 		*why = "a file of the copy is empty";
 		e = ERR_SCHEMA;
 	}
-	if (e == ERR_OK && !tells(db, "PRAGMA integrity_check(1)", "ok")) {
-		*why = "a file of the copy is damaged";
-		e = ERR_CORRUPT;
+	if (e == ERR_OK) {
+		e = check(db, "PRAGMA integrity_check(1)");
+		*why = e == ERR_CORRUPT ? "a file of the copy is damaged" : "a file of the copy cannot be read";
 	}
 	if (e != ERR_OK)
 		db_close(db);

@@ -57,6 +57,7 @@ struct db_watcher {
 
 /*
  * Brings it to this release's schema, checks it and prepares all statements; to be closed on failure.
+ * ERR_CORRUPT: it is damaged; no other error says so.
  * watcher: of the former, which takes minutes where there are millions of objects; NULL: nobody.
  */
 CHECKED enum err db_make_ready(struct db *db, const struct db_watcher *watcher, const char **why);

@@ -2,7 +2,9 @@
 /* Whether a start finds both files of a state directory. */
 #include "db_whole.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/why.h"
 #include "db_ledger.h"
@@ -12,16 +14,28 @@
 
 enum { ARENA_MAX = 4 * OBJECT_SIZE_MAX }; /* beside the length of the row, which may be a foreign one */
 
-/* how: SQLITE_ACCESS_EXISTS minds only what has something in it. */
+/*
+ * how: SQLITE_ACCESS_EXISTS minds only what has something in it.  SQLite says of what it could not look at
+ * that it is not there, and leaves errno as the system had it.
+ */
 static enum err
-look_for(sqlite3_vfs *vfs, const char *path, const char *end, int how, bool *found)
+look_for(sqlite3_vfs *vfs, const char *dir, const char *file, const char *end, int how, bool *found,
+    const char **why)
 {
-	char name[DISK_PATH_MAX + 16];
+	char path[DISK_PATH_MAX], name[DISK_PATH_MAX + 16];
 	int there = 0;
 
+	*why = "the path of the state directory is too long";
+	if (!disk_join(path, dir, file))
+		return ERR_STORAGE;
 	snprintf(name, sizeof(name), "%s%s", path, end);
+	errno = 0;
+	*why = "the state directory cannot be looked into";
 	if (vfs->xAccess(vfs, name, how, &there) != SQLITE_OK)
 		return ERR_STORAGE;
+	if (there == 0 && errno != 0 && errno != ENOENT)
+		return why_say(why, ERR_STORAGE, "its file %s%s cannot be looked at: %s", file, end,
+		    strerror(errno));
 	*found = there != 0;
 	return ERR_OK;
 }
@@ -30,16 +44,10 @@ static enum err
 look_for_log(sqlite3_vfs *vfs, const struct db_schema *schema, const char *dir, const char **why)
 {
 	bool file = false, log = false;
-	char path[DISK_PATH_MAX];
-	enum err e;
+	enum err e = look_for(vfs, dir, schema->file, "", SQLITE_ACCESS_EXISTS, &file, why);
 
-	*why = "the path of the state directory is too long";
-	if (!disk_join(path, dir, schema->file))
-		return ERR_STORAGE;
-	*why = "the state directory cannot be looked into";
-	e = look_for(vfs, path, "", SQLITE_ACCESS_EXISTS, &file);
 	if (e == ERR_OK)
-		e = look_for(vfs, path, "-wal", SQLITE_ACCESS_EXISTS, &log);
+		e = look_for(vfs, dir, schema->file, "-wal", SQLITE_ACCESS_EXISTS, &log, why);
 	if (e != ERR_OK || file || !log)
 		return e;
 	return why_say(why, ERR_CORRUPT, "its file %s is missing or empty, but its log %s-wal is not: "
@@ -49,15 +57,9 @@ look_for_log(sqlite3_vfs *vfs, const struct db_schema *schema, const char *dir, 
 static enum err
 look_for_restore(sqlite3_vfs *vfs, const char *dir, const char **why)
 {
-	char path[DISK_PATH_MAX];
 	bool cut = false;
-	enum err e;
+	enum err e = look_for(vfs, dir, DB_WHOLE_RESTORING, "", SQLITE_ACCESS_READWRITE, &cut, why);
 
-	*why = "the path of the state directory is too long";
-	if (!disk_join(path, dir, DB_WHOLE_RESTORING))
-		return ERR_STORAGE;
-	*why = "the state directory cannot be looked into";
-	e = look_for(vfs, path, "", SQLITE_ACCESS_READWRITE, &cut);
 	if (e != ERR_OK || !cut)
 		return e;
 	*why = "a restore into it was cut off: move away what is in it, and restore again";
@@ -149,7 +151,7 @@ db_whole_pair(struct db *ledger, struct db *vault, const char **why)
 		return ERR_OK;
 	e = lost == ledger ? has_records(vault, &keys) : needs_vault(ledger, &keys);
 	if (e != ERR_OK)
-		return why_say(why, e, "its file %s cannot be read", there->schema->file);
+		return why_say(why, e, "its file %s cannot be read: %s", there->schema->file, err_text(e));
 	if (!keys)
 		return ERR_OK;
 	return why_say(why, ERR_CORRUPT, "its file %s is missing or empty, but %s tells of keys: put the "

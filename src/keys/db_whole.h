@@ -13,6 +13,7 @@
 
 /*
  * To be asked before either is opened, as SQLite removes the log of a file that is missing or empty.
+ * ERR_STORAGE, with *why: nobody can tell.
  * ERR_CORRUPT, with *why: such a log has something in it, or a restore was cut off.  A first start that was
  * cut off is neither: a new file has its name and its first page on the disk before SQLite makes it a log.
  */

@@ -203,8 +203,10 @@ verify_all(struct verify *v)
 	    "SELECT o.body, EXISTS (SELECT 1 FROM intents i WHERE i.tenant = o.tenant AND"
 	    " i.uid = o.uid AND i.kind = ?1) FROM objects o ORDER BY o.id");
 	v->record = db_prepare(&v->vault, "SELECT record FROM records WHERE tenant = ?1 AND uid = ?2");
-	if (v->objects == NULL || v->record == NULL)
-		return ERR_CORRUPT;
+	if (v->objects == NULL)
+		return db_error(&v->ledger);
+	if (v->record == NULL)
+		return db_error(&v->vault);
 	sqlite3_bind_int(v->objects, 1, CHANGE_DESTROY);
 	while ((e = db_step(&v->ledger, v->objects, &row)) == ERR_OK && row) {
 		e = verify_row(v, sqlite3_column_blob(v->objects, 0),

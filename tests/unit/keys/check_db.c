@@ -570,6 +570,96 @@ START_TEST(test_memory)
 }
 END_TEST
 
+static unsigned reads_left; /* before one fails */
+
+static ssize_t
+failing_pread(int fd, void *to, size_t len, off_t at)
+{
+	if (reads_left-- > 0)
+		return pread(fd, to, len, at);
+	errno = EIO;
+	return -1;
+}
+
+static void
+fail_read(unsigned n)
+{
+	static const char *const names[] = {"pread", "pread64"};
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+
+	reads_left = n;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		ck_assert_int_eq(
+		    vfs->xSetSystemCall(vfs, names[i], (sqlite3_syscall_ptr)failing_pread), SQLITE_OK);
+}
+
+static void
+fail_allocation(unsigned n)
+{
+	fault_test_arm(FAULT_ALLOC, n, 1);
+}
+
+static void
+fail_nothing(void)
+{
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+
+	fault_test_clear();
+	ck_assert_int_eq(vfs->xSetSystemCall(vfs, "pread", NULL), SQLITE_OK);
+	ck_assert_int_eq(vfs->xSetSystemCall(vfs, "pread64", NULL), SQLITE_OK);
+}
+
+static enum err
+try_start(struct db *db)
+{
+	enum err e = db_open(db, &db_ledger_schema, rig.state, NULL, &why);
+
+	return e == ERR_OK ? db_make_ready(db, NULL, &why) : e;
+}
+
+static enum err
+try_copy(struct db *db)
+{
+	return db_open_copy(db, &db_ledger_schema, rig.state, &why);
+}
+
+/* Each call fails once; when many that would have failed were not made there are no more. */
+static void
+is_never_damaged(enum err (*try)(struct db *), void (*arm)(unsigned n))
+{
+	struct db db;
+	enum err e;
+
+	for (unsigned n = 0, good = 0; good < 30; n++) {
+		arm(n);
+		e = try(&db);
+		fail_nothing();
+		if (db.h != NULL)
+			db_close(&db);
+		good = e == ERR_OK ? good + 1 : 0;
+		ck_assert_msg(e != ERR_CORRUPT, "%u: %s", n, why);
+		ck_assert_msg(e == ERR_OK || strstr(why, "restore") == NULL, "%u: %s", n, why);
+		ck_assert_msg(e == ERR_OK || strstr(why, "is damaged") == NULL, "%u: %s", n, why);
+	}
+}
+
+/* A check that finds no memory, or a disk that does not read, has found no damage. */
+START_TEST(test_unchecked_is_not_damaged)
+{
+	rig_start(&rig);
+	for (int i = 0; i < 20; i++) /* more pages than SQLite has room for from the beginning */
+		make_big();
+	rig_stop(&rig);
+	sql("ledger.db", "CREATE TABLE gone AS SELECT randomblob(20000); DROP TABLE gone");
+	ck_assert_int_eq(sqlite3_shutdown(), SQLITE_OK);
+	ck_assert_int_eq(store_memory_install(), ERR_OK);
+	is_never_damaged(try_start, fail_read);
+	is_never_damaged(try_start, fail_allocation);
+	is_never_damaged(try_copy, fail_read);
+	is_never_damaged(try_copy, fail_allocation);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -597,6 +687,7 @@ main(void)
 	tcase_add_test(t, test_savepoints);
 	tcase_add_test(t, test_changes_without_memory);
 	tcase_add_test(t, test_memory);
+	tcase_add_test(t, test_unchecked_is_not_damaged);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

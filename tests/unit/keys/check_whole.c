@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* State directories of which a part was lost: no start hides that, and none loses more. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,9 +30,20 @@ setup(void)
 	ck_assert_int_eq(rig_create(&rig, made), ERR_OK);
 }
 
+/* SQLite's own way of looking for files; NULL: as before. */
+static void
+replace_looks(sqlite3_syscall_ptr with_stat, sqlite3_syscall_ptr with_access)
+{
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+
+	ck_assert_int_eq(vfs->xSetSystemCall(vfs, "stat", with_stat), SQLITE_OK);
+	ck_assert_int_eq(vfs->xSetSystemCall(vfs, "access", with_access), SQLITE_OK);
+}
+
 static void
 teardown(void)
 {
+	replace_looks(NULL, NULL);
 	rig_fini(&rig);
 }
 
@@ -143,6 +155,55 @@ START_TEST(test_log_without_its_file)
 	ck_assert_int_eq(size_of(logs[_i]), size);
 	put_back(files[_i]);
 	key_is_there();
+}
+END_TEST
+
+static const char *unseen; /* the end of a path that cannot be looked at */
+static int unseen_errno;
+
+static bool
+is_unseen(const char *path)
+{
+	size_t len = strlen(path), end = strlen(unseen);
+
+	return len >= end && strcmp(path + len - end, unseen) == 0;
+}
+
+static int
+failing_stat(const char *path, struct stat *st)
+{
+	if (!is_unseen(path))
+		return stat(path, st);
+	errno = unseen_errno;
+	return -1;
+}
+
+static int
+failing_access(const char *path, int how)
+{
+	if (!is_unseen(path))
+		return access(path, how);
+	errno = unseen_errno;
+	return -1;
+}
+
+/* A disk that does not answer has lost nothing that is known. */
+START_TEST(test_cannot_be_looked_at)
+{
+	static const char *const files[] = {"/ledger.db", "/vault.db", "/ledger.db-wal", "/ledger.db.new"};
+	static const int errnos[] = {EIO, ENOMEM, EACCES};
+
+	replace_looks((sqlite3_syscall_ptr)failing_stat, (sqlite3_syscall_ptr)failing_access);
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		for (size_t j = 0; j < sizeof(errnos) / sizeof(*errnos); j++) {
+			unseen = files[i];
+			unseen_errno = errnos[j];
+			ck_assert_int_eq(db_whole_logs(rig.state, NULL, &why), ERR_STORAGE);
+			ck_assert_msg(strstr(why, unseen + 1) != NULL, "%s: %s", unseen, why);
+			ck_assert_msg(strstr(why, strerror(unseen_errno)) != NULL, "%s", why);
+		}
+	replace_looks(NULL, NULL);
+	ck_assert_int_eq(db_whole_logs(rig.state, NULL, &why), ERR_OK);
 }
 END_TEST
 
@@ -266,6 +327,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, test_one_file_lost, 0, 2);
 	tcase_add_loop_test(t, test_log_without_its_file, 0, 2);
+	tcase_add_test(t, test_cannot_be_looked_at);
 	tcase_add_test(t, test_damaged_beside_a_lost_one);
 	tcase_add_test(t, test_vault_that_holds_nothing);
 	tcase_add_test(t, test_without_memory);
