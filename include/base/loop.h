@@ -72,22 +72,23 @@ struct spent {
 };
 void loop_give_later(struct loop *l, struct spent *s, struct spares *home);
 
-/* A timer.  Zero it, set fn.  Setting an armed timer moves it. */
+/*
+ * A timer.  Zero it, set fn; it stays where it is until it ran or was cleared.  Setting an armed timer
+ * moves it.  Setting one cannot fail: what has to go on for years goes on when memory is short.
+ */
 struct timer {
 	void (*fn)(struct timer *);
-	int64_t when;	  /* clock_now() time */
-	size_t slot;	  /* place in the heap plus one; zero when not armed */
-	struct list link; /* among those that are due in this turn */
+	int64_t when;		     /* clock_now() time */
+	struct timer *below, *next; /* the heap's */
+	struct timer **at;	     /* what points to it; NULL: not armed */
 };
-/* ERR_NO_MEMORY leaves the timer as it was. */
-CHECKED enum err timer_set(struct loop *l, struct timer *t, int64_t when);
-/* Moves an armed timer; cannot fail. */
+enum err timer_set(struct loop *l, struct timer *t, int64_t when);
 void timer_move(struct loop *l, struct timer *t, int64_t when);
 void timer_clear(struct loop *l, struct timer *t);
 static inline bool
 timer_armed(const struct timer *t)
 {
-	return t->slot != 0;
+	return t->at != NULL;
 }
 
 /*

@@ -15,7 +15,6 @@
 
 #define BEAT_NS (100 * NS_PER_MS)
 #define LAG_PERIOD_NS (60 * NS_PER_S)
-#define SLOT_DUE SIZE_MAX /* a timer's slot between the heap and its call */
 
 struct loop {
 	struct event_base *base;
@@ -24,9 +23,8 @@ struct loop {
 	unsigned put_off;    /* turns that it was, in a row */
 	struct list dead;     /* blocks to free after the turn */
 	struct list spent;    /* those to give back to their spares */
-	struct list due;      /* timers whose time had come when this turn looked */
-	struct timer **heap;  /* earliest first */
-	size_t heap_len, heap_cap, due_len;
+	struct timer *timers; /* a heap, see below */
+	struct timer *due;    /* whose time had come when this turn looked, in their order */
 	struct timer beat;
 	struct {
 		int64_t began, worst, before; /* the worst of this period and of the one before */
@@ -55,7 +53,6 @@ loop_new(void)
 	list_init(&l->patient);
 	list_init(&l->dead);
 	list_init(&l->spent);
-	list_init(&l->due);
 	l->base = event_base_new();
 	if (l->base != NULL)
 		l->wake = event_new(l->base, -1, 0, on_wake, NULL);
@@ -90,7 +87,6 @@ loop_free(struct loop *l)
 	free_dead(l);
 	event_free(l->wake);
 	event_base_free(l->base);
-	alloc_free(l->heap);
 	alloc_free(l);
 }
 
@@ -109,140 +105,115 @@ loop_watch(struct event *ev)
 	return false;
 }
 
-/* --- timers: a binary heap; slot is index + 1 --- */
+/*
+ * --- timers: a pairing heap ---
+ * A timer is itself a node, so that setting one takes no memory.  A tree's root is the earliest in it;
+ * the trees below it are a list, the eldest last.  What is due is a list, too, with nothing below.
+ */
 
 static void
-heap_place(struct loop *l, size_t i, struct timer *t)
+put_at(struct timer **at, struct timer *t)
 {
-	l->heap[i] = t;
-	t->slot = i + 1;
+	*at = t;
+	if (t != NULL)
+		t->at = at;
 }
 
-static void
-heap_up(struct loop *l, size_t i)
+static struct timer *
+take_first(struct timer **list)
 {
-	struct timer *t = l->heap[i];
+	struct timer *t = *list;
 
-	while (i > 0 && l->heap[(i - 1) / 2]->when > t->when) {
-		heap_place(l, i, l->heap[(i - 1) / 2]);
-		i = (i - 1) / 2;
+	if (t != NULL) {
+		*list = t->next;
+		t->next = NULL;
 	}
-	heap_place(l, i, t);
+	return t;
 }
 
-static void
-heap_down(struct loop *l, size_t i)
+/* One tree of two. */
+static struct timer *
+join(struct timer *elder, struct timer *t)
 {
-	struct timer *t = l->heap[i];
+	struct timer *first = t->when < elder->when ? t : elder;
+	struct timer *below = first == t ? elder : t;
 
-	for (;;) {
-		size_t child = 2 * i + 1;
+	put_at(&below->next, first->below);
+	put_at(&first->below, below);
+	return first;
+}
 
-		if (child >= l->heap_len)
-			break;
-		if (child + 1 < l->heap_len && l->heap[child + 1]->when < l->heap[child]->when)
-			child++;
-		if (l->heap[child]->when >= t->when)
-			break;
-		heap_place(l, i, l->heap[child]);
-		i = child;
+/* One tree of a list, NULL of an empty one: in pairs, and those one by one, which keeps trees flat. */
+static struct timer *
+join_all(struct timer *list)
+{
+	struct timer *pairs = NULL, *tree, *t;
+
+	while ((t = take_first(&list)) != NULL) {
+		struct timer *elder = take_first(&list);
+
+		if (elder != NULL)
+			t = join(elder, t);
+		t->next = pairs;
+		pairs = t;
 	}
-	heap_place(l, i, t);
+	tree = take_first(&pairs);
+	while ((t = take_first(&pairs)) != NULL)
+		tree = join(tree, t);
+	return tree;
 }
 
-static void
-heap_add(struct loop *l, struct timer *t, int64_t when)
+void
+timer_clear(struct loop *l, struct timer *t)
 {
+	struct timer *heir;
+
+	(void)l;
+	if (!timer_armed(t))
+		return;
+	heir = join_all(t->below); /* none is earlier than what was before t */
+	if (heir != NULL) {
+		put_at(&heir->next, t->next);
+		put_at(t->at, heir);
+	} else {
+		put_at(t->at, t->next);
+	}
+	t->at = NULL;
+	t->below = t->next = NULL;
+}
+
+enum err
+timer_set(struct loop *l, struct timer *t, int64_t when)
+{
+	timer_clear(l, t);
 	t->when = when;
-	heap_place(l, l->heap_len++, t);
-	heap_up(l, l->heap_len - 1);
-}
-
-static void
-leave_due(struct loop *l, struct timer *t)
-{
-	list_remove(&t->link);
-	l->due_len--;
-	t->slot = 0;
+	put_at(&l->timers, l->timers != NULL ? join(l->timers, t) : t);
+	return ERR_OK;
 }
 
 void
 timer_move(struct loop *l, struct timer *t, int64_t when)
 {
 	assert(timer_armed(t));
-	if (t->slot == SLOT_DUE) {
-		leave_due(l, t);
-		heap_add(l, t, when); /* its place in the heap was kept free */
-		return;
-	}
-	if (t->when == when)
-		return;
-	t->when = when;
-	heap_up(l, t->slot - 1);
-	heap_down(l, t->slot - 1);
-}
-
-enum err
-timer_set(struct loop *l, struct timer *t, int64_t when)
-{
-	struct timer **bigger;
-	size_t cap;
-
-	if (t->slot != 0) {
-		timer_move(l, t, when);
-		return ERR_OK;
-	}
-	if (l->heap_len + l->due_len == l->heap_cap) {
-		cap = l->heap_cap > 0 ? 2 * l->heap_cap : 64;
-		bigger = alloc_resize(l->heap, cap * sizeof(struct timer *));
-		if (bigger == NULL)
-			return ERR_NO_MEMORY;
-		l->heap = bigger;
-		l->heap_cap = cap;
-	}
-	heap_add(l, t, when);
-	return ERR_OK;
-}
-
-void
-timer_clear(struct loop *l, struct timer *t)
-{
-	size_t i = t->slot - 1;
-	struct timer *last;
-
-	if (t->slot == 0)
-		return;
-	if (t->slot == SLOT_DUE) {
-		leave_due(l, t);
-		return;
-	}
-	t->slot = 0;
-	last = l->heap[--l->heap_len];
-	if (last == t)
-		return;
-	heap_place(l, i, last);
-	heap_up(l, i);
-	heap_down(l, last->slot - 1);
+	(void)timer_set(l, t, when);
 }
 
 /* Only those that are due when it begins: a timer that sets itself again waits for its turn. */
 static void
 run_timers(struct loop *l)
 {
+	struct timer **end = &l->due, *t;
 	int64_t now = clock_now();
 
-	while (l->heap_len > 0 && l->heap[0]->when <= now) {
-		struct timer *t = l->heap[0];
-
+	while (*end != NULL) /* a turn within a turn */
+		end = &(*end)->next;
+	while ((t = l->timers) != NULL && t->when <= now) {
 		timer_clear(l, t);
-		t->slot = SLOT_DUE;
-		list_append(&l->due, &t->link);
-		l->due_len++;
+		put_at(end, t);
+		end = &t->next;
 	}
-	while (!list_empty(&l->due)) {
-		struct timer *t = CONTAINER_OF(l->due.next, struct timer, link);
-
-		leave_due(l, t);
+	while ((t = l->due) != NULL) {
+		timer_clear(l, t);
 		t->fn(t);
 	}
 }
@@ -267,7 +238,7 @@ on_beat(struct timer *t)
 		l->lag.worst = late;
 	metric_set(METRIC_LOOP_LAG_WORST_SECONDS,
 	    l->lag.worst > l->lag.before ? l->lag.worst : l->lag.before);
-	(void)!timer_set(l, t, now + BEAT_NS); /* its place in the heap is free */
+	(void)timer_set(l, t, now + BEAT_NS);
 }
 
 enum err
@@ -328,14 +299,14 @@ wait_for_events(struct loop *l, bool may_block)
 		event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		return;
 	}
-	if (l->heap_len > 0) {
+	if (l->timers != NULL) {
 		now = clock_now();
-		if (l->heap[0]->when <= now) {
+		if (l->timers->when <= now) {
 			event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 			return;
 		}
 		/* rounded up, so that the timer is due when we wake */
-		left = l->heap[0]->when - now + 999;
+		left = l->timers->when - now + 999;
 		tv.tv_sec = left / NS_PER_S;
 		tv.tv_usec = left % NS_PER_S / 1000;
 		if (event_add(l->wake, &tv) != 0) { /* no memory: better a busy loop than a deaf one */

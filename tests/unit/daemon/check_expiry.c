@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "daemon.h"
@@ -330,6 +331,17 @@ START_TEST(the_log_tells_in_time)
 }
 END_TEST
 
+/* Nobody would be warned any more, for as long as the gateway runs. */
+START_TEST(a_look_without_memory_is_not_the_last)
+{
+	fault_test_arm(FAULT_ALLOC, 0, 1000);
+	expiry_look(&d);
+	fault_test_clear();
+	wait_until(DAY);
+	wait_until(2 * DAY);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -349,6 +361,7 @@ main(void)
 	tcase_add_test(t, a_list_with_a_newer_one_is_nobodys_worry);
 	tcase_add_test(t, a_gap_between_two_lists_counts);
 	tcase_add_test(t, the_log_tells_in_time);
+	tcase_add_test(t, a_look_without_memory_is_not_the_last);
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
