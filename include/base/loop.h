@@ -82,8 +82,7 @@ struct timer {
 	struct timer *below, *next; /* the heap's */
 	struct timer **at;	     /* what points to it; NULL: not armed */
 };
-enum err timer_set(struct loop *l, struct timer *t, int64_t when);
-void timer_move(struct loop *l, struct timer *t, int64_t when);
+void timer_set(struct loop *l, struct timer *t, int64_t when);
 void timer_clear(struct loop *l, struct timer *t);
 static inline bool
 timer_armed(const struct timer *t)
@@ -91,11 +90,8 @@ timer_armed(const struct timer *t)
 	return t->at != NULL;
 }
 
-/*
- * Begins to look, ten times a second, how late the loop comes to a timer: METRIC_LOOP_LAG_SECONDS.
- * ERR_NO_MEMORY.
- */
-CHECKED enum err loop_watch_lag(struct loop *l);
+/* Begins to look, ten times a second, how late the loop comes to a timer: METRIC_LOOP_LAG_SECONDS. */
+void loop_watch_lag(struct loop *l);
 /*
  * How long (ns), since it looks, the process was kept from its timers for a tenth of a second or more:
  * it was stopped, its machine stood still, or a turn took that long.  Who gives others time to say

@@ -36,7 +36,6 @@ struct spawned {
 	struct event *on_readable, *on_writable;
 	bool waits; /* for the time to start another */
 	struct timer restart;
-	struct defer restart_again; /* while there is no memory for the timer */
 };
 
 void spawned_init(struct spawned *s, const struct spawned_params *p);

@@ -39,12 +39,9 @@ struct audit_params {
  * write a line take NULL for an audit that goes to the log.
  */
 struct audit *audit_new(const struct audit_params *p);
-/*
- * For the stop: done(arg) comes from the loop when all lines are written, or after AUDIT_DRAIN_NS.  The
- * only error is ERR_NO_MEMORY, and then it does not come.
- */
+/* For the stop: done(arg) comes from the loop when all lines are written, or after AUDIT_DRAIN_NS. */
 #define AUDIT_DRAIN_NS (10 * NS_PER_S)
-CHECKED enum err audit_drain(struct audit *a, void (*done)(void *arg), void *arg);
+void audit_drain(struct audit *a, void (*done)(void *arg), void *arg);
 /* Each line was written, or was lost with a process that should have. */
 bool audit_settled(const struct audit *a);
 /* The child writes what it was handed, then ends by itself.  NULL is allowed. */

@@ -2,7 +2,6 @@
 /* The event loop: turns, timers, deferred work. */
 #include "base/loop.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <sys/time.h>
 
@@ -182,20 +181,12 @@ timer_clear(struct loop *l, struct timer *t)
 	t->below = t->next = NULL;
 }
 
-enum err
+void
 timer_set(struct loop *l, struct timer *t, int64_t when)
 {
 	timer_clear(l, t);
 	t->when = when;
 	put_at(&l->timers, l->timers != NULL ? join(l->timers, t) : t);
-	return ERR_OK;
-}
-
-void
-timer_move(struct loop *l, struct timer *t, int64_t when)
-{
-	assert(timer_armed(t));
-	(void)timer_set(l, t, when);
 }
 
 /* Only those that are due when it begins: a timer that sets itself again waits for its turn. */
@@ -238,15 +229,15 @@ on_beat(struct timer *t)
 		l->lag.worst = late;
 	metric_set(METRIC_LOOP_LAG_WORST_SECONDS,
 	    l->lag.worst > l->lag.before ? l->lag.worst : l->lag.before);
-	(void)timer_set(l, t, now + BEAT_NS);
+	timer_set(l, t, now + BEAT_NS);
 }
 
-enum err
+void
 loop_watch_lag(struct loop *l)
 {
 	l->beat.fn = on_beat;
 	l->lag.began = clock_now();
-	return timer_set(l, &l->beat, l->lag.began + BEAT_NS);
+	timer_set(l, &l->beat, l->lag.began + BEAT_NS);
 }
 
 int64_t

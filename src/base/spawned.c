@@ -47,18 +47,11 @@ on_restart(struct timer *t)
 	s->p.again(s->p.arg);
 }
 
-static void
-on_restart_again(struct defer *d)
-{
-	spawned_again_at(CONTAINER_OF(d, struct spawned, restart_again), clock_now());
-}
-
 void
 spawned_init(struct spawned *s, const struct spawned_params *p)
 {
 	*s = (struct spawned){.p = *p, .fd = -1, .pid = -1, .gone = true};
 	s->restart.fn = on_restart;
-	s->restart_again.fn = on_restart_again;
 }
 
 void
@@ -67,7 +60,6 @@ spawned_fini(struct spawned *s)
 	spawned_drop(s);
 	s->waits = false;
 	timer_clear(s->p.loop, &s->restart);
-	loop_undefer(&s->restart_again);
 }
 
 bool
@@ -169,6 +161,5 @@ void
 spawned_again_at(struct spawned *s, int64_t when)
 {
 	s->waits = true;
-	if (timer_set(s->p.loop, &s->restart, when) != ERR_OK)
-		loop_defer(s->p.loop, &s->restart_again);
+	timer_set(s->p.loop, &s->restart, when);
 }

@@ -208,10 +208,8 @@ begin(struct client *c, const enum step *script, int64_t due)
 	c->due = due;
 	c->at = script;
 	run->busy++;
-	if (timer_set(run->target->loop, &c->timer, due + run->o->patience_ns) != ERR_OK)
-		fail(c, "no memory for a timer");
-	else
-		do_step(c);
+	timer_set(run->target->loop, &c->timer, due + run->o->patience_ns);
+	do_step(c);
 }
 
 /* --- measuring --- */
@@ -277,9 +275,8 @@ on_pace(struct timer *t)
 		next = due_time(run, run->r->begun);
 	}
 	/* when all clients are busy, give_work() begins what is late */
-	if (has_more(run) &&
-	    timer_set(run->target->loop, t, next > now ? next : now + NS_PER_MS) != ERR_OK)
-		run->stopped = true;
+	if (has_more(run))
+		timer_set(run->target->loop, t, next > now ? next : now + NS_PER_MS);
 	end_if_done(run);
 }
 
@@ -310,8 +307,7 @@ on_second(struct timer *t)
 
 	run->r->wall_ns = run->phase == MEASURING ? clock_now() - run->began : 0;
 	run->progress(run->o, run->r);
-	if (timer_set(run->target->loop, t, clock_now() + NS_PER_S) != ERR_OK)
-		run->stopped = true;
+	timer_set(run->target->loop, t, clock_now() + NS_PER_S);
 }
 
 static void
@@ -324,9 +320,8 @@ start_measuring(struct run *run)
 		run->r->server_memory = server_memory(run->o->pid) - run->memory;
 		run->r->begun = run->o->connections;
 	}
-	if (run->o->duration_ns > 0 &&
-	    timer_set(run->target->loop, &run->end, run->began + run->o->duration_ns) != ERR_OK)
-		run->stopped = true;
+	if (run->o->duration_ns > 0)
+		timer_set(run->target->loop, &run->end, run->began + run->o->duration_ns);
 	for (unsigned i = 0; i < run->o->connections; i++)
 		give_work(&run->clients[i]);
 	if (run->o->rate > 0)
@@ -401,9 +396,10 @@ measured_one(struct client *c)
 		run->r->done++;
 		hist_add(&run->r->latency, took);
 	}
-	if (c->failed && has_more(run) && run->o->rate <= 0 &&
-	    timer_set(run->target->loop, &c->timer, clock_now() + RETRY_NS) == ERR_OK)
+	if (c->failed && has_more(run) && run->o->rate <= 0) {
+		timer_set(run->target->loop, &c->timer, clock_now() + RETRY_NS);
 		return;
+	}
 	give_work(c);
 	end_if_done(run);
 }

@@ -193,8 +193,8 @@ key_over(struct purge *p)
 	p->at++;
 	if (!p->really)
 		next_key(p);
-	else if (timer_set(p->d->loop, &p->pause, clock_now() + PAUSE_NS) != ERR_OK)
-		end(p, ERR_NO_MEMORY, NULL);
+	else
+		timer_set(p->d->loop, &p->pause, clock_now() + PAUSE_NS);
 }
 
 static void

@@ -107,8 +107,8 @@ show(struct timer *timer)
 	put_all(d, &t->call->out);
 	if (!control_flush(t->call))
 		end(t, ERR_OK); /* nobody looks any more */
-	else if (timer_set(d->loop, &t->again, clock_now() + PERIOD) != ERR_OK)
-		end(t, ERR_NO_MEMORY);
+	else
+		timer_set(d->loop, &t->again, clock_now() + PERIOD);
 }
 
 void

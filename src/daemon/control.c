@@ -81,16 +81,12 @@ client_end(struct client *cl)
 	loop_free_later(c->loop, cl);
 }
 
-/* Without memory for a timer the client has no limit, which nobody may have. */
 static void
 client_extend(struct client *cl)
 {
 	struct control *c = cl->control;
 
-	if (timer_set(c->loop, &cl->limit, clock_now() + c->params.timeout_ns) == ERR_OK)
-		return;
-	cl->broken = true;
-	loop_defer(c->loop, &cl->turn);
+	timer_set(c->loop, &cl->limit, clock_now() + c->params.timeout_ns);
 }
 
 static void
@@ -469,10 +465,10 @@ accept_one(int listening)
 	return -1;
 }
 
-static bool
+static void
 pause_begins(struct control *c)
 {
-	return timer_set(c->loop, &c->pause, clock_now() + ACCEPT_PAUSE_S * NS_PER_S) == ERR_OK;
+	timer_set(c->loop, &c->pause, clock_now() + ACCEPT_PAUSE_S * NS_PER_S);
 }
 
 static void
@@ -485,7 +481,7 @@ on_pause_over(struct timer *t)
 		LOG(LOG_WARN, "control", "accepting is paused", kv_text("why", strerror(errno)));
 	c->deaf = deaf;
 	if (deaf)
-		(void)pause_begins(c); /* the timer's place in the heap is free */
+		pause_begins(c);
 }
 
 static void
@@ -498,8 +494,8 @@ on_connection(evutil_socket_t listening, short what, void *arg)
 	if (fd < 0) {
 		if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
 			return;
-		if (pause_begins(c))
-			event_del(c->ev);
+		pause_begins(c);
+		event_del(c->ev);
 		return;
 	}
 	if (c->clients_count >= CONTROL_CLIENTS_MAX)

@@ -132,9 +132,7 @@ daemon_stop(struct keyferryd *d, const char *why)
 	    kv_int("sessions", metric_get(METRIC_SESSIONS)));
 	manager_stopping(d);
 	manager_stop(d);
-	if (timer_set(d->loop, &d->drain_deadline, clock_now() + d->config->drain_timeout_ns) !=
-	    ERR_OK)
-		loop_stop(d->loop);
+	timer_set(d->loop, &d->drain_deadline, clock_now() + d->config->drain_timeout_ns);
 	gate_drain(d->gate, leave, d);
 }
 
@@ -329,13 +327,12 @@ start(struct keyferryd *d, struct buf *why)
 		e = watch_signals(d);
 	if (e == ERR_OK)
 		e = manager_listen(d, why);
-	if (e == ERR_OK)
-		e = loop_watch_lag(d->loop);
 	if (e == ERR_OK) {
+		loop_watch_lag(d->loop);
 		recovery_run(d);
 		warmup_start(d);
 		rootlook_start(d);
-		e = manager_ready(d);
+		manager_ready(d);
 	}
 	return e;
 }
@@ -349,8 +346,8 @@ finish_audit(struct keyferryd *d)
 	timer_clear(d->loop, &d->drain_deadline);
 	timer_clear(d->loop, &d->recover_again);
 	timer_clear(d->loop, &d->watchdog);
-	if (audit_drain(d->audit, leave, d) == ERR_OK)
-		loop_run(d->loop);
+	audit_drain(d->audit, leave, d);
+	loop_run(d->loop);
 	audit_free(d->audit);
 }
 

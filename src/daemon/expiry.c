@@ -235,8 +235,7 @@ look_again(struct keyferryd *d)
 			when = now + (s->until - s->from) * NS_PER_S;
 	}
 	d->expiry.fn = on_change;
-	if (timer_set(d->loop, &d->expiry, when) != ERR_OK)
-		LOG(LOG_ERROR, "expiry", "no memory for the timer");
+	timer_set(d->loop, &d->expiry, when);
 }
 
 static void

@@ -123,7 +123,7 @@ on_watchdog(struct timer *t)
 	struct keyferryd *d = CONTAINER_OF(t, struct keyferryd, watchdog);
 
 	notify("WATCHDOG=1");
-	(void)!timer_set(d->loop, t, clock_now() + d->watchdog_ns); /* its place is free */
+	timer_set(d->loop, t, clock_now() + d->watchdog_ns);
 }
 
 /* In microseconds.  It is said each second, but not during the commit, which may be of gigabytes. */
@@ -169,7 +169,7 @@ manager_stopping(const struct keyferryd *d)
 	notify(text);
 }
 
-enum err
+void
 manager_ready(struct keyferryd *d)
 {
 	for (size_t i = 0; i < d->listeners_count; i++)
@@ -178,6 +178,6 @@ manager_ready(struct keyferryd *d)
 	notify("READY=1");
 	d->watchdog_ns = notify_watchdog_ns() / 2;
 	d->watchdog.fn = on_watchdog;
-	return d->watchdog_ns > 0 ? timer_set(d->loop, &d->watchdog, clock_now() + d->watchdog_ns)
-				  : ERR_OK;
+	if (d->watchdog_ns > 0)
+		timer_set(d->loop, &d->watchdog, clock_now() + d->watchdog_ns);
 }

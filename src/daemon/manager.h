@@ -42,6 +42,6 @@ void manager_reloaded(const struct buf *why);
 void manager_stopping(const struct keyferryd *d);
 
 /* Tells the service manager that we serve, and from here on that the loop turns. */
-CHECKED enum err manager_ready(struct keyferryd *d);
+void manager_ready(struct keyferryd *d);
 
 #endif

@@ -27,8 +27,7 @@ recovered(struct wait *w, enum err e)
 		d->recover_pause = d->recover_pause == 0 ? RECOVER_AGAIN_LEAST : 2 * d->recover_pause;
 		if (d->recover_pause > RECOVER_AGAIN_MOST)
 			d->recover_pause = RECOVER_AGAIN_MOST;
-		if (timer_set(d->loop, &d->recover_again, clock_now() + d->recover_pause) != ERR_OK)
-			LOG(LOG_ERROR, "recover", "no memory for the timer");
+		timer_set(d->loop, &d->recover_again, clock_now() + d->recover_pause);
 		return;
 	}
 	d->recover_pause = 0;
@@ -57,8 +56,7 @@ recovery_run(struct keyferryd *d)
 	if (d->gate == NULL || d->stopping)
 		return;
 	if (wait_pending(&d->recover.wait)) {
-		if (timer_set(d->loop, &d->recover_again, clock_now() + NS_PER_S) != ERR_OK)
-			LOG(LOG_ERROR, "recover", "no memory for the timer");
+		timer_set(d->loop, &d->recover_again, clock_now() + NS_PER_S);
 		return;
 	}
 	memset(&d->recover, 0, sizeof(d->recover));

@@ -25,8 +25,7 @@ rootlook_stop(struct keyferryd *d)
 static void
 pause_for(struct keyferryd *d, int64_t ns)
 {
-	if (timer_set(d->loop, &d->rootlook.pause, clock_now() + ns) != ERR_OK)
-		LOG(LOG_WARN, "daemon", "no memory for the timer: root keys are proven when they wrap");
+	timer_set(d->loop, &d->rootlook.pause, clock_now() + ns);
 }
 
 static void

@@ -96,8 +96,10 @@ next_tenant(struct warmup *u)
 		drop(u);
 	if (u->at == u->count) {
 		u->at = 0;
-		if (u->count == 0 || timer_set(d->loop, &u->again, clock_now() + AGAIN_NS) != ERR_OK)
+		if (u->count == 0)
 			warmup_stop(d);
+		else
+			timer_set(d->loop, &u->again, clock_now() + AGAIN_NS);
 		return;
 	}
 	u->tenant = tenant_ref(t);

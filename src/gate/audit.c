@@ -65,10 +65,10 @@ audit_free(struct audit *a)
 	alloc_free(a);
 }
 
-enum err
+void
 audit_drain(struct audit *a, void (*done)(void *arg), void *arg)
 {
-	return audit_queue_drain(a->queue, done, arg);
+	audit_queue_drain(a->queue, done, arg);
 }
 
 bool

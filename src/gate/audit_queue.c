@@ -121,8 +121,7 @@ set_error(struct audit_queue *q, int error)
 static void
 tick_later(struct audit_queue *q)
 {
-	if (timer_set(q->loop, &q->tick, clock_now() + TICK_NS) != ERR_OK)
-		LOG(LOG_ERROR, "audit", "no memory for the timer");
+	timer_set(q->loop, &q->tick, clock_now() + TICK_NS);
 }
 
 static void
@@ -427,7 +426,7 @@ audit_queue_free(struct audit_queue *q)
 	alloc_free(q);
 }
 
-enum err
+void
 audit_queue_drain(struct audit_queue *q, void (*done)(void *arg), void *arg)
 {
 	int64_t lines = (int64_t)(q->taken - q->settled);
@@ -436,7 +435,7 @@ audit_queue_drain(struct audit_queue *q, void (*done)(void *arg), void *arg)
 		LOG(LOG_NOTICE, "audit", "waiting until all is written", kv_int("lines", lines));
 	q->drained = done;
 	q->drained_arg = arg;
-	return timer_set(q->loop, &q->drain, clock_now() + (lines > 0 ? AUDIT_DRAIN_NS : 0));
+	timer_set(q->loop, &q->drain, clock_now() + (lines > 0 ? AUDIT_DRAIN_NS : 0));
 }
 
 void

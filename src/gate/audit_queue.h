@@ -46,7 +46,7 @@ uint64_t audit_queue_lost(struct audit_queue *q);
 /* The last line that was put tells of so many lost ones: should it be lost, they are again. */
 void audit_queue_told(struct audit_queue *q, uint64_t lost);
 /* See audit_drain(). */
-CHECKED enum err audit_queue_drain(struct audit_queue *q, void (*done)(void *arg), void *arg);
+void audit_queue_drain(struct audit_queue *q, void (*done)(void *arg), void *arg);
 /* See audit_settled(). */
 bool audit_queue_settled(const struct audit_queue *q);
 

@@ -87,8 +87,7 @@ gate_expect_end(struct gate *g, int64_t ends)
 	when = clock_now() + left;
 	if (timer_armed(&g->ends) && g->ends.when <= when)
 		return;
-	if (timer_set(g->p.loop, &g->ends, when) != ERR_OK)
-		LOG(LOG_WARN, "gate", "no memory for a timer");
+	timer_set(g->p.loop, &g->ends, when);
 }
 
 static void

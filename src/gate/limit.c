@@ -31,7 +31,7 @@ struct limit {
 	struct telling told[LIMITS];
 	int64_t full; /* when a whole second's requests may start at once again */
 	struct list line;
-	struct timer timer; /* always armed, so that it can be moved without memory */
+	struct timer timer;
 };
 
 /* --- its life --- */
@@ -50,10 +50,7 @@ limit_new(struct loop *loop, const char *tenant)
 	strncpy(l->tenant, tenant, sizeof(l->tenant) - 1);
 	list_init(&l->line);
 	l->timer.fn = go_on;
-	if (timer_set(loop, &l->timer, INT64_MAX) == ERR_OK)
-		return l;
-	alloc_free(l);
-	return NULL;
+	return l;
 }
 
 struct limit *
@@ -151,7 +148,10 @@ start_one(struct limit *l)
 static void
 look_again(struct limit *l)
 {
-	timer_move(l->loop, &l->timer, list_empty(&l->line) ? INT64_MAX : next_start(l));
+	if (list_empty(&l->line))
+		timer_clear(l->loop, &l->timer);
+	else
+		timer_set(l->loop, &l->timer, next_start(l));
 }
 
 static void
@@ -162,13 +162,11 @@ leave_line(struct limit *l, struct limit_turn *t)
 	metric_add(METRIC_REQUESTS_HELD, -1);
 }
 
-/* It fired, so the place that it had is free: setting it again cannot fail. */
 static void
 go_on(struct timer *timer)
 {
 	struct limit *l = limit_ref(CONTAINER_OF(timer, struct limit, timer));
 
-	(void)!timer_set(l->loop, timer, INT64_MAX);
 	while (!list_empty(&l->line) && start_one(l)) {
 		struct limit_turn *t = CONTAINER_OF(l->line.next, struct limit_turn, link);
 

@@ -42,9 +42,10 @@ expire(struct timer *t)
 	while (!list_empty(&p->all)) {
 		struct part *first = CONTAINER_OF(p->all.next, struct part, link);
 
-		if (first->until > clock_now() &&
-		    timer_set(p->loop, &p->expiry, first->until) == ERR_OK)
+		if (first->until > clock_now()) {
+			timer_set(p->loop, &p->expiry, first->until);
 			return;
+		}
 		drop(p, first);
 	}
 }
@@ -121,8 +122,6 @@ parts_keep(struct parts *p, const struct parts_key *key, const char *uid,
 	struct part *part = NULL;
 	enum err e = is_full(p, key) ? ERR_BUSY : ERR_OK;
 
-	if (e == ERR_OK && !timer_armed(&p->expiry))
-		e = timer_set(p->loop, &p->expiry, until);
 	if (e == ERR_OK) {
 		part = alloc_zero(sizeof(*part));
 		e = part != NULL ? ERR_OK : ERR_NO_MEMORY;
@@ -138,6 +137,8 @@ parts_keep(struct parts *p, const struct parts_key *key, const char *uid,
 	part->until = until;
 	list_append(&p->all, &part->link);
 	p->count++;
+	if (!timer_armed(&p->expiry))
+		timer_set(p->loop, &p->expiry, until);
 	return ERR_OK;
 }
 

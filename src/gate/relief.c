@@ -75,8 +75,7 @@ who_waits(const struct gate *g)
 static void
 wake_at(struct gate *g, int64_t when)
 {
-	if (timer_set(g->p.loop, &g->relief, when) != ERR_OK)
-		LOG(LOG_WARN, "gate", "no memory for a timer");
+	timer_set(g->p.loop, &g->relief, when);
 }
 
 /* True when it takes one. */

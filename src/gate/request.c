@@ -159,10 +159,11 @@ rq_start(struct request **out, const struct request_params *p, const uint8_t *ms
 	rq->message_error = kmip_request_read(&rq->in, rq->msg.data, rq->msg.len);
 	if (rq->message_error == ERR_OK)
 		rq->message_error = rq_check(rq);
-	if (rq_rewind(rq) != ERR_OK || timer_set(p->loop, &rq->deadline, p->deadline) != ERR_OK) {
+	if (rq_rewind(rq) != ERR_OK) {
 		rq_end(rq);
 		return false;
 	}
+	timer_set(p->loop, &rq->deadline, p->deadline);
 	metric_inc(METRIC_REQUESTS_TOTAL);
 	loop_defer(p->loop, &rq->turn);
 	*out = rq;
@@ -506,9 +507,8 @@ rq_restart(struct request *rq)
 		doublings = rq->restarts - RESTARTS_AT_ONCE;
 		if (doublings > PAUSE_DOUBLINGS)
 			doublings = PAUSE_DOUBLINGS;
-		e = timer_set(rq->p.loop, &rq->again, clock_now() + (NS_PER_MS << doublings));
-		if (e == ERR_OK)
-			return;
+		timer_set(rq->p.loop, &rq->again, clock_now() + (NS_PER_MS << doublings));
+		return;
 	}
 	rq->message_error = e; /* ERR_OK when it just runs again */
 	loop_defer(rq->p.loop, &rq->turn);
@@ -549,9 +549,8 @@ start_commit(struct request *rq)
 	}
 	*c = (struct commit){.began = rq->began, .deadline = rq->p.deadline,
 	    .missing_is_gone = rq->p.missing_is_gone};
-	if (!any_change(rq) &&
-	    timer_set(rq->p.loop, &rq->again, clock_now() + NOTE_PATIENCE) != ERR_OK)
-		timer_clear(rq->p.loop, &rq->again); /* it waits to the end */
+	if (!any_change(rq))
+		timer_set(rq->p.loop, &rq->again, clock_now() + NOTE_PATIENCE);
 	rq_await(rq, &c->wait, committed);
 	commit_start(c, rq->p.loop, rq->p.tenant, &rq->changes);
 }

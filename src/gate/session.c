@@ -89,7 +89,10 @@ session_set(struct session *s, enum session_state state)
 		when = s->active + (s->gate->draining ? DRAIN_GRACE : s->gate->limits.idle_timeout_ns);
 	else if (state == SESSION_READING || state == SESSION_LIMITED)
 		when = s->active + s->gate->limits.request_timeout_ns;
-	timer_move(s->gate->p.loop, &s->deadline, when);
+	if (when != INT64_MAX)
+		timer_set(s->gate->p.loop, &s->deadline, when);
+	else
+		timer_clear(s->gate->p.loop, &s->deadline);
 }
 
 /* Says goodbye first: a request that crosses with it is not cut by a reset. */
@@ -106,11 +109,6 @@ session_expired(struct timer *t)
 {
 	struct session *s = CONTAINER_OF(t, struct session, deadline);
 
-	/* it fired, so it is not armed; the place that it had in the heap is free */
-	if (timer_set(s->gate->p.loop, t, INT64_MAX) != ERR_OK) {
-		session_end(s, "no memory for its timer");
-		return;
-	}
 	if (s->state == SESSION_LIMITED) {
 		limit_give_up(s->tenant->limit, &s->turn);
 		start_request(s, s->held, s->active);
@@ -133,7 +131,7 @@ session_drain(struct session *s)
 {
 	if (s->state != SESSION_IDLE && s->state != SESSION_HANDSHAKE)
 		return;
-	timer_move(s->gate->p.loop, &s->deadline, clock_now() + DRAIN_GRACE);
+	timer_set(s->gate->p.loop, &s->deadline, clock_now() + DRAIN_GRACE);
 	if (s->requests > 0)
 		stream_look(s->stream);
 }
@@ -655,11 +653,6 @@ session_new(struct gate *g, int fd)
 	s->drain_answers = DRAIN_ANSWERS;
 	s->stream = stream_new(g->p.loop, fd, &p);
 	if (s->stream == NULL) {
-		alloc_free(s);
-		return false;
-	}
-	if (timer_set(g->p.loop, &s->deadline, INT64_MAX) != ERR_OK) {
-		stream_free(s->stream);
 		alloc_free(s);
 		return false;
 	}

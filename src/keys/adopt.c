@@ -70,8 +70,10 @@ pause_after(struct adopt *a)
 	int64_t ns = PAUSE_NS << (a->attempts < 6 ? a->attempts - 1 : 6);
 	int64_t when = clock_now() + (ns < NS_PER_S / 2 ? ns : NS_PER_S / 2);
 
-	return (a->terms.deadline == 0 || when < a->terms.deadline) &&
-	    timer_set(a->loop, &a->pause, when) == ERR_OK;
+	if (a->terms.deadline != 0 && when >= a->terms.deadline)
+		return false;
+	timer_set(a->loop, &a->pause, when);
+	return true;
 }
 
 static void

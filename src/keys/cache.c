@@ -158,7 +158,6 @@ time_left(const struct entry *en)
 	return age < most ? most - age : 0;
 }
 
-/* Without memory for a timer: at the next key that is kept; gets look for themselves. */
 static void
 look_later(struct cache *c)
 {
@@ -166,7 +165,7 @@ look_later(struct cache *c)
 
 	c->looked = stamp_now();
 	c->looked_at = clock_now();
-	(void)!timer_set(c->loop, &c->sweep, c->sweep_at < next ? c->sweep_at : next);
+	timer_set(c->loop, &c->sweep, c->sweep_at < next ? c->sweep_at : next);
 }
 
 static void
@@ -175,14 +174,12 @@ sweep_within(struct cache *c, int64_t ns)
 	int64_t when = clock_now() + ns;
 
 	if (!timer_armed(&c->sweep)) {
-		/* an earlier time may be due yet, if there was no memory for the timer */
-		if (c->sweep_at == 0 || when < c->sweep_at)
-			c->sweep_at = when;
+		c->sweep_at = when;
 		look_later(c);
 	} else if (when < c->sweep_at) {
 		c->sweep_at = when;
 		if (when < c->sweep.when)
-			timer_move(c->loop, &c->sweep, when);
+			timer_set(c->loop, &c->sweep, when);
 	}
 }
 

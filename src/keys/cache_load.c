@@ -414,7 +414,6 @@ get_on_time(struct timer *t)
 	int64_t deadline = g->vault_terms.deadline;
 	struct entry *en;
 	enum memory m = memory_for(g, &en);
-	enum err e;
 
 	if (m == MEMORY_FRESH ||
 	    (m == MEMORY_RIDES && !is_in_doubt(g, en) && met_silence(g))) {
@@ -427,9 +426,10 @@ get_on_time(struct timer *t)
 	}
 	if (deadline == 0)
 		return;
-	e = deadline > clock_now() ? timer_set(g->cache->loop, t, deadline) : ERR_DEADLINE;
-	if (e != ERR_OK)
-		fail(g, e);
+	if (deadline > clock_now())
+		timer_set(g->cache->loop, t, deadline);
+	else
+		fail(g, ERR_DEADLINE);
 }
 
 static void
@@ -437,15 +437,12 @@ get_wait(struct cache_get *g, struct flight *f, enum memory m)
 {
 	int64_t deadline = g->vault_terms.deadline, when = deadline;
 	int64_t patience = clock_now() + CACHE_PATIENCE_NS;
-	enum err e;
 
 	if (m == MEMORY_RIDES && (deadline == 0 || patience < deadline))
 		when = patience;
-	e = when != 0 ? timer_set(g->cache->loop, &g->timer, when) : ERR_OK;
-	if (e == ERR_OK)
-		list_append(&f->waiters, &g->wait.link);
-	else
-		wait_finish(&g->wait, e);
+	if (when != 0)
+		timer_set(g->cache->loop, &g->timer, when);
+	list_append(&f->waiters, &g->wait.link);
 }
 
 static bool

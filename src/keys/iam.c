@@ -74,7 +74,6 @@ struct iam {
 	struct timer timer;  /* the next attempt */
 	struct defer turn;
 	bool renewing; /* an attempt is due or under way */
-	bool no_timer; /* there was no memory for it */
 	struct http_call call;
 	struct buf form;
 };
@@ -260,8 +259,7 @@ failed(struct iam *i, enum iam_state state, int64_t delay, const char *what, con
 	i->failures++;
 	metric_inc(METRIC_IAM_FAILURES_TOTAL);
 	i->not_before = clock_now() + delay;
-	if (timer_set(i->set->loop, &i->timer, i->not_before) != ERR_OK)
-		i->not_before = 0; /* whoever asks next starts it */
+	timer_set(i->set->loop, &i->timer, i->not_before);
 	set_state(i, state, what, detail);
 	if (state == IAM_DENIED || i->failures >= FAILURES_MAX || delay > WAIT_MAX_NS)
 		serve(i, error_of(i), false);
@@ -294,10 +292,7 @@ renewed(struct iam *i, const struct iamwire_answer *a)
 	i->failures = 0;
 	i->not_before = 0;
 	metric_inc(METRIC_IAM_TOKENS_TOTAL);
-	/* without memory for the timer the next who finds it too old renews it */
-	if (timer_set(i->set->loop, &i->timer, i->since + life / 5 * 4 - jitter(life / 20)) !=
-	    ERR_OK)
-		timer_clear(i->set->loop, &i->timer);
+	timer_set(i->set->loop, &i->timer, i->since + life / 5 * 4 - jitter(life / 20));
 	set_state(i, IAM_GOOD, "renewed", "");
 	serve(i, ERR_OK, false);
 }
@@ -431,9 +426,6 @@ on_turn(struct defer *d)
 		w->header = secret_ref(i->header);
 		wait_finish(&w->wait, ERR_OK);
 	}
-	if (i->no_timer)
-		serve(i, ERR_NO_MEMORY, false);
-	i->no_timer = false;
 	iam_unref(i);
 }
 
@@ -442,11 +434,7 @@ static void
 renew(struct iam *i)
 {
 	i->renewing = true;
-	if (timer_set(i->set->loop, &i->timer, clock_now()) == ERR_OK)
-		return;
-	i->renewing = false;
-	i->no_timer = true;
-	loop_defer(i->set->loop, &i->turn);
+	timer_set(i->set->loop, &i->timer, clock_now());
 }
 
 /* --- the set --- */

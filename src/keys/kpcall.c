@@ -126,8 +126,9 @@ pause_for(struct kpcall *c, int64_t ns)
 {
 	int64_t when = clock_now() + ns;
 
-	if (when >= c->deadline || timer_set(c->link->loop, &c->pause, when) != ERR_OK)
+	if (when >= c->deadline)
 		return false;
+	timer_set(c->link->loop, &c->pause, when);
 	metric_inc(METRIC_KEYPROTECT_RETRIES_TOTAL);
 	return true;
 }
@@ -354,12 +355,12 @@ kpcall_start(struct kplink *l, struct kpcall *c)
 	if (c->path != NULL)
 		buf_printf(&c->url, "%s/api/v2%s", l->url, c->path);
 	buf_put(&c->url, "", 1);
-	if (c->path == NULL || buf_error(&c->url) != ERR_OK ||
-	    timer_set(l->loop, &c->deadline_timer, c->deadline) != ERR_OK) {
+	if (c->path == NULL || buf_error(&c->url) != ERR_OK) {
 		release(c, KPLIMIT_UNKNOWN);
 		wait_finish_soon(l->loop, &c->wait, ERR_NO_MEMORY);
 		return;
 	}
+	timer_set(l->loop, &c->deadline_timer, c->deadline);
 	get_token(c);
 }
 

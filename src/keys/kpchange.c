@@ -105,9 +105,8 @@ store_read_all(struct change_op *c)
 
 	if (c->stored[0] != '\0') {
 		store_done(c, c->stored);
-	} else if (again < c->look_until && again < c->op.deadline &&
-	    timer_set(c->op.home->link.loop, &c->pause, again) == ERR_OK) {
-		return; /* a list may lag */
+	} else if (again < c->look_until && again < c->op.deadline) {
+		timer_set(c->op.home->link.loop, &c->pause, again); /* a list may lag */
 	} else if (c->posts < POSTS_MAX) {
 		store_post(c);
 	} else {
@@ -436,8 +435,8 @@ retire_looked(struct wait *w, enum err e)
 	if (e == ERR_OK && i == f->count)
 		e = ERR_DEADLINE;
 	if (e == ERR_OK)
-		e = timer_set(c->op.home->link.loop, &c->pause, clock_now() + KPOP_LAG_NS);
-	if (e != ERR_OK)
+		timer_set(c->op.home->link.loop, &c->pause, clock_now() + KPOP_LAG_NS);
+	else
 		kpop_end(&c->op, e);
 }
 

@@ -164,16 +164,14 @@ static void
 look_again_or_finish(struct kpfind *f)
 {
 	int64_t when = clock_now() + AGAIN_NS;
-	enum err e = ERR_OK;
 
 	f->page = 0;
-	if (!satisfied(f) && when < f->look_until) {
-		e = when + LOOK_NS < f->deadline ? timer_set(f->link->loop, &f->pause, when)
-						 : ERR_DEADLINE;
-		if (e == ERR_OK)
-			return;
-	}
-	finish(f, e);
+	if (satisfied(f) || when >= f->look_until)
+		finish(f, ERR_OK);
+	else if (when + LOOK_NS < f->deadline)
+		timer_set(f->link->loop, &f->pause, when);
+	else
+		finish(f, ERR_DEADLINE);
 }
 
 static void

@@ -157,8 +157,7 @@ pump(struct kplimit *l)
 			let_in(l, s);
 			continue;
 		}
-		if (timer_set(l->loop, &l->timer, when) != ERR_OK)
-			turn_away(l);
+		timer_set(l->loop, &l->timer, when);
 		return;
 	}
 }

@@ -23,9 +23,8 @@ on_look(struct timer *t)
 			object_proof_fini(p);
 		p->asked = false;
 	}
-	if (!list_empty(&o->proofs) &&
-	    timer_set(o->loop, &o->look, clock_now() + OPENED_LOOK_NS) != ERR_OK)
-		opened_wipe(o);
+	if (!list_empty(&o->proofs))
+		timer_set(o->loop, &o->look, clock_now() + OPENED_LOOK_NS);
 }
 
 void
@@ -77,9 +76,8 @@ opened_keep(struct opened *o, const struct object *object, struct secret *key)
 
 	if (p == NULL || p->record != object->record || secret_len(key) > OPENED_KEY_MAX)
 		return;
-	if (!timer_armed(&o->look) &&
-	    timer_set(o->loop, &o->look, clock_now() + OPENED_LOOK_NS) != ERR_OK)
-		return;
+	if (!timer_armed(&o->look))
+		timer_set(o->loop, &o->look, clock_now() + OPENED_LOOK_NS);
 	object_proof_fini(p);
 	p->opened = o;
 	p->key = secret_ref(key);

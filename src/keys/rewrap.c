@@ -66,8 +66,8 @@ object_done(void *arg, enum err e, bool rewrapped, bool general)
 		r->progress(r);
 	if (general)
 		finish(r, e);
-	else if (timer_set(r->loop, &r->pause, clock_now() + (rewrapped ? PACE_NS : 0)) != ERR_OK)
-		finish(r, ERR_NO_MEMORY);
+	else
+		timer_set(r->loop, &r->pause, clock_now() + (rewrapped ? PACE_NS : 0));
 }
 
 static void

@@ -516,10 +516,7 @@ plan(struct share *s)
 		return;
 	if (when < s->not_before)
 		when = s->not_before;
-	if (timer_armed(&s->timer))
-		timer_move(s->p.loop, &s->timer, when);
-	else if (timer_set(s->p.loop, &s->timer, when) != ERR_OK)
-		LOG(LOG_ERROR, "share", "no memory for the timer", kv_text("tenant", s->tenant));
+	timer_set(s->p.loop, &s->timer, when);
 }
 
 struct share *

@@ -94,8 +94,8 @@ expire_calls(struct timer *t)
 			list_append(&late, &w->link);
 		call_is_late(cs, c);
 	}
-	if (next != 0 && timer_set(cs->loop, &cs->expire, next) != ERR_OK)
-		next = 0; /* the next call sets it */
+	if (next != 0)
+		timer_set(cs->loop, &cs->expire, next);
 	while ((l = list_pop(&late)) != NULL)
 		wait_finish(CONTAINER_OF(l, struct wait, link), ERR_DEADLINE);
 }
@@ -117,7 +117,6 @@ calls_new(struct calls *cs, const struct store_call_type *type, int64_t deadline
     struct store_call **out, uint64_t *id)
 {
 	struct store_call *c;
-	enum err e = ERR_OK;
 
 	if (cs->count >= CALLS_MAX)
 		return ERR_BUSY;
@@ -125,11 +124,7 @@ calls_new(struct calls *cs, const struct store_call_type *type, int64_t deadline
 	if (c == NULL)
 		return ERR_NO_MEMORY;
 	if (!type->patient && !timer_armed(&cs->expire))
-		e = timer_set(cs->loop, &cs->expire, deadline);
-	if (e != ERR_OK) {
-		alloc_free(c);
-		return e;
-	}
+		timer_set(cs->loop, &cs->expire, deadline);
 	c->id = ++cs->last_id;
 	c->type = type;
 	c->deadline = deadline;

@@ -56,13 +56,11 @@ forget(struct uses *us, struct use *u)
 	alloc_free(u);
 }
 
-/* Without memory for the timer the next use tries again. */
 static void
 write_later(struct uses *us)
 {
-	if (us->waiting_count > 0 && !timer_armed(&us->due) &&
-	    timer_set(us->loop, &us->due, clock_now() + PERIOD) != ERR_OK)
-		LOG(LOG_WARN, "uses", "no memory for a timer");
+	if (us->waiting_count > 0 && !timer_armed(&us->due))
+		timer_set(us->loop, &us->due, clock_now() + PERIOD);
 }
 
 static void

@@ -47,8 +47,7 @@ is_general(enum err e)
 static void
 pause_for(struct warm *w, int64_t ns)
 {
-	if (timer_set(w->loop, &w->pause, clock_now() + ns) != ERR_OK)
-		finish(w, ERR_NO_MEMORY);
+	timer_set(w->loop, &w->pause, clock_now() + ns);
 }
 
 /* This key is done with, or it is the first one of another attempt. */

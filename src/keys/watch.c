@@ -51,28 +51,10 @@ soon(const struct watch *w)
 	return w->p.bound_ns * 2 / 3 + (int64_t)((double)(w->p.bound_ns / 3) * chance());
 }
 
-/* Without memory each turn tries again, and then it is time: what has no timer is watched no more. */
 static void
 set_timer(struct watch *w, struct timer *t, int64_t in_ns)
 {
-	if (timer_set(w->p.loop, t, clock_now() + in_ns) != ERR_OK)
-		loop_defer(w->p.loop, t == &w->timer ? &w->again : &w->full_again);
-}
-
-static void
-on_again(struct defer *d)
-{
-	struct watch *w = CONTAINER_OF(d, struct watch, again);
-
-	set_timer(w, &w->timer, 0);
-}
-
-static void
-on_full_again(struct defer *d)
-{
-	struct watch *w = CONTAINER_OF(d, struct watch, full_again);
-
-	set_timer(w, &w->full_timer, 0);
+	timer_set(w->p.loop, t, clock_now() + in_ns);
 }
 
 /* While a pass runs its timer is not armed; its end sees to what is wanted. */
@@ -80,7 +62,7 @@ static void
 hurry(struct watch *w, struct timer *t)
 {
 	if (timer_armed(t))
-		timer_move(w->p.loop, t, clock_now());
+		set_timer(w, t, 0);
 }
 
 static void
@@ -89,7 +71,7 @@ full_within(struct watch *w, int64_t in_ns)
 	int64_t when = clock_now() + in_ns;
 
 	if (timer_armed(&w->full_timer) && w->full_timer.when > when)
-		timer_move(w->p.loop, &w->full_timer, when);
+		timer_set(w->p.loop, &w->full_timer, when);
 }
 
 /* --- rounds --- */
@@ -292,7 +274,7 @@ watch_add(struct watch *w, const char *tenant, struct vault *vault)
 	list_append(&w->tenants, &t->link);
 	hurry(w, &w->timer);
 	if (timer_armed(&w->full_timer) && w->full_timer.when > clock_now() + w->p.bound_ns)
-		timer_move(w->p.loop, &w->full_timer, clock_now() + soon(w));
+		set_timer(w, &w->full_timer, soon(w));
 	return t;
 }
 
@@ -320,16 +302,11 @@ watch_new(const struct watch_params *p)
 	w->p = *p;
 	w->timer.fn = on_time;
 	w->full_timer.fn = on_full_time;
-	w->again.fn = on_again;
-	w->full_again.fn = on_full_again;
 	list_init(&w->tenants);
 	pass_init(&w->round, w, false);
 	pass_init(&w->full, w, true);
-	if (timer_set(p->loop, &w->timer, clock_now() + NS_PER_MS) != ERR_OK ||
-	    timer_set(p->loop, &w->full_timer, clock_now() + soon(w)) != ERR_OK) {
-		watch_free(w);
-		return NULL;
-	}
+	set_timer(w, &w->timer, NS_PER_MS);
+	set_timer(w, &w->full_timer, soon(w));
 	return w;
 }
 
@@ -349,8 +326,6 @@ watch_free(struct watch *w)
 		return;
 	timer_clear(w->p.loop, &w->timer);
 	timer_clear(w->p.loop, &w->full_timer);
-	loop_undefer(&w->again);
-	loop_undefer(&w->full_again);
 	pass_stop(&w->round);
 	pass_stop(&w->full);
 	alloc_free(w);

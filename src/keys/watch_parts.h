@@ -54,7 +54,6 @@ struct watch {
 	struct watch_params p;
 	struct list tenants;
 	struct timer timer, full_timer; /* armed while the pass does not run */
-	struct defer again, full_again; /* while there is no memory for the timer */
 	int64_t clock;			/* the vault's, when it was last asked; 0: not known yet */
 	struct pass round, full;
 	bool missed; /* a round left what does not open without a root key that was not there */

@@ -262,7 +262,7 @@ on_connected(void *arg, char *peer, char *local, int peer_port, int local_port)
 	if (c->once && c->sent)
 		return CURL_PREREQFUNC_ABORT;
 	c->sent = true;
-	timer_move(c->http->loop, &c->timer, c->deadline);
+	timer_set(c->http->loop, &c->timer, c->deadline);
 	return CURL_PREREQFUNC_OK;
 }
 
@@ -404,10 +404,12 @@ http_start(struct http *h, struct http_call *c)
 	c->easy = curl_easy_init();
 	metric_add(METRIC_HTTP_CALLS, c->easy != NULL);
 	if (c->easy == NULL || !set_request(c) || !set_route(c) || !set_callbacks(c) ||
-	    !set_headers(c) ||
-	    timer_set(h->loop, &c->timer, connect_by < c->deadline ? connect_by : c->deadline) !=
-		ERR_OK ||
-	    !http_enter(c))
+	    !set_headers(c)) {
+		http_finish(c, HTTP_LOCAL);
+		return;
+	}
+	timer_set(h->loop, &c->timer, connect_by < c->deadline ? connect_by : c->deadline);
+	if (!http_enter(c))
 		http_finish(c, HTTP_LOCAL);
 }
 

@@ -134,8 +134,8 @@ want_time(CURLM *multi, long ms, void *arg)
 	(void)multi;
 	if (ms < 0)
 		timer_clear(h->loop, &h->timer);
-	else if (timer_set(h->loop, &h->timer, clock_now() + ms * NS_PER_MS) != ERR_OK)
-		h->deaf = true;
+	else
+		timer_set(h->loop, &h->timer, clock_now() + ms * NS_PER_MS);
 	return 0;
 }
 

@@ -34,7 +34,6 @@ struct listener {
 	struct loop *loop;
 	struct event event;
 	struct timer retry;
-	struct defer again; /* without memory for that timer */
 	int fd;
 	bool paused;	/* by the user */
 	bool exhausted; /* by the lack of descriptors or memory */
@@ -77,12 +76,7 @@ exhaust(struct listener *ls, int error)
 {
 	int64_t now = clock_now();
 
-	/* without a timer to wake us the event stays, or is tried again: better a busy loop than a deaf one */
-	if (timer_set(ls->loop, &ls->retry, now + RETRY_NS) != ERR_OK) {
-		if (!ls->armed)
-			loop_defer(ls->loop, &ls->again);
-		return;
-	}
+	timer_set(ls->loop, &ls->retry, now + RETRY_NS);
 	ls->exhausted = true;
 	disarm(ls);
 	if (now < ls->quiet_until)
@@ -99,12 +93,6 @@ on_retry(struct timer *t)
 
 	ls->exhausted = false;
 	update(ls);
-}
-
-static void
-on_again(struct defer *d)
-{
-	update(CONTAINER_OF(d, struct listener, again));
 }
 
 static int
@@ -207,7 +195,6 @@ listener_from_fd(struct listener **out, struct loop *l, int fd, const struct lis
 	ls->ops = ops;
 	ls->user = user;
 	ls->retry.fn = on_retry;
-	ls->again.fn = on_again;
 	note_address(ls);
 	event_assign(&ls->event, loop_base(l), fd, EV_READ | EV_PERSIST, on_connection, ls);
 	ls->armed = loop_watch(&ls->event);
@@ -325,7 +312,6 @@ listener_free(struct listener *ls)
 		event_del(&ls->event);
 	ls->armed = false;
 	timer_clear(ls->loop, &ls->retry);
-	loop_undefer(&ls->again);
 	close(ls->fd);
 	ls->fd = -1;
 	loop_free_later(ls->loop, ls);

@@ -112,13 +112,6 @@ note_address(struct stream *s)
 	admit_enter(&s->place);
 }
 
-static bool
-set_up(struct stream *s)
-{
-	return event_add(&s->event, NULL) == 0 &&
-	    timer_set(s->loop, &s->deadline, clock_now() + s->p.handshake_timeout_ns) == ERR_OK;
-}
-
 struct stream *
 stream_new(struct loop *l, int fd, const struct stream_params *p)
 {
@@ -141,11 +134,12 @@ stream_new(struct loop *l, int fd, const struct stream_params *p)
 	note_address(s);
 	event_assign(&s->event, loop_base(l), fd,
 	    EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event, s);
-	if (!set_up(s)) {
+	if (event_add(&s->event, NULL) != 0) {
 		stream_release(s);
 		alloc_free(s);
 		return NULL;
 	}
+	timer_set(l, &s->deadline, clock_now() + p->handshake_timeout_ns);
 	return s;
 }
 

@@ -138,10 +138,10 @@ stream_finish_gently(struct stream *s, enum stream_end why)
 	s->linger_left = LINGER_BYTES;
 	stream_leave_handshakes(s);
 	drop_tls(s);
-	if (shutdown(s->fd, SHUT_WR) != 0 ||
-	    timer_set(s->loop, &s->deadline, clock_now() + STREAM_LINGER_NS) != ERR_OK) {
+	if (shutdown(s->fd, SHUT_WR) != 0) {
 		stream_finish(s, why);
 		return;
 	}
+	timer_set(s->loop, &s->deadline, clock_now() + STREAM_LINGER_NS);
 	stream_linger(s);
 }

@@ -30,7 +30,10 @@ stream_handshake_is_late(struct stream *s)
 	away = loop_away(s->loop) - s->away;
 	when = s->deadline.when + away;
 	s->away += away;
-	return when <= now || timer_set(s->loop, &s->deadline, when) != ERR_OK;
+	if (when <= now)
+		return true;
+	timer_set(s->loop, &s->deadline, when);
+	return false;
 }
 
 /* What OpenSSL could not send: a few bytes, into a socket that has sent all it had. */

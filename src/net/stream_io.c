@@ -21,23 +21,20 @@ enum {
  * The deadline moves when there was progress (a record goes to the kernel as a whole or not), but not
  * beyond that of all: whoever takes a record now and then would have us keep its answer for hours.
  */
-static bool
+static void
 await_room(struct stream *s)
 {
 	int64_t when;
 
 	if (timer_armed(&s->deadline) && !s->progress)
-		return true;
+		return;
 	s->progress = false;
 	when = clock_now() + s->p.write_timeout_ns;
 	if (s->write_ends == 0)
 		s->write_ends = when + (int64_t)(s->out.len - s->sent) * NS_PER_S / STREAM_RATE_MIN;
 	if (when > s->write_ends)
 		when = s->write_ends;
-	if (timer_set(s->loop, &s->deadline, when) == ERR_OK)
-		return true;
-	stream_finish_by_reset(s, STREAM_NO_MEMORY);
-	return false;
+	timer_set(s->loop, &s->deadline, when);
 }
 
 static bool
@@ -68,8 +65,12 @@ stream_flush(struct stream *s)
 		stream_forget_errors();
 		/* after "would block" the same bytes again: out does not move until all is sent */
 		ret = SSL_write(s->ssl, s->out.data + s->sent, left < INT_MAX ? (int)left : INT_MAX);
-		if (ret <= 0)
-			return stream_survives(s, stream_judge(s, ret)) && await_room(s);
+		if (ret <= 0) {
+			if (!stream_survives(s, stream_judge(s, ret)))
+				return false;
+			await_room(s);
+			return true;
+		}
 		s->sent += (size_t)ret;
 		metric_add(METRIC_SENT_BYTES_TOTAL, ret);
 		s->progress = true;
@@ -92,7 +93,7 @@ stream_say_goodbye(struct stream *s)
 	if (ret >= 0)
 		stream_finish_gently(s, STREAM_EOF);
 	else if (stream_survives(s, stream_judge(s, ret)))
-		(void)await_room(s);
+		await_room(s);
 }
 
 /* --- input --- */

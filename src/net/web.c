@@ -74,14 +74,10 @@ on_limit(struct timer *t)
 	client_end(cl);
 }
 
-/* False when the client has ended: without a deadline nobody stays. */
-static bool
+static void
 limit_to(struct client *cl, int64_t ns)
 {
-	if (timer_set(cl->web->p.loop, &cl->limit, clock_now() + ns) == ERR_OK)
-		return true;
-	client_end(cl);
-	return false;
+	timer_set(cl->web->p.loop, &cl->limit, clock_now() + ns);
 }
 
 /* --- answers --- */
@@ -152,14 +148,15 @@ client_written(struct client *cl)
 		cl->state = LINGERING;
 		(void)shutdown(cl->fd, SHUT_WR);
 		event_add(&cl->ev_read, NULL);
-		(void)limit_to(cl, LINGER_NS);
+		limit_to(cl, LINGER_NS);
 		return;
 	}
 	cl->state = READING;
 	list_remove(&cl->link);
 	list_append(&cl->web->clients, &cl->link);
 	event_add(&cl->ev_read, NULL);
-	if (limit_to(cl, cl->in.len > 0 ? WEB_REQUEST_NS : WEB_IDLE_NS) && cl->in.len > 0)
+	limit_to(cl, cl->in.len > 0 ? WEB_REQUEST_NS : WEB_IDLE_NS);
+	if (cl->in.len > 0)
 		loop_defer(cl->web->p.loop, &cl->turn);
 }
 
@@ -235,10 +232,12 @@ client_read_on(struct client *cl)
 		web_parse((char *)cl->in.data, len, &parsed);
 	prepare_answer(cl, &parsed); /* which points into the buffer */
 	buf_consume(&cl->in, len > 0 ? len : cl->in.len);
-	if (buf_error(&cl->head) != ERR_OK || buf_error(&cl->answer.body) != ERR_OK)
+	if (buf_error(&cl->head) != ERR_OK || buf_error(&cl->answer.body) != ERR_OK) {
 		client_end(cl);
-	else if (limit_to(cl, WEB_ANSWER_NS))
-		client_write(cl);
+		return;
+	}
+	limit_to(cl, WEB_ANSWER_NS);
+	client_write(cl);
 }
 
 static void
@@ -271,8 +270,9 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	if (cl->state == LINGERING)
 		return;
 	cl->in.len += (size_t)n;
-	if (!idle || limit_to(cl, WEB_REQUEST_NS))
-		loop_defer(cl->web->p.loop, &cl->turn);
+	if (idle)
+		limit_to(cl, WEB_REQUEST_NS);
+	loop_defer(cl->web->p.loop, &cl->turn);
 }
 
 static void
@@ -326,7 +326,7 @@ web_accept(struct web *w, int fd)
 	if (event_add(&cl->ev_read, NULL) != 0)
 		client_end(cl);
 	else
-		(void)limit_to(cl, WEB_REQUEST_NS);
+		limit_to(cl, WEB_REQUEST_NS);
 }
 
 struct web *

@@ -169,8 +169,7 @@ static void
 wait_or(struct exchange *x, int64_t delay_ms, void (*then)(struct timer *))
 {
 	x->timer.fn = then;
-	if (timer_set(x->sim->loop, &x->timer, clock_now() + delay_ms * NS_PER_MS) != ERR_OK)
-		then(&x->timer);
+	timer_set(x->sim->loop, &x->timer, clock_now() + delay_ms * NS_PER_MS);
 }
 
 static void

@@ -82,8 +82,7 @@ op_end(struct op *o)
 static void
 op_set(struct op *o, int64_t when)
 {
-	if (timer_set(o->v->loop, &o->timer, when) != ERR_OK)
-		abort();
+	timer_set(o->v->loop, &o->timer, when);
 }
 
 int64_t
@@ -266,7 +265,7 @@ fakevault_kill(struct fakevault *v)
 		}
 		o->arrived = true;
 		o->e = ERR_VAULT_DOWN;
-		timer_move(v->loop, &o->timer, clock_now());
+		timer_set(v->loop, &o->timer, clock_now());
 	}
 }
 

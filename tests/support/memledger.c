@@ -119,8 +119,7 @@ answer(struct memkeys *m, struct wait *w, enum err e)
 	*a = (struct answer){.timer.fn = on_answer, .m = m, .w = w, .e = e};
 	list_append(&answers, &a->link);
 	w->cancel = drop_answer;
-	if (timer_set(m->loop, &a->timer, clock_now() + delay) != ERR_OK)
-		abort();
+	timer_set(m->loop, &a->timer, clock_now() + delay);
 }
 
 static bool
@@ -167,7 +166,7 @@ memledger_kill(struct memkeys *m)
 		if (a->m != m)
 			continue;
 		a->e = ERR_STORAGE_DOWN;
-		timer_move(m->loop, &a->timer, clock_now());
+		timer_set(m->loop, &a->timer, clock_now());
 	}
 	m->killed = true;
 }

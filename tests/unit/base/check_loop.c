@@ -60,7 +60,7 @@ tick(struct timer *t)
 	if (k->other != NULL)
 		timer_clear(loop, &k->other->timer);
 	if (k->again >= 0)
-		ck_assert_int_eq(timer_set(loop, t, clock_now() + k->again), ERR_OK);
+		timer_set(loop, t, clock_now() + k->again);
 }
 
 static struct ticker
@@ -75,7 +75,7 @@ ticker(const char *name)
 static void
 arm(struct ticker *k, int64_t in)
 {
-	ck_assert_int_eq(timer_set(loop, &k->timer, clock_now() + in), ERR_OK);
+	timer_set(loop, &k->timer, clock_now() + in);
 }
 
 START_TEST(runs_timers_in_order_when_due)
@@ -138,7 +138,7 @@ START_TEST(runs_a_timer_of_the_beginning_of_time)
 	struct ticker a = ticker("a");
 
 	a.again = -1;
-	ck_assert_int_eq(timer_set(loop, &a.timer, INT64_MIN), ERR_OK);
+	timer_set(loop, &a.timer, INT64_MIN);
 	loop_turn(loop, true);
 	ck_assert_str_eq(trace, "a");
 }
@@ -152,7 +152,7 @@ START_TEST(moves_and_clears_timers)
 	arm(&b, 20);
 	arm(&c, 30);
 	arm(&a, 25);
-	timer_move(loop, &c.timer, clock_now() + 5);
+	timer_set(loop, &c.timer, clock_now() + 5);
 	timer_clear(loop, &b.timer);
 	timer_clear(loop, &b.timer);
 	ck_assert(!timer_armed(&b.timer));
@@ -201,7 +201,7 @@ move_all(struct timer *t)
 	(void)t;
 	for (int i = 1; i < MANY; i++) {
 		ck_assert(timer_armed(&crowd[i].timer));
-		timer_move(loop, &crowd[i].timer, clock_now() + 100);
+		timer_set(loop, &crowd[i].timer, clock_now() + 100);
 	}
 }
 
@@ -243,7 +243,7 @@ START_TEST(the_heap_holds_under_random_use)
 			due[i] = -1;
 		} else {
 			due[i] = clock_now() + rand() % 100 + 1;
-			ck_assert_int_eq(timer_set(loop, &k[i].timer, due[i]), ERR_OK);
+			timer_set(loop, &k[i].timer, due[i]);
 		}
 		if (step % 8 != 0)
 			continue;
@@ -594,7 +594,7 @@ START_TEST(lag_is_told)
 	const struct histogram *h = metric_histogram(METRIC_LOOP_LAG_SECONDS, 0, 0);
 	struct histogram was = *h;
 
-	ck_assert_int_eq(loop_watch_lag(loop), ERR_OK);
+	loop_watch_lag(loop);
 	clock_test_advance(100 * NS_PER_MS);
 	turn();
 	ck_assert_int_eq(h->buckets[0], was.buckets[0] + 1);
@@ -629,8 +629,8 @@ START_TEST(an_absence_is_told)
 {
 	struct timer late = {.fn = asks_how_long};
 
-	ck_assert_int_eq(loop_watch_lag(loop), ERR_OK);
-	ck_assert_int_eq(timer_set(loop, &late, clock_now() + NS_PER_S), ERR_OK);
+	loop_watch_lag(loop);
+	timer_set(loop, &late, clock_now() + NS_PER_S);
 	clock_test_advance(100 * NS_PER_MS + 7 * NS_PER_S);
 	ck_assert_int_eq(loop_away(loop), 7 * NS_PER_S); /* also before the first turn after it */
 	turn();

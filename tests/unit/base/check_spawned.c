@@ -151,7 +151,6 @@ START_TEST(waits_for_its_end)
 }
 END_TEST
 
-/* No room for a timer: the turns do what it would. */
 START_TEST(needs_no_memory)
 {
 	fault_test_arm(FAULT_ALLOC, 0, 3);

@@ -710,18 +710,18 @@ START_TEST(test_drain)
 	unsigned ends = 0;
 
 	audit_use(audit, some_file(), true);
-	ck_assert_int_eq(audit_drain(audit, count_end, &ends), ERR_OK);
+	audit_drain(audit, count_end, &ends);
 	ck_assert_uint_eq(ends, 0); /* from the loop */
 	turns();
 	ck_assert_uint_eq(ends, 1);
 	put_item(1, ERR_OK);
-	ck_assert_int_eq(audit_drain(audit, count_end, &ends), ERR_OK);
+	audit_drain(audit, count_end, &ends);
 	pass(20);
 	ck_assert_uint_eq(ends, 1);
 	take_all();
 	ck_assert_uint_eq(ends, 2);
 	put_item(2, ERR_OK);
-	ck_assert_int_eq(audit_drain(audit, count_end, &ends), ERR_OK);
+	audit_drain(audit, count_end, &ends);
 	pass(39);
 	ck_assert_uint_eq(ends, 2);
 	pass(1);

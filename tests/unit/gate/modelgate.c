@@ -25,8 +25,7 @@ orphaned(void *arg)
 static void
 again(struct gateway *g)
 {
-	if (timer_set(g->loop, &g->recover_again, clock_now() + RECOVER_AGAIN_NS) != ERR_OK)
-		abort();
+	timer_set(g->loop, &g->recover_again, clock_now() + RECOVER_AGAIN_NS);
 }
 
 static void

@@ -121,19 +121,6 @@ START_TEST(test_expired_load)
 }
 END_TEST
 
-/* There was no memory for the timer: a key that lives longer does not make this one live as long. */
-START_TEST(test_expired_without_timer)
-{
-	rig.terms.ride_out_ns = 0;
-	ck_assert_int_eq(get_now(&rig, key1, ERR_OK), ERR_OK);
-	timer_clear(rig.loop, &rig.cache->sweep);
-	rig.terms.ride_out_ns = RIDE_OUT;
-	ck_assert_int_eq(get_now(&rig, key2, ERR_OK), ERR_OK);
-	cacherig_advance(&rig, BOUND);
-	ck_assert_uint_eq(cacherig_kept(&rig), 32);
-}
-END_TEST
-
 /* Keys whose times are hardly apart cost one walk through the cache, and none lives longer for it. */
 START_TEST(test_expire_together)
 {
@@ -253,7 +240,6 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_ride_out_since_check);
 	tcase_add_test(t, test_strict);
 	tcase_add_test(t, test_expired_load);
-	tcase_add_test(t, test_expired_without_timer);
 	tcase_add_test(t, test_expire_together);
 	tcase_add_test(t, test_terms_change);
 	tcase_add_test(t, test_cold_outage);

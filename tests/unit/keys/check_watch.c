@@ -366,7 +366,7 @@ START_TEST(test_no_memory_for_timer)
 	struct timer *t = _i == 0 ? &watch->timer : &watch->full_timer;
 
 	fake.news.holds = true;
-	timer_move(fake.loop, t, clock_now());
+	timer_set(fake.loop, t, clock_now());
 	fake_settle(&fake);
 	ck_assert(!timer_armed(t));
 	fake.news.holds = false;

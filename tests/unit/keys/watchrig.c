@@ -42,7 +42,7 @@ watchrig_init_new(void)
 void
 hurry_full(void)
 {
-	timer_move(fake.loop, &watch->full_timer, clock_now());
+	timer_set(fake.loop, &watch->full_timer, clock_now());
 	fake_settle(&fake);
 }
 

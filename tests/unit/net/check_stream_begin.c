@@ -190,7 +190,7 @@ END_TEST
 /* Its hello lies in the socket while the process stands still. */
 START_TEST(an_absence_is_no_fault_of_the_client)
 {
-	ck_assert_int_eq(loop_watch_lag(rig.loop), ERR_OK);
+	loop_watch_lag(rig.loop);
 	rig_connect(&rig, &served, &client, &right);
 	client_step(&client);
 	clock_test_advance(100 * NS_PER_MS + RIG_HANDSHAKE_NS);
@@ -208,7 +208,7 @@ START_TEST(an_absence_is_not_counted)
 	int64_t before = 3 * NS_PER_S, beat = 100 * NS_PER_MS;
 	int fd[2];
 
-	ck_assert_int_eq(loop_watch_lag(rig.loop), ERR_OK);
+	loop_watch_lag(rig.loop);
 	rig_pair(fd, false);
 	served_start(&served, &rig, fd[0]);
 	for (int64_t t = 0; t < before; t += beat) {
@@ -237,7 +237,7 @@ START_TEST(who_comes_after_an_absence_has_no_more_time)
 	int64_t beat = 100 * NS_PER_MS;
 	int fd[2];
 
-	ck_assert_int_eq(loop_watch_lag(rig.loop), ERR_OK);
+	loop_watch_lag(rig.loop);
 	clock_test_advance(beat + 2 * RIG_HANDSHAKE_NS);
 	rig_pair(fd, false);
 	served_start(&served, &rig, fd[0]);

@@ -121,7 +121,7 @@ START_TEST(does_not_spin_while_paused)
 	pump(2);
 	client_send(&client, "unread", 6);
 	pump(2);
-	ck_assert_int_eq(timer_set(rig.loop, &timer, clock_now() + 5 * NS_PER_MS), ERR_OK);
+	timer_set(rig.loop, &timer, clock_now() + 5 * NS_PER_MS);
 	clock_gettime(CLOCK_MONOTONIC, &before);
 	loop_turn(rig.loop, true);
 	clock_gettime(CLOCK_MONOTONIC, &after);
