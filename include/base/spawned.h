@@ -64,7 +64,7 @@ void spawned_end(struct spawned *s, int ms);
 
 /*
  * Calls again() at that time, or as soon as the process is gone after it: one that hangs on its disk is
- * not followed by another, which would hang as well.  Without memory for the timer each turn tries.
+ * not followed by another, which would hang as well.
  */
 void spawned_again_at(struct spawned *s, int64_t when);
 

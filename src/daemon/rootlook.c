@@ -3,7 +3,6 @@
 #include "rootlook.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 
 #include "daemon.h"
 

@@ -163,7 +163,7 @@ sort_some(struct gate *g, unsigned most)
 		bool closing = s->state == SESSION_CLOSING; /* it is closed already */
 		struct sorted r;
 
-		if (!s->unsorted)
+		if (!s->unsorted || s->unseen)
 			continue;
 		if (asked == most) {
 			loop_defer_idle(g->p.loop, &g->sorting);
@@ -196,6 +196,7 @@ sort_all(struct gate *g)
 		struct session *s = CONTAINER_OF(l, struct session, link);
 
 		s->unsorted = s->tenant != NULL;
+		s->unseen = false;
 	}
 	if (!list_linked(&g->sorting.link))
 		g->sorted_out = 0;

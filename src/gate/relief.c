@@ -3,7 +3,6 @@
 #include "relief.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 
 #include "gate_parts.h"
 #include "session.h"

@@ -156,13 +156,11 @@ write_answer(struct session *s, struct buf *answer)
 		session_end(s, "no memory for the answer");
 }
 
-/* What has changed about its client meanwhile is known; else it ends. */
+/* What has changed about its client since it asked is known; else it ends. */
 static bool
-may_go_on(struct session *s)
+may_be_answered(struct session *s)
 {
-	if (!s->unsorted)
-		return true;
-	if (!session_sort(s).stays)
+	if (s->unsorted && !session_sort(s).stays)
 		return false;
 	if (!s->unsorted)
 		return true;
@@ -177,7 +175,7 @@ session_answered(void *user, struct buf *answer)
 
 	s->last_operation = rq_operation(s->request);
 	s->request = NULL;
-	if (may_go_on(s))
+	if (may_be_answered(s))
 		write_answer(s, answer);
 }
 
@@ -218,7 +216,7 @@ start_request(struct session *s, size_t len, int64_t came)
 	const struct tls_peer *peer = stream_peer(s->stream);
 	struct buf *in = stream_input(s->stream);
 
-	if (!may_go_on(s))
+	if (!may_be_answered(s))
 		return;
 	if (in->len < len) { /* what ended the stream came behind the request, which had to wait */
 		session_set(s, SESSION_CLOSING);
@@ -286,8 +284,14 @@ session_next(struct session *s)
 			stream_look(s->stream);
 		return;
 	}
+	if (s->unseen)
+		s->ends = 0; /* now it asks for something */
 	if (session_has_expired(s))
 		return;
+	if (s->unseen) {
+		session_end(s, tls_verdict_text(TLS_NO_MEMORY));
+		return;
+	}
 	if (in->len < TTLV_HEADER) {
 		session_set(s, SESSION_READING);
 		return;
@@ -377,15 +381,15 @@ take_up(struct session *s, const struct known_client *known)
 	s->tenant = known->tenant;
 	s->read_only = known->read_only;
 	s->ends = known->ends;
-	s->unsorted = false;
+	s->unsorted = s->unseen = false;
 	gate_expect_end(s->gate, s->ends);
 }
 
-/* Until it is known what its client is it does not serve it; nor does it end. */
+/* Until it is known what its client is it takes no request; nor does it end. */
 static void
 look_later(struct session *s)
 {
-	s->unsorted = true;
+	s->unseen = true;
 	s->ends = clock_wall() + 1;
 	gate_expect_end(s->gate, s->ends);
 }
@@ -411,6 +415,7 @@ session_sort(struct session *s)
 	struct sorted r = {.stays = true, .asked = known.judged};
 
 	if (v == TLS_NO_MEMORY) {
+		s->unsorted = true;
 		look_later(s);
 		return r;
 	}

@@ -23,6 +23,7 @@ struct session {
 	struct timer deadline;
 	bool read_only;		/* may not change anything */
 	bool unsorted;		/* session_sort() comes before its next request or answer */
+	bool unseen;		/* the last look at its client lacked memory; `ends' is when the next is due */
 	bool entered;		/* counts among its tenant's */
 	bool last_answer;	/* close when it is out */
 	unsigned drain_answers; /* that it may have yet, once the gate drains */
@@ -47,7 +48,7 @@ void session_end_lingering(struct session *s);
 /*
  * Takes up what the gate's tenants say of its client now; ends it when that is not its tenant's any more.
  * What became of it, and whether authorities had to be asked, which takes a thousand times as long.
- * Where memory lacks it stays, unsorted, and is looked at again in a second.
+ * Where memory lacks it stays, unsorted and unseen, and session_has_expired() looks again in a second.
  */
 struct sorted {
 	bool stays, asked;

@@ -6,7 +6,7 @@
  *
  * They are in the half of the secure heap that is for what is kept, and come there only while less than
  * half of that is taken, since others (tokens, root keys, keys of the key manager) cannot do without.
- * Without room, or without memory for the timer, a key is not kept, and nobody notices.
+ * Without room a key is not kept, and nobody notices.
  */
 #ifndef KEYS_OPENED_H
 #define KEYS_OPENED_H

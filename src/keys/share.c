@@ -17,7 +17,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/list.h"
-#include "base/log.h"
 #include "base/metric.h"
 #include "succeed.h"
 

@@ -105,7 +105,7 @@ static void
 release(struct http_call *c)
 {
 	if (c->http != NULL)
-		timer_clear(c->http->loop, &c->timer); /* first: libcurl may want the room for its own */
+		timer_clear(c->http->loop, &c->timer);
 	if (c->easy != NULL) {
 		http_leave(c);
 		curl_easy_cleanup(c->easy);

@@ -43,7 +43,7 @@ judge_tls(struct stream *s)
 	s->why = text != NULL ? text : "unknown TLS failure";
 	s->failure = (uint8_t)failure_label(reason);
 	tls_peer(s->ssl, &s->peer);
-	if (reason == ERR_R_MALLOC_FAILURE || s->peer.verdict == TLS_NO_MEMORY)
+	if (reason == ERR_R_MALLOC_FAILURE || SSL_get_verify_result(s->ssl) == X509_V_ERR_OUT_OF_MEM)
 		s->end = STREAM_NO_MEMORY;
 	else if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE ||
 	    (s->peer.have_digest && s->peer.verdict != TLS_KNOWN))

@@ -110,7 +110,7 @@ check_dates(const X509 *leaf)
 {
 	int64_t now = clock_wall(), from, until;
 
-	/* what cannot be read counts as bad; X509_cmp_time() needs memory, and says the same without */
+	/* what cannot be read counts as bad; X509_cmp_time() needs memory, and says so too without */
 	if (!pem_seconds(X509_get0_notBefore(leaf), &from) || from > now)
 		return TLS_NOT_YET_VALID;
 	if (!pem_seconds(X509_get0_notAfter(leaf), &until) || until <= now)

@@ -166,7 +166,7 @@ replace_answer(struct exchange *x)
 }
 
 static void
-wait_or(struct exchange *x, int64_t delay_ms, void (*then)(struct timer *))
+wait_for(struct exchange *x, int64_t delay_ms, void (*then)(struct timer *))
 {
 	x->timer.fn = then;
 	timer_set(x->sim->loop, &x->timer, clock_now() + delay_ms * NS_PER_MS);
@@ -184,7 +184,7 @@ on_run(struct timer *t)
 		replace_answer(x);
 	/* A connection may not go from inside its own callback: that is for the next turn. */
 	if (r != NULL && (r->delay_after_ms > 0 || r->end == FAULT_RESET))
-		wait_or(x, r->delay_after_ms, on_end);
+		wait_for(x, r->delay_after_ms, on_end);
 	else
 		exchange_end(x);
 }
@@ -300,14 +300,14 @@ on_request(struct evhttp_request *req, void *arg)
 	route_find(x);
 	journal_begin(&s->journal, x);
 	if (s->outage[p->which] != OUTAGE_NONE) {
-		wait_or(x, 0, on_refuse);
+		wait_for(x, 0, on_refuse);
 		return;
 	}
 	if (p->which != PORT_ADMIN)
 		x->fault = faults_match(&s->faults, x);
 	x->fault_id = x->fault != NULL ? x->fault->id : 0;
 	if (x->fault != NULL && x->fault->delay_ms > 0)
-		wait_or(x, x->fault->delay_ms, on_run);
+		wait_for(x, x->fault->delay_ms, on_run);
 	else
 		on_run(&x->timer);
 }
@@ -320,7 +320,7 @@ http_release(struct sim *s)
 		struct exchange *x = CONTAINER_OF(l, struct exchange, link);
 
 		if (x->fault_id != 0 && !timer_armed(&x->timer))
-			wait_or(x, 0, on_refuse);
+			wait_for(x, 0, on_refuse);
 	}
 }
 

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What becomes of a session when its tenants change and memory lacks to look whose its client is now. */
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/metric.h"
 #include "base/secret.h"
 
 #include "guests.h"
 
-enum { STRIDE = 5 };
+enum { STRIDE = 5, LIFE = 40 /* of the client's certificate, in seconds */ };
 
 static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
@@ -21,7 +23,11 @@ static struct authority *authority, *other;
 static void
 set_up_authorities(void)
 {
+	time_t now;
+
 	set_up();
+	now = (time_t)clock_wall();
+	X509_time_adj_ex(X509_getm_notAfter(rig.ids[WHO_RIGHT].cert), 0, LIFE, &now);
 	ca = identity_authority();
 	other_ca = identity_authority();
 	identity_sign(&rig.ids[WHO_RIGHT], &ca);
@@ -89,6 +95,54 @@ START_TEST(who_is_not_known_any_more_is_not_served)
 }
 END_TEST
 
+/* Nor do they keep the gateway busy, however many they are. */
+START_TEST(who_was_not_seen_is_looked_at_in_a_second)
+{
+	struct tenants *ts = tenants_of(authority);
+	uint64_t lacked;
+
+	for (int i = 0; i < GUESTS; i++)
+		(void)keep(versions[i % 2]);
+	fault_test_arm(FAULT_ALLOC, 0, UINT_MAX);
+	configure(ts);
+	lacked = alloc_failures();
+	for (int i = 0; i < 10; i++)
+		loop_turn(rig.loop, false);
+	ck_assert_uint_eq(alloc_failures(), lacked);
+	clock_test_advance(NS_PER_S);
+	loop_turn(rig.loop, false);
+	ck_assert_uint_gt(alloc_failures(), lacked);
+	fault_test_clear();
+	clock_test_advance(NS_PER_S);
+	for (int i = 0; i < GUESTS; i++)
+		ask(&guests[i]);
+	pump();
+	for (int i = 0; i < GUESTS; i++) {
+		ck_assert(!guests[i].ended);
+		ck_assert_uint_eq(answers(&guests[i]), 1);
+	}
+}
+END_TEST
+
+/* It is the end of a certificate all the same: what came before it is answered. */
+START_TEST(an_end_that_was_not_seen_comes_later)
+{
+	struct client *c = keep(versions[_i]);
+	int64_t expired = metric_get(METRIC_SESSIONS_EXPIRED_TOTAL);
+
+	clock_test_advance(LIFE * NS_PER_S);
+	fault_test_arm(FAULT_ALLOC, 0, UINT_MAX);
+	loop_turn(rig.loop, false);
+	fault_test_clear();
+	pump();
+	ck_assert(!c->ended);
+	clock_test_advance(NS_PER_S);
+	pump();
+	ck_assert(c->ended);
+	ck_assert_int_eq(metric_get(METRIC_SESSIONS_EXPIRED_TOTAL), expired + 1);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -105,6 +159,8 @@ main(void)
 	tcase_add_checked_fixture(t, set_up_authorities, tear_down_authorities);
 	tcase_add_loop_test(t, who_is_still_known_is_served, 0, 2);
 	tcase_add_loop_test(t, who_is_not_known_any_more_is_not_served, 0, 4);
+	tcase_add_test(t, who_was_not_seen_is_looked_at_in_a_second);
+	tcase_add_loop_test(t, an_end_that_was_not_seen_comes_later, 0, 2);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
