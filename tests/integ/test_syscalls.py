@@ -331,7 +331,7 @@ class Syscalls(kf.Case):
     def test_a_directory_that_is_read_in_part(self):
         """Whom it has accepted it lets in, or it does not start."""
         self.gw.inject, refused = (), 0
-        self.gw.start()
+        self.gw.start(seconds=300)  # stacks take their time
         self.gw.control("trust add", "=a", "der=" + base64.b64encode(self.late.der).decode())
         self.gw.stop()
         for n in range(1, 9):

@@ -192,7 +192,7 @@ START_TEST(is_not_kept_without_room)
 }
 END_TEST
 
-/* Whatever allocation fails, the Get works or says so, and nothing stays without its timer. */
+/* Whatever allocation fails, the Get works or says so. */
 START_TEST(survives_without_memory)
 {
 	enum err e = ERR_INTERNAL;

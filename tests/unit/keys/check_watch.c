@@ -361,7 +361,7 @@ START_TEST(test_crowded)
 END_TEST
 
 /* A pass ends while there is no memory at all: there is another. */
-START_TEST(test_no_memory_for_timer)
+START_TEST(test_a_pass_without_memory)
 {
 	struct timer *t = _i == 0 ? &watch->timer : &watch->full_timer;
 
@@ -404,7 +404,7 @@ main(void)
 	tcase_add_test(t, test_root_key_comes_back);
 	tcase_add_test(t, test_slow);
 	tcase_add_test(t, test_crowded);
-	tcase_add_loop_test(t, test_no_memory_for_timer, 0, 2);
+	tcase_add_loop_test(t, test_a_pass_without_memory, 0, 2);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
