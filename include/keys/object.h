@@ -17,7 +17,12 @@
 #include "base/secret.h"
 #include "base/text.h"
 
-enum { TENANT_ID_MAX = 64, OBJECT_ATTRS_MAX = 256, OBJECT_SIZE_MAX = 128 * 1024 };
+/*
+ * OBJECT_SIZE_MAX: what its record and the values of its attributes may have in a ledger.  An arena of
+ * OBJECT_ARENA_MAX holds any such object, with all names, and what is left empty at the ends of blocks.
+ */
+enum { TENANT_ID_MAX = 64, OBJECT_ATTRS_MAX = 256, OBJECT_SIZE_MAX = 128 * 1024,
+	OBJECT_ARENA_MAX = 4 * OBJECT_SIZE_MAX };
 
 enum object_state {
 	OBJECT_PRE_ACTIVE = 1,

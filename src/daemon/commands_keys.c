@@ -177,7 +177,7 @@ load_object(struct keys *k, const char *uid, void (*done)(struct wait *, enum er
 	struct ledger *l = k->tenant->ledger;
 
 	arena_free(k->object_arena);
-	k->object_arena = arena_new(4 * OBJECT_SIZE_MAX);
+	k->object_arena = arena_new(OBJECT_ARENA_MAX);
 	if (k->object_arena == NULL) {
 		keys_end(k, ERR_NO_MEMORY, NULL);
 		return;

@@ -286,7 +286,7 @@ next_key(struct purge *p)
 		end(p, ERR_CANCELLED, NULL);
 	} else {
 		arena_free(p->object_arena);
-		p->object_arena = arena_new(4 * OBJECT_SIZE_MAX);
+		p->object_arena = arena_new(OBJECT_ARENA_MAX);
 		if (p->object_arena == NULL) {
 			end(p, ERR_NO_MEMORY, NULL);
 			return;

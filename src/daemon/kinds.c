@@ -16,7 +16,6 @@ enum {
 	KEYS = 16,
 	KEYS_MOST = 1000,
 	LIST_ARENA_MAX = 256 * 1024,
-	STEP_ARENA_MAX = 2 * OBJECT_SIZE_MAX,
 };
 
 static const char *const names[CONFIG_VAULTS] = {
@@ -214,7 +213,7 @@ next_key(struct kinds *k)
 		judge(k);
 		return;
 	}
-	k->step = arena_new(STEP_ARENA_MAX);
+	k->step = arena_new(OBJECT_ARENA_MAX);
 	if (k->step == NULL) {
 		cannot_tell(k, ERR_NO_MEMORY);
 		return;

@@ -15,7 +15,7 @@
 #include "keys/cache.h"
 #include "keys/share.h"
 
-enum { ARENA_MAX = 18 * OBJECT_SIZE_MAX, ATTEMPTS_MAX = 14, PATIENCE_BACKGROUND = 4 };
+enum { ARENA_MAX = 9 * OBJECT_ARENA_MAX, ATTEMPTS_MAX = 14, PATIENCE_BACKGROUND = 4 };
 #define PAUSE_NS (10 * NS_PER_MS) /* doubled up to half a second: about five in all */
 
 static void load(struct adopt *a);

@@ -12,7 +12,7 @@
 #include "base/metric.h"
 #include "cache_parts.h"
 
-enum { FLIGHTS_MAX = 4096, OBJECT_ARENA_MAX = 2 * OBJECT_SIZE_MAX };
+enum { FLIGHTS_MAX = 4096 };
 
 struct flight {
 	struct list dead; /* for loop_free_later() */

@@ -12,8 +12,6 @@
 #include "keys/object.h"
 #include "kprecord.h"
 
-enum { ARENA_MAX = 4 * OBJECT_SIZE_MAX }; /* beside the length of the row, which may be a foreign one */
-
 /*
  * how: SQLITE_ACCESS_EXISTS minds only what has something in it.  SQLite says of what it could not look at
  * that it is not there, and leaves errno as the system had it.
@@ -85,7 +83,7 @@ db_whole_logs(const char *dir, const char *name, const char **why)
 static enum err
 is_in_vault(const void *body, size_t len, bool *found)
 {
-	struct arena *a = arena_new(ARENA_MAX + len);
+	struct arena *a = arena_new(OBJECT_ARENA_MAX + len); /* it may be a foreign one */
 	char elsewhere[UID_TEXT_LEN + 1] = "";
 	struct object *o;
 	enum err e = a != NULL ? object_unpack(body, len, a, &o) : ERR_NO_MEMORY;

@@ -22,7 +22,6 @@
 
 enum {
 	ARENA_MAX = 4 * 1024 * 1024,
-	OBJECT_ARENA_MAX = 2 * OBJECT_SIZE_MAX,
 	SHOWN_MS = 10 * 1000, /* a record that is not shown then was not stored */
 };
 

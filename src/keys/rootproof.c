@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { LIST_ARENA_MAX = 64 * 1024, STEP_ARENA_MAX = 2 * OBJECT_SIZE_MAX };
+enum { LIST_ARENA_MAX = 64 * 1024 };
 
 static void next_key(struct root_proof *p);
 
@@ -184,7 +184,7 @@ next_key(struct root_proof *p)
 		look_over(p, p->failed ? ERR_WRONG_ROOT_KEY : ERR_OK);
 		return;
 	}
-	p->step = arena_new(STEP_ARENA_MAX);
+	p->step = arena_new(OBJECT_ARENA_MAX);
 	if (p->step == NULL) {
 		look_over(p, ERR_NO_MEMORY);
 		return;

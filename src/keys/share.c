@@ -23,8 +23,7 @@
 enum {
 	NOTES_MAX = 4096,
 	FIND_ARENA_MAX = 16 * 1024 * 1024,
-	RECORD_ARENA_MAX = 2 * OBJECT_SIZE_MAX,
-	OBJECT_ARENA_MAX = 6 * OBJECT_SIZE_MAX,
+	CHANGE_ARENA_MAX = 3 * OBJECT_ARENA_MAX,
 };
 #define PACE_NS (200 * NS_PER_MS)    /* between two successors */
 #define LOOK_PACE_NS (2 * NS_PER_MS) /* between two that needed none */
@@ -150,7 +149,7 @@ share_note(struct share *s, const char *uid)
 static enum err
 is_due(const struct vault *v, const struct object *o, const struct vault_unwrap *u, bool *due)
 {
-	struct arena *a = arena_new(RECORD_ARENA_MAX);
+	struct arena *a = arena_new(OBJECT_ARENA_MAX);
 	struct object *recorded;
 	enum err e = a != NULL ? v->ops->recorded(o, a, &recorded) : ERR_NO_MEMORY;
 
@@ -430,7 +429,7 @@ loaded(struct wait *w, enum err e)
 static void
 look_at(struct share *s, const char *uid)
 {
-	s->object_arena = arena_new(OBJECT_ARENA_MAX);
+	s->object_arena = arena_new(CHANGE_ARENA_MAX);
 	if (s->object_arena == NULL) {
 		look_again(s, RETRY_NS);
 		return;

@@ -16,8 +16,6 @@
 #include "keys/store.h"
 #include "kprecord.h"
 
-enum { ARENA_MAX = 4 * OBJECT_SIZE_MAX }; /* beside the length of the row, which may be a foreign one */
-
 /* A root key file that was read: tenants may share one, or have their own. */
 struct loaded {
 	struct list link;
@@ -177,7 +175,7 @@ verify_object(struct verify *v, const struct object *o, bool intent)
 static enum err
 verify_row(struct verify *v, const void *body, size_t len, bool intent)
 {
-	struct arena *a = arena_new(ARENA_MAX + len);
+	struct arena *a = arena_new(OBJECT_ARENA_MAX + len); /* it may be a foreign one */
 	struct object *o;
 	enum err e = a != NULL ? object_unpack(body, len, a, &o) : ERR_NO_MEMORY;
 

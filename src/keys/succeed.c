@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "keys/cache.h"
 
-enum { ARENA_MAX = 6 * OBJECT_SIZE_MAX };
+enum { ARENA_MAX = 3 * OBJECT_ARENA_MAX };
 
 struct succeed {
 	struct list dead; /* first: see loop_free_later() */

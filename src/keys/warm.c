@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 
-enum { FIND_ARENA_MAX = 16 * 1024 * 1024, STEP_ARENA_MAX = 2 * OBJECT_SIZE_MAX };
+enum { FIND_ARENA_MAX = 16 * 1024 * 1024 };
 #define PACE_NS (100 * NS_PER_MS)
 
 static void
@@ -109,7 +109,7 @@ next_key(struct timer *t)
 		return;
 	}
 	arena_free(w->step);
-	w->step = arena_new(STEP_ARENA_MAX);
+	w->step = arena_new(OBJECT_ARENA_MAX);
 	if (w->step == NULL) {
 		finish(w, ERR_NO_MEMORY);
 		return;

@@ -20,7 +20,7 @@
 #include "base/log.h"
 #include "watch_parts.h"
 
-enum { ARENA_MAX = 2 * OBJECT_SIZE_MAX, EVENTS_MAX = 200000, PROGRESS_EVERY = 50 };
+enum { EVENTS_MAX = 200000, PROGRESS_EVERY = 50 };
 
 static void next_event(struct pass *p);
 
@@ -371,7 +371,7 @@ next_event(struct pass *p)
 	}
 	ev = &p->events[p->at];
 	arena_free(p->arena);
-	p->arena = arena_new(ARENA_MAX);
+	p->arena = arena_new(OBJECT_ARENA_MAX);
 	if (p->arena == NULL) {
 		end(p, ERR_NO_MEMORY);
 		return;

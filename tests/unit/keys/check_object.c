@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Objects: attributes in order, deep copies, packing. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,7 @@ static struct arena *arena;
 static void
 setup(void)
 {
-	arena = arena_new(1 << 20);
+	arena = arena_new(4 << 20);
 }
 
 static void
@@ -264,6 +265,38 @@ START_TEST(test_state_by_dates)
 }
 END_TEST
 
+/* Whatever the ledger took is found again, however badly it fits into the arena's blocks. */
+START_TEST(test_largest_fits_its_arena)
+{
+	static const size_t sizes[] = {8, 520, 1000, 1800, 1980, 2004, 2040, 3000, 4000, 8192};
+	enum { NAME_MAX_LEN = 256, TEXT = 8192, RECORD = 500 };
+	const size_t size = sizes[_i / 3], name_len = _i % 3 == 0 ? 8 : _i % 3 == 1 ? 40 : NAME_MAX_LEN;
+	size_t n = (OBJECT_SIZE_MAX - RECORD) / size;
+	struct object *o = sample(), *out = NULL;
+	struct arena *a = arena_new(OBJECT_ARENA_MAX);
+	char name[NAME_MAX_LEN + 1], *text = arena_zalloc(arena, TEXT + 1);
+	struct buf b;
+
+	o->attrs_count = 0;
+	memset(text, 'x', TEXT);
+	o->revocation_text = text;
+	o->record = arena_zalloc(arena, RECORD);
+	o->record_len = RECORD;
+	for (size_t i = 0; i < n && i < OBJECT_ATTRS_MAX; i++) {
+		memset(name, 'x', name_len);
+		snprintf(name, sizeof(name), "%03zu", i);
+		name[3] = 'x';
+		ck_assert_int_eq(object_attr_set(o, arena, name, name_len, 0, arena_zalloc(arena, size),
+		    size), ERR_OK);
+	}
+	pack(&b, o);
+	ck_assert_int_eq(object_unpack(b.data, b.len, a, &out), ERR_OK);
+	ck_assert_uint_eq(out->attrs_count, o->attrs_count);
+	buf_fini(&b);
+	arena_free(a);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -282,6 +315,7 @@ main(void)
 	tcase_add_test(t, test_unpack_refuses);
 	tcase_add_test(t, test_unpack_without_memory);
 	tcase_add_test(t, test_state_by_dates);
+	tcase_add_loop_test(t, test_largest_fits_its_arena, 0, 30);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
