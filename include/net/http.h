@@ -38,7 +38,7 @@ void http_free(struct http *h);
 
 /* How to get to a host.  Borrowed while calls use it. */
 struct http_route {
-	const char *ca_file; /* NULL: the system's certificate authorities */
+	const char *ca_file; /* NULL: the system's certificate authorities.  It may be replaced */
 	const char *proxy;   /* URL, or NULL; the environment is never asked */
 	bool allow_plain;    /* "http://" as well: for a metadata service, and for tests */
 };

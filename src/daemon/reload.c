@@ -188,6 +188,34 @@ load_next(struct next_certificates *next, const char *const *files, struct buf *
 	return e;
 }
 
+/*
+ * libcurl reads them when it connects, and minds nothing.  Looked at in each reload, as vaults that stay
+ * read them again; but not once for each tenant where all name the same file.
+ */
+static enum err
+check_authorities(const struct config *c, struct buf *why)
+{
+	const char *file, *seen = "", *sentence;
+	struct stack_st_X509 *list;
+	enum err e;
+
+	for (size_t i = 0; i < c->tenants_count; i++) {
+		const struct config_vault *v = &c->tenants[i].vault;
+
+		file = v->kind == CONFIG_VAULT_KEYPROTECT ? v->keyprotect.ca_file : NULL;
+		if (file == NULL || strcmp(file, seen) == 0)
+			continue;
+		e = certificates_of_file(file, &list, &sentence);
+		if (e != ERR_OK) {
+			buf_printf(why, "tenant \"%s\": ca-file %s", c->tenants[i].title, sentence);
+			return e;
+		}
+		certificates_free(list);
+		seen = file;
+	}
+	return ERR_OK;
+}
+
 static enum err
 prepare(struct keyferryd *d, const struct config *c, struct prepared *p, struct buf *why)
 {
@@ -213,6 +241,8 @@ prepare(struct keyferryd *d, const struct config *c, struct prepared *p, struct 
 		buf_printf(why, "%s", sentence);
 	if (e == ERR_OK)
 		e = load_next(&p->next, c->tls.next_certificates, why);
+	if (e == ERR_OK)
+		e = check_authorities(c, why);
 	for (size_t i = 0; e == ERR_OK && i < c->tenants_count; i++)
 		e = add_tenant(p->tenants, d, &c->tenants[i], why);
 	if (e == ERR_OK)

@@ -2,17 +2,13 @@
 /* The way to key managers elsewhere. */
 #include "upstream.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
-#include "base/trusted.h"
-#include "base/why.h"
 #include "keys/share.h"
 #include "keys/vault_kp.h"
 
@@ -184,19 +180,6 @@ check_credential(const struct iam *iam, const char **why)
 	return e;
 }
 
-/* curl reads it, and minds nothing. */
-static enum err
-check_authorities(const char *path, const char **why)
-{
-	const char *wrong;
-	int fd = path != NULL ? trusted_open(path, TRUSTED_CERTIFICATES, O_RDONLY, &wrong) : -1;
-
-	if (fd >= 0)
-		close(fd);
-	return path == NULL || fd >= 0 ? ERR_OK
-				       : why_say(why, ERR_CONFIG, "ca-file %s %s", path, wrong);
-}
-
 static enum err
 make_vault(struct upstream *u, const struct config_keyprotect *c, struct shared_vault *s,
     const char **why)
@@ -211,11 +194,8 @@ make_vault(struct upstream *u, const struct config_keyprotect *c, struct shared_
 	    .event = tell_token_event,
 	};
 	struct vault_kp_params p;
-	enum err e = check_authorities(c->ca_file, why);
+	enum err e = iam_get(u->tokens, &ip, &s->iam);
 
-	if (e != ERR_OK)
-		return e;
-	e = iam_get(u->tokens, &ip, &s->iam);
 	if (e != ERR_OK) {
 		*why = e == ERR_CONFIG ? "there is not one credential" : err_text(e);
 		return e;

@@ -19,6 +19,7 @@ enum {
 	HEADERS_MAX = 32,
 	RETRY_AFTER_MAX = 64,
 	RETRY_AFTER_MAX_S = 86400,
+	AUTHORITIES_MAX_S = 1,
 };
 
 /* --- the library --- */
@@ -304,6 +305,22 @@ set_headers(struct http_call *c)
 	return ok && curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->header_list) == CURLE_OK;
 }
 
+/*
+ * libcurl parses a file of authorities once and keeps it for a day; a whole bundle takes milliseconds.
+ * Here it is kept for a flood of connections alone: what was taken out of it is not trusted any more.
+ * A libcurl that does not know this, or with another library for TLS, keeps none.
+ */
+static CURLcode
+set_authorities(CURL *e, const char *file)
+{
+	CURLcode rc = curl_easy_setopt(e, CURLOPT_CAINFO, file);
+
+#if LIBCURL_VERSION_NUM >= 0x075700
+	(void)curl_easy_setopt(e, CURLOPT_CA_CACHE_TIMEOUT, (long)AUTHORITIES_MAX_S);
+#endif
+	return rc ? rc : curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
+}
+
 static bool
 set_route(struct http_call *c)
 {
@@ -323,10 +340,8 @@ set_route(struct http_call *c)
 	rc = rc ? rc : curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	/* a call's own cache of sessions ends with it; and 7.88 frees a name twice where memory lacks */
 	rc = rc ? rc : curl_easy_setopt(e, CURLOPT_SSL_SESSIONID_CACHE, 0L);
-	if (r->ca_file != NULL) {
-		rc = rc ? rc : curl_easy_setopt(e, CURLOPT_CAINFO, r->ca_file);
-		rc = rc ? rc : curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
-	}
+	if (r->ca_file != NULL)
+		rc = rc ? rc : set_authorities(e, r->ca_file);
 	return rc == CURLE_OK;
 }
 

@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 import sqlite3
+import subprocess
 import tempfile
 import time
 import uuid
@@ -20,6 +21,11 @@ import virtual
 from ttlv import ACTIVE, attribute, on
 
 QUIET = 'revocation-bound = "1h"'  # after its first rounds the watch keeps still
+
+
+def read(path):
+    with open(path, encoding="ascii") as f:
+        return f.read()
 
 
 class ManyCalls(kf.Case):
@@ -203,6 +209,39 @@ class Rights(CloudCase):
             os.rename(path + ".new", path)
             self.gw.control("cache flush")
             self.assertEqual(c.key(uid), key)
+
+    def trust(self, text):
+        """A file of authorities, which is another one than there was before."""
+        path = os.path.join(self.gw.dir, "authorities.pem")
+        with open(path + ".new", "w", encoding="ascii") as f:
+            f.write(text)
+        os.rename(path + ".new", path)
+        if self.cloud.ca != path:
+            self.cloud.ca = path
+            self.gw.tenants = [self.tenant()]
+            self.gw.configure()
+
+    def test_authorities_are_replaced(self):
+        """In the same file: what a reload finds there is trusted."""
+        good = read(self.cloud.ca)
+        self.trust(read(kf.AUTHORITY.make("vcenter").pem))
+        self.gw.ctl("reload")
+        with self.gw.client() as c:
+            self.assert_reason(c.do(ttlv.create()), "GeneralFailure")
+            self.trust(good)
+            self.gw.ctl("reload")
+            kf.eventually(lambda: c.do(ttlv.create()).status == ttlv.SUCCESS, "they are trusted", 20)
+
+    def test_what_is_no_authority_is_refused(self):
+        self.trust(read(self.cloud.ca))
+        self.gw.ctl("reload")
+        test = [kf.program("keyferryd"), "-t", "-c", self.gw.conf]
+        for junk in ("", "hello\n", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
+            self.trust(junk)
+            for done in (self.gw.ctl("reload", check=False), subprocess.run(
+                    test, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)):
+                self.assertNotEqual(done.returncode, 0, junk)
+                self.assertRegex(done.stderr, "ca-file %s(: certificate 1| holds no)" % self.cloud.ca)
 
     def test_credentials_are_not_logged(self):
         """Neither the API key nor a token, on the level debug: when all is well, when IAM does not
