@@ -374,6 +374,7 @@ write_uses(struct keyferryd *d)
 static void
 stop(struct keyferryd *d)
 {
+	d->stopping = true; /* after a start that failed, too: a signal finds nothing to drain any more */
 	stats_free(d->stats);
 	control_free(d->control);
 	for (size_t i = 0; i < d->listeners_count; i++)

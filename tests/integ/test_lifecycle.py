@@ -247,6 +247,24 @@ class Stopping(kf.Case):
         gw.process.send_signal(signal.SIGINT)
         self.assertEqual(gw._gone(20), 0)
 
+    def test_sigterm_while_a_start_fails(self):
+        """From the first moment to the last: what a stop would turn to is gone by then."""
+        gw = self.gateway(start=False)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            gw.listen = "127.0.0.1:%d" % taken.getsockname()[1]
+            gw.configure()
+            before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # inherited, until it is watched
+            try:
+                with open(gw.log_path, "ab") as log:
+                    gw.process = subprocess.Popen(gw.command(), stdin=subprocess.DEVNULL, stdout=log,
+                                                  stderr=log)
+            finally:
+                signal.signal(signal.SIGTERM, before)
+            while gw.process.poll() is None:
+                gw.process.send_signal(signal.SIGTERM)
+        self.assertEqual(gw._gone(10), 1)
+        self.assertIn("cannot listen", gw.log())
+
     def test_background(self):
         """Without -f the command returns once it listens, and the daemon stays."""
         gw = self.gateway(start=False)
