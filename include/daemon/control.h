@@ -107,6 +107,9 @@ bool control_number(const struct control_call *call, const char *name, uint64_t 
  */
 bool control_flush(struct control_call *call);
 
+/* Whether the client is there yet, which costs a system call: before what it may have thought better of. */
+bool control_heard(const struct control_call *call);
+
 /*
  * Ends the call; it is gone when the turn is over.  detail: what went wrong, for people, may be
  * NULL (err_text() then speaks).

@@ -105,7 +105,7 @@ tell_progress(struct purge *p)
 	struct json j;
 
 	if (!p->really || !progress_due(&p->tell_at))
-		return true;
+		return control_heard(p->call);
 	json_init(&j, &p->call->out);
 	json_object(&j, NULL);
 	json_text(&j, "purge", "under way");

@@ -3,6 +3,7 @@
 #include "daemon/control.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -133,6 +134,24 @@ call_pass_on(struct call *call)
 	buf_reset(&call->pub.out);
 }
 
+/* Both ways are closed: one that only sends nothing more still hears. */
+static bool
+hung_up(int fd)
+{
+	struct pollfd p = {.fd = fd};
+
+	return poll(&p, 1, 0) > 0;
+}
+
+bool
+control_heard(const struct control_call *pub)
+{
+	const struct call *call = CONTAINER_OF(pub, struct call, pub);
+	const struct client *cl = call->client;
+
+	return cl != NULL && !cl->broken && !hung_up(cl->fd);
+}
+
 bool
 control_flush(struct control_call *pub)
 {
@@ -141,7 +160,7 @@ control_flush(struct control_call *pub)
 	if (buf_error(&pub->out) != ERR_OK)
 		return true; /* kept: control_done() tells */
 	call_pass_on(call);
-	return call->client != NULL && !call->client->broken;
+	return control_heard(pub);
 }
 
 /* A document that a failed command has begun: each that is whole ends its line. */

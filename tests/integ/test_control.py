@@ -583,6 +583,23 @@ class Nowhere(Case):
 class CutShort(kf.Case):
     KEYS = 60  # some seconds' work
 
+    @kf.testing_only
+    def test_purge_for_nobody(self):
+        """Who has gone had seen no key go, or one: no other one follows."""
+        gw = self.gateway()
+        with gw.client() as c:
+            uids = [ended(c) for _ in range(10)]
+            gone = lambda: [c.state(u) for u in uids].count(ttlv.DESTROYED)
+            clock = virtual.Clock(gw)
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(gw.socket_path)
+                s.sendall(b"keys purge\tstate=Deactivated\treally=yes\n")
+                self.assertIn(b"under way", s.recv(65536))
+                clock.until(gone, "one key is gone", 5, slice_s=0.02)
+            clock.advance(5)
+            self.assertEqual(gone(), 1)
+        gw.assert_idle()
+
     def test_purge(self):
         """It ends when nobody listens any more, and with the daemon; it can be given again."""
         gw = self.gateway()

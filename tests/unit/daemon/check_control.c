@@ -365,9 +365,13 @@ START_TEST(client_goes_while_a_command_runs)
 	int fd = dial();
 
 	say(fd, "hold on\n");
+	shutdown(fd, SHUT_WR);
+	turns();
+	ck_assert(control_heard(held)); /* it asks for nothing else */
 	close(fd);
+	ck_assert(!control_heard(held));
 	buf_printf(&held->out, "{}\n");
-	(void)control_flush(held);
+	ck_assert(!control_flush(held));
 	turns();
 	ck_assert(!control_flush(held));
 	ck_assert_str_eq(held->argv[0], "hold on"); /* its own, not the client's */
