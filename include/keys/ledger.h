@@ -109,7 +109,10 @@ struct ledger_changes {
 	uint64_t owner;
 };
 
-/* Intents that nobody works on any more, oldest first; those of live messages are not shown. */
+/*
+ * Intents that nobody works on any more, oldest first; those of live messages are not shown.  after: 0 to
+ * begin with; then where those begin that had no room, or 0: these were the last.
+ */
 struct ledger_intent {
 	uint64_t owner;
 	char tenant[TENANT_ID_MAX + 1];
@@ -119,6 +122,7 @@ struct ledger_intent {
 struct ledger_intents {
 	struct wait wait;
 	struct arena *arena;
+	uint64_t after;		       /* in and out */
 	struct ledger_intent *intents; /* out */
 	size_t count;
 };

@@ -93,27 +93,33 @@ db_ledger_abandon(struct db *db, struct unpack *u, struct buf *answer)
 enum err
 db_ledger_intents(struct db *db, struct unpack *u, struct buf *answer)
 {
-	sqlite3_stmt *st = db_stmt(db, INTENTS_LIST);
+	uint64_t after = unpack_u64(u);
+	sqlite3_stmt *st;
 	struct buf list;
 	uint32_t count = 0;
 	bool row;
 	enum err e;
 
-	(void)u;
+	if (!unpack_done(u))
+		return ERR_INTERNAL;
+	st = db_stmt(db, INTENTS_LIST);
 	if (st == NULL)
 		return db_error(db);
 	sqlite3_bind_int(st, 1, WIRE_INTENTS_MAX);
+	sqlite3_bind_int64(st, 2, (int64_t)after);
 	buf_init(&list, WIRE_FRAME_MAX / 2);
 	while ((e = db_step(db, st, &row)) == ERR_OK && row) {
 		pack_u64(&list, (uint64_t)sqlite3_column_int64(st, 0));
 		pack_text(&list, (const char *)sqlite3_column_text(st, 1));
 		pack_text(&list, (const char *)sqlite3_column_text(st, 2));
 		pack_u8(&list, (uint8_t)sqlite3_column_int(st, 3));
+		after = (uint64_t)sqlite3_column_int64(st, 4);
 		count++;
 	}
 	if (e == ERR_OK)
 		e = buf_error(&list);
 	if (e == ERR_OK) {
+		pack_u64(answer, count < WIRE_INTENTS_MAX ? 0 : after);
 		pack_u32(answer, count);
 		buf_put(answer, list.data, list.len);
 	}

@@ -86,7 +86,8 @@ static const char *const sql[] = {
     [INTENT_PUT] = "INSERT INTO intents (tenant, uid, kind, owner) VALUES (?1, ?2, ?3, ?4)",
     [INTENT_DELETE] = "DELETE FROM intents WHERE tenant = ?1 AND uid = ?2 AND owner = ?3",
     [INTENTS_DROP] = "DELETE FROM intents WHERE owner = ?1",
-    [INTENTS_LIST] = "SELECT owner, tenant, uid, kind FROM intents ORDER BY id LIMIT ?1",
+    [INTENTS_LIST] = ("SELECT owner, tenant, uid, kind, id FROM intents WHERE id > ?2"
+		      " ORDER BY id LIMIT ?1"),
     [BACKUP_GET] = ("SELECT (SELECT time FROM backup),"
 		    " coalesce((SELECT max(id) FROM objects), 0) -"
 		    " coalesce((SELECT last_object FROM backup), 0)"),

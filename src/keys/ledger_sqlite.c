@@ -441,16 +441,17 @@ ledger_note_uses(struct ledger *l, struct ledger_uses *c)
 /* --- recovery --- */
 
 static enum err
-pack_nothing(struct buf *b, const struct wait *w)
+pack_intents(struct buf *b, const struct wait *w)
 {
-	(void)b, (void)w;
-	return ERR_OK;
+	pack_u64(b, CONTAINER_OF(w, struct ledger_intents, wait)->after);
+	return buf_error(b);
 }
 
 static enum err
 answer_intents(void *ctx, struct wait *w, struct unpack *u)
 {
 	struct ledger_intents *c = CONTAINER_OF(w, struct ledger_intents, wait);
+	uint64_t after = unpack_u64(u);
 	size_t count = unpack_u32(u);
 	struct ledger_intent *all;
 
@@ -475,6 +476,7 @@ answer_intents(void *ctx, struct wait *w, struct unpack *u)
 		if (live_find(ctx, at->owner) == NULL)
 			c->count++;
 	}
+	c->after = after;
 	return ERR_OK;
 }
 
@@ -482,7 +484,7 @@ static void
 ledger_intents(struct ledger *l, struct ledger_intents *c)
 {
 	static const struct store_call_type type = {
-	    .kind = WIRE_INTENTS, .pack = pack_nothing, .answer = answer_intents};
+	    .kind = WIRE_INTENTS, .pack = pack_intents, .answer = answer_intents};
 	struct ledger_sqlite *s = CONTAINER_OF(l, struct ledger_sqlite, ledger);
 
 	store_call(s->store, &type, &c->wait, s, 0);

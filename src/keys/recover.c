@@ -25,6 +25,7 @@ enum {
 	SHOWN_MS = 10 * 1000, /* a record that is not shown then was not stored */
 };
 
+static void list_intents(struct recover *r);
 static void next_intent(struct recover *r);
 
 static const struct ledger_intent *
@@ -295,7 +296,9 @@ next_intent(struct recover *r)
 		r->left++;
 		r->at++;
 	}
-	if (r->at == r->list.count)
+	if (r->at == r->list.count && r->list.after != 0)
+		list_intents(r);
+	else if (r->at == r->list.count)
 		finish(r, r->error);
 	else if (v == NULL)
 		settle(r, false, false);
@@ -316,6 +319,23 @@ listed(struct wait *w, enum err e)
 		next_intent(r);
 }
 
+/* Those behind the ones that were gone through: of these some may have been left. */
+static void
+list_intents(struct recover *r)
+{
+	uint64_t after = r->list.after;
+
+	drop_arenas(r);
+	r->arena = arena_new(ARENA_MAX);
+	if (r->arena == NULL) {
+		wait_finish_soon(r->loop, &r->wait, ERR_NO_MEMORY);
+		return;
+	}
+	r->at = 0;
+	r->list = (struct ledger_intents){.wait.done = listed, .arena = r->arena, .after = after};
+	r->ledger->ops->intents(r->ledger, &r->list);
+}
+
 static void
 cancel(struct wait *w)
 {
@@ -333,15 +353,9 @@ cancel(struct wait *w)
 void
 recover_start(struct recover *r, struct loop *l)
 {
-	r->arena = arena_new(ARENA_MAX);
-	if (r->arena == NULL) {
-		wait_finish_soon(l, &r->wait, ERR_NO_MEMORY);
-		return;
-	}
 	r->wait.cancel = cancel;
 	r->loop = l;
-	r->at = 0;
 	r->error = ERR_OK;
-	r->list = (struct ledger_intents){.wait.done = listed, .arena = r->arena};
-	r->ledger->ops->intents(r->ledger, &r->list);
+	r->list.after = 0;
+	list_intents(r);
 }

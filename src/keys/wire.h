@@ -26,7 +26,7 @@ enum wire_kind {
 	WIRE_PREPARE,	   /* u64 owner, u32 count, each: u8 kind, bytes object */
 	WIRE_COMMIT,	   /* the same */
 	WIRE_ABANDON,	   /* u64 owner */
-	WIRE_INTENTS,	   /* -> u32 count, each: u64 owner, tenant, uid, u8 kind */
+	WIRE_INTENTS,	   /* u64 after -> u64 after, u32 count, each: u64 owner, tenant, uid, u8 kind */
 	WIRE_SETTLE,	   /* tenant, uid, u64 owner, u8 destroyed, u64 when */
 	WIRE_VAULT_STORE,  /* tenant, uid, bytes record */
 	WIRE_VAULT_DESTROY, /* tenant, uid */
@@ -42,7 +42,7 @@ enum {
 	WIRE_FRAME_MAX = 32 * 1024 * 1024, /* a message may change 128 objects of the full size */
 	WIRE_TERMS_MAX = 64,
 	WIRE_UIDS_MAX = 200000,
-	WIRE_INTENTS_MAX = 10000,
+	WIRE_INTENTS_MAX = 10000, /* at once; there may be more */
 	WIRE_CHANGES_MAX = 1024,
 	WIRE_WHY_MAX = 1024,
 };

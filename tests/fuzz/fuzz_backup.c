@@ -70,7 +70,9 @@ ask(struct store_exec *x, struct store_exec *reader)
 	buf_init(&body, 1 << 16);
 	wire_pack_find(&body, &find);
 	state_frame(&reads, 1, WIRE_FIND, body.data, body.len);
-	state_frame(&in, 2, WIRE_INTENTS, NULL, 0);
+	buf_reset(&body);
+	pack_u64(&body, 0);
+	state_frame(&in, 2, WIRE_INTENTS, body.data, body.len);
 	buf_reset(&body);
 	pack_text(&body, STATE_TENANT);
 	pack_text(&body, state.object.uid);

@@ -9,6 +9,7 @@
 #include "base/secret.h"
 #include "job.h"
 #include "kprecord.h"
+#include "wire.h"
 
 static struct rig rig;
 static struct recover rec;
@@ -248,6 +249,31 @@ START_TEST(test_unknown_tenant)
 }
 END_TEST
 
+/* More than a list holds, of which none can be settled: those behind them are, all the same. */
+START_TEST(test_behind_a_full_list)
+{
+	enum { LISTS = WIRE_INTENTS_MAX / WIRE_CHANGES_MAX + 1 };
+	static struct change changes[LISTS][WIRE_CHANGES_MAX];
+	static struct ledger_changes all[LISTS];
+	struct object *o = rig_object(&rig, "unknown", NULL), *copy;
+
+	for (size_t i = 0; i < LISTS; i++) {
+		for (size_t k = 0; k < WIRE_CHANGES_MAX; k++) {
+			copy = arena_copy(rig.arena, o, sizeof(*o));
+			ck_assert_ptr_nonnull(copy);
+			ck_assert_int_eq(text_uuid7(copy->uid), ERR_OK);
+			changes[i][k] = (struct change){CHANGE_INSERT, copy};
+		}
+		all[i] = (struct ledger_changes){.changes = changes[i], .count = WIRE_CHANGES_MAX};
+		ck_assert_int_eq(rig_prepare(&rig, &all[i]), ERR_OK);
+	}
+	leave_intent(CHANGE_INSERT, rig_object(&rig, "a", NULL), true);
+	ck_assert_int_eq(rig_recover(&rig, &rec), ERR_CONFIG);
+	ck_assert_uint_eq(rec.left, LISTS * WIRE_CHANGES_MAX);
+	ck_assert_uint_eq(rec.creates_undone, 1);
+}
+END_TEST
+
 START_TEST(test_settle_needs_the_owner)
 {
 	struct object *o = created(), *got;
@@ -305,6 +331,7 @@ main(void)
 	tcase_add_test(t, test_live_is_left);
 	tcase_add_test(t, test_disowned);
 	tcase_add_test(t, test_unknown_tenant);
+	tcase_add_test(t, test_behind_a_full_list);
 	tcase_add_test(t, test_settle_needs_the_owner);
 	tcase_add_test(t, test_cancel);
 	suite_add_tcase(s, t);
