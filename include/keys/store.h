@@ -121,12 +121,13 @@ CHECKED enum err vault_local_make_root_key(const char *path);
 /*
  * A consistent copy of both files while the daemon serves, made in steps by the child into the
  * directory (which must exist and be empty), with the clients that commands trusted, and synced.
- * objects: how many it holds.
+ * objects: how many it holds.  noted: as the last backup, which the state directory may have no room for.
  */
 struct store_backup {
 	struct wait wait;
 	const char *directory;
 	uint64_t objects;
+	bool noted;
 };
 void store_backup(struct store *s, struct store_backup *b);
 

@@ -2,6 +2,7 @@
 /* Control commands about stored objects: list, show, backup. */
 #include "commands.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -17,7 +18,7 @@
 #include "daemon.h"
 #include "keys_select.h"
 
-enum { LIST_DEFAULT = 1000, LIST_MOST = 100000, ARENA_MAX = 64 << 20 };
+enum { LIST_DEFAULT = 1000, LIST_MOST = 100000, ARENA_MAX = 64 << 20, SENTENCE_MAX = 1024 };
 
 /* One run over the tenants' objects; freed in keys_end(). */
 struct keys {
@@ -376,27 +377,46 @@ backup_progress(struct keyferryd *d, int64_t percent)
 }
 
 static void
+put_backup(const struct store_backup *b, struct buf *out)
+{
+	struct json j;
+
+	json_init(&j, out);
+	json_object(&j, NULL);
+	json_text(&j, "directory", b->directory);
+	json_int(&j, "objects", (int64_t)b->objects);
+	json_text(&j, "without", "root keys, configuration, private keys of TLS");
+	if (!b->noted)
+		json_text(&j, "warning", "the copy is good, but the state directory could not note it, so "
+		    "that health goes on asking for one: see whether its disk is full");
+	json_object_end(&j);
+}
+
+/* NULL: the error says it all. */
+static const char *
+why_not_backed_up(const struct store_backup *b, enum err e, char sentence[SENTENCE_MAX])
+{
+	if (e == ERR_IN_USE || e == ERR_INVALID_FIELD)
+		return "the directory must be an absolute path, exist, be empty, and be the daemon's to "
+		       "write to";
+	if (e != ERR_STORAGE && e != ERR_STORAGE_FULL)
+		return NULL;
+	snprintf(sentence, SENTENCE_MAX, "no copy could be made in %s: %s", b->directory, err_text(e));
+	return sentence;
+}
+
+static void
 backed_up(struct wait *w, enum err e)
 {
 	struct backup *b = CONTAINER_OF(w, struct backup, backup.wait);
 	struct keyferryd *d = b->call->user;
-	struct json j;
+	char sentence[SENTENCE_MAX];
 
 	if (d->backup == b)
 		d->backup = NULL;
-	if (e == ERR_OK) {
-		json_init(&j, &b->call->out);
-		json_object(&j, NULL);
-		json_text(&j, "directory", b->backup.directory);
-		json_int(&j, "objects", (int64_t)b->backup.objects);
-		json_text(&j, "without", "root keys, configuration, private keys of TLS");
-		json_object_end(&j);
-	}
-	control_done(b->call, e,
-	    e == ERR_IN_USE || e == ERR_INVALID_FIELD
-		? "the directory must be an absolute path, exist, be empty, and be the "
-		  "daemon's to write to"
-		: NULL);
+	if (e == ERR_OK)
+		put_backup(&b->backup, &b->call->out);
+	control_done(b->call, e, why_not_backed_up(&b->backup, e, sentence));
 	alloc_free(b);
 }
 

@@ -288,8 +288,11 @@ pack_backup(struct buf *b, const struct wait *w)
 static enum err
 answer_backup(void *ctx, struct wait *w, struct unpack *u)
 {
+	struct store_backup *b = CONTAINER_OF(w, struct store_backup, wait);
+
 	(void)ctx;
-	CONTAINER_OF(w, struct store_backup, wait)->objects = unpack_u64(u);
+	b->objects = unpack_u64(u);
+	b->noted = unpack_u8(u) != 0;
 	return ERR_OK;
 }
 

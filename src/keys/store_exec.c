@@ -508,8 +508,8 @@ store_exec_ready(const struct buf *in)
 	return wire_take(in->data, in->len, &id, &kind, &body, &bad) > 0 || bad;
 }
 
-/* A backup that cannot be noted counts as failed: else health would go on asking for one. */
-static enum err
+/* False: the copy is as good as any, but health goes on asking for one. */
+static bool
 note_backup(struct store_exec *x, const struct db_backed_up *done)
 {
 	enum err e = db_group_begin(&x->ledger);
@@ -517,14 +517,9 @@ note_backup(struct store_exec *x, const struct db_backed_up *done)
 	if (e == ERR_OK)
 		e = db_ledger_note_backup(&x->ledger, done->when, done->last_object);
 	if (e == ERR_OK)
-		e = db_group_commit(&x->ledger);
-	else
-		db_group_rollback(&x->ledger);
-	if (e != ERR_OK)
-		return e;
-	x->commits++;
-	x->dirty = true;
-	return ERR_OK;
+		return commit_one(x, &x->ledger) == ERR_OK;
+	db_group_rollback(&x->ledger);
+	return false;
 }
 
 bool
@@ -537,6 +532,7 @@ bool
 store_exec_step(struct store_exec *x, struct buf *out)
 {
 	struct db_backed_up done;
+	bool noted;
 	enum err e;
 	size_t at;
 
@@ -550,12 +546,13 @@ store_exec_step(struct store_exec *x, struct buf *out)
 	db_backup_free(x->backup);
 	x->backup = NULL;
 	x->backup_percent = 0;
-	if (e == ERR_OK)
-		e = note_backup(x, &done);
+	noted = e == ERR_OK && note_backup(x, &done);
 	put_news(x, out);
 	at = wire_begin(out, x->backup_id, (uint8_t)e);
-	if (e == ERR_OK)
+	if (e == ERR_OK) {
 		pack_u64(out, done.objects);
+		pack_u8(out, noted);
+	}
 	wire_end(out, at);
 	return false;
 }

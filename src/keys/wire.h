@@ -31,7 +31,7 @@ enum wire_kind {
 	WIRE_VAULT_STORE,  /* tenant, uid, bytes record */
 	WIRE_VAULT_DESTROY, /* tenant, uid */
 	WIRE_VAULT_PROBE,  /* tenant, uid -> u8 found */
-	WIRE_BACKUP,	   /* text directory -> u64 objects */
+	WIRE_BACKUP,	   /* text directory -> u64 objects, u8 noted */
 	WIRE_FILE,	   /* text directory, text name, u8 what (store_file.c), bytes data */
 	WIRE_USES,	   /* u32 count, each: tenant, uid, u64 when */
 	WIRE_KINDS,

@@ -332,6 +332,21 @@ class Backup(kf.Case):
         self.assert_fine(gw)
 
 
+    def test_backup_that_cannot_be_written(self):
+        """Into a directory that somebody removes meanwhile: the answer names it."""
+        gw = self.gateway()
+        place = os.path.join(gw.dir, "removed")
+        os.mkdir(place, 0o700)
+        fd = os.open(place, os.O_RDONLY)
+        self.addCleanup(os.close, fd)
+        os.rmdir(place)
+        done = gw.ctl("backup", "/proc/%d/fd/%d" % (os.getpid(), fd), check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("no copy could be made in /proc/%d/fd/%d: the storage failed" % (os.getpid(), fd),
+                      done.stderr)
+        self.assert_fine(gw)
+
+
 class Stall(kf.Case):
     """A disk that hangs: the writer stands in fdatasync(), in the midst of a commit, until it is let go."""
 

@@ -425,6 +425,25 @@ START_TEST(test_last_backup_is_known)
 }
 END_TEST
 
+/* The disk of the state directory has no room for the note: the copy is good all the same. */
+START_TEST(test_cannot_be_noted)
+{
+	struct store_backup b;
+
+	rig_stop(&rig);
+	fault_test_arm(FAULT_STORE_COMMIT_FULL, 0, 1);
+	rig_start(&rig);
+	ck_assert_int_eq(run_backup(&b), ERR_OK);
+	ck_assert(!b.noted);
+	assert_backed_up(0, 0);
+	ck_assert_int_eq(store_verify_copy(backup_dir, by(rig.root), &counts, &why), ERR_OK);
+	strcat(backup_dir, ".2");
+	ck_assert_int_eq(mkdir(backup_dir, 0700), 0);
+	ck_assert_int_eq(run_backup(&b), ERR_OK);
+	ck_assert(b.noted);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -445,6 +464,7 @@ main(void)
 	tcase_add_test(t, test_verify_without_memory);
 	tcase_add_test(t, test_two_tenants);
 	tcase_add_test(t, test_last_backup_is_known);
+	tcase_add_test(t, test_cannot_be_noted);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
