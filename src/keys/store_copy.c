@@ -16,6 +16,12 @@
 #include "keys/store.h"
 #include "kprecord.h"
 
+/*
+ * Keys of root key files that are kept: half of what the secure heap of keyferryctl holds.  There may be
+ * any number of tenants, and one file has ROOT_KEYS_MAX at most.
+ */
+enum { ROOTS_KEPT = 2048 };
+
 /* A root key file that was read: tenants may share one, or have their own. */
 struct loaded {
 	struct list link;
@@ -27,11 +33,23 @@ struct verify {
 	struct db ledger, vault;
 	sqlite3_stmt *objects, *record;
 	const struct store_root_keys *roots;
-	struct list loaded;
+	struct list loaded; /* the one that was used last comes last */
+	size_t roots_count;
 	struct envelope_crypto *crypto;
 	struct store_counts counts;
 	const char *why; /* NULL: nothing particular */
 };
+
+static void
+drop_first(struct verify *v)
+{
+	struct loaded *l = CONTAINER_OF(list_pop(&v->loaded), struct loaded, link);
+
+	v->roots_count -= l->keys.count;
+	rootkeys_fini(&l->keys);
+	alloc_free(l->path);
+	alloc_free(l);
+}
 
 static enum err
 load_roots(struct verify *v, const char *path, struct rootkeys **out)
@@ -41,6 +59,8 @@ load_roots(struct verify *v, const char *path, struct rootkeys **out)
 	const char *why = "out of memory";
 	enum err e = ERR_NO_MEMORY;
 
+	while (v->roots_count > ROOTS_KEPT - ROOT_KEYS_MAX)
+		drop_first(v);
 	if (new != NULL)
 		new->path = alloc_text(path);
 	if (new != NULL && new->path != NULL)
@@ -54,6 +74,7 @@ load_roots(struct verify *v, const char *path, struct rootkeys **out)
 		return e;
 	}
 	list_append(&v->loaded, &new->link);
+	v->roots_count += new->keys.count;
 	*out = &new->keys;
 	return ERR_OK;
 }
@@ -71,6 +92,8 @@ find_roots(struct verify *v, const char *tenant, struct rootkeys **out)
 		struct loaded *l = CONTAINER_OF(it, struct loaded, link);
 
 		if (strcmp(l->path, path) == 0) {
+			list_remove(&l->link);
+			list_append(&v->loaded, &l->link);
 			*out = &l->keys;
 			return ERR_OK;
 		}
@@ -81,15 +104,8 @@ find_roots(struct verify *v, const char *tenant, struct rootkeys **out)
 static void
 drop_roots(struct verify *v)
 {
-	struct list *it;
-
-	while ((it = list_pop(&v->loaded)) != NULL) {
-		struct loaded *l = CONTAINER_OF(it, struct loaded, link);
-
-		rootkeys_fini(&l->keys);
-		alloc_free(l->path);
-		alloc_free(l);
-	}
+	while (!list_empty(&v->loaded))
+		drop_first(v);
 }
 
 /* The key has to come out, and to be the one that the object was made with. */

@@ -14,6 +14,7 @@
 #include "base/metric.h"
 #include "base/secret.h"
 #include "job.h"
+#include "rootkey.h"
 
 enum { BEFORE = 900, AT_ONCE = 20, STREAMS_MAX = 100000 };
 
@@ -385,6 +386,54 @@ START_TEST(test_two_tenants)
 }
 END_TEST
 
+/* Each tenant's own file, with the root key of all as its first version. */
+static const char *
+own_file(void *arg, const char *tenant)
+{
+	static char path[160];
+
+	snprintf(path, sizeof(path), "%s/%s.root", (const char *)arg, tenant);
+	return path;
+}
+
+static void
+make_own_file(const char *tenant, const char *first)
+{
+	FILE *f = fopen(own_file(rig.dir, tenant), "w");
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fchmod(fileno(f), 0600), 0);
+	fputs(first, f);
+	for (unsigned version = 2; version <= ROOT_KEYS_MAX; version++)
+		fprintf(f, "%u %064x\n", version, version);
+	fclose(f);
+}
+
+/* Their root keys would not all fit into the secure heap. */
+START_TEST(test_tenants_with_many_root_keys)
+{
+	enum { TENANTS = (1 << 20) / 64 / ROOT_KEYS_MAX + 1 };
+	static struct job jobs[TENANTS];
+	const struct store_root_keys roots = {own_file, rig.dir};
+	char first[256] = "", tenant[16];
+	FILE *f = fopen(rig.root, "r");
+	struct store_backup b;
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_ptr_nonnull(fgets(first, sizeof(first), f));
+	fclose(f);
+	for (int i = 0; i < TENANTS; i++) {
+		snprintf(tenant, sizeof(tenant), "t%d", i);
+		make_own_file(tenant, first);
+		job_start(&jobs[i], &rig, CHANGE_INSERT, rig_object(&rig, tenant, NULL), NULL);
+	}
+	job_wait_all(&rig, jobs, TENANTS);
+	ck_assert_int_eq(run_backup(&b), ERR_OK);
+	ck_assert_int_eq(store_verify_copy(backup_dir, &roots, &counts, &why), ERR_OK);
+	ck_assert_uint_eq(counts.verified, TENANTS);
+}
+END_TEST
+
 static void
 assert_backed_up(int64_t when, int64_t newer)
 {
@@ -463,6 +512,7 @@ main(void)
 	tcase_add_test(t, test_verify_finds);
 	tcase_add_test(t, test_verify_without_memory);
 	tcase_add_test(t, test_two_tenants);
+	tcase_add_test(t, test_tenants_with_many_root_keys);
 	tcase_add_test(t, test_last_backup_is_known);
 	tcase_add_test(t, test_cannot_be_noted);
 	suite_add_tcase(s, t);
