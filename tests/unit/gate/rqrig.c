@@ -21,6 +21,7 @@ unsigned answers, version_major, version_minor;
 struct parts *parts;
 size_t response_max;
 uint8_t client;
+bool read_only;
 size_t msg_mark;
 static unsigned items;
 static size_t heap_base; /* what OpenSSL's generator keeps */
@@ -44,6 +45,7 @@ setup(void)
 	parts = parts_new(loop);
 	response_max = 64 << 10;
 	client = 1;
+	read_only = false;
 	buf_init(&msg, 1 << 20);
 	buf_init(&answer, 1 << 20);
 	answers = 0;
@@ -237,7 +239,8 @@ start(void)
 {
 	struct request_params p = {.loop = loop, .tenant = tenant, .server_name = "keyferry test",
 	    .response_max = response_max, .items_max = 128, .deadline = clock_now() + 15 * NS_PER_S,
-	    .id = 1, .client = memkeys_client(), .answered = answered, .parts = parts, .sha256 = {client}};
+	    .id = 1, .client = memkeys_client(), .answered = answered, .parts = parts, .sha256 = {client},
+	    .read_only = read_only};
 	struct request *rq = NULL;
 
 	ttlv_end(&msg, msg_mark);

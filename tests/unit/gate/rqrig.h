@@ -29,6 +29,7 @@ extern unsigned answers, version_major, version_minor;
 extern struct parts *parts;
 extern size_t response_max;
 extern uint8_t client; /* who asks: the first byte of its digest */
+extern bool read_only;	 /* it may */
 
 /* A frozen clock, a tenant, version 1.1; afterwards nothing is left over. */
 void setup(void);
