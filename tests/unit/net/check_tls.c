@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/secret.h"
@@ -390,6 +391,63 @@ START_TEST(serves_both_keys_and_modern_suites)
 }
 END_TEST
 
+/* What whoever has the server's key later can read, what is malleable, and what proves nothing. */
+static bool
+is_weak(const SSL_CIPHER *suite)
+{
+	int kx = SSL_CIPHER_get_kx_nid(suite), auth = SSL_CIPHER_get_auth_nid(suite);
+
+	return (kx != NID_kx_ecdhe && kx != NID_kx_dhe) || !SSL_CIPHER_is_aead(suite) ||
+	    (auth != NID_auth_rsa && auth != NID_auth_ecdsa);
+}
+
+static void
+expect_no_shared_suite(const char *suite)
+{
+	struct client_options o = {.version = TLS1_2_VERSION, .who = WHO_RIGHT, .suites = suite};
+	struct served d;
+	struct client c;
+
+	ck_assert_msg(!try(&o, &c, &d), "%s", suite);
+	ck_assert_msg(c.reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, "%s: %d", suite, c.reason);
+	client_leave(&c);
+	rig_pump(&rig, &c, 2);
+	ck_assert_int_eq(d.end, STREAM_TLS_ERROR);
+	ck_assert_msg(strcmp(d.why, "no shared cipher") == 0, "%s: %s", suite, d.why);
+	client_fini(&c);
+	served_fini(&d);
+}
+
+/* Each of all that OpenSSL knows; a client without a PSK or a password offers none of those. */
+START_TEST(refuses_every_weak_suite)
+{
+	struct client_options o = {.version = TLS1_2_VERSION, .who = WHO_RIGHT,
+	    .suites = "ALL:COMPLEMENTOFALL:@SECLEVEL=0"};
+	unsigned static_keys = 0, cbc = 0, nameless = 0;
+	STACK_OF(SSL_CIPHER) *all;
+	struct client c;
+	int fd[2];
+
+	rig_pair(fd, false);
+	client_start(&c, &rig, fd[0], &o);
+	all = SSL_get1_supported_ciphers(c.ssl);
+	for (int i = 0; i < sk_SSL_CIPHER_num(all); i++) {
+		const SSL_CIPHER *suite = sk_SSL_CIPHER_value(all, i);
+
+		if (!is_weak(suite))
+			continue;
+		static_keys += SSL_CIPHER_get_kx_nid(suite) == NID_kx_rsa && SSL_CIPHER_is_aead(suite);
+		cbc += !SSL_CIPHER_is_aead(suite);
+		nameless += SSL_CIPHER_get_auth_nid(suite) == NID_auth_null;
+		expect_no_shared_suite(SSL_CIPHER_get_name(suite));
+	}
+	ck_assert(static_keys > 0 && cbc > 0 && nameless > 0);
+	sk_SSL_CIPHER_free(all);
+	client_fini(&c);
+	close(fd[1]);
+}
+END_TEST
+
 START_TEST(serves_old_suites_on_request)
 {
 	static const char *const old[] = {"AES128-SHA256", "AES256-SHA256", "AES128-SHA",
@@ -529,6 +587,7 @@ main(void)
 	tcase_add_test(both, refuses_lists_that_do_not_match);
 	tcase_add_test(both, tells_its_certificates);
 	tcase_add_test(both, serves_both_keys_and_modern_suites);
+	tcase_add_test(both, refuses_every_weak_suite);
 	tcase_add_test(both, refuses_old_versions);
 	tcase_add_loop_test(both, resumes_nothing, 0, 2);
 	tcase_add_test(both, bounds_the_clients_chain);
