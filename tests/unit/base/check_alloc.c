@@ -2,7 +2,10 @@
 /* The process allocator. */
 #include <check.h>
 #include <malloc.h>
+#include <stdbool.h>
 #include <string.h>
+
+#include <openssl/crypto.h>
 
 #include "base/alloc.h"
 #include "base/fault.h"
@@ -85,6 +88,77 @@ START_TEST(wipes)
 }
 END_TEST
 
+/* --- what is freed --- */
+
+/* The linker has alloc.c call this in the place of free(). */
+void __wrap_free(void *p);
+void __real_free(void *p);
+
+static struct {
+	const unsigned char *block;
+	size_t len, left; /* bytes that were not wiped when it was freed */
+	bool freed;
+} watched;
+
+void
+__wrap_free(void *p)
+{
+	if (p != NULL && p == watched.block) {
+		watched.freed = true;
+		for (size_t i = 0; i < watched.len; i++)
+			watched.left += watched.block[i] != 0;
+		watched.block = NULL;
+	}
+	__real_free(p);
+}
+
+/* All that there is of it, as what is resized in its place has that as well. */
+static void *
+block_of_secrets(void *p)
+{
+	watched.len = malloc_usable_size(p);
+	watched.block = p = alloc_resize(p, watched.len);
+	watched.left = 0;
+	watched.freed = false;
+	memset(p, 's', watched.len);
+	return p;
+}
+
+static void
+expect_wiped(const char *by)
+{
+	ck_assert_msg(watched.freed, "%s frees nothing", by);
+	ck_assert_msg(watched.left == 0, "%s leaves %zu bytes of %zu", by, watched.left, watched.len);
+}
+
+START_TEST(wipes_what_it_frees)
+{
+	void *p;
+
+	alloc_free(block_of_secrets(alloc_bytes(100)));
+	expect_wiped("alloc_free()");
+	p = alloc_resize(block_of_secrets(alloc_bytes(100)), 100000);
+	expect_wiped("growing");
+	p = alloc_resize(block_of_secrets(p), 10);
+	expect_wiped("shrinking");
+	alloc_free(p);
+}
+END_TEST
+
+START_TEST(wipes_what_openssl_frees)
+{
+	void *p;
+
+	ck_assert_int_eq(alloc_install(), ERR_OK);
+	OPENSSL_free(block_of_secrets(OPENSSL_malloc(100)));
+	expect_wiped("OPENSSL_free()");
+	p = OPENSSL_realloc(block_of_secrets(OPENSSL_malloc(100)), 100000);
+	expect_wiped("OPENSSL_realloc()");
+	ck_assert_ptr_null(OPENSSL_realloc(block_of_secrets(p), 0));
+	expect_wiped("OPENSSL_realloc() to nothing");
+}
+END_TEST
+
 /* However often: only a build without sanitizers can tell. */
 START_TEST(returns_large_blocks)
 {
@@ -115,7 +189,9 @@ main(void)
 	tcase_add_test(t, checks_products);
 	tcase_add_test(t, fails_on_request);
 	tcase_add_test(t, wipes);
+	tcase_add_test(t, wipes_what_it_frees);
 	tcase_add_test(t, returns_large_blocks);
+	tcase_add_test(t, wipes_what_openssl_frees); /* it cannot be installed afterwards */
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
