@@ -393,9 +393,6 @@ END_TEST
 
 START_TEST(refuses_bad_files)
 {
-	const char *on_disk;
-	struct statfs fs;
-
 	start(&(struct rig_options){.keys = KEYS_EC});
 	expect_refused(key_path, ERR_CONFIG, "does not exist");
 	write_key(key_path, digits, 0640);
@@ -407,11 +404,24 @@ START_TEST(refuses_bad_files)
 	expect_refused(key_path, ERR_CONFIG, "64 hexadecimal digits");
 	write_key(key_path, "", 0600);
 	expect_refused(key_path, ERR_CONFIG, "64 hexadecimal digits");
-	on_disk = rig_path(&rig, "ticket.key");
-	write_key(on_disk, digits, 0600);
-	ck_assert_int_eq(statfs(on_disk, &fs), 0);
-	if (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC) /* where /tmp is a disk */
-		expect_refused(on_disk, ERR_CONFIG, "lies on a disk");
+}
+END_TEST
+
+/* What is not known to be in memory alone: wherever this runs /proc is no tmpfs, though /tmp may be one. */
+START_TEST(refuses_what_may_be_on_a_disk)
+{
+	const char *in_tmp;
+	struct statfs fs;
+	char in_proc[64];
+
+	start(&(struct rig_options){.keys = KEYS_EC});
+	snprintf(in_proc, sizeof(in_proc), "/proc/%d/personality", (int)getpid());
+	expect_refused(in_proc, ERR_CONFIG, "lies on a disk");
+	in_tmp = rig_path(&rig, "ticket.key");
+	write_key(in_tmp, digits, 0600);
+	ck_assert_int_eq(statfs(in_tmp, &fs), 0);
+	if (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC)
+		expect_refused(in_tmp, ERR_CONFIG, "lies on a disk");
 }
 END_TEST
 
@@ -441,6 +451,7 @@ main(void)
 	tcase_add_loop_test(t, a_file_is_shared, 0, 2);
 	tcase_add_test(t, keys_are_kept_ones);
 	tcase_add_test(t, refuses_bad_files);
+	tcase_add_test(t, refuses_what_may_be_on_a_disk);
 	suite_add_tcase(suite, t);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
