@@ -577,6 +577,41 @@ START_TEST(socket_file)
 }
 END_TEST
 
+/* The linker has control_socket.c call this in the place of chmod(). */
+int __wrap_chmod(const char *file, mode_t mode);
+int __real_chmod(const char *file, mode_t mode);
+
+static mode_t mode_before; /* of the socket, when it is given its own */
+
+int
+__wrap_chmod(const char *file, mode_t mode)
+{
+	struct stat st;
+
+	if (strcmp(file, path) == 0 && stat(file, &st) == 0)
+		mode_before = st.st_mode;
+	return __real_chmod(file, mode);
+}
+
+/* Whatever the process's mask would let in; and that is left as it was. */
+START_TEST(socket_is_closed_from_its_first_moment)
+{
+	const char *why = "";
+	struct stat st;
+	mode_t mask;
+
+	control_free(control);
+	mode_before = 0;
+	mask = umask(0);
+	ck_assert_int_eq(start(&control, &why), ERR_OK);
+	ck_assert_uint_eq(umask(mask), 0);
+	ck_assert(S_ISSOCK(mode_before));
+	ck_assert_uint_eq(mode_before & 07777, 0600);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0640);
+}
+END_TEST
+
 /* A call that outlives the control socket still ends cleanly. */
 START_TEST(free_under_a_call)
 {
@@ -620,6 +655,7 @@ main(void)
 	tcase_add_test(tc, is_not_deaf_for_good);
 	tcase_add_test(tc, help_lists_the_table);
 	tcase_add_test(tc, socket_file);
+	tcase_add_test(tc, socket_is_closed_from_its_first_moment);
 	tcase_add_test(tc, free_under_a_call);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
