@@ -297,6 +297,16 @@ turn_away(struct gate *g, int fd)
 	return true;
 }
 
+static void
+log_unserved(struct gate *g)
+{
+	uint64_t left_out;
+
+	if (ration_take(&g->unserved, TOLD_PER_S, &left_out))
+		LOG(LOG_ERROR, "gate", "no memory for a session", kv_int("sessions", (int64_t)g->count),
+		    kv_int("left-out", (int64_t)left_out));
+}
+
 void
 gate_accept(struct gate *g, int fd)
 {
@@ -309,7 +319,7 @@ gate_accept(struct gate *g, int fd)
 	if (is_full(g))
 		relief_make_room(g);
 	if (!session_new(g, fd))
-		LOG(LOG_ERROR, "gate", "no memory for a session", kv_int("sessions", (int64_t)g->count));
+		log_unserved(g);
 }
 
 void

@@ -8,6 +8,8 @@
 #include "base/ration.h"
 #include "gate/gate.h"
 
+enum { TOLD_PER_S = 20 }; /* lines in the log, of each kind that whoever reaches the port can cause */
+
 struct gate {
 	struct gate_params p;
 	struct gate_limits limits;
@@ -23,6 +25,7 @@ struct gate {
 	size_t count, handshakes;
 	uint64_t next_session, next_request;
 	struct ration failures; /* of handshakes, for the log */
+	struct ration unserved; /* connections that memory lacked for, for the log */
 	bool draining, paused;
 	struct defer sorting; /* of sessions, after a change of tenants */
 	size_t sorted_out;    /* by that, so far */

@@ -15,10 +15,7 @@
 
 #include "gate_parts.h"
 
-enum {
-	FAILURES_PER_S = 20, /* lines in the log */
-	DRAIN_ANSWERS = 16,  /* more a client does not ask for at once; nor does one keep us for ever */
-};
+enum { DRAIN_ANSWERS = 16 }; /* more a client does not ask for at once; nor does one keep us for ever */
 #define DRAIN_GRACE (2 * NS_PER_S) /* for the first request of who has just come, or the rest of a record */
 
 static void session_next(struct session *s);
@@ -578,7 +575,7 @@ log_failure(struct session *s, const char *why)
 {
 	uint64_t left_out;
 
-	if (ration_take(&s->gate->failures, FAILURES_PER_S, &left_out))
+	if (ration_take(&s->gate->failures, TOLD_PER_S, &left_out))
 		LOG(LOG_INFO, "session", "handshake failed", kv_int("session", (int64_t)s->id),
 		    kv_text("from", stream_address(s->stream)), kv_text("why", why),
 		    kv_int("age-ms", (clock_now() - s->created) / NS_PER_MS),
