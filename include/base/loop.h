@@ -84,6 +84,11 @@ struct timer {
 };
 void timer_set(struct loop *l, struct timer *t, int64_t when);
 void timer_clear(struct loop *l, struct timer *t);
+/*
+ * For what ends at that second of the wall clock: when a timer has to look whether it has.  That is within
+ * a minute, as somebody may set that clock.
+ */
+int64_t timer_when(int64_t wall);
 static inline bool
 timer_armed(const struct timer *t)
 {

@@ -14,6 +14,7 @@
 
 #define BEAT_NS (100 * NS_PER_MS)
 #define LAG_PERIOD_NS (60 * NS_PER_S)
+enum { LOOK_AGAIN_S = 60 }; /* at the wall clock */
 
 struct loop {
 	struct event_base *base;
@@ -187,6 +188,18 @@ timer_set(struct loop *l, struct timer *t, int64_t when)
 	timer_clear(l, t);
 	t->when = when;
 	put_at(&l->timers, l->timers != NULL ? join(l->timers, t) : t);
+}
+
+int64_t
+timer_when(int64_t wall)
+{
+	int64_t ms = clock_wall_ms(), seconds = wall - ms / 1000;
+
+	if (seconds <= 0)
+		return clock_now();
+	if (seconds > LOOK_AGAIN_S) /* thousands of years are too many ns */
+		return clock_now() + LOOK_AGAIN_S * NS_PER_S;
+	return clock_now() + seconds * NS_PER_S - ms % 1000 * NS_PER_MS;
 }
 
 /* Only those that are due when it begins: a timer that sets itself again waits for its turn. */

@@ -14,8 +14,6 @@
 #include "op.h"
 #include "relief.h"
 
-/* How often ends of certificates are looked at, as somebody may set the clock that they go by. */
-#define ENDS_PERIOD (60 * NS_PER_S)
 /* Chains of certificates that are checked in one go after a change: some milliseconds, then one. */
 enum { SORTED_AT_ONCE = 32, SORTED_IN_A_TURN = 8 };
 
@@ -78,13 +76,8 @@ gate_free(struct gate *g)
 void
 gate_expect_end(struct gate *g, int64_t ends)
 {
-	int64_t seconds = ends - clock_wall(), left = ENDS_PERIOD, when;
+	int64_t when = timer_when(ends);
 
-	if (seconds <= 0)
-		left = 0;
-	else if (seconds <= ENDS_PERIOD / NS_PER_S) /* thousands of years are too many ns */
-		left = seconds * NS_PER_S - clock_wall_ms() % 1000 * NS_PER_MS;
-	when = clock_now() + left;
 	if (timer_armed(&g->ends) && g->ends.when <= when)
 		return;
 	timer_set(g->p.loop, &g->ends, when);

@@ -162,6 +162,21 @@ START_TEST(moves_and_clears_timers)
 }
 END_TEST
 
+/* To the millisecond when that is near, and soon enough to see a clock that was set when it is not. */
+START_TEST(a_timer_goes_by_a_wall_clock_that_may_be_set)
+{
+	int64_t now = clock_now(), wall = clock_wall();
+
+	ck_assert_int_eq(timer_when(wall + 60), now + 60 * NS_PER_S);
+	ck_assert_int_eq(timer_when(wall + 61), now + 60 * NS_PER_S);
+	ck_assert_int_eq(timer_when(INT64_MAX), now + 60 * NS_PER_S);
+	ck_assert_int_eq(timer_when(wall), now);
+	ck_assert_int_eq(timer_when(0), now);
+	clock_test_advance(250 * NS_PER_MS);
+	ck_assert_int_eq(timer_when(wall + 1), now + NS_PER_S);
+}
+END_TEST
+
 /* A timer that is always due must not keep the turn, nor those behind it, waiting. */
 START_TEST(a_timer_that_sets_itself_waits_for_its_turn)
 {
@@ -657,6 +672,7 @@ main(void)
 	tcase_add_test(t, knows_the_time_of_its_turn);
 	tcase_add_test(t, runs_a_timer_of_the_beginning_of_time);
 	tcase_add_test(t, moves_and_clears_timers);
+	tcase_add_test(t, a_timer_goes_by_a_wall_clock_that_may_be_set);
 	tcase_add_test(t, a_timer_that_sets_itself_waits_for_its_turn);
 	tcase_add_test(t, a_due_timer_can_be_cleared_or_moved_by_another);
 	tcase_add_test(t, due_timers_can_all_be_moved);
