@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 
+struct loop;
 struct ssl_st;
 struct x509_st;
 struct stack_st_X509;
@@ -66,6 +67,7 @@ struct tls_params {
 	bool resumption;	     /* sessions are resumed, with tickets; and those of TLS 1.2: */
 	bool resumption_12;
 	const char *ticket_key_file; /* shared with other gateways; NULL: none */
+	struct loop *loop; /* for tickets' keys, which end in time; it outlives the server */
 	tls_check_fn *check;
 	void *check_arg;
 };

@@ -227,6 +227,7 @@ prepare(struct keyferryd *d, const struct config *c, struct prepared *p, struct 
 	    .resumption = c->tls.resumption,
 	    .resumption_12 = c->tls.resumption_12,
 	    .ticket_key_file = c->tls.ticket_key_file,
+	    .loop = d->loop,
 	    .check = gate_check_certificate,
 	    .check_arg = d->gate,
 	};

@@ -13,6 +13,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/credential.h"
+#include "base/list.h"
+#include "base/loop.h"
 #include "base/secret.h"
 #include "base/secret_file.h"
 #include "base/text.h"
@@ -36,10 +38,14 @@ struct slot {
 };
 
 struct tickets {
+	struct loop *loop;
+	struct timer ends; /* of keys: armed while there are any */
 	struct secret *root; /* of the file, or NULL */
 	bool tls12;
 	struct slot slots[SLOTS];
 };
+
+static void look_for_ends(struct timer *timer);
 
 /* --- the file --- */
 
@@ -90,13 +96,15 @@ load_root(struct tickets *t, const char *path, const char **why)
 }
 
 enum err
-tickets_new(struct tickets **out, const char *key_file, bool tls12, const char **why)
+tickets_new(struct tickets **out, struct loop *l, const char *key_file, bool tls12, const char **why)
 {
 	struct tickets *t = alloc_zero(sizeof(*t));
 	enum err e = ERR_OK;
 
 	if (t == NULL)
 		return why_say(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	t->loop = l;
+	t->ends.fn = look_for_ends;
 	t->tls12 = tls12;
 	if (key_file != NULL)
 		e = load_root(t, key_file, why);
@@ -105,17 +113,6 @@ tickets_new(struct tickets **out, const char *key_file, bool tls12, const char *
 	else
 		tickets_free(t);
 	return e;
-}
-
-void
-tickets_free(struct tickets *t)
-{
-	if (t == NULL)
-		return;
-	for (int i = 0; i < SLOTS; i++)
-		secret_unref(t->slots[i].bytes);
-	secret_unref(t->root);
-	alloc_free(t);
 }
 
 /* --- a key for each hour --- */
@@ -149,6 +146,38 @@ drop_others(struct tickets *t, int64_t hour)
 	for (int i = 0; i < SLOTS; i++) /* a clock that was set back must not keep a key alive */
 		if (t->slots[i].hour < hour - 1 || t->slots[i].hour > hour + 1)
 			drop_slot(&t->slots[i]);
+}
+
+static void
+expect_end(struct tickets *t, int64_t hour)
+{
+	if (!timer_armed(&t->ends))
+		timer_set(t->loop, &t->ends, timer_when((hour + 1) * HOUR));
+}
+
+/* Whether anybody comes or not: what is left of a quiet evening must not last until the morning. */
+static void
+look_for_ends(struct timer *timer)
+{
+	struct tickets *t = CONTAINER_OF(timer, struct tickets, ends);
+	int64_t hour = clock_wall() / HOUR;
+
+	drop_others(t, hour);
+	for (int i = 0; i < SLOTS; i++)
+		if (t->slots[i].bytes != NULL)
+			expect_end(t, hour);
+}
+
+void
+tickets_free(struct tickets *t)
+{
+	if (t == NULL)
+		return;
+	timer_clear(t->loop, &t->ends);
+	for (int i = 0; i < SLOTS; i++)
+		drop_slot(&t->slots[i]);
+	secret_unref(t->root);
+	alloc_free(t);
 }
 
 static uint8_t *
@@ -210,6 +239,7 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ciph
 	if (SSL_version(ssl) != TLS1_3_VERSION && !t->tls12)
 		return 0;
 	drop_others(t, hour);
+	expect_end(t, hour);
 	key = encrypt != 0 ? key_of(t, hour) : key_named(t, hour, name);
 	if (key == NULL)
 		return 0;

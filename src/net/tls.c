@@ -405,7 +405,7 @@ set_options(struct tls_server *t, const struct tls_params *p)
 static enum err
 allow_resumption(struct tls_server *t, const struct tls_params *p, const char **why)
 {
-	enum err e = tickets_new(&t->tickets, p->ticket_key_file, p->resumption_12, why);
+	enum err e = tickets_new(&t->tickets, p->loop, p->ticket_key_file, p->resumption_12, why);
 
 	if (e != ERR_OK)
 		return e;

@@ -120,7 +120,7 @@ start(void)
 {
 	static char cert[PLACE_PATH_MAX], key[PLACE_PATH_MAX];
 	const char *certs[] = {cert, NULL}, *keys[] = {key, NULL}, *why;
-	const struct tls_params p = {.certificates = certs, .private_keys = keys, .legacy_cbc = true,
+	struct tls_params p = {.certificates = certs, .private_keys = keys, .legacy_cbc = true,
 	    .resumption = true, .resumption_12 = true, .check = check};
 	struct identity own;
 	bool locked;
@@ -139,7 +139,7 @@ start(void)
 	identity_write_cert(&own, cert);
 	identity_write_key(&own, key, NULL);
 	identity_free(&own);
-	loop = loop_new();
+	p.loop = loop = loop_new();
 	MUST(loop != NULL && tls_server_new(&server, &p, &why) == ERR_OK);
 }
 

@@ -294,6 +294,110 @@ START_TEST(keys_are_for_an_hour)
 }
 END_TEST
 
+/* From a file's secret, which stays as long as it is in use, or without. */
+static struct rig_options
+with_tickets(bool file)
+{
+	write_key(key_path, digits, 0600);
+	return (struct rig_options){.keys = KEYS_EC, .resumption = true, .resumption_12 = true,
+	    .ticket_key_file = file ? key_path : NULL};
+}
+
+/* How much is kept without the keys. */
+static size_t
+serve_with_keys(const struct rig_options *o, int version)
+{
+	size_t without;
+	struct served d;
+	bool reused;
+
+	start(o);
+	without = secret_heap_kept();
+	SSL_SESSION_free(visit(version, NULL, &reused, &d));
+	ck_assert_uint_gt(secret_heap_kept(), without);
+	return without;
+}
+
+static int64_t
+next_hour_ns(void)
+{
+	return HOUR_NS - clock_wall() % 3600 * NS_PER_S;
+}
+
+static void
+pass(int64_t ns)
+{
+	clock_test_advance(ns);
+	loop_turn(rig.loop, false);
+}
+
+/* The second hour's last second, and the next one. */
+START_TEST(keys_end_though_nobody_comes)
+{
+	const struct rig_options tickets = with_tickets(_i / 2 == 1);
+	size_t without = serve_with_keys(&tickets, versions[_i % 2]);
+	struct served d;
+	SSL_SESSION *s;
+	bool reused;
+
+	for (int64_t left = next_hour_ns() + HOUR_NS; left > 0; left -= 60 * NS_PER_S) {
+		ck_assert_uint_gt(secret_heap_kept(), without);
+		pass(left < 60 * NS_PER_S ? left : 60 * NS_PER_S);
+	}
+	ck_assert_uint_eq(secret_heap_kept(), without);
+	s = visit(versions[_i % 2], NULL, &reused, &d); /* the next ones end in their time as well */
+	s = visit(versions[_i % 2], s, &reused, &d);
+	ck_assert(reused);
+	SSL_SESSION_free(s);
+	pass(24 * HOUR_NS);
+	ck_assert_uint_eq(secret_heap_kept(), without);
+}
+END_TEST
+
+/* Those that were made to look for a ticket's, of a client that left again. */
+START_TEST(keys_end_that_fit_no_ticket)
+{
+	const struct client_options o = {.version = versions[_i], .who = WHO_RIGHT};
+	const struct rig_options tickets = with_tickets(true);
+	size_t without;
+	struct served d;
+	struct client c;
+	SSL_SESSION *s;
+	bool reused;
+
+	start(&tickets);
+	without = secret_heap_kept();
+	s = visit(versions[_i], NULL, &reused, &d);
+	pass(24 * HOUR_NS);
+	ck_assert_uint_eq(secret_heap_kept(), without);
+	d = (struct served){0};
+	rig_connect(&rig, &d, &c, &o);
+	ck_assert_int_eq(SSL_set_session(c.ssl, s), 1);
+	rig_pump(&rig, &c, 1); /* its hello is read */
+	client_leave(&c);
+	rig_pump(&rig, &c, 2);
+	ck_assert_uint_eq(d.ready, 0);
+	ck_assert_uint_gt(secret_heap_kept(), without);
+	pass(24 * HOUR_NS);
+	ck_assert_uint_eq(secret_heap_kept(), without);
+	client_fini(&c);
+	served_fini(&d);
+	SSL_SESSION_free(s);
+}
+END_TEST
+
+/* Forwards or backwards: in a minute, as nothing tells us. */
+START_TEST(keys_end_by_a_clock_that_is_set)
+{
+	const struct rig_options tickets = with_tickets(false);
+	size_t without = serve_with_keys(&tickets, TLS1_3_VERSION);
+
+	clock_test_jump((_i == 0 ? 2 : -2) * HOUR_NS, 0);
+	pass(60 * NS_PER_S);
+	ck_assert_uint_eq(secret_heap_kept(), without);
+}
+END_TEST
+
 START_TEST(a_clock_set_back_keeps_no_key)
 {
 	struct served d;
@@ -363,7 +467,7 @@ expect_refused(const char *path, enum err want, const char *remedy)
 {
 	const char *certs[] = {rig_path(&rig, "ec.pem"), NULL}, *keys[] = {rig_path(&rig, "ec.key"), NULL};
 	const struct tls_params p = {.certificates = certs, .private_keys = keys, .resumption = true,
-	    .ticket_key_file = path};
+	    .ticket_key_file = path, .loop = rig.loop};
 	struct tls_server *t = NULL;
 	const char *why = "";
 
@@ -446,6 +550,9 @@ main(void)
 	tcase_add_loop_test(t, a_removed_certificate_cannot_resume, 0, 2);
 	tcase_add_loop_test(t, an_expired_certificate_cannot_resume, 0, 2);
 	tcase_add_loop_test(t, keys_are_for_an_hour, 0, 4);
+	tcase_add_loop_test(t, keys_end_though_nobody_comes, 0, 4);
+	tcase_add_loop_test(t, keys_end_that_fit_no_ticket, 0, 2);
+	tcase_add_loop_test(t, keys_end_by_a_clock_that_is_set, 0, 2);
 	tcase_add_loop_test(t, a_clock_set_back_keeps_no_key, 0, 2);
 	tcase_add_loop_test(t, the_first_hour_of_1970, 0, 2);
 	tcase_add_loop_test(t, a_file_is_shared, 0, 2);

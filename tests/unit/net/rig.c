@@ -58,7 +58,7 @@ make_server(struct rig *r, const struct rig_options *o)
 	struct tls_params p = {.certificates = certs, .private_keys = keys,
 	    .min_version_13 = o->min_version_13, .legacy_cbc = o->legacy_cbc,
 	    .resumption = o->resumption, .resumption_12 = o->resumption_12,
-	    .ticket_key_file = o->ticket_key_file, .check = check_digest, .check_arg = r};
+	    .ticket_key_file = o->ticket_key_file, .loop = r->loop, .check = check_digest, .check_arg = r};
 	int n = 0;
 
 	if ((o->keys & KEYS_EC) != 0) {
