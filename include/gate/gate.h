@@ -38,9 +38,10 @@ struct gate *gate_new(const struct gate_params *p); /* NULL without memory */
 void gate_free(struct gate *g);
 
 /*
- * Takes new settings (references are taken).  Sessions whose certificate is not the same tenant's
- * any more are closed; returns how many were at once.  Where authorities have to be asked for many,
- * the others follow in short steps; none of them is served before that.  Cannot fail.
+ * Takes new settings (references are taken); a server that was another is retired.  Sessions whose
+ * certificate is not the same tenant's any more are closed; returns how many were at once.  Where
+ * authorities have to be asked for many, the others follow in short steps; none of them is served before
+ * that.  Cannot fail.
  */
 size_t gate_configure(struct gate *g, struct tls_server *tls, struct tenants *tenants,
     const struct gate_limits *limits);

@@ -83,6 +83,11 @@ CHECKED enum err tls_server_new(struct tls_server **out, const struct tls_params
     const char **why);
 struct tls_server *tls_server_ref(struct tls_server *t);
 void tls_server_unref(struct tls_server *t);
+/*
+ * Another takes its place.  The keys of its tickets go, now: a handshake that still begins with this one is
+ * a whole one, and none ends with a ticket.  Sessions go on.
+ */
+void tls_server_retire(struct tls_server *t);
 
 /* The n-th certificate; NULL past the last. */
 const struct certificate_text *tls_server_certificate(const struct tls_server *t, size_t n);

@@ -249,6 +249,8 @@ gate_configure(struct gate *g, struct tls_server *tls, struct tenants *tenants,
 	size_t closed;
 
 	tls_server_ref(tls);
+	if (g->tls != NULL && g->tls != tls)
+		tls_server_retire(g->tls);
 	tls_server_unref(g->tls);
 	g->tls = tls;
 	g->limits = *limits;

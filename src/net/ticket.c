@@ -42,6 +42,7 @@ struct tickets {
 	struct timer ends; /* of keys: armed while there are any */
 	struct secret *root; /* of the file, or NULL */
 	bool tls12;
+	bool over; /* there will be no more of them */
 	struct slot slots[SLOTS];
 };
 
@@ -169,14 +170,22 @@ look_for_ends(struct timer *timer)
 }
 
 void
-tickets_free(struct tickets *t)
+tickets_end(struct tickets *t)
 {
-	if (t == NULL)
-		return;
 	timer_clear(t->loop, &t->ends);
 	for (int i = 0; i < SLOTS; i++)
 		drop_slot(&t->slots[i]);
 	secret_unref(t->root);
+	t->root = NULL;
+	t->over = true;
+}
+
+void
+tickets_free(struct tickets *t)
+{
+	if (t == NULL)
+		return;
+	tickets_end(t);
 	alloc_free(t);
 }
 
@@ -236,7 +245,7 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ciph
 	int64_t hour = clock_wall() / HOUR;
 	const uint8_t *key;
 
-	if (SSL_version(ssl) != TLS1_3_VERSION && !t->tls12)
+	if (t->over || (SSL_version(ssl) != TLS1_3_VERSION && !t->tls12))
 		return 0;
 	drop_others(t, hour);
 	expect_end(t, hour);

@@ -24,6 +24,9 @@ CHECKED enum err tickets_new(struct tickets **out, struct loop *l, const char *k
     const char **why);
 void tickets_free(struct tickets *t); /* NULL is allowed */
 
+/* Keys and the file's secret go, now; none is given or taken from here on. */
+void tickets_end(struct tickets *t);
+
 /* Makes a server's context issue and take tickets; borrows t. */
 bool tickets_use(struct tickets *t, SSL_CTX *ctx);
 

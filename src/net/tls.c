@@ -475,6 +475,13 @@ tls_server_unref(struct tls_server *t)
 	alloc_free(t);
 }
 
+void
+tls_server_retire(struct tls_server *t)
+{
+	if (t->tickets != NULL)
+		tickets_end(t->tickets);
+}
+
 bool
 tls_shown(struct ssl_st *ssl, struct tls_shown *out)
 {

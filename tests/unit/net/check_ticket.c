@@ -433,6 +433,69 @@ START_TEST(the_first_hour_of_1970)
 }
 END_TEST
 
+/* While a session stays that holds it, whose client got a ticket.  The next one may know its key. */
+START_TEST(a_replaced_server_has_no_keys)
+{
+	const struct client_options o = {.version = versions[_i % 2], .who = WHO_RIGHT};
+	const struct rig_options tickets = with_tickets(_i / 2 == 1);
+	size_t before = secret_heap_kept();
+	struct served d = {0}, next;
+	struct client c;
+	bool reused;
+
+	(void)serve_with_keys(&tickets, versions[_i % 2]);
+	rig_connect(&rig, &d, &c, &o);
+	rig_pump(&rig, &c, TURNS);
+	ck_assert_uint_eq(d.ready, 1);
+	tls_server_retire(rig.tls);
+	ck_assert_uint_eq(secret_heap_kept(), before);
+	client_send(&c, "on", 2);
+	rig_pump(&rig, &c, 2);
+	ck_assert_uint_eq(d.got.len, 2);
+	rig_serve_anew(&rig, &tickets);
+	SSL_SESSION_free(visit(versions[_i % 2], SSL_get1_session(c.ssl), &reused, &next));
+	ck_assert(reused == (_i / 2 == 1));
+	client_fini(&c);
+	served_fini(&d);
+}
+END_TEST
+
+/* Who was half way there, or comes with a ticket that it gave: a whole handshake, and a session that works. */
+START_TEST(a_replaced_server_makes_no_keys)
+{
+	const struct client_options o = {.version = versions[_i % 2], .who = WHO_RIGHT};
+	const struct rig_options tickets = with_tickets(true);
+	size_t before = secret_heap_kept();
+	struct served d;
+	struct client c;
+	SSL_SESSION *s;
+	bool reused;
+
+	start(&tickets);
+	s = visit(versions[_i % 2], NULL, &reused, &d);
+	d = (struct served){0};
+	rig_connect(&rig, &d, &c, &o);
+	if (_i / 2 == 1)
+		ck_assert_int_eq(SSL_set_session(c.ssl, s), 1);
+	else
+		rig_pump(&rig, &c, 1); /* its hello is answered */
+	ck_assert_uint_eq(d.ready, 0);
+	tls_server_retire(rig.tls);
+	rig_pump(&rig, &c, TURNS);
+	ck_assert_uint_eq(d.ready, 1);
+	ck_assert(!d.peer.resumed);
+	client_send(&c, "on", 2);
+	rig_pump(&rig, &c, 2);
+	ck_assert_uint_eq(d.got.len, 2);
+	ck_assert(!c.ended);
+	ck_assert(!SSL_SESSION_has_ticket(SSL_get0_session(c.ssl)));
+	ck_assert_uint_eq(secret_heap_kept(), before);
+	client_fini(&c);
+	served_fini(&d);
+	SSL_SESSION_free(s);
+}
+END_TEST
+
 /* Of another gateway, or of this one before it was started anew. */
 START_TEST(a_file_is_shared)
 {
@@ -555,6 +618,8 @@ main(void)
 	tcase_add_loop_test(t, keys_end_by_a_clock_that_is_set, 0, 2);
 	tcase_add_loop_test(t, a_clock_set_back_keeps_no_key, 0, 2);
 	tcase_add_loop_test(t, the_first_hour_of_1970, 0, 2);
+	tcase_add_loop_test(t, a_replaced_server_has_no_keys, 0, 4);
+	tcase_add_loop_test(t, a_replaced_server_makes_no_keys, 0, 4);
 	tcase_add_loop_test(t, a_file_is_shared, 0, 2);
 	tcase_add_test(t, keys_are_kept_ones);
 	tcase_add_test(t, refuses_bad_files);
