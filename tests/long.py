@@ -19,6 +19,9 @@ import sys
 import threading
 import time
 
+sys.dont_write_bytecode = True
+import results
+
 # No clock decides in these: it is slow.
 MEMCHECK = ["vcenter", "vcenter-keyprotect", "versions", "operations", "objects"]
 QUICK = ["service"]  # how long something takes is for programs that nothing slows
@@ -73,9 +76,11 @@ def parts(test, targets):
     return sorted(files)
 
 
-def skipped(log):
-    with open(log, encoding="utf-8") as f:
-        return any(json.loads(line)["result"] == "SKIP" for line in f)
+def look(log):
+    """What became of a test of meson's that did not fail, and the lines that say what it did not do."""
+    tests = results.read(log)
+    return ("SKIP" if any(t["result"] == "SKIP" for t in tests) else "OK",
+            [line for t in tests for line in results.skips(t)])
 
 
 class Tier:
@@ -86,33 +91,34 @@ class Tier:
         os.makedirs(stamps, exist_ok=True)
 
     def run(self, name, made_of, command, log=None):
-        """log: meson's, which alone says whether a test was skipped."""
+        """log: meson's, which alone says what was skipped."""
         stamp = os.path.join(self.stamps, name + ".passed")
         try:
-            with open(stamp, encoding="ascii") as f:
-                passed = f.read() == made_of
+            with open(stamp, encoding="utf-8") as f:
+                of, *skips = f.read().split("\n")
         except OSError:
-            passed = False
-        if passed:
-            print("%s has passed before" % name, flush=True)
-            self.note(name, "OK")
+            of, skips = None, []
+        if of == made_of:
+            self.note(name, "OK", "has passed before", skips)
             return
         began = time.monotonic()
         with open(os.path.join(self.stamps, name + ".out"), "w", encoding="utf-8") as out:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out,
                                   stderr=subprocess.STDOUT, check=False)
-        result = "FAIL" if done.returncode else "SKIP" if log and skipped(log) else "OK"
-        print("%s: %s after %d s" % (name, result, time.monotonic() - began), flush=True)
+        result, skips = ("FAIL", []) if done.returncode else look(log) if log else ("OK", [])
+        self.note(name, result, "%s after %d s" % (result, time.monotonic() - began), skips)
         if result == "FAIL":
             print("see %s" % out.name, flush=True)
         if result == "OK":
-            with open(stamp, "w", encoding="ascii") as f:
-                f.write(made_of)
-        self.note(name, result)
+            with open(stamp, "w", encoding="utf-8") as f:
+                f.write("\n".join([made_of, *skips]))
 
-    def note(self, name, result):
+    def note(self, name, result, said, skips):
+        """skips: as results.skips() has found them, which finds them here again."""
+        test = {"name": name, "result": result, "stdout": "\n".join(skips)}
         with self.lock:
-            self.results.append({"name": name, "result": result})
+            print("\n".join(["%s: %s" % (name, said), *results.told(test)]), flush=True)
+            self.results.append(test)
             with open(os.path.join(self.stamps, "testlog.json"), "w", encoding="utf-8") as f:
                 f.writelines(json.dumps(r) + "\n" for r in self.results)
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds and tests everything as continuous integration does, and ends with one line:
 #   N passed, N failed, N skipped
+# and above it what each of them did not do.
 set -euo pipefail
 umask 022 # what others may write is refused
 
@@ -133,35 +134,6 @@ note() {
   printf '{"name": "%s", "result": "%s"}\n' "$name" "$result" >>"$top/build/own-checks.json"
 }
 
-# Adds up all results; fails when any failed, or when nothing ran.
-sum_up() {
-  /usr/bin/python3 - "$@" <<'PYTHON'
-import json, sys
-
-passed, bad, skipped = 0, [], []
-for path in sys.argv[1:]:
-    try:
-        lines = open(path, encoding="utf-8").read().splitlines()
-    except OSError:
-        bad.append("no results in " + path)
-        continue
-    for line in lines:
-        test = json.loads(line)
-        if test["result"] in ("OK", "EXPECTEDFAIL"):
-            passed += 1
-        elif test["result"] == "SKIP":
-            skipped.append(test["name"])
-        else:
-            bad.append("%s: %s" % (test["name"], test["result"]))
-for name in skipped:
-    print("SKIPPED", name)
-for name in bad:
-    print("FAILED", name)
-print("%d passed, %d failed, %d skipped" % (passed, len(bad), len(skipped)))
-sys.exit(1 if bad or passed == 0 else 0)
-PYTHON
-}
-
 case ${1:-} in
 "") ;;
 --long) long=yes ;;
@@ -211,5 +183,5 @@ for name in vcenter control audit confined unit; do
 done
 note "vcenter-keyprotect with the release build" try_release vcenter keyprotect
 note "static analysis" tests/lint/analysis.py "$top" "$top/build/release"
-sum_up "${results[@]}" build/test-clang/meson-logs/testlog.json build/own-checks.json || failed=1
+tests/results.py "${results[@]}" build/test-clang/meson-logs/testlog.json build/own-checks.json || failed=1
 exit "$failed"

@@ -694,12 +694,24 @@ def in_parallel(count, work):
 
 
 def skip_all(why):
-    """Ends the test program as skipped, and says so."""
+    """Ends the test program as skipped, and says so, as tests/results.py reads it."""
     print("SKIPPED: %s" % why, flush=True)
     sys.exit(SKIPPED)
+
+
+def tell_skipped(skipped):
+    """The same of single tests, whose program passes without them; of each reason in one line."""
+    reasons = {}
+    for test, why in skipped:
+        reasons.setdefault(" ".join(why.split()), []).append(
+            test.id().removeprefix("__main__.").replace(" ", ""))
+    for why, tests in reasons.items():
+        print("SKIPPED %s: %s" % (" ".join(tests), why), flush=True)
 
 
 def main():
     """Runs a test file."""
     print("KEYFERRY_SEED=%s%s" % (SEED, " KEYFERRY_LONG=1" if LONG else ""), flush=True)
-    unittest.main(verbosity=2)
+    result = unittest.main(verbosity=2, exit=False).result
+    tell_skipped(result.skipped)
+    sys.exit(not result.wasSuccessful())

@@ -157,7 +157,7 @@ class Release(kf.Case):
         self.assertEqual(gw._gone(30), 1)
         self.assertIn("forbids the call seccomp", gw.await_log("cannot start"))
 
-    @unittest.skipUnless(ROOT, "SKIPPED: only root can become the service's user")
+    @unittest.skipUnless(ROOT, "only root can become the service's user")
     def test_it_writes_nowhere_else(self):
         gw = self.service()
         gw.options = 'audit-file = "%s/audit"' % kf.AUTHORITY.dir

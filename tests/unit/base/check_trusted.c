@@ -342,7 +342,7 @@ main(void)
 	if (geteuid() == 0)
 		tcase_add_loop_test(t, refuses_what_belongs_to_others, 0, KINDS);
 	else
-		puts("owners are left out: only root may give files away");
+		puts("SKIPPED refuses_what_belongs_to_others: only root may give files away");
 	tcase_add_loop_test(t, who_only_looks_asks_for_another, 0, KINDS);
 	tcase_add_test(t, makes_files_of_its_own);
 	suite_add_tcase(suite, t);

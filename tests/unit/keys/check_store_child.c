@@ -304,7 +304,7 @@ START_TEST(test_child_is_closed_in)
 	d = opendir(path);
 	if (d == NULL && errno == EACCES) {
 		/* it may not be traced, so only root looks into it */
-		fputs("SKIPPED: only root sees the descriptors of the storage child\n", stderr);
+		puts("SKIPPED test_child_is_closed_in: only root sees the storage child's descriptors");
 		close(fd);
 		close(high);
 		return;
