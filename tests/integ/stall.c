@@ -4,16 +4,25 @@
  * an SQLite file or its log, below KEYFERRY_STALL_BELOW if that is set, wait for it to go; each that waits
  * leaves a file beside it, with the name of its process behind it.  Where KEYFERRY_STALL is not empty, the
  * end of its parent does not end who waits, as none ends who waits for a disk that is gone.
+ *
+ * With KEYFERRY_STALL_LOOP set no disk hangs, but an event loop does not turn, as epoll_wait() waits so.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+static int
+loop_stalls(void)
+{
+	return getenv("KEYFERRY_STALL_LOOP") != NULL;
+}
 
 static int
 is_database(int fd)
@@ -31,7 +40,7 @@ is_database(int fd)
 }
 
 static void
-stall(int fd)
+stall(void)
 {
 	const char *file = getenv("KEYFERRY_STALL");
 	const struct timespec some = {.tv_nsec = 10000000};
@@ -39,9 +48,7 @@ stall(int fd)
 	struct stat st;
 	int at = -1;
 
-	if (file == NULL || !is_database(fd))
-		return;
-	while (stat(file, &st) == 0) {
+	while (file != NULL && stat(file, &st) == 0) {
 		if (st.st_size > 0)
 			prctl(PR_SET_PDEATHSIG, 0);
 		if (at < 0) {
@@ -54,6 +61,13 @@ stall(int fd)
 		close(at);
 }
 
+static void
+stall_disk(int fd)
+{
+	if (!loop_stalls() && is_database(fd))
+		stall();
+}
+
 int
 fdatasync(int fd)
 {
@@ -61,7 +75,7 @@ fdatasync(int fd)
 
 	if (real == NULL)
 		real = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
-	stall(fd);
+	stall_disk(fd);
 	return real(fd);
 }
 
@@ -72,6 +86,18 @@ fsync(int fd)
 
 	if (real == NULL)
 		real = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
-	stall(fd);
+	stall_disk(fd);
 	return real(fd);
+}
+
+int
+epoll_wait(int fd, struct epoll_event *events, int max, int ms)
+{
+	static int (*real)(int, struct epoll_event *, int, int);
+
+	if (real == NULL)
+		real = (int (*)(int, struct epoll_event *, int, int))dlsym(RTLD_NEXT, "epoll_wait");
+	if (loop_stalls())
+		stall();
+	return real(fd, events, max, ms);
 }
