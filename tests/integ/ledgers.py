@@ -32,6 +32,15 @@ def pragma(db, name):
     return db.execute("PRAGMA " + name).fetchone()[0]
 
 
+def count(state_dir):
+    """How many objects there are."""
+    db = connect(state_dir, "ledger.db")
+    try:
+        return db.execute("SELECT count(*) FROM objects").fetchone()[0]
+    finally:
+        db.close()
+
+
 def shape(db):
     """(schema version, how each table and index was made)"""
     return pragma(db, "user_version"), sorted(
