@@ -136,7 +136,10 @@ confine(struct buf *why)
 	if (ctx == NULL)
 		return refuse(why, "the kernel, or the service manager's SystemCallFilter=, forbids the "
 		    "call seccomp");
-	rc = allow_plain(ctx);
+	/* for another architecture's calls the library would kill the thread alone */
+	rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	if (rc == 0)
+		rc = allow_plain(ctx);
 	if (rc == 0)
 		rc = allow_memory(ctx);
 	if (rc == 0)
