@@ -18,6 +18,8 @@ from ttlv import attribute, name_attribute, on
 FOLDER = os.path.join(kf.TOP, "tests", "ledgers")
 FILES = ("ledger.db", "vault.db")
 UNTIL = 4102444800  # 2100, which no 32 bits hold
+REASON = "as the test wants it"  # for which keys were revoked
+CONTENTS = {7: b"password", 8: b"opaque"}  # of secret data, and of an opaque object
 
 
 def versions():
@@ -32,15 +34,6 @@ def pragma(db, name):
     return db.execute("PRAGMA " + name).fetchone()[0]
 
 
-def count(state_dir):
-    """How many objects there are."""
-    db = connect(state_dir, "ledger.db")
-    try:
-        return db.execute("SELECT count(*) FROM objects").fetchone()[0]
-    finally:
-        db.close()
-
-
 def shape(db):
     """(schema version, how each table and index was made)"""
     return pragma(db, "user_version"), sorted(
@@ -48,8 +41,35 @@ def shape(db):
         db.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL"))
 
 
+def rows(state_dir):
+    """{uid: {column of the ledger: value}}, of `uses' as well where that is there."""
+    db = connect(state_dir, "ledger.db")
+    db.row_factory = sqlite3.Row
+    uses = db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'uses'").fetchone()[0]
+    found = {row["uid"]: dict(row) for row in db.execute("SELECT * FROM objects" + (
+        " JOIN uses ON uses.object = objects.id" if uses else ""))}
+    db.close()
+    return found
+
+
+def count(state_dir, table="objects"):
+    """How many rows the ledger has there."""
+    db = connect(state_dir, "ledger.db")
+    found = db.execute("SELECT count(*) FROM " + table).fetchone()[0]
+    db.close()
+    return found
+
+
+def records(state_dir):
+    """The identifiers of all that is in the vault."""
+    db = connect(state_dir, "vault.db")
+    found = {uid for uid, in db.execute("SELECT uid FROM records")}
+    db.close()
+    return found
+
+
 def read(version, state_dir):
-    """Makes the files; returns what is known of them."""
+    """Makes the files; returns what is known of them, with the ledger's rows."""
     folder = os.path.join(FOLDER, str(version))
     for name in FILES:
         with open(os.path.join(folder, name + ".sql"), encoding="utf-8") as f:
@@ -58,13 +78,25 @@ def read(version, state_dir):
             db.close()
         os.chmod(os.path.join(state_dir, name), 0o600)
     with open(os.path.join(folder, "known.json"), encoding="utf-8") as f:
-        return json.load(f)
+        return dict(json.load(f), rows=rows(state_dir))
 
 
 def put_root(gw, known):
     """The root key goes where the gateway's tenant has it."""
     with open(os.path.join(gw.dir, "a.root"), "w", encoding="ascii") as f:
         f.write(known["root"])
+
+
+def begin_again(state_dir, uid):
+    """As a crash leaves an object that was being made: in the vault, with an intent for it."""
+    db = connect(state_dir, "ledger.db")
+    found, tenant = db.execute("SELECT id, tenant FROM objects WHERE uid = ?", (uid,)).fetchone()
+    for table in ("attrs", "names"):
+        db.execute("DELETE FROM %s WHERE object = ?" % table, (found,))
+    db.execute("DELETE FROM objects WHERE id = ?", (found,))
+    db.execute("INSERT INTO intents (tenant, uid, kind, owner) VALUES (?, ?, 0, 1)", (tenant, uid))
+    db.commit()
+    db.close()
 
 
 def multiply(state_dir, rounds):
@@ -94,7 +126,7 @@ def objects(c):
         c.ok(on("AddAttribute", uid, attribute("x-Vendor", "VMware, Inc.")))
         c.ok(on("Activate", uid))
         if reason:
-            c.ok(ttlv.revoke(uid, reason, message="as the test wants it"))
+            c.ok(ttlv.revoke(uid, reason, message=REASON))
         key = c.key(uid).hex()
         if state == ttlv.DESTROYED:
             c.ok(on("Destroy", uid))
@@ -109,8 +141,8 @@ def objects(c):
     if put.status == ttlv.SUCCESS:  # the first releases did not know it
         add(away, ttlv.PRE_ACTIVE, key)
         made[away]["archived"] = True
-    for register, state in ((ttlv.register_secret(b"password"), ttlv.PRE_ACTIVE),
-                            (ttlv.register_opaque(b"opaque"), None)):
+    for register, state in ((ttlv.register_secret(CONTENTS[7]), ttlv.PRE_ACTIVE),
+                            (ttlv.register_opaque(CONTENTS[8]), None)):
         result = c.do(register)
         if result.status == ttlv.SUCCESS:  # nor these
             add(result.uid, state)
@@ -132,10 +164,7 @@ def interrupt(gw):
         killer.start()
         kf.in_parallel(3, create)
         killer.join()
-        db = connect(gw.state_dir, "ledger.db")
-        left = db.execute("SELECT count(*) FROM intents").fetchone()[0]
-        db.close()
-        if left:
+        if count(gw.state_dir, "intents"):
             return
     raise AssertionError("no intent was left")
 
@@ -164,8 +193,8 @@ def write():
             known["root"] = f.read()
         db = connect(gw.state_dir, "ledger.db")
         folder = os.path.join(FOLDER, str(pragma(db, "user_version")))
-        known["intents"] = db.execute("SELECT count(*) FROM intents").fetchone()[0]
         db.close()
+        known["intents"] = count(gw.state_dir, "intents")
         os.makedirs(folder, exist_ok=True)
         for name in FILES:
             dump(gw, folder, name)
