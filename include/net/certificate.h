@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/trusted.h"
 #include "net/tls.h"
 
 enum { CERTIFICATE_NAME_MAX = 256, CERTIFICATE_DER_MAX = 8192 };
@@ -38,15 +39,15 @@ CHECKED enum err certificates_of_file(const char *path, struct stack_st_X509 **o
 /*
  * The same, one after the other, and without parsing those that are known by their digest, which
  * takes most of the time: known() fills in what it has, or returns false.  take() returns false to
- * end it.
+ * end it.  kind: whose the file is, and whether it may be a link.
  */
 struct certificates_reader {
 	bool (*known)(void *arg, const uint8_t digest[TLS_DIGEST_LEN], struct certificate_text *text);
 	bool (*take)(void *arg, const struct certificate_text *text);
 	void *arg;
 };
-CHECKED enum err certificates_read(const char *path, const struct certificates_reader *r,
-    const char **why);
+CHECKED enum err certificates_read(const char *path, enum trusted kind,
+    const struct certificates_reader *r, const char **why);
 size_t certificates_count(const struct stack_st_X509 *list);
 struct x509_st *certificates_at(const struct stack_st_X509 *list, size_t n); /* borrowed */
 void certificates_free(struct stack_st_X509 *list);

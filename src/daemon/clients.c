@@ -90,7 +90,8 @@ pin_file(struct adding *a, const char *file)
 
 	a->file = file;
 	a->err = ERR_OK;
-	e = certificates_read(file, &r, &sentence);
+	e = certificates_read(
+	    file, a->accepted ? TRUSTED_STATE_FILE : TRUSTED_CERTIFICATES, &r, &sentence);
 	if (a->err != ERR_OK)
 		return a->err;
 	if (e != ERR_OK)

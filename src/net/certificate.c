@@ -151,11 +151,12 @@ read_one(void *arg, const uint8_t *der, size_t len)
 }
 
 enum err
-certificates_read(const char *path, const struct certificates_reader *r, const char **why)
+certificates_read(const char *path, enum trusted kind, const struct certificates_reader *r,
+    const char **why)
 {
 	struct certificates_reader copy = *r;
 
-	return pem_each_certificate(path, read_one, &copy, why);
+	return pem_each_certificate(path, kind, read_one, &copy, why);
 }
 
 size_t

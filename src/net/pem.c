@@ -59,7 +59,7 @@ read_all(int fd, struct buf *b)
 
 /* Fills b with a file that is no secret, but says who is let in, or who vouches for them. */
 static enum err
-read_file(const char *path, struct buf *b, const char **why)
+read_file(const char *path, enum trusted kind, struct buf *b, const char **why)
 {
 	char where[CREDENTIAL_PATH_MAX];
 	const char *sentence;
@@ -68,7 +68,7 @@ read_file(const char *path, struct buf *b, const char **why)
 
 	if (e != ERR_OK)
 		return why_say(why, e, "%s: %s", path, sentence);
-	fd = trusted_open(where, TRUSTED_CERTIFICATES, O_RDONLY, &sentence);
+	fd = trusted_open(where, kind, O_RDONLY, &sentence);
 	if (fd < 0)
 		return why_say(why, errno != 0 ? ERR_IO : ERR_CONFIG, "%s %s", path, sentence);
 	e = read_all(fd, b);
@@ -145,7 +145,8 @@ take_blocks(BIO *bio, pem_take_fn *take, void *arg, size_t *count)
 }
 
 enum err
-pem_each_certificate(const char *path, pem_take_fn *take, void *arg, const char **why)
+pem_each_certificate(const char *path, enum trusted kind, pem_take_fn *take, void *arg,
+    const char **why)
 {
 	size_t count = 0;
 	struct buf b;
@@ -154,7 +155,7 @@ pem_each_certificate(const char *path, pem_take_fn *take, void *arg, const char 
 	bool taken;
 
 	buf_init(&b, FILE_MAX);
-	e = read_file(path, &b, why);
+	e = read_file(path, kind, &b, why);
 	if (e != ERR_OK) {
 		buf_fini(&b);
 		return e;
@@ -187,7 +188,7 @@ pem_certificates(const char *path, STACK_OF(X509) **out, const char **why)
 	if (list == NULL)
 		return why_say(why, ERR_NO_MEMORY, "%s: %s", path, err_text(ERR_NO_MEMORY));
 	buf_init(&b, FILE_MAX);
-	e = read_file(path, &b, why);
+	e = read_file(path, TRUSTED_CERTIFICATES, &b, why);
 	if (e == ERR_OK)
 		e = parse_certificates(&b, path, list, why);
 	buf_fini(&b);
@@ -256,7 +257,7 @@ pem_crls(const char *path, STACK_OF(X509_CRL) **out, const char **why)
 		return why_say(why, ERR_NO_MEMORY, "%s: %s", path, err_text(ERR_NO_MEMORY));
 	buf_init(&b, FILE_MAX);
 	ERR_clear_error();
-	e = read_file(path, &b, why);
+	e = read_file(path, TRUSTED_CERTIFICATES, &b, why);
 	if (e == ERR_OK)
 		e = b.len > 0 && b.data[0] == DER_SEQUENCE ? parse_der_crl(&b, path, list, why)
 							   : parse_pem_crls(&b, path, list, why);

@@ -10,6 +10,7 @@
 #include <openssl/x509.h>
 
 #include "base/err.h"
+#include "base/trusted.h"
 
 /* The newest entry of OpenSSL's error queue in words; static storage of OpenSSL's. */
 const char *pem_openssl_reason(void);
@@ -22,9 +23,9 @@ CHECKED enum err pem_certificates(const char *path, STACK_OF(X509) **out, const 
 
 /* DER, as it stands in the file; false ends it. */
 typedef bool pem_take_fn(void *arg, const uint8_t *der, size_t len);
-/* Hands out each, without a look into it; one at least. */
-CHECKED enum err pem_each_certificate(const char *path, pem_take_fn *take, void *arg,
-    const char **why);
+/* Hands out each of a file of that kind, without a look into it; one at least. */
+CHECKED enum err pem_each_certificate(const char *path, enum trusted kind, pem_take_fn *take,
+    void *arg, const char **why);
 
 /* All revocation lists of a file, PEM or one in DER; one at least.  The caller frees them. */
 CHECKED enum err pem_crls(const char *path, STACK_OF(X509_CRL) **out, const char **why);

@@ -113,7 +113,7 @@ fuzz_certificates(void)
 	size_t count = 0;
 
 	counting.arg = &count;
-	if (certificates_read(path, &counting, &why) != ERR_OK)
+	if (certificates_read(path, TRUSTED_CERTIFICATES, &counting, &why) != ERR_OK)
 		MUST(why[0] != '\0');
 	if (certificates_of_file(path, &list, &why) != ERR_OK) {
 		MUST(strstr(why, path) == why);

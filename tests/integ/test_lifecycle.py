@@ -2,6 +2,7 @@
 """Starting, reloading, draining, stopping; keyferryd's and keyferryctl's command lines; and the
 client that the quickstart shows."""
 
+import glob
 import json
 import os
 import re
@@ -393,9 +394,13 @@ class CommandLine(kf.Case):
         with gw.client() as c:
             c.create()
         self.assertEqual(stat.S_IMODE(os.stat(gw.socket_path).st_mode), 0o600)
-        for name in os.listdir(gw.state_dir):
-            mode = stat.S_IMODE(os.stat(os.path.join(gw.state_dir, name)).st_mode)
-            self.assertEqual(mode & 0o077, 0, name)
+        gw.ctl("trust", "add", "a", kf.AUTHORITY.make("private").pem)
+        found = [os.path.join(at, name) for at, directories, files in os.walk(gw.state_dir)
+                 for name in directories + files]
+        self.assertTrue(any(path.endswith(".pem") for path in found), found)
+        self.assertIn(os.path.join(gw.state_dir, "ledger.db-wal"), found)
+        for path in found:
+            self.assertEqual(stat.S_IMODE(os.stat(path).st_mode) & 0o077, 0, path)
 
 
 class Files(kf.Case):
@@ -438,15 +443,24 @@ class Files(kf.Case):
         with open(gw.conf, "w", encoding="utf-8") as f:
             f.write(text)
         gw.start()
+        gw.ctl("trust", "add", "a", kf.AUTHORITY.make("trusted").pem)
         self.assertEqual(gw.stop(), 0)
         files = {what: (path, True, what.endswith(" key")) for what, path in paths.items()
                  if what != "api key"}
+        trusted, = glob.glob(os.path.join(gw.state_dir, "trust", "*", "*.pem"))
         files.update({"configuration": (gw.conf, True, False), "authority": (ca.pem, True, False),
                       "revocation list": (crl, True, False), "audit": (at("audit/lines"), False, False),
                       "lock": (os.path.join(gw.state_dir, "lock"), False, False),
-                      "ledger": (os.path.join(gw.state_dir, "ledger.db"), False, False),
-                      "vault": (os.path.join(gw.state_dir, "vault.db"), False, False)})
+                      "trusted by command": (trusted, False, False)})
+        for name in ("ledger", "vault"):
+            for end in ("", "-wal", "-shm", "-journal"):
+                files[name + end] = (os.path.join(gw.state_dir, name + ".db" + end), False, False)
         return gw, files
+
+    @staticmethod
+    def need(path):
+        """SQLite removes the files beside its own when it opens or closes that."""
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
 
     def refused(self, gw, path, pattern):
         done = run(kf.program("keyferryd"), "-f", "-c", gw.conf)
@@ -469,6 +483,7 @@ class Files(kf.Case):
         for what in self.some(sorted(files)):
             path, _, closed = files[what]
             with self.subTest(file=what):
+                self.need(path)
                 mode = stat.S_IMODE(os.stat(path).st_mode)
                 os.chmod(path, 0o640 if closed else 0o666)
                 self.refused(gw, path, r"\(mode 06[46][06]\): chmod (0600|go-w) /")
@@ -487,6 +502,8 @@ class Files(kf.Case):
         paths = sorted([f[0] for f in files.values()] + self.directories(files))
         for path in self.some(paths):
             with self.subTest(path=path):
+                if not os.path.isdir(path):
+                    self.need(path)
                 os.chown(path, self.OTHER, self.OTHER)
                 self.refused(gw, path, r"belongs to another user \(65532\).*: chown 0 /")
                 os.chown(path, 0, 0)
@@ -501,6 +518,7 @@ class Files(kf.Case):
         for what, (path, link, _) in files.items():
             with self.subTest(file=what):
                 target = os.path.join(away, os.path.basename(path))
+                self.need(path)
                 shutil.move(path, target)
                 os.symlink(target, path)
                 if link:
@@ -551,6 +569,22 @@ class Files(kf.Case):
         os.chmod(api, 0o400)
         if os.geteuid() == 0:
             os.chown(api, self.OTHER, self.OTHER)
+            self.assertRegex(test().stderr, r"belongs to another user \(65532\)")
+            os.chown(api, 0, 0)
+        token = os.path.join(gw.dir, "keys", "token")
+        self.need(token)
+        with open(token, "w", encoding="ascii") as f:
+            f.write("token\n")
+        with open(gw.conf, "w", encoding="utf-8") as f:
+            f.write(text.replace('api-key-file = "%s"' % api,
+                                 'profile-name = "p"\n  token-file = "%s"' % token))
+        for mode, good in ((0o644, True), (0o664, False), (0o646, False), (0o600, True)):
+            os.chmod(token, mode)  # the platform's: others may read it
+            self.assertEqual(test().returncode == 0, good, test())
+            if not good:
+                self.assertRegex(test().stderr, r"\(mode 0%o\): chmod go-w %s" % (mode, token))
+        if os.geteuid() == 0:
+            os.chown(token, self.OTHER, self.OTHER)
             self.assertRegex(test().stderr, r"belongs to another user \(65532\)")
 
 
