@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a child process of ours does before anything else. */
+/* What a child process of ours does before anything else, and whether it has ended. */
 #include "base/child.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Keeps standard error and the socket pair, nothing else of what the parent had open. */
@@ -44,4 +46,16 @@ child_settle(const char *name, int fd, bool dies_with_parent)
 	close_inherited(fd);
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
 		_exit(1); /* it would wait for its parent, which waits for it */
+}
+
+bool
+child_ended(pid_t pid, int *status)
+{
+	pid_t got = waitpid(pid, status, WNOHANG);
+
+	if (got == 0 || (got < 0 && errno == EINTR))
+		return false;
+	if (got < 0)
+		*status = -1;
+	return true;
 }

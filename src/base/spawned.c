@@ -5,12 +5,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <event2/event.h>
 
+#include "base/child.h"
 #include "base/clock.h"
 
 enum { REAP_MS = 20, END_STEP_MS = 5 };
@@ -130,15 +130,9 @@ spawned_kill(struct spawned *s)
 bool
 spawned_reap(struct spawned *s, int *status)
 {
-	pid_t got;
-
 	*status = -1;
-	if (s->gone)
-		return true;
-	got = waitpid(s->pid, status, WNOHANG);
-	if (got < 0)
-		*status = -1; /* somebody else has reaped it */
-	s->gone = got != 0;
+	if (!s->gone)
+		s->gone = child_ended(s->pid, status);
 	return s->gone;
 }
 

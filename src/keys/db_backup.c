@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/clock.h"
 #include "db_ledger.h"
 #include "disk.h"
@@ -202,7 +203,7 @@ db_backup_step(struct db_backup *b, enum err *e, struct db_backed_up *done)
 
 	*e = ERR_OK;
 	if (b->syncer != 0) {
-		if (waitpid(b->syncer, &status, WNOHANG) == 0)
+		if (!child_ended(b->syncer, &status))
 			return true;
 		b->syncer = 0;
 		*done = b->done;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Backup while keys are made, verification, restore. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <check.h>
@@ -22,6 +24,19 @@ static struct rig rig;
 static char backup_dir[96], restore_dir[96];
 static struct store_counts counts;
 static const char *why;
+static int wait_error, left_behind; /* how waitpid() fails once; 0: it does not */
+
+/* In front of the library's.  One that fails may leave anything in *status. */
+pid_t
+waitpid(pid_t pid, int *status, int options)
+{
+	if (wait_error == 0)
+		return wait4(pid, status, options, NULL);
+	errno = wait_error;
+	wait_error = 0;
+	*status = left_behind;
+	return -1;
+}
 
 static void
 setup(void)
@@ -493,6 +508,35 @@ START_TEST(test_cannot_be_noted)
 }
 END_TEST
 
+/* A backup whose storage child is told so of its syncer, once. */
+static enum err
+backup_when_wait_fails(int error, int left)
+{
+	struct store_backup b;
+
+	rig_stop(&rig);
+	wait_error = error;
+	left_behind = left;
+	rig_start(&rig);
+	wait_error = 0; /* the child has its own */
+	return run_backup(&b);
+}
+
+/* The copies may be on no disk: such a backup does not count. */
+START_TEST(test_nobody_knows_whether_it_was_synced)
+{
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_OK);
+	ck_assert_int_eq(backup_when_wait_fails(ECHILD, W_EXITCODE(ERR_OK, 0)), ERR_STORAGE);
+	assert_backed_up(0, 1);
+}
+END_TEST
+
+START_TEST(test_a_look_is_interrupted)
+{
+	ck_assert_int_eq(backup_when_wait_fails(EINTR, W_EXITCODE(ERR_STORAGE, 0)), ERR_OK);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -515,6 +559,8 @@ main(void)
 	tcase_add_test(t, test_tenants_with_many_root_keys);
 	tcase_add_test(t, test_last_backup_is_known);
 	tcase_add_test(t, test_cannot_be_noted);
+	tcase_add_test(t, test_nobody_knows_whether_it_was_synced);
+	tcase_add_test(t, test_a_look_is_interrupted);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
