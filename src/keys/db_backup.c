@@ -149,16 +149,30 @@ let_go_of_the_parents(pid_t parent)
 		_exit(ERR_STORAGE);
 }
 
+/* SQLite does not tell of a log that it could not remove, and who finds one takes the copy for no backup. */
 static enum err
-start_sync(struct db_backup *b)
+close_copies(struct db_backup *b)
 {
-	pid_t self = getpid();
+	const char *why;
 
 	for (int i = 0; i < 2; i++) {
 		if (sqlite3_close(b->copies[i].to) != SQLITE_OK)
 			return ERR_STORAGE;
 		b->copies[i].to = NULL;
+		if (db_check_copy(b->copies[i].from->schema, b->directory, &why) != ERR_OK)
+			return ERR_STORAGE;
 	}
+	return ERR_OK;
+}
+
+static enum err
+start_sync(struct db_backup *b)
+{
+	pid_t self = getpid();
+	enum err e = close_copies(b);
+
+	if (e != ERR_OK)
+		return e;
 	b->syncer = fork();
 	if (b->syncer != 0)
 		return b->syncer > 0 ? ERR_OK : ERR_NO_MEMORY;

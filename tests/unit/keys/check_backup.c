@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <check.h>
+#include <sqlite3.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
@@ -35,6 +36,22 @@ waitpid(pid_t pid, int *status, int options)
 	errno = wait_error;
 	wait_error = 0;
 	*status = left_behind;
+	return -1;
+}
+
+/* --- in SQLite's place --- */
+
+static const char *stays; /* a file's name that ends so cannot be removed */
+static sqlite3_syscall_ptr real_unlink;
+
+static int
+unlink_others(const char *path)
+{
+	size_t len = strlen(path), end = strlen(stays);
+
+	if (len < end || strcmp(path + len - end, stays) != 0)
+		return ((int (*)(const char *))real_unlink)(path);
+	errno = EIO;
 	return -1;
 }
 
@@ -531,6 +548,25 @@ START_TEST(test_nobody_knows_whether_it_was_synced)
 }
 END_TEST
 
+/* Nobody could restore it. */
+START_TEST(test_log_that_stays)
+{
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+	const char *const logs[] = {"/backup/ledger.db-wal", "/backup/vault.db-wal"};
+	struct store_backup b;
+
+	rig_stop(&rig);
+	stays = logs[_i];
+	real_unlink = vfs->xGetSystemCall(vfs, "unlink");
+	vfs->xSetSystemCall(vfs, "unlink", (sqlite3_syscall_ptr)unlink_others);
+	rig_start(&rig);
+	vfs->xSetSystemCall(vfs, "unlink", NULL); /* the child has its own */
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_OK);
+	ck_assert_int_eq(run_backup(&b), ERR_STORAGE);
+	assert_backed_up(0, 1);
+}
+END_TEST
+
 START_TEST(test_a_look_is_interrupted)
 {
 	ck_assert_int_eq(backup_when_wait_fails(EINTR, W_EXITCODE(ERR_STORAGE, 0)), ERR_OK);
@@ -561,6 +597,7 @@ main(void)
 	tcase_add_test(t, test_cannot_be_noted);
 	tcase_add_test(t, test_nobody_knows_whether_it_was_synced);
 	tcase_add_test(t, test_a_look_is_interrupted);
+	tcase_add_loop_test(t, test_log_that_stays, 0, 2);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
