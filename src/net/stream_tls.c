@@ -28,6 +28,16 @@ judge_errno(struct stream *s, int error)
 	return STREAM_ENDS;
 }
 
+/* OpenSSL does not always say so: without the memory to call our check it names the certificate. */
+static bool
+lacked_memory(const struct stream *s, int reason)
+{
+	long verdict = SSL_get_verify_result(s->ssl);
+
+	return reason == ERR_R_MALLOC_FAILURE || verdict == X509_V_ERR_OUT_OF_MEM ||
+	    (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verdict == X509_V_OK);
+}
+
 static enum stream_outcome
 judge_tls(struct stream *s)
 {
@@ -43,7 +53,7 @@ judge_tls(struct stream *s)
 	s->why = text != NULL ? text : "unknown TLS failure";
 	s->failure = (uint8_t)failure_label(reason);
 	tls_peer(s->ssl, &s->peer);
-	if (reason == ERR_R_MALLOC_FAILURE || SSL_get_verify_result(s->ssl) == X509_V_ERR_OUT_OF_MEM)
+	if (lacked_memory(s, reason))
 		s->end = STREAM_NO_MEMORY;
 	else if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE ||
 	    (s->peer.have_digest && s->peer.verdict != TLS_KNOWN))
