@@ -13,6 +13,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include "base/alloc.h"
 #include "base/buf.h"
 #include "base/credential.h"
 #include "base/secret_file.h"
@@ -82,6 +83,18 @@ read_file(const char *path, enum trusted kind, struct buf *b, const char **why)
 	return e;
 }
 
+/*
+ * OpenSSL makes a certificate or a list without the part that it had no memory for, such as the key, and calls
+ * that success; or it says that the file is damaged.  failures: alloc_failures() before.
+ */
+static enum err
+judge_memory(enum err e, uint64_t failures, const char *path, const char **why)
+{
+	if (alloc_failures() == failures)
+		return e;
+	return why_say(why, ERR_NO_MEMORY, "%s: %s", path, err_text(ERR_NO_MEMORY));
+}
+
 static bool
 no_more_pem(void)
 {
@@ -112,9 +125,7 @@ parse_certificates(const struct buf *b, const char *path, STACK_OF(X509) *list, 
 		}
 	}
 	BIO_free(bio);
-	if (bio == NULL || x != NULL)
-		e = why_say(why, ERR_NO_MEMORY, "%s: %s", path, err_text(ERR_NO_MEMORY));
-	else if (!no_more_pem())
+	if (!no_more_pem())
 		e = why_say(why, ERR_CONFIG, "%s: certificate %d is damaged: %s", path,
 		    sk_X509_num(list) + 1, pem_openssl_reason());
 	else if (sk_X509_num(list) == 0)
@@ -148,6 +159,7 @@ enum err
 pem_each_certificate(const char *path, enum trusted kind, pem_take_fn *take, void *arg,
     const char **why)
 {
+	uint64_t failures = alloc_failures();
 	size_t count = 0;
 	struct buf b;
 	enum err e;
@@ -163,9 +175,7 @@ pem_each_certificate(const char *path, enum trusted kind, pem_take_fn *take, voi
 	ERR_clear_error();
 	bio = BIO_new_mem_buf(b.data, (int)b.len);
 	taken = bio != NULL && take_blocks(bio, take, arg, &count);
-	if (bio == NULL)
-		e = why_say(why, ERR_NO_MEMORY, "%s: %s", path, err_text(ERR_NO_MEMORY));
-	else if (!taken)
+	if (!taken)
 		e = why_say(why, ERR_CONFIG, "%s: certificate %zu cannot be used", path, count);
 	else if (!no_more_pem())
 		e = why_say(why, ERR_CONFIG, "%s: certificate %zu is damaged: %s", path, count + 1,
@@ -175,13 +185,14 @@ pem_each_certificate(const char *path, enum trusted kind, pem_take_fn *take, voi
 	ERR_clear_error();
 	BIO_free(bio);
 	buf_fini(&b);
-	return e;
+	return judge_memory(e, failures, path, why);
 }
 
 enum err
 pem_certificates(const char *path, STACK_OF(X509) **out, const char **why)
 {
 	STACK_OF(X509) *list = sk_X509_new_null();
+	uint64_t failures = alloc_failures();
 	struct buf b;
 	enum err e;
 
@@ -190,7 +201,7 @@ pem_certificates(const char *path, STACK_OF(X509) **out, const char **why)
 	buf_init(&b, FILE_MAX);
 	e = read_file(path, TRUSTED_CERTIFICATES, &b, why);
 	if (e == ERR_OK)
-		e = parse_certificates(&b, path, list, why);
+		e = judge_memory(parse_certificates(&b, path, list, why), failures, path, why);
 	buf_fini(&b);
 	if (e != ERR_OK) {
 		sk_X509_pop_free(list, X509_free);
@@ -219,9 +230,7 @@ parse_pem_crls(const struct buf *b, const char *path, STACK_OF(X509_CRL) *list, 
 	while (good && (crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL)) != NULL)
 		good = take_crl(list, crl);
 	BIO_free(bio);
-	if (!good)
-		return why_say(why, ERR_NO_MEMORY, "%s: %s", path, err_text(ERR_NO_MEMORY));
-	if (!no_more_pem())
+	if (!good || !no_more_pem())
 		return why_say(why, ERR_CONFIG, "%s: revocation list %d is damaged: %s", path,
 		    sk_X509_CRL_num(list) + 1, pem_openssl_reason());
 	if (sk_X509_CRL_num(list) == 0)
@@ -241,15 +250,14 @@ parse_der_crl(const struct buf *b, const char *path, STACK_OF(X509_CRL) *list, c
 		X509_CRL_free(crl);
 		return why_say(why, ERR_CONFIG, "%s: the revocation list is damaged", path);
 	}
-	return take_crl(list, crl) ? ERR_OK
-				   : why_say(why, ERR_NO_MEMORY, "%s: %s", path,
-				       err_text(ERR_NO_MEMORY));
+	return take_crl(list, crl) ? ERR_OK : ERR_NO_MEMORY;
 }
 
 enum err
 pem_crls(const char *path, STACK_OF(X509_CRL) **out, const char **why)
 {
 	STACK_OF(X509_CRL) *list = sk_X509_CRL_new_null();
+	uint64_t failures = alloc_failures();
 	struct buf b;
 	enum err e;
 
@@ -261,6 +269,7 @@ pem_crls(const char *path, STACK_OF(X509_CRL) **out, const char **why)
 	if (e == ERR_OK)
 		e = b.len > 0 && b.data[0] == DER_SEQUENCE ? parse_der_crl(&b, path, list, why)
 							   : parse_pem_crls(&b, path, list, why);
+	e = judge_memory(e, failures, path, why);
 	ERR_clear_error();
 	buf_fini(&b);
 	if (e != ERR_OK) {
@@ -284,6 +293,7 @@ enum err
 pem_private_key(const char *path, EVP_PKEY **out, const char **why)
 {
 	bool encrypted = false;
+	uint64_t failures = alloc_failures();
 	EVP_PKEY *key = NULL;
 	struct secret *text;
 	BIO *bio;
@@ -304,6 +314,7 @@ pem_private_key(const char *path, EVP_PKEY **out, const char **why)
 	else if (key == NULL)
 		e = why_say(why, ERR_CONFIG, "%s holds no private key in PEM form: %s", path,
 		    pem_openssl_reason());
+	e = judge_memory(e, failures, path, why);
 	ERR_clear_error();
 	if (e != ERR_OK) {
 		EVP_PKEY_free(key);
