@@ -53,6 +53,11 @@ size_t gate_configure(struct gate *g, struct tls_server *tls, struct tenants *te
  */
 size_t gate_change_pinned(struct gate *g, struct tenants *tenants,
     const uint8_t sha256[TLS_DIGEST_LEN], const struct tenant **voucher);
+/*
+ * Sessions that are not closed yet because memory lacked to look whose their client is: they are served
+ * nothing, and looked at again in a second.
+ */
+size_t gate_unseen(const struct gate *g);
 
 /* The check that tls_params wants; arg is the gate. */
 enum tls_verdict gate_check_certificate(void *arg, const struct tls_shown *shown,

@@ -38,6 +38,7 @@ struct trust_change {
 	unsigned at, removed; /* names: looked for, found */
 	enum err left; /* why a file may still be there */
 	const struct tenant *voucher; /* whose authority lets its client in all the same; borrowed */
+	bool unlooked; /* for that: memory lacked, or its file cannot be read */
 };
 
 static void
@@ -132,11 +133,13 @@ put_voucher(struct json *j, const struct trust_change *c)
 {
 	char sentence[SENTENCE_MAX];
 
-	if (c->voucher == NULL)
-		return;
-	snprintf(sentence, sizeof(sentence), "still let in by client-ca of tenant %s, with all rights: "
-	    "revoke it in crl-file, or change the rule", c->voucher->id);
-	json_text(j, "warning", sentence);
+	if (c->voucher != NULL) {
+		snprintf(sentence, sizeof(sentence), "still let in by client-ca of tenant %s, with all "
+		    "rights: revoke it in crl-file, or change the rule", c->voucher->id);
+		json_text(j, "warning", sentence);
+	} else if (c->unlooked) {
+		json_text(j, "warning", "it could not be looked whether a client-ca still lets it in");
+	}
 }
 
 static void
@@ -167,7 +170,7 @@ put_done(struct trust_change *c, const char *what, const struct certificate_text
 	    kv_text("tenant", c->tenant != NULL ? c->tenant : ""),
 	    kv_text("subject", text != NULL ? text->subject : ""),
 	    kv_int("sessions-closed", (int64_t)closed),
-	    kv_text("still-let-in-by", c->voucher != NULL ? c->voucher->id : ""));
+	    kv_text("still-let-in-by", c->voucher != NULL ? c->voucher->id : c->unlooked ? "?" : ""));
 }
 
 /* In use at once: the set of now, with one certificate more. */
@@ -194,15 +197,19 @@ pin_now(struct keyferryd *d, struct trust_change *c, const struct certificate_te
 }
 
 /* Sessions know what their clients show beside it; else it is asked for alone. */
-static const struct tenant *
-voucher_of(const struct trust_change *c, struct tenants *ts)
+static void
+find_voucher(struct trust_change *c, struct tenants *ts)
 {
 	const struct tls_shown shown = {.sha256 = c->sha256, .leaf = c->certificate};
 	struct known_client known = {0};
+	enum tls_verdict v;
 
-	if (c->certificate == NULL || tenants_identify(ts, &shown, &known) != TLS_KNOWN)
-		return NULL;
-	return known.pinned ? NULL : known.tenant;
+	if (c->voucher != NULL || c->certificate == NULL)
+		return;
+	v = tenants_identify(ts, &shown, &known);
+	if (v == TLS_KNOWN && !known.pinned)
+		c->voucher = known.tenant;
+	c->unlooked |= v == TLS_NO_MEMORY;
 }
 
 /* Out of use at once: the set of now, without this certificate. */
@@ -215,8 +222,8 @@ unpin_now(struct keyferryd *d, struct trust_change *c, size_t *closed)
 		return ERR_NO_MEMORY;
 	tenants_unpin(ts, c->sha256);
 	*closed = gate_change_pinned(d->gate, ts, c->sha256, &c->voucher);
-	if (c->voucher == NULL)
-		c->voucher = voucher_of(c, ts);
+	find_voucher(c, ts);
+	c->unlooked |= gate_unseen(d->gate) > 0;
 	tenants_unref(ts);
 	expiry_measure(d);
 	return ERR_OK;
@@ -473,6 +480,7 @@ read_going(struct trust_change *c)
 	snprintf(path, sizeof(path), "%s/%s/%s", d->state_dir, c->directory, c->name);
 	if (certificates_of_file(path, &all, &why) == ERR_OK && certificates_count(all) == 1)
 		c->certificate = certificate_ref(certificates_at(all, 0));
+	c->unlooked = c->certificate == NULL;
 	certificates_free(all);
 }
 

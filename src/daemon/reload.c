@@ -442,6 +442,7 @@ applied(struct keyferryd *d, const struct config *fresh, size_t closed)
 	d->config = fresh;
 	rootlook_start(d);
 	LOG(LOG_NOTICE, "daemon", "reloaded", kv_int("sessions-closed", (int64_t)closed),
+	    kv_int("sessions-unseen", (int64_t)gate_unseen(d->gate)),
 	    kv_int("tenants", (int64_t)fresh->tenants_count));
 	end_reload(d, ERR_OK);
 }

@@ -171,6 +171,16 @@ sort_some(struct gate *g, unsigned most)
 	return closed;
 }
 
+size_t
+gate_unseen(const struct gate *g)
+{
+	size_t unseen = 0;
+
+	LIST_FOREACH(l, &g->sessions)
+		unseen += CONTAINER_OF(l, struct session, link)->unseen;
+	return unseen;
+}
+
 static void
 on_sorting(struct defer *d)
 {
@@ -179,7 +189,8 @@ on_sorting(struct defer *d)
 	g->sorted_out += sort_some(g, SORTED_IN_A_TURN);
 	if (!list_linked(&d->link))
 		LOG(LOG_NOTICE, "gate", "all sessions were looked through",
-		    kv_int("sessions-closed", (int64_t)g->sorted_out));
+		    kv_int("sessions-closed", (int64_t)g->sorted_out),
+		    kv_int("sessions-unseen", (int64_t)gate_unseen(g)));
 }
 
 static size_t

@@ -2,15 +2,18 @@
 """Changes of who is trusted: taken out again, in directories, refused, interrupted."""
 
 import base64
+import collections
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import tempfile
 import time
 
+import faults
 import kf
 import processes
 import ttlv
@@ -99,6 +102,35 @@ class Changes(Case):
         gw.ctl("trust", "add", "a", other.pem)
         self.assertEqual(remove(other), (0, ""))
         self.assert_refused(gw, other)
+
+    @kf.testing_only
+    def test_remove_without_memory(self):
+        """The n-th allocation of the command fails: its answer says who lets the client in all the same,
+        or that nobody could look."""
+        directory = tempfile.mkdtemp(prefix="keyferry-ca-")
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        ca = Ca(directory, "CA")
+        gw = self.start(a='client-ca = %s\n  client-subject = "CN=vpxd*"' % files(ca.pem), start=False)
+        lacks = faults.Faults(os.path.join(gw.dir, "faults"))
+        gw.start(env=lacks.env)
+        client = ca.client("goes", "/CN=vpxd-1")
+        said = collections.Counter()
+        n = 1
+        while not said["nothing lacked"]:
+            gw.ctl("trust", "add", "--read-only", "a", client.pem)
+            lacks.of("daemon").failed = 0
+            lacks.arm("daemon", n)
+            done = gw.ctl("--json", "trust", "remove", client.digest, check=False)
+            lacks.disarm()
+            if done.returncode == 0:
+                found = re.search("client-ca of tenant a|could not be looked", done.stdout)
+                self.assertTrue(found, (n, done))
+                said[found[0] if lacks.of("daemon").failed else "nothing lacked"] += 1
+            else:
+                said["failed"] += 1
+                gw.ctl("trust", "remove", client.digest, check=False)
+            n += 1 if kf.LONG else 13
+        self.assertGreater(said["could not be looked"], 0, said)
 
     def test_directory(self):
         """Files that come and go are taken over by a reload."""

@@ -106,6 +106,7 @@ START_TEST(who_was_not_seen_is_looked_at_in_a_second)
 	fault_test_arm(FAULT_ALLOC, 0, UINT_MAX);
 	configure(ts);
 	lacked = alloc_failures();
+	ck_assert_uint_eq(gate_unseen(gate), GUESTS);
 	for (int i = 0; i < 10; i++)
 		loop_turn(rig.loop, false);
 	ck_assert_uint_eq(alloc_failures(), lacked);
@@ -117,6 +118,7 @@ START_TEST(who_was_not_seen_is_looked_at_in_a_second)
 	for (int i = 0; i < GUESTS; i++)
 		ask(&guests[i]);
 	pump();
+	ck_assert_uint_eq(gate_unseen(gate), 0);
 	for (int i = 0; i < GUESTS; i++) {
 		ck_assert(!guests[i].ended);
 		ck_assert_uint_eq(answers(&guests[i]), 1);
