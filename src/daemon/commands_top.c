@@ -105,8 +105,8 @@ show(struct timer *timer)
 	struct keyferryd *d = t->call->user;
 
 	put_all(d, &t->call->out);
-	if (!control_flush(t->call))
-		end(t, ERR_OK); /* nobody looks any more */
+	if (buf_error(&t->call->out) != ERR_OK || !control_flush(t->call))
+		end(t, ERR_OK); /* it has to say that this did not fit, or nobody looks any more */
 	else
 		timer_set(d->loop, &t->again, clock_now() + PERIOD);
 }

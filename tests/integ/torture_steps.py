@@ -9,6 +9,7 @@ it was done it may yield once more, and look at what became of it, without fault
 import collections
 import hashlib
 import hmac
+import json
 import os
 import shutil
 import socket
@@ -590,6 +591,22 @@ command("cache_list", "cache list", holds=lambda w, d: len(d) == 1)
 command("cache_flush", "cache flush")
 command("list", "keys list", holds=lambda w, d:
         len(d[0]) == LIST or {k["uid"] for k in d[0]} >= set(w.keys))
+
+
+@step()
+def top(w):
+    """Until its second document, which a timer has it show."""
+    yield
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(TIMEOUT)
+        s.connect(w.gw.socket_path)
+        s.sendall(b"top\n")
+        with s.makefile("rb") as answer:
+            for _ in range(2):
+                document = json.loads(answer.readline() or '{"status": "cut short"}')
+                if "status" in document:
+                    raise Refused(document)
+                assert document["version"] and document["operations"], document
 
 
 @step()
