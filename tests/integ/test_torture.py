@@ -88,7 +88,7 @@ def only(name, place=None):
     if not ONLY:
         return True
     if ONLY[0].endswith("..."):
-        every = [*STEPS, "start", "drain"]
+        every = [*STEPS, "start", "drain", "drain_command"]
         return every.index(name) >= every.index(ONLY[0][:-3])
     return ONLY[0] == name and (place is None or ONLY[1:2] in ([], [place]))
 
@@ -217,11 +217,13 @@ class Torture(kf.Case):
                     place, hits, len(cost[place]), refused))
         print("%-16s %s" % (name, "; ".join(told)), flush=True)
 
-    def test_every_operation_has_a_step(self):
+    def test_all_that_can_be_asked_for_has_a_step(self):
+        """Operations and commands: but for drain, whose step is below."""
         with open(os.path.join(kf.TOP, "src", "gate", "op.def"), encoding="ascii") as f:
             rows = re.findall(r"^OP\((\w+)", f.read(), re.M)
         self.assertGreater(len(rows), 30)
-        self.assertEqual(sorted(rows), sorted(r for s in STEPS.values() for r in s.rows))
+        rows += ["help"] + [row["command"] for row in self.gateway().control("help")]
+        self.assertEqual(sorted(rows), sorted([r for s in STEPS.values() for r in s.rows] + ["drain"]))
 
     def test_every_step(self):
         w = self.world()
@@ -292,9 +294,10 @@ class Torture(kf.Case):
             self.assertTrue(failed_in_library(log) if w.trace else objects <= FEW, last[-6000:])
         return bool(blocks)
 
-    def stops(self, w):
+    def stops(self, w, end=None):
+        """end: ends it, and has its status; else a signal does."""
         at = w.gw.mark()
-        status = w.gw.stop()
+        status = (end or w.gw.stop)()
         log = w.gw.log(at)[-6000:]
         if not self.forgive(w, at):
             self.assertEqual(status, 0, log)
@@ -374,27 +377,42 @@ class Torture(kf.Case):
         self.assertEqual(w.do(on("Get", w.a_key())).key, w.keys[w.a_key()])
         self.settled(w)
 
-    def test_every_drain(self):
+    @staticmethod
+    def drain_by_command(w):
+        """Where that is refused it has changed nothing."""
+        try:
+            w.control("drain")
+            return w.gw._gone(40)
+        except (Refused, OSError):
+            w.faults.disarm()
+        try:
+            drains = w.gw.control("status")[0]["draining"]  # the answer may be all that was missing
+        except (AssertionError, OSError):
+            drains = True
+        return w.gw._gone(40) if drains else w.gw.stop()
+
+    def drains(self, name, end):
+        """end: given the world, as stops() has it."""
         w = self.world()
         self.stops(w)
         w.trace = True
         self.drain(w)
         with w.faults.stacks() as stacks:
-            self.assertNotIn("not written", self.stops(w))
+            self.assertNotIn("not written", self.stops(w, end(w)))
         total = 0
-        for place in self.places("drain"):
-            rnd = kf.random_for("drain " + place)
+        for place in self.places(name):
+            rnd = kf.random_for("%s %s" % (name, place))
             numbers = chosen(rnd, faults.telling(stacks[place], rnd), DRAINS)
             failed = w.faults.failed()
             for n in numbers:
-                with self.subTest(step="drain", place=place, n=n):
+                with self.subTest(step=name, place=place, n=n):
                     self.drain(w)
                     w.faults.arm(place, n)
-                    self.stops(w)
+                    self.stops(w, end(w))
                     w.faults.disarm()
             hits = w.faults.failed() - failed
             total += hits
-            print("drain      %s %d of %d" % (place, hits, len(stacks[place])), flush=True)
+            print("%-10s %s %d of %d" % (name, place, hits, len(stacks[place])), flush=True)
         if not ONLY and kf.PARTS == 1:
             self.assertGreater(total, 0, "nothing failed")  # what a place asks for varies
         w.check_audit()
@@ -403,6 +421,12 @@ class Torture(kf.Case):
         w.check()
         self.stops(w)
         self.tell_known()
+
+    def test_every_drain(self):
+        self.drains("drain", lambda w: w.gw.stop)
+
+    def test_every_drain_by_command(self):
+        self.drains("drain_command", lambda w: lambda: self.drain_by_command(w))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import ttlv
 from torture import CRYPTO, Refused, TIMEOUT
 from ttlv import attribute, boolean, enum, integer, octets, on, reference, revoke, seq
 
-Step = collections.namedtuple("Step", "run rows")  # rows: of src/gate/op.def
+Step = collections.namedtuple("Step", "run rows")  # rows: of src/gate/op.def, and commands by their names
 STEPS = collections.OrderedDict()
 T12, T13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 NEW, NEWER = {"version": (1, 4)}, {"version": (2, 1)}
@@ -150,7 +150,7 @@ def rewrapped(w):
         raise Refused(told)
 
 
-@step()
+@step("keys rewrap")
 def rewrap(w):
     """Here, where there are few keys: it goes through all.  What an earlier one left half done is in
     the way of the next until the gateway has come to it."""
@@ -578,9 +578,11 @@ def command(name, *line, holds=lambda w, documents: True):
         yield
         documents = w.control(*line)
         assert holds(w, documents), documents
-    STEPS[name] = Step(run, ())
+    STEPS[name] = Step(run, line[:1])
 
 
+command("help", "help", holds=lambda w, d: len(d) > 20)
+command("log_level", "log-level", "=info", holds=lambda w, d: d[0] == {"log-level": "info"})
 command("status", "status", holds=lambda w, d: d[0]["version"])
 command("health", "health", holds=lambda w, d: d[0])
 command("tenants", "tenants", holds=lambda w, d: len(d[0]) == 2)
@@ -593,7 +595,16 @@ command("list", "keys list", holds=lambda w, d:
         len(d[0]) == LIST or {k["uid"] for k in d[0]} >= set(w.keys))
 
 
-@step()
+@step("sessions close")
+def sessions_close(w):
+    with w.connect(w.good) as c:
+        w.judge(c.do(ttlv.item("DiscoverVersions")))
+        yield
+        told = w.control("sessions close", "tenant=b")[0]
+        assert told["sessions-closed"] > 0 and c.is_closed(), told
+
+
+@step("top")
 def top(w):
     """Until its second document, which a timer has it show."""
     yield
@@ -609,7 +620,7 @@ def top(w):
                 assert document["version"] and document["operations"], document
 
 
-@step()
+@step("keys rebuild")
 def rebuild(w):
     """It leaves keys that others are at work on, such as those of the step before."""
     walked(w, "keys rebuild")
@@ -617,7 +628,7 @@ def rebuild(w):
     walked(w, "keys rebuild")
 
 
-@step()
+@step("trust pending")
 def trust_pending(w):
     outside(w, w.stranger, T13)
     yield
@@ -625,13 +636,13 @@ def trust_pending(w):
     assert w.stranger.digest in listed, listed
 
 
-@step()
+@step("keys show")
 def show(w):
     yield
     assert w.control("keys show", "=" + w.a_key())[0]["uid"] == w.a_key()
 
 
-@step()
+@step("keys purge")
 def purge(w):
     uid = active(w)
     w.number += 1
@@ -647,7 +658,7 @@ def purge(w):
     w.do(on("Get", uid), "ItemNotFound", "KeyValueNotPresent", "PermissionDenied")
 
 
-@step()
+@step("backup")
 def backup(w):
     """A copy of which it is said that it is one can be restored."""
     path = w.path("copy")
@@ -660,7 +671,7 @@ def backup(w):
         w.gw.ctl("verify", path)
 
 
-@step()
+@step("trust remove")
 def trust_remove(w):
     if not w.is_listed():
         w.trust_late()
@@ -672,16 +683,33 @@ def trust_remove(w):
     assert not w.gets_in(w.late), "it is trusted still"
 
 
-@step()
-def trust_add(w):
-    if w.is_listed():
-        w.control("trust remove", "=" + w.late.digest)
-    yield
+def trusts_late(w, how):
+    """How: gives the command."""
     w.trusted = None
-    w.trust_late()
+    how()
     w.trusted = True
     yield
     assert w.gets_in(w.late), "it is not trusted"
+
+
+def distrust_late(w):
+    if w.is_listed():
+        w.control("trust remove", "=" + w.late.digest)
+
+
+@step("trust add")
+def trust_add(w):
+    distrust_late(w)
+    yield
+    yield from trusts_late(w, w.trust_late)
+
+
+@step("trust accept")
+def trust_accept(w):
+    distrust_late(w)
+    outside(w, w.late, T13)  # it is pending
+    yield
+    yield from trusts_late(w, lambda: w.control("trust accept", "=" + w.late.digest, "=a"))
 
 
 @step()
@@ -697,7 +725,7 @@ def stats(w):
     assert data.rstrip().endswith(b"# EOF") or b"keyferry_" in data, data[-200:]
 
 
-@step()
+@step("reload")
 def reload(w):
     w.known_ticket()
     yield
