@@ -36,7 +36,9 @@ struct store_params {
 	 *                that is not known
 	 *   "restarted"  both serve again; number: the writer's pid.  Time to run recovery
 	 *   "reader ended", "reader restarted"  the reader alone died, and serves again; numbers as above
-	 *   "refused"    a new one could not open the files; number: enum err
+	 *   "refused"    a new one could not open the files; number: enum err, why: its sentence.  "ended" or
+	 *                "reader ended" follows
+	 *   "gave up"    one that had them open could not go on; as above.  With all others why is ""
 	 *   "orphaned"   intents were left to recovery.  Time to run it, though not from here
 	 *   "failing"    a change could not be written; number: enum err.  Told once
 	 *   "writing"    after that: changes are written again
@@ -45,7 +47,7 @@ struct store_params {
 	 *                if that takes long; number: how often that was told
 	 *   "made"       also there, or at a restart: there was no ledger, and a new one was made
 	 */
-	void (*event)(void *arg, const char *what, int64_t number);
+	void (*event)(void *arg, const char *what, int64_t number, const char *why);
 };
 
 /*
@@ -71,6 +73,7 @@ size_t store_pending(const struct store *s);
 /* How storage does: what is known without asking it. */
 struct store_health {
 	bool up;	  /* both children have the files open */
+	const char *why;  /* if not: what the one that gave up said, until the next call; "": nothing */
 	bool reads;	  /* no object is looked up for longer than call_timeout_ns */
 	int64_t waits_ns; /* how long the oldest call has been without its answer; 0: none is */
 	enum err failing; /* why the last change was not kept; ERR_OK: it was, or there is none */

@@ -68,7 +68,7 @@ spawn_audit(void *arg, int fd)
 }
 
 static void
-on_store_event(void *arg, const char *what, int64_t number)
+on_store_event(void *arg, const char *what, int64_t number, const char *why)
 {
 	struct keyferryd *d = arg;
 
@@ -92,6 +92,10 @@ on_store_event(void *arg, const char *what, int64_t number)
 	if (strcmp(what, "made") == 0) {
 		LOG(LOG_NOTICE, "store", "there was no ledger: a new one was made, without keys",
 		    kv_text("directory", d->state_dir));
+		return;
+	}
+	if (why[0] != '\0') {
+		LOG(LOG_WARN, "store", what, kv_text("error", err_name((enum err)number)), kv_text("why", why));
 		return;
 	}
 	LOG(LOG_WARN, "store", what, kv_int("number", number));

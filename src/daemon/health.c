@@ -183,11 +183,13 @@ static void
 check_storage(struct checks *c, const struct keyferryd *d)
 {
 	struct store_health s;
-	char say[160], since[25];
+	char say[512], since[25];
 
 	store_health(d->store, &s);
 	if (!s.up) {
-		put_check(c, "storage", HEALTH_BAD, "a storage child is not running: see the log");
+		snprintf(say, sizeof(say), "a storage child is not running: %s",
+		    s.why[0] != '\0' ? s.why : "see the log");
+		put_check(c, "storage", HEALTH_BAD, say);
 	} else if (s.failing != ERR_OK) {
 		text_time(since, s.since_ms);
 		snprintf(say, sizeof(say),

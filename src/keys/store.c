@@ -33,11 +33,17 @@ store_loop(struct store *s)
 	return s->loop;
 }
 
+static void
+tell(struct store *s, const char *what, int64_t number, const char *why)
+{
+	if (s->params.event != NULL && !s->shut)
+		s->params.event(s->params.arg, what, number, why);
+}
+
 void
 store_event(struct store *s, const char *what, int64_t number)
 {
-	if (s->params.event != NULL && !s->shut)
-		s->params.event(s->params.arg, what, number);
+	tell(s, what, number, "");
 }
 
 void
@@ -54,9 +60,9 @@ on_opening(void *arg, int64_t times)
 }
 
 static void
-on_refused(void *arg, enum err e)
+on_gives_up(void *arg, bool opening, enum err e, const char *why)
 {
-	store_event(arg, "refused", e);
+	tell(arg, opening ? "refused" : "gave up", e, why);
 }
 
 /* --- the writer --- */
@@ -175,7 +181,7 @@ store_new(struct loop *l, const struct store_params *p)
 {
 	struct store *s = alloc_zero(sizeof(*s));
 	struct store_end_params end = {.loop = l, .call_timeout_ns = p->call_timeout_ns, .arg = s,
-	    .opening = on_opening, .refused = on_refused};
+	    .opening = on_opening, .gives_up = on_gives_up};
 
 	if (s == NULL)
 		return NULL;
@@ -269,6 +275,7 @@ store_health(const struct store *s, struct store_health *out)
 
 	*out = (struct store_health){
 	    .up = s->writer.state == END_UP && s->reader.state == END_UP,
+	    .why = s->writer.state == END_UP ? s->reader.why : s->writer.why,
 	    .reads = s->reader.calls.late_loads == 0,
 	    .waits_ns = writes > reads ? writes : reads,
 	    .failing = trouble_now(&s->writer.calls.trouble),

@@ -144,6 +144,7 @@ take_notice(struct store_end *s, enum err e, struct unpack *body)
 		return true;
 	if (e == ERR_OK && s->state == END_STARTING) {
 		s->state = END_UP;
+		s->why[0] = '\0';
 		s->p.up(s->p.arg, body);
 		return true;
 	}
@@ -152,9 +153,8 @@ take_notice(struct store_end *s, enum err e, struct unpack *body)
 		return true;
 	}
 	unpack_text(body, s->why, sizeof(s->why));
-	if (s->state == END_STARTING)
-		s->p.refused(s->p.arg, e);
-	else if (s->p.answered != NULL)
+	s->p.gives_up(s->p.arg, s->state == END_STARTING, e, s->why);
+	if (s->state == END_UP && s->p.answered != NULL)
 		trouble_note(&s->calls.trouble, WIRE_COMMIT, e); /* no call is answered any more */
 	return false;
 }

@@ -24,8 +24,11 @@ struct store_end_params {
 	void (*answered)(void *arg);
 	/* It takes long to open them: store_end_open() waits. */
 	void (*opening)(void *arg, int64_t times);
-	/* A later start: they cannot be opened.  down() follows. */
-	void (*refused)(void *arg, enum err e);
+	/*
+	 * It says why it cannot go on; opening: at a later start, it cannot open them.  down() follows.
+	 * why is its sentence, valid until the next one is up.
+	 */
+	void (*gives_up)(void *arg, bool opening, enum err e, const char *why);
 	/*
 	 * It died; status: how, or -1.  Its calls are about to fail.  Time for store_end_start_again(),
 	 * or for something else first.
@@ -50,7 +53,7 @@ struct store_end {
 	struct defer flush;
 	int64_t started, backoff;
 	struct calls calls;
-	char why[WIRE_WHY_MAX];
+	char why[WIRE_WHY_MAX]; /* the last to give up since one was up; "": none has, or said nothing */
 };
 
 void store_end_init(struct store_end *s, const struct store_end_params *p);

@@ -10,7 +10,7 @@ import stat
 
 import kf
 import ttlv
-from test_crash import Load
+from test_crash import Load, storage
 from ttlv import DESTROYED, get_attributes, on
 
 KEYS = 20
@@ -117,6 +117,22 @@ class Recovery(kf.Case):
         gw.start()
         self.assert_keys(gw, 0, kept)
         self.assertNotIn(made, gw.log(mark))
+
+    def test_a_ledger_that_is_lost_at_work(self):
+        """No child begins without it, and who looks is told what to do."""
+        gw = self.two_tenants()
+        kept = self.make_keys(gw, 0)
+        ledger, aside = os.path.join(gw.state_dir, "ledger.db"), os.path.join(gw.dir, "aside")
+        os.rename(ledger, aside)
+        mark = gw.mark()
+        os.kill(gw.child_pid(), signal.SIGKILL)
+        lost = "its file ledger.db is missing or empty, but"
+        gw.await_log('warn store: refused error=CORRUPT why="' + lost, mark)
+        self.assertEqual(storage(gw)["state"], "bad")
+        self.assertIn("a storage child is not running: " + lost, storage(gw)["say"])
+        os.replace(aside, ledger)
+        kf.eventually(lambda: storage(gw)["state"] == "good", "storage", 60)
+        self.assert_keys(gw, 0, kept)
 
     def test_files_that_are_no_backup(self):
         """A snapshot of the disk keeps the latest keys in the logs: it is put back as it is, not restored."""

@@ -148,6 +148,7 @@ fail_last_change(struct object *o, enum crash_room then)
 	crash_vfs_fail_sync(1, then);
 	label(o, 'd');
 	ck_assert_int_eq(rig_update(&rig, o), ERR_STORAGE_DOWN);
+	ck_assert_str_eq(rig.why, "gave up: STORAGE: reading or writing the state directory failed");
 	o->revision++;
 }
 

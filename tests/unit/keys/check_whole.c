@@ -307,12 +307,34 @@ END_TEST
 /* Under a gateway at work: what is served from then on is nothing, not something else. */
 START_TEST(test_lost_at_work)
 {
-	lose("ledger.db");
+	static const char told[] = "refused: CORRUPT: ", begins[] = "its file ledger.db is missing or empty, but";
+	struct store_health h;
+	int ended;
+
 	ck_assert_int_eq(kill(store_pid(rig.store), SIGKILL), 0);
+	keep("ledger.db");
+	lose("ledger.db");
 	while (rig.refused == 0)
 		loop_turn(rig.loop, true);
 	ck_assert_int_eq(rig.restarted, 0);
 	ck_assert_int_eq(rig.made, 1);
+	ck_assert_msg(strncmp(rig.why, told, strlen(told)) == 0, "%s", rig.why);
+	store_health(rig.store, &h);
+	ck_assert(!h.up);
+	ck_assert_msg(strncmp(h.why, begins, strlen(begins)) == 0, "%s", h.why);
+	ck_assert_str_eq(h.why, rig.why + strlen(told));
+	put_back("ledger.db");
+	while (rig.restarted == 0)
+		loop_turn(rig.loop, true);
+	store_health(rig.store, &h);
+	ck_assert(h.up);
+	ended = rig.ended;
+	ck_assert_int_eq(kill(store_pid(rig.store), SIGKILL), 0);
+	while (rig.ended == ended)
+		loop_turn(rig.loop, true);
+	store_health(rig.store, &h);
+	ck_assert(!h.up);
+	ck_assert_str_eq(h.why, ""); /* nobody has said anything since */
 }
 END_TEST
 

@@ -58,7 +58,7 @@ rig_fork_child(void *rig, int fd, enum store_part part)
 }
 
 static void
-on_event(void *arg, const char *what, int64_t number)
+on_event(void *arg, const char *what, int64_t number, const char *why)
 {
 	struct rig *r = arg;
 
@@ -68,6 +68,8 @@ on_event(void *arg, const char *what, int64_t number)
 		r->percent = (int)number;
 		r->copying++;
 	}
+	if (why[0] != '\0')
+		snprintf(r->why, sizeof(r->why), "%s: %s: %s", what, err_name((enum err)number), why);
 	r->made += strcmp(what, "made") == 0;
 	r->migrating += strcmp(what, "migrating") == 0;
 	r->restarted += strcmp(what, "restarted") == 0;
