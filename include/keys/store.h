@@ -19,7 +19,8 @@
 
 struct store;
 
-enum store_part { STORE_WRITER, STORE_READER };
+/* AGAIN: a writer that follows one which had the files open, so that it has to find them. */
+enum store_part { STORE_WRITER, STORE_READER, STORE_WRITER_AGAIN };
 
 struct store_params {
 	const char *state_dir;
@@ -45,7 +46,7 @@ struct store_params {
 	 *   "copying"    a backup is under way; number: percent of it, 1 to 99
 	 *   "migrating"  within store_open(), each second while the files are brought to another schema,
 	 *                if that takes long; number: how often that was told
-	 *   "made"       also there, or at a restart: there was no ledger, and a new one was made
+	 *   "made"       also there: there was no ledger, and a new one was made
 	 */
 	void (*event)(void *arg, const char *what, int64_t number, const char *why);
 };

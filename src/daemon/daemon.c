@@ -53,9 +53,10 @@ spawn_store(void *arg, int fd, enum store_part part)
 {
 	const struct keyferryd *d = arg;
 	char name[] = "keyferryd", writer[] = DAEMON_STORAGE_CHILD, reader[] = DAEMON_STORAGE_READER;
-	char *flag = part == STORE_WRITER ? writer : reader, confined[] = DAEMON_CONFINED;
+	char again[] = DAEMON_STORAGE_AGAIN, confined[] = DAEMON_CONFINED;
+	char *flags[] = {[STORE_WRITER] = writer, [STORE_READER] = reader, [STORE_WRITER_AGAIN] = again};
 
-	return spawn((char *[]){name, flag, d->state_dir, d->confined ? confined : NULL, NULL}, fd);
+	return spawn((char *[]){name, flags[part], d->state_dir, d->confined ? confined : NULL, NULL}, fd);
 }
 
 static pid_t

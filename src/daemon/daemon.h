@@ -130,6 +130,7 @@ void backup_progress(struct keyferryd *d, int64_t percent);
  * that they are to confine themselves.
  */
 #define DAEMON_STORAGE_CHILD "--storage-child"
+#define DAEMON_STORAGE_AGAIN "--storage-child-again"
 #define DAEMON_STORAGE_READER "--storage-reader"
 #define DAEMON_AUDIT_CHILD "--audit-child"
 #define DAEMON_CONFINED "--confined"

@@ -128,6 +128,8 @@ main(int argc, char **argv)
 		return EXIT_FAILURE;
 	if (is_child(argc, argv, 3, DAEMON_STORAGE_CHILD, FAULT_IN_STORE))
 		return storage_main(argv[2], STORE_WRITER);
+	if (is_child(argc, argv, 3, DAEMON_STORAGE_AGAIN, FAULT_IN_STORE))
+		return storage_main(argv[2], STORE_WRITER_AGAIN);
 	if (is_child(argc, argv, 3, DAEMON_STORAGE_READER, FAULT_IN_READER))
 		return storage_main(argv[2], STORE_READER);
 	if (is_child(argc, argv, 2, DAEMON_AUDIT_CHILD, FAULT_IN_AUDIT))

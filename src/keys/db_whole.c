@@ -79,6 +79,28 @@ db_whole_logs(const char *dir, const char *name, const char **why)
 	return e == ERR_OK ? look_for_log(vfs, &db_vault_schema, dir, why) : e;
 }
 
+static enum err
+look_for_file(sqlite3_vfs *vfs, const struct db_schema *schema, const char *dir, const char **why)
+{
+	bool found = false;
+	enum err e = look_for(vfs, dir, schema->file, "", SQLITE_ACCESS_EXISTS, &found, why);
+
+	if (e != ERR_OK || found)
+		return e;
+	return why_say(why, ERR_CORRUPT, "its file %s is missing or empty, and was not when the gateway "
+	    "started: put back, or mount, what was in it, or restore a backup", schema->file);
+}
+
+enum err
+db_whole_still(const char *dir, const char *name, const char **why)
+{
+	enum err e = db_whole_logs(dir, name, why);
+
+	if (e == ERR_OK)
+		e = look_for_file(sqlite3_vfs_find(name), &db_ledger_schema, dir, why);
+	return e == ERR_OK ? look_for_file(sqlite3_vfs_find(name), &db_vault_schema, dir, why) : e;
+}
+
 /* What cannot be understood counts as one of ours: whoever refuses to start loses nothing. */
 static enum err
 is_in_vault(const void *body, size_t len, bool *found)

@@ -19,6 +19,11 @@
  */
 CHECKED enum err db_whole_logs(const char *dir, const char *vfs, const char **why);
 /*
+ * As the former, and ERR_CORRUPT when one of both is missing or empty, keys or none: a process that follows
+ * one of the same gateway, which had them open, makes neither.
+ */
+CHECKED enum err db_whole_still(const char *dir, const char *vfs, const char **why);
+/*
  * Of both, opened and unchanged.  ERR_CORRUPT, with *why: one of them is new, and the other tells of keys
  * that it ought to have.
  */

@@ -72,7 +72,7 @@ spawn_writer(void *arg, int fd)
 {
 	const struct store *s = arg;
 
-	return s->params.spawn(s->params.arg, fd, STORE_WRITER);
+	return s->params.spawn(s->params.arg, fd, s->open ? STORE_WRITER_AGAIN : STORE_WRITER);
 }
 
 static void

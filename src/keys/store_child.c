@@ -150,7 +150,7 @@ store_child_main(int fd, const char *state_dir, enum store_part part)
 	const char *why = "";
 	enum err e;
 
-	child_settle(part == STORE_WRITER ? "keyferry-store" : "keyferry-read", fd, true);
+	child_settle(part == STORE_READER ? "keyferry-read" : "keyferry-store", fd, true);
 	buf_init(&c.in, IN_HIGH + WIRE_FRAME_MAX + READ_CHUNK);
 	buf_init(&c.out, IN_HIGH + 3 * (size_t)WIRE_FRAME_MAX);
 	e = store_exec_open(&c.exec, &params, &why);

@@ -52,7 +52,7 @@ struct member {
 };
 
 struct store_exec {
-	enum store_part part;
+	bool reads; /* it is the reader */
 	int lock_fd;
 	char state_dir[DISK_PATH_MAX];
 	struct db ledger, vault;
@@ -87,6 +87,8 @@ open_to_write(struct store_exec *x, const struct store_exec_params *p, const cha
 	const struct db_watcher watcher = {p->working, p->arg};
 	enum err e = disk_check_dir(p->state_dir, why);
 
+	if (e == ERR_OK && p->part == STORE_WRITER_AGAIN)
+		e = db_whole_still(p->state_dir, p->vfs, why); /* before anything is made, a lock included */
 	if (e == ERR_OK)
 		e = disk_lock(p->state_dir, &x->lock_fd, why);
 	if (e == ERR_OK)
@@ -113,15 +115,14 @@ store_exec_open(struct store_exec **out, const struct store_exec_params *p, cons
 	if (x == NULL)
 		return ERR_NO_MEMORY;
 	sqlite3_soft_heap_limit64(HEAP_SOFT_MAX);
-	x->part = p->part;
-	x->dirty = p->part == STORE_WRITER; /* what a start could not settle */
+	x->reads = p->part == STORE_READER;
+	x->dirty = !x->reads; /* what a start could not settle */
 	x->lock_fd = -1;
 	store_finds_init(&x->finds);
 	buf_init(&x->answers, OUT_MAX);
 	strncpy(x->state_dir, p->state_dir, sizeof(x->state_dir) - 1);
-	e = x->part == STORE_WRITER
-	    ? open_to_write(x, p, why)
-	    : db_open_to_read(&x->ledger, &db_ledger_schema, p->state_dir, p->vfs, why);
+	e = x->reads ? db_open_to_read(&x->ledger, &db_ledger_schema, p->state_dir, p->vfs, why)
+		     : open_to_write(x, p, why);
 	if (e == ERR_OK)
 		*out = x;
 	else
@@ -428,7 +429,7 @@ take_frames(struct store_exec *x, const struct buf *in, struct buf *out, bool *b
 		if (n == 0)
 			break;
 		used += n;
-		*bad = !(x->part == STORE_READER ? take_read : take_change)(x, id, kind, &body, out);
+		*bad = !(x->reads ? take_read : take_change)(x, id, kind, &body, out);
 	}
 	return used;
 }

@@ -338,6 +338,52 @@ START_TEST(test_lost_at_work)
 }
 END_TEST
 
+/* As when it was moved away or unmounted: what is there then is no new ledger, and none is made. */
+START_TEST(test_all_lost_at_work)
+{
+	static const char told[] = "refused: CORRUPT: its file ledger.db is missing or empty, and was not when";
+	const char *aside = in(rig.dir, "aside");
+	enum err e;
+
+	ck_assert_int_eq(kill(store_pid(rig.store), SIGKILL), 0);
+	ck_assert_int_eq(rename(rig.state, aside), 0);
+	ck_assert_int_eq(mkdir(rig.state, 0700), 0);
+	while (rig.refused < 2)
+		loop_turn(rig.loop, true);
+	ck_assert_msg(strncmp(rig.why, told, strlen(told)) == 0, "%s", rig.why);
+	ck_assert(disk_dir_empty(rig.state));
+	ck_assert_ptr_null(rig_load(&rig, "a", made->uid, &e));
+	ck_assert_int_eq(e, ERR_STORAGE_DOWN);
+	ck_assert_int_eq(rmdir(rig.state), 0);
+	ck_assert_int_eq(rename(aside, rig.state), 0);
+	while (rig.restarted == 0)
+		loop_turn(rig.loop, true);
+	ck_assert_ptr_nonnull(rig_load(&rig, "a", made->uid, &e));
+	ck_assert_int_eq(rig.made, 1);
+}
+END_TEST
+
+/* Also of one that had no key yet: the gateway knows that it was there. */
+START_TEST(test_empty_one_lost_at_work)
+{
+	enum err e;
+
+	ck_assert_int_eq(rig_destroy(&rig, rig_load(&rig, "a", made->uid, &e)), ERR_OK);
+	rig_stop(&rig);
+	rig_start(&rig);
+	keep("vault.db");
+	ck_assert_int_eq(kill(store_pid(rig.store), SIGKILL), 0);
+	lose("vault.db");
+	while (rig.refused == 0)
+		loop_turn(rig.loop, true);
+	ck_assert_ptr_nonnull(strstr(rig.why, "its file vault.db is missing or empty"));
+	ck_assert_int_eq(size_of("vault.db"), -1);
+	put_back("vault.db");
+	while (rig.restarted == 0)
+		loop_turn(rig.loop, true);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -355,6 +401,8 @@ main(void)
 	tcase_add_test(t, test_without_memory);
 	tcase_add_test(t, test_nothing_left);
 	tcase_add_test(t, test_lost_at_work);
+	tcase_add_test(t, test_all_lost_at_work);
+	tcase_add_test(t, test_empty_one_lost_at_work);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

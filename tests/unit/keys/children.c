@@ -74,14 +74,14 @@ spawn_here(void *rig, int fd, enum store_part part)
 	const struct rig *r = rig;
 	const struct store_exec_params p = {.state_dir = r->state, .part = part, .vfs = CRASH_VFS,
 	    .sync_dir = crash_vfs_sync_dir};
-	struct child *c = &children[part];
+	struct child *c = &children[part == STORE_READER ? STORE_READER : STORE_WRITER];
 	const char *why = "";
 	enum err e;
 	pid_t pid;
 
 	if (crash_vfs_is_cut())
 		return -1;
-	if (part == STORE_WRITER)
+	if (part != STORE_READER)
 		children_end();
 	child_end(c);
 	c->fd = dup(fd);

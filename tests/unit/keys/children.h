@@ -13,7 +13,7 @@ struct child {
 	struct buf in, out;
 };
 
-extern struct child children[2]; /* by enum store_part */
+extern struct child children[2]; /* STORE_WRITER, STORE_READER */
 
 /* The rig starts these; its pump is the caller's, or children_pump(). */
 void children_init(struct rig *r);
