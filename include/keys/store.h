@@ -39,6 +39,7 @@ struct store_params {
 	 *   "reader ended", "reader restarted"  the reader alone died, and serves again; numbers as above
 	 *   "refused"    a new one could not open the files; number: enum err, why: its sentence.  "ended" or
 	 *                "reader ended" follows
+	 *   "reader serves alone"  after that: keys are read, as they can be; number: its pid
 	 *   "gave up"    one that had them open could not go on; as above.  With all others why is ""
 	 *   "orphaned"   intents were left to recovery.  Time to run it, though not from here
 	 *   "failing"    a change could not be written; number: enum err.  Told once
@@ -73,11 +74,11 @@ size_t store_pending(const struct store *s);
 
 /* How storage does: what is known without asking it. */
 struct store_health {
-	bool up;	  /* both children have the files open */
-	const char *why;  /* if not: what the one that gave up said, until the next call; "": nothing */
+	bool up;	  /* keys can be read: a reader has the files open */
+	const char *why;  /* what the one that gave up said last, until the next call; "": nothing, or all is up */
 	bool reads;	  /* no object is looked up for longer than call_timeout_ns */
 	int64_t waits_ns; /* how long the oldest call has been without its answer; 0: none is */
-	enum err failing; /* why the last change was not kept; ERR_OK: it was, or there is none */
+	enum err failing; /* why changes are not kept, or the last one was not; ERR_OK: they are */
 	int64_t since_ms; /* since when changes fail, by the wall clock */
 };
 void store_health(const struct store *s, struct store_health *out);

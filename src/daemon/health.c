@@ -193,8 +193,8 @@ check_storage(struct checks *c, const struct keyferryd *d)
 	} else if (s.failing != ERR_OK) {
 		text_time(since, s.since_ms);
 		snprintf(say, sizeof(say),
-		    "changes cannot be kept since %s: %s; see the room and the mount of the state "
-		    "directory", since, err_text(s.failing));
+		    "changes cannot be kept since %s: %s%s%s; see the room and the mount of the state "
+		    "directory", since, err_text(s.failing), s.why[0] != '\0' ? ": " : "", s.why);
 		put_check(c, "storage", HEALTH_BAD, say);
 	} else if (s.waits_ns > STORAGE_LATE) {
 		snprintf(say, sizeof(say),

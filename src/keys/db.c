@@ -413,22 +413,22 @@ db_make_ready(struct db *db, const struct db_watcher *watcher, const char **why)
 	return e == ERR_OK ? prepare_statements(db, why) : e;
 }
 
-/* It changes nothing, and leaves the log to the one that writes. */
-enum err
-db_open_to_read(struct db *db, const struct db_schema *schema, const char *dir, const char *vfs,
-    const char **why)
+/* False: it is too long, or has a character that would mean something there. */
+static bool
+uri_of(char out[DISK_PATH_MAX + 32], const char *path, const char *how)
 {
-	char path[DISK_PATH_MAX];
-	enum err e;
+	if (strpbrk(path, "?#%") != NULL)
+		return false;
+	return snprintf(out, DISK_PATH_MAX + 32, "file:%s?%s", path, how) < DISK_PATH_MAX + 32;
+}
 
-	*db = (struct db){.schema = schema};
-	*why = "the path of the state directory is too long";
-	if (!disk_join(path, dir, schema->file))
-		return ERR_STORAGE;
+static enum err
+open_reader(struct db *db, const char *name, const char *vfs, const char **why)
+{
+	const int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
+	enum err e = sqlite3_open_v2(name, &db->h, flags, vfs) == SQLITE_OK ? ERR_OK : ERR_STORAGE;
+
 	*why = "a file of the state directory cannot be opened to be read";
-	e = sqlite3_open_v2(path, &db->h, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, vfs) == SQLITE_OK
-	    ? ERR_OK
-	    : ERR_STORAGE;
 	if (e == ERR_OK) {
 		sqlite3_extended_result_codes(db->h, 1);
 		sqlite3_busy_timeout(db->h, READER_WAIT_MS);
@@ -439,8 +439,33 @@ db_open_to_read(struct db *db, const struct db_schema *schema, const char *dir, 
 	}
 	if (e == ERR_OK)
 		e = check_schema(db, why);
+	if (e == ERR_OK && db->found != db->schema->version) {
+		*why = "nobody has made ready a file of the state directory";
+		e = ERR_SCHEMA;
+	}
 	if (e != ERR_OK)
 		db_close(db);
+	return e;
+}
+
+/*
+ * It changes nothing, and leaves the log to the one that writes.  Where there is none it makes the log's
+ * index anew, as that may say less than the log; on a disk that fails to write it does so in its own memory.
+ */
+enum err
+db_open_to_read(struct db *db, const struct db_schema *schema, const char *dir, const char *vfs,
+    const char **why)
+{
+	char path[DISK_PATH_MAX], uri[DISK_PATH_MAX + 32];
+	enum err e;
+
+	*db = (struct db){.schema = schema};
+	*why = "the path of the state directory is too long";
+	if (!disk_join(path, dir, schema->file))
+		return ERR_STORAGE;
+	e = open_reader(db, path, vfs, why);
+	if (e == ERR_STORAGE && uri_of(uri, path, "readonly_shm=1"))
+		e = open_reader(db, uri, vfs, why);
 	return e;
 }
 
@@ -479,9 +504,8 @@ db_open_copy(struct db *db, const struct db_schema *schema, const char *dir, con
 	if (e != ERR_OK)
 		return e;
 	*why = "the directory's path is too long, or has a character that is not allowed";
-	if (!disk_join(path, dir, schema->file) || strpbrk(path, "?#%") != NULL)
+	if (!disk_join(path, dir, schema->file) || !uri_of(uri, path, "immutable=1"))
 		return ERR_STORAGE;
-	snprintf(uri, sizeof(uri), "file:%s?immutable=1", path);
 	*why = "a file of the copy is missing or cannot be opened";
 	e = sqlite3_open_v2(uri, &db->h, flags, NULL) == SQLITE_OK ? ERR_OK : ERR_STORAGE;
 	if (e == ERR_OK)

@@ -62,8 +62,8 @@ struct db_watcher {
  */
 CHECKED enum err db_make_ready(struct db *db, const struct db_watcher *watcher, const char **why);
 /*
- * Opens a shared file that another process of ours has made ready, and has open, to read it: each statement
- * sees what was committed when it began.
+ * Opens a shared file that another process of ours has made ready to read it: each statement sees what was
+ * committed when it began.  That one has it open, or has ended: then nobody may open it to write meanwhile.
  */
 CHECKED enum err db_open_to_read(struct db *db, const struct db_schema *schema, const char *dir,
     const char *vfs, const char **why);

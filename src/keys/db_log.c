@@ -150,5 +150,7 @@ db_log_settle(struct db *db, const char **why)
 		e = db_log_empty(db, DB_LOG_OPEN_WAIT_MS);
 	*why = e == ERR_IN_USE ? "another process reads a file of the state directory"
 			       : "a log of the state directory cannot be brought back into its file";
+	if (e == ERR_STORAGE)
+		return ERR_STORAGE_READ_ONLY;
 	return e == ERR_STORAGE_FULL && db->found == db->schema->version ? ERR_OK : e;
 }

@@ -11,8 +11,8 @@ enum { DB_LOG_OPEN_WAIT_MS = 10000 }; /* a reader whose gateway was killed is ab
 void db_log_watch(struct db *db);
 /*
  * At the start: makes durable what was found, and brings it back into the file.  Blocks.  ERR_OK also when
- * there is no room for that: then db->unsettled stays, and db_log_empty() is for later.  *why is a sentence
- * (static storage).
+ * there is no room for that: then db->unsettled stays, and db_log_empty() is for later.
+ * ERR_STORAGE_READ_ONLY: the disk fails.  *why is a sentence (static storage).
  */
 CHECKED enum err db_log_settle(struct db *db, const char **why);
 /*

@@ -97,7 +97,8 @@ disk_lock(const char *dir, int *out, const char **why)
 		return ERR_STORAGE;
 	fd = trusted_open(path, TRUSTED_STATE_FILE, O_RDWR | O_CREAT, &wrong);
 	if (fd < 0)
-		return why_say(why, ERR_STORAGE, "its file lock %s", wrong);
+		return why_say(why, errno == EROFS ? ERR_STORAGE_READ_ONLY : ERR_STORAGE, "its file lock %s",
+		    wrong);
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
 		*out = fd;
 		return ERR_OK;
@@ -108,6 +109,15 @@ disk_lock(const char *dir, int *out, const char **why)
 		*why = "another process uses this state directory: is a gateway running already?";
 	close(fd);
 	return e;
+}
+
+/* No room says nothing: what needs none goes on. */
+enum err
+disk_try(int lock, const char **why)
+{
+	if ((pwrite(lock, "\n", 1, 0) == 1 && fdatasync(lock) == 0) || errno == ENOSPC || errno == EDQUOT)
+		return ERR_OK;
+	return why_say(why, ERR_STORAGE_READ_ONLY, "its file lock cannot be written: %s", strerror(errno));
 }
 
 static enum err

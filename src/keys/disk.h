@@ -28,9 +28,11 @@ bool disk_dir_empty(const char *dir);
 
 /*
  * Takes the lock file of a state directory; the descriptor holds it until it is closed.
- * ERR_IN_USE: another process has it.
+ * ERR_IN_USE: another process has it.  ERR_STORAGE_READ_ONLY: its file system is mounted so.
  */
 CHECKED enum err disk_lock(const char *dir, int *fd, const char **why);
+/* Whether the disk takes a write, which a full one does: ERR_STORAGE_READ_ONLY.  Blocks as the disk does. */
+CHECKED enum err disk_try(int lock, const char **why);
 
 /* A synced copy with mode 0600; never overwrites.  ERR_IO with errno: from cannot be opened. */
 CHECKED enum err disk_copy(const char *from, const char *to);

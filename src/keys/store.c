@@ -4,13 +4,16 @@
  * ledger, so that a disk which keeps a commit waiting keeps no read waiting.
  *
  * The reader lives no longer than the writer that opened the files for it: so whatever a dying writer
- * may still have done is seen by every read that is sent after its calls have failed.
+ * may still have done is seen by every read that is sent after its calls have failed.  Where no next writer can
+ * open them, as the disk takes no writes, another reader serves alone, which looks for that itself; and it is
+ * gone before a writer opens them.
  */
 #include "keys/store.h"
 
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/metric.h"
 #include "store_end.h"
 
@@ -21,7 +24,10 @@ struct store {
 	bool open;	 /* both were up once */
 	bool restarting; /* the writer died: there is something to tell when both are up again */
 	bool failing; /* changes are, and that was told */
+	bool opened;  /* a writer has the files open, or is about to */
 	bool shut;
+	enum err refused; /* why no writer could open them, since the last that could */
+	int64_t refused_ms;
 };
 
 /* What the last store_open() was told: it has no store to keep it in. */
@@ -87,6 +93,8 @@ on_writer_up(void *arg, struct unpack *body)
 {
 	struct store *s = arg;
 
+	s->opened = true;
+	s->refused = ERR_OK;
 	take_last_backup(body);
 	if (unpack_u8(body) != 0)
 		store_event(s, "made", 0);
@@ -108,12 +116,49 @@ on_writer_told(void *arg, struct unpack *body)
 		store_event(arg, "copying", percent);
 }
 
+static void
+on_writer_opens(void *arg)
+{
+	struct store *s = arg;
+
+	s->opened = true;
+	store_end_kill(&s->reader);
+}
+
+/* Only who has looked knows that what is there may be read. */
+static void
+on_writer_gives_up(void *arg, bool opening, enum err e, const char *why)
+{
+	struct store *s = arg;
+
+	on_gives_up(s, opening, e, why);
+	if (!opening)
+		return;
+	if (s->refused == ERR_OK)
+		s->refused_ms = clock_wall_ms();
+	s->refused = e;
+	s->opened = false;
+	if (e != ERR_STORAGE_READ_ONLY)
+		store_end_kill(&s->reader);
+	else if (s->reader.state == END_DOWN)
+		store_end_start(&s->reader);
+}
+
+/* Why changes are not kept. */
+static enum err
+failing(const struct store *s)
+{
+	enum err e = trouble_now(&s->writer.calls.trouble);
+
+	return e != ERR_OK ? e : s->refused;
+}
+
 /* Told once when changes begin to fail, and once when they are written again. */
 static void
 on_writer_answered(void *arg)
 {
 	struct store *s = arg;
-	enum err e = trouble_now(&s->writer.calls.trouble);
+	enum err e = failing(s);
 
 	if (s->failing == (e != ERR_OK))
 		return;
@@ -129,7 +174,9 @@ on_writer_down(void *arg, int status)
 	s->restarting = s->writer.held = true; /* what is written can be read at once */
 	store_event(s, "ended", status);
 	store_end_start_again(&s->writer);
-	store_end_kill(&s->reader);
+	if (s->opened)
+		store_end_kill(&s->reader);
+	s->opened = false;
 }
 
 /* --- the reader --- */
@@ -149,6 +196,10 @@ on_reader_up(void *arg, struct unpack *body)
 	bool both = s->restarting;
 
 	(void)body;
+	if (s->writer.state != END_UP) {
+		store_event(s, "reader serves alone", s->reader.child.pid);
+		return;
+	}
 	s->restarting = s->writer.held = false;
 	if (both) {
 		store_event(s, "restarted", s->writer.child.pid);
@@ -164,7 +215,7 @@ on_reader_told(void *arg, struct unpack *body)
 	(void)arg, (void)body; /* it has nothing to tell */
 }
 
-/* The writer is there: else its end was the reader's as well. */
+/* The writer is there, or none can be: else its end was the reader's as well. */
 static void
 on_reader_down(void *arg, int status)
 {
@@ -188,12 +239,16 @@ store_new(struct loop *l, const struct store_params *p)
 	s->loop = l;
 	s->params = *p;
 	end.spawn = spawn_writer;
+	end.opens = on_writer_opens;
+	end.gives_up = on_writer_gives_up;
 	end.up = on_writer_up;
 	end.told = on_writer_told;
 	end.answered = on_writer_answered;
 	end.down = on_writer_down;
 	store_end_init(&s->writer, &end);
 	end.spawn = spawn_reader;
+	end.opens = NULL;
+	end.gives_up = on_gives_up;
 	end.up = on_reader_up;
 	end.told = on_reader_told;
 	end.answered = NULL;
@@ -272,14 +327,15 @@ void
 store_health(const struct store *s, struct store_health *out)
 {
 	int64_t writes = calls_waits(&s->writer.calls), reads = calls_waits(&s->reader.calls);
+	const struct trouble *t = &s->writer.calls.trouble;
 
 	*out = (struct store_health){
-	    .up = s->writer.state == END_UP && s->reader.state == END_UP,
+	    .up = s->reader.state == END_UP,
 	    .why = s->writer.state == END_UP ? s->reader.why : s->writer.why,
 	    .reads = s->reader.calls.late_loads == 0,
 	    .waits_ns = writes > reads ? writes : reads,
-	    .failing = trouble_now(&s->writer.calls.trouble),
-	    .since_ms = s->writer.calls.trouble.since_ms,
+	    .failing = failing(s),
+	    .since_ms = trouble_now(t) != ERR_OK ? t->since_ms : s->refused_ms,
 	};
 }
 

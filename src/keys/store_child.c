@@ -137,7 +137,16 @@ on_working(void *arg)
 	if (c->told != 0 && now - c->told < NS_PER_S)
 		return;
 	c->told = now;
-	store_exec_opening(&c->out);
+	store_exec_opening(&c->out, WIRE_OPENING_LASTS);
+	write_all(c);
+}
+
+static void
+on_opens(void *arg)
+{
+	struct child *c = arg;
+
+	store_exec_opening(&c->out, WIRE_OPENS);
 	write_all(c);
 }
 
@@ -146,7 +155,7 @@ store_child_main(int fd, const char *state_dir, enum store_part part)
 {
 	struct child c = {.fd = fd};
 	const struct store_exec_params params = {
-	    .state_dir = state_dir, .part = part, .working = on_working, .arg = &c};
+	    .state_dir = state_dir, .part = part, .working = on_working, .opens = on_opens, .arg = &c};
 	const char *why = "";
 	enum err e;
 

@@ -140,8 +140,11 @@ store_end_call(struct store_end *s, const struct store_call_type *type, struct w
 static bool
 take_notice(struct store_end *s, enum err e, struct unpack *body)
 {
-	if (e == ERR_BUSY && s->state == END_STARTING)
+	if (e == ERR_BUSY && s->state == END_STARTING) {
+		if (unpack_u8(body) == WIRE_OPENS && s->p.opens != NULL)
+			s->p.opens(s->p.arg);
 		return true;
+	}
 	if (e == ERR_OK && s->state == END_STARTING) {
 		s->state = END_UP;
 		s->why[0] = '\0';
@@ -333,11 +336,11 @@ await_hello(struct store_end *s, const char **why)
 	uint8_t result = ERR_BUSY;
 
 	*why = "the storage child ended before it had opened the files";
-	for (int64_t told = 1; result == ERR_BUSY; told++) {
+	for (int64_t told = 0; result == ERR_BUSY;) {
 		if (read_frame(s, &result, &body) != ERR_OK)
 			return ERR_STORAGE_DOWN;
-		if (result == ERR_BUSY)
-			s->p.opening(s->p.arg, told);
+		if (result == ERR_BUSY && unpack_u8(&body) == WIRE_OPENING_LASTS)
+			s->p.opening(s->p.arg, ++told);
 	}
 	if (result == ERR_OK) {
 		s->p.up(s->p.arg, &body);

@@ -24,9 +24,11 @@ struct store_end_params {
 	void (*answered)(void *arg);
 	/* It takes long to open them: store_end_open() waits. */
 	void (*opening)(void *arg, int64_t times);
+	/* A later start: it is about to open them, alone.  NULL: it is a reader. */
+	void (*opens)(void *arg);
 	/*
-	 * It says why it cannot go on; opening: at a later start, it cannot open them.  down() follows.
-	 * why is its sentence, valid until the next one is up.
+	 * It says why it cannot go on; opening: at a later start, it cannot open them, and has closed what it had.
+	 * down() follows.  why is its sentence, valid until the next one is up.
 	 */
 	void (*gives_up)(void *arg, bool opening, enum err e, const char *why);
 	/*

@@ -14,7 +14,6 @@
 #include "disk.h"
 #include "store_file.h"
 #include "store_finds.h"
-#include "wire.h"
 
 enum {
 	GROUP_MAX = 1024,	     /* messages in one commit */
@@ -92,6 +91,10 @@ open_to_write(struct store_exec *x, const struct store_exec_params *p, const cha
 	if (e == ERR_OK)
 		e = disk_lock(p->state_dir, &x->lock_fd, why);
 	if (e == ERR_OK)
+		e = disk_try(x->lock_fd, why);
+	if (e == ERR_OK && p->opens != NULL)
+		p->opens(p->arg);
+	if (e == ERR_OK)
 		e = open_both(x, p, why);
 	if (e == ERR_OK)
 		e = db_make_ready(&x->ledger, &watcher, why);
@@ -123,10 +126,12 @@ store_exec_open(struct store_exec **out, const struct store_exec_params *p, cons
 	strncpy(x->state_dir, p->state_dir, sizeof(x->state_dir) - 1);
 	e = x->reads ? db_open_to_read(&x->ledger, &db_ledger_schema, p->state_dir, p->vfs, why)
 		     : open_to_write(x, p, why);
-	if (e == ERR_OK)
+	if (e == ERR_OK) {
 		*out = x;
-	else
-		store_exec_close(x);
+		return ERR_OK;
+	}
+	x->ledger.failed = true; /* its log stays: who reads it alone may be unable to make one */
+	store_exec_close(x);
 	return e;
 }
 
@@ -186,9 +191,12 @@ put_news(struct store_exec *x, struct buf *out)
 }
 
 void
-store_exec_opening(struct buf *out)
+store_exec_opening(struct buf *out, enum wire_opening how)
 {
-	wire_end(out, wire_begin(out, 0, ERR_BUSY));
+	size_t at = wire_begin(out, 0, ERR_BUSY);
+
+	pack_u8(out, (uint8_t)how);
+	wire_end(out, at);
 }
 
 void

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "keys/store.h"
+#include "wire.h"
 
 struct store_exec;
 
@@ -22,16 +23,21 @@ struct store_exec_params {
 	int (*sync_dir)(const char *dir); /* makes directory entries durable; NULL: fsync() */
 	/* Told every few milliseconds while a migration goes on; NULL: nobody is. */
 	void (*working)(void *arg);
+	/* The writer's: the disk takes writes, and no reader may have the files open from now on; or NULL. */
+	void (*opens)(void *arg);
 	void *arg;
 };
 
-/* Locks, opens, migrates and checks.  *why is a sentence (static storage). */
+/*
+ * Locks, opens, migrates and checks.  *why is a sentence (static storage).  ERR_STORAGE_READ_ONLY: no
+ * writer can be had, but what is there is ours, and a reader may have it alone.
+ */
 CHECKED enum err store_exec_open(struct store_exec **out, const struct store_exec_params *p,
     const char **why);
 void store_exec_close(struct store_exec *x);
 
-/* Puts the frame that says that opening takes long. */
-void store_exec_opening(struct buf *out);
+/* Puts the frame that says how far opening is. */
+void store_exec_opening(struct buf *out, enum wire_opening how);
 /* Puts the frame that greets the gateway, whether opening worked (x) or not (e and why). */
 void store_exec_hello(struct buf *out, struct store_exec *x, enum err e, const char *why);
 

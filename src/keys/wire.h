@@ -5,8 +5,9 @@
  *	call:   u32 length of what follows · u64 id · u8 kind · body
  *	answer: u32 length of what follows · u64 id · u8 enum err · body
  *
- * Ids begin at 1.  Answers with id 0 come from a child on its own: ERR_BUSY, each second while it
- * migrates the files, if that takes long; then that the files are open (ERR_OK, u64 time of the
+ * Ids begin at 1.  Answers with id 0 come from a child on its own: ERR_BUSY, u8 enum wire_opening, before the
+ * writer opens the files, and each second while it
+ * migrates them, if that takes long; then that the files are open (ERR_OK, u64 time of the
  * last backup, u64 objects newer than that), later ones how many commits were made (ERR_OK, u32,
  * then the same, then u8 percent of a backup that is under way or 0), any of them why the child
  * gives up (an error, text why).
@@ -17,6 +18,12 @@
 #include "base/buf.h"
 #include "base/pack.h"
 #include "keys/ledger.h"
+
+/* What a child says, as ERR_BUSY, before it has opened the files. */
+enum wire_opening {
+	WIRE_OPENS,	    /* it is about to, and nobody else may have them open */
+	WIRE_OPENING_LASTS, /* it takes long */
+};
 
 enum wire_kind {
 	/* the reader's */

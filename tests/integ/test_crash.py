@@ -9,6 +9,7 @@ import random
 import select
 import signal
 import subprocess
+import sys
 import threading
 import time
 import unittest
@@ -499,16 +500,16 @@ def storage(gw):
     return next(c for c in gw.control("health")[0] if c["check"] == "storage")
 
 
-class Full(kf.Case):
-    """A disk that is full and stays so: a file system of one MiB of its own."""
+class SmallDisk(kf.Case):
+    """A file system of the state directory's own."""
 
-    def small_disk(self):
+    def small_disk(self, size="1m"):
         """A mount namespace that outlives the gateway, with such a state directory."""
         if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
             self.skipTest("only root may mount a small file system")
         gw = self.gateway(start=False)
         holder = subprocess.Popen(["unshare", "-m", "sh", "-c", "mount -t tmpfs -o "
-                                   "size=1m,mode=0700 tmpfs \"$0\" && echo mounted && exec cat",
+                                   "size=%s,mode=0700 tmpfs \"$0\" && echo mounted && exec cat" % size,
                                    gw.state_dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.addCleanup(holder.communicate)
         self.assertEqual(holder.stdout.readline(), b"mounted\n")
@@ -516,6 +517,13 @@ class Full(kf.Case):
         plain = gw.command
         gw.command = lambda: self.inside + plain()
         return gw.start()
+
+    def remount(self, gw, how):
+        subprocess.run(self.inside + ["mount", "-o", "remount," + how, gw.state_dir], check=True)
+
+
+class Full(SmallDisk):
+    """A disk that is full and stays so: a file system of one MiB."""
 
     def fill(self, c):
         """Creates until it is full: the keys that were acknowledged."""
@@ -559,7 +567,7 @@ class Full(kf.Case):
             with contextlib.suppress(AssertionError):
                 self.fill(c)
             self.assert_full(gw, c, keys)
-            subprocess.run(self.inside + ["mount", "-o", "remount,size=8m", gw.state_dir], check=True)
+            self.remount(gw, "size=8m")
             new = c.create(ttlv.attribute("x-Note", "t" * 2000))
             self.assertEqual(storage(gw)["state"], "good")
             self.assertEqual(scrape.metrics(gw).of("store_failing"), 0)
@@ -589,6 +597,80 @@ class Full(kf.Case):
                     self.assertEqual(c.do(ttlv.create()).message, "the storage is full")
                 subprocess.run(self.inside + ["rm", foreign], check=True)
                 c.create()
+
+
+class ReadOnly(SmallDisk):
+    """A disk that takes no writes any more, as a journalling file system makes it that has met an error."""
+
+    SAYS = "the storage can be read, but not written"
+
+    def become_read_only(self, gw):
+        """Under a gateway that is away meanwhile: no mount is made so while a file is open to be written."""
+        children = (gw.child_pid(), gw.reader_pid())
+        gw.process.send_signal(signal.SIGSTOP)
+        try:
+            for child in children:
+                os.kill(child, signal.SIGKILL)
+            kf.eventually(lambda: all(processes.ended(child) for child in children), "they end")
+            self.remount(gw, "ro")
+        finally:
+            gw.process.send_signal(signal.SIGCONT)
+
+    def count_in_file(self, gw, uid):
+        """Beside its log."""
+        ask = ("import sqlite3, sys\n"
+               "db = sqlite3.connect('file:%s?immutable=1' % sys.argv[1], uri=True)\n"
+               "print(db.execute('SELECT count(*) FROM objects WHERE uid = ?', sys.argv[2:]).fetchone()[0])")
+        done = subprocess.run(self.inside + [sys.executable, "-c", ask, os.path.join(
+            gw.state_dir, "ledger.db"), uid], stdout=subprocess.PIPE, text=True, check=True)
+        return int(done.stdout)
+
+    def assert_genuine(self, c, uid):
+        """Its digest was taken when it was made."""
+        found = ttlv.Result(c.call(get_attributes(uid)).items[0].node).attributes()
+        digest = ttlv.seq("Attribute", *found["Digest"][0]).path("DigestValue")
+        self.assertEqual(hashlib.sha256(c.key(uid)).digest(), digest)
+
+    def assert_served(self, gw, c, keys, unread):
+        for uid, key in keys.items():
+            self.assertEqual(c.key(uid), key)
+        for uid in unread:
+            self.assert_genuine(c, uid)
+        found = c.ok(ttlv.item("Locate")).all("UniqueIdentifier")
+        self.assertEqual({n.value for n in found}, set(keys) | set(unread))
+        for refused in (ttlv.create(), on("Activate", unread[0])):
+            self.assert_reason(c.do(refused), "GeneralFailure")
+        self.assertEqual(c.state(unread[0]), PRE_ACTIVE)
+        check = storage(gw)
+        self.assertEqual(check["state"], "bad")
+        self.assertIn(self.SAYS + ": its file lock cannot be opened: Read-only file system", check["say"])
+        m = scrape.metrics(gw)
+        self.assertEqual((m.of("store_up"), m.of("store_failing")), (1, 1))
+        self.assertEqual(scrape.get(gw, "/ready")[0], 200)
+
+    def test_is_served_from(self):
+        gw = self.small_disk("8m")
+        with gw.client() as c:
+            keys = {uid: c.key(uid) for uid in [c.create() for _ in range(3)]}
+        gw.kill()
+        gw.start()  # it remembers none
+        with gw.client() as c:
+            unread = [c.create() for _ in range(3)]
+            self.become_read_only(gw)
+            gw.await_log("store: reader serves alone")
+            self.assertEqual(self.count_in_file(gw, unread[-1]), 0)
+            self.assert_served(gw, c, keys, unread)
+            gw.await_log("error store: changes cannot be kept why=\"%s\"" % self.SAYS)
+            self.remount(gw, "rw")
+            gw.await_log("store: restarted")
+            c.ok(on("Activate", unread[0]))
+            self.assertEqual((c.state(unread[0]), storage(gw)["state"]), (ACTIVE, "good"))
+            gw.await_log("store: changes are kept again")
+            self.assertEqual(scrape.metrics(gw).of("store_failing"), 0)
+            unread.append(c.create())
+            for uid in unread:
+                self.assert_genuine(c, uid)
+        gw.assert_idle()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -660,6 +661,44 @@ START_TEST(test_unchecked_is_not_damaged)
 }
 END_TEST
 
+static void
+limit_files(rlim_t size)
+{
+	struct rlimit limit;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = size;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* Where the log's index cannot be made on the disk, either, what only the log has is read all the same. */
+START_TEST(test_read_without_writing)
+{
+	void (*before)(int) = signal(SIGXFSZ, SIG_IGN);
+	sqlite3_stmt *st;
+	struct db db;
+	enum err e;
+	bool row;
+
+	rig_start(&rig);
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", "n")), ERR_OK);
+	ck_assert_int_eq(kill(store_reader_pid(rig.store), SIGKILL), 0);
+	ck_assert_int_eq(kill(store_pid(rig.store), SIGKILL), 0);
+	rig_stop(&rig);
+	limit_files(0);
+	e = db_open_to_read(&db, &db_ledger_schema, rig.state, NULL, &why);
+	limit_files(RLIM_INFINITY);
+	ck_assert_int_eq(e, ERR_OK);
+	st = db_prepare(&db, "SELECT 1 FROM objects");
+	ck_assert_ptr_nonnull(st);
+	ck_assert_int_eq(db_step(&db, st, &row), ERR_OK);
+	ck_assert(row);
+	sqlite3_finalize(st);
+	db_close(&db);
+	signal(SIGXFSZ, before);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -683,6 +722,7 @@ main(void)
 	tcase_add_test(t, test_settings);
 	tcase_add_test(t, test_refused_writes);
 	tcase_add_test(t, test_waits_for_a_reader);
+	tcase_add_test(t, test_read_without_writing);
 	tcase_add_test(t, test_no_scans);
 	tcase_add_test(t, test_savepoints);
 	tcase_add_test(t, test_changes_without_memory);

@@ -387,6 +387,74 @@ START_TEST(test_unsettled_log_stays)
 }
 END_TEST
 
+/* A reader that serves alone is away while another writer is tried. */
+static const struct object *
+load_alone(const struct object *o)
+{
+	const struct object *got;
+	enum err e;
+
+	do {
+		turn_well();
+		got = rig_load(&rig, "a", o->uid, &e);
+	} while (e == ERR_STORAGE_DOWN);
+	ck_assert_msg(e == ERR_OK, "%s", err_name(e));
+	return got;
+}
+
+static void
+await_alone(int times)
+{
+	while (rig.alone < times)
+		turn_well();
+}
+
+/* As long as no writer can open the files keys are served from what is there, the log included. */
+START_TEST(test_served_without_a_writer)
+{
+	struct object *all[4], *o = start_with_one(1);
+	struct store_health health;
+
+	for (size_t i = 0; i < 4; i++)
+		all[i] = make_one();
+	crash_vfs_break("ledger.db-wal");
+	label(o, 'b');
+	ck_assert_int_eq(rig_update(&rig, o), ERR_STORAGE_DOWN);
+	for (int i = 0; i < 4; i++) {
+		await_alone(i + 1);
+		ck_assert(rig_same(load_alone(all[i]), all[i]));
+		ck_assert_int_eq(rig_update(&rig, o), ERR_STORAGE_DOWN);
+	}
+	await_alone(5);
+	store_health(rig.store, &health);
+	ck_assert(health.up);
+	ck_assert_int_eq(health.failing, ERR_STORAGE);
+	ck_assert_int_eq(rig.failing, 1);
+	ck_assert_int_eq(rig.restarted, 0);
+	crash_vfs_break(NULL);
+	await_restart(1);
+	ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+	store_health(rig.store, &health);
+	ck_assert_int_eq(health.failing, ERR_OK);
+	o->revision++;
+	ck_assert(rig_same(load_then(o), o));
+}
+END_TEST
+
+/* What a dying writer has left in the log is seen then already, and no later writer makes it known. */
+START_TEST(test_reader_alone_sees_what_was_left)
+{
+	struct object *o = start_with_one(1);
+
+	fail_last_change(o, CRASH_BROKEN);
+	await_alone(1);
+	ck_assert(rig_same(load_alone(o), o));
+	crash_vfs_fill(CRASH_ROOM);
+	await_restart(1);
+	read_it_and_lose_power(o);
+}
+END_TEST
+
 static void
 pump_writer(struct rig *r)
 {
@@ -445,6 +513,12 @@ main(void)
 	tcase_add_test(t, test_lock_that_is_not_given_up);
 	tcase_add_loop_test(t, test_first_start, 0, 10 * 8);
 	tcase_add_loop_test(t, test_power_loss_at_a_first_start, 0, CUTS * seeds);
+	suite_add_tcase(s, t);
+	t = tcase_create("no writer");
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 600);
+	tcase_add_test(t, test_served_without_a_writer);
+	tcase_add_test(t, test_reader_alone_sees_what_was_left);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

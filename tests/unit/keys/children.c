@@ -68,13 +68,22 @@ spawn_nothing(void)
 	return pid;
 }
 
+static void
+tell_opens(void *child)
+{
+	struct child *c = child;
+
+	store_exec_opening(&c->out, WIRE_OPENS);
+	child_send(c);
+}
+
 static pid_t
 spawn_here(void *rig, int fd, enum store_part part)
 {
 	const struct rig *r = rig;
-	const struct store_exec_params p = {.state_dir = r->state, .part = part, .vfs = CRASH_VFS,
-	    .sync_dir = crash_vfs_sync_dir};
 	struct child *c = &children[part == STORE_READER ? STORE_READER : STORE_WRITER];
+	const struct store_exec_params p = {.state_dir = r->state, .part = part, .vfs = CRASH_VFS,
+	    .sync_dir = crash_vfs_sync_dir, .opens = tell_opens, .arg = c};
 	const char *why = "";
 	enum err e;
 	pid_t pid;

@@ -231,7 +231,8 @@ f_write(sqlite3_file *file, const void *data, int len, sqlite3_int64 at)
 		if (was_cut)
 			return SQLITE_IOERR_WRITE;
 	}
-	if (broken != NULL && strcmp(strrchr(f->name, '/') + 1, broken) == 0) {
+	if (room == CRASH_BROKEN ||
+	    (broken != NULL && strcmp(strrchr(f->name, '/') + 1, broken) == 0)) {
 		h->last_errno = EIO;
 		return SQLITE_IOERR_WRITE;
 	}

@@ -18,8 +18,8 @@ void crash_vfs_reset(uint64_t seed);
 /* The power goes at the n-th write, truncation, sync or removal from now; 0: never. */
 void crash_vfs_cut_after(unsigned n);
 bool crash_vfs_is_cut(void);
-/* While it is full no write succeeds: for want of blocks, or of a quota. */
-enum crash_room { CRASH_ROOM, CRASH_FULL, CRASH_QUOTA };
+/* While it is full no write succeeds: for want of blocks, or of a quota; or nobody knows why. */
+enum crash_room { CRASH_ROOM, CRASH_FULL, CRASH_QUOTA, CRASH_BROKEN };
 void crash_vfs_fill(enum crash_room room);
 /*
  * The n-th sync from now fails, once: what was written before it never reaches the disk, and later syncs

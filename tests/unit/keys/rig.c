@@ -77,6 +77,7 @@ on_event(void *arg, const char *what, int64_t number, const char *why)
 	r->reader_restarted += strcmp(what, "reader restarted") == 0;
 	r->reader_ended += strcmp(what, "reader ended") == 0;
 	r->refused += strcmp(what, "refused") == 0;
+	r->alone += strcmp(what, "reader serves alone") == 0;
 	r->orphaned += strcmp(what, "orphaned") == 0;
 	r->failing += strcmp(what, "failing") == 0;
 	r->writing += strcmp(what, "writing") == 0;

@@ -23,6 +23,7 @@ struct rig {
 	int restarted, ended, refused, orphaned, failing, writing;
 	int reader_restarted, reader_ended;
 	char why[256]; /* the last event that gave a reason: "refused: ERROR: sentence" */
+	int alone; /* how often a reader served without a writer */
 	int made;      /* ledgers where there was none */
 	int migrating; /* how often a start has told that it takes long */
 	int copying, percent; /* how often a backup has told, and what at last */
