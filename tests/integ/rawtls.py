@@ -7,7 +7,9 @@ import struct
 CCS, ALERT, HANDSHAKE, DATA, HEARTBEAT = range(20, 25)
 WARNING, FATAL = 1, 2
 CLOSE_NOTIFY, UNEXPECTED, RECORD_MAC, INTERNAL, CANCELLED = 0, 10, 20, 80, 90
+PROTOCOL_VERSION = 70
 SUITES_12 = (0xC02B, 0xC02F, 0xC02C, 0xC030)
+SUITES_OLD = (0xC009, 0xC013, 0xC00A, 0xC014, 0x002F, 0x0035)  # CBC with SHA-1
 SUITES_13 = (0x1301, 0x1302, 0x1303)
 
 
@@ -62,6 +64,30 @@ def in_records(message, size=16384):
 
 def hello(*args, **kwargs):
     return in_records(hello_message(*args, **kwargs))
+
+
+def read_exactly(sock, count):
+    data = b""
+    while len(data) < count:
+        more = sock.recv(count - len(data))
+        if not more:
+            raise ConnectionError("the peer ended it")
+        data += more
+    return data
+
+
+def read_record(sock):
+    """(kind, what is in it)"""
+    kind, _, length = struct.unpack(">BHH", read_exactly(sock, 5))
+    return kind, read_exactly(sock, length)
+
+
+def chosen(server_hello):
+    """(cipher suite, compression method) of a ServerHello, as its record has it."""
+    if server_hello[0] != 2:
+        raise ValueError("no ServerHello: %r" % server_hello[:1])
+    session = server_hello[38]  # after type, length, version, random
+    return struct.unpack_from(">HB", server_hello, 38 + 1 + session)
 
 
 def sslv2_hello():

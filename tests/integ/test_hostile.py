@@ -459,6 +459,17 @@ class Odd(Case):
                 self.assertEqual(grown["failed"], 1)
         self.serve_honest()
 
+    def test_nothing_is_compressed(self):
+        """Who offers to compress is answered without."""
+        self.start()
+        with self.raw(OPENINGS["compression as well"][0]) as s:
+            kind, answer = rawtls.read_record(s)
+            self.assertEqual(kind, rawtls.HANDSHAKE)
+            suite, compression = rawtls.chosen(answer)
+            self.assertIn(suite, rawtls.SUITES_12)
+            self.assertEqual(compression, 0)
+        self.serve_honest(sessions=0)
+
     def s_client(self, tls, *talk):
         """What openssl's client printed.  talk: pairs of a line that it is told, or None, and what it
         then prints; each once the last was done, as what stands in one read is no command."""
