@@ -227,14 +227,30 @@ class Far(TimeCase):
 class Dates(TimeCase):
     """What clients may say."""
 
+    def written(self, c, uid):
+        found = ttlv.Result(c.call(ttlv.get_attributes(uid)).items[0].node).attributes()
+        return found["Deactivation Date"] + found["x-when"]
+
     def test_dates_that_can_be_written(self):
+        """And kept: 2016's last second and the next, as seconds since 1970 know no leap second between
+        them; and what 32 bits do not hold."""
+        self.assertEqual(at(2017, 1, 1) - at(2016, 12, 31, 23, 59, 59), 1)
+        made = {}
         with self.gw.client() as c:
-            for when in (0, 1, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, at(2016, 12, 31, 23, 59, 60),
-                         LAST):
-                uid = c.create(dated("Deactivation Date", when))
-                found = ttlv.Result(c.call(ttlv.get_attributes(uid)).items[0].node).attributes()
-                self.assertEqual(found["Deactivation Date"], [when])
-                self.assertRegex(self.shown(uid)["deactivated"], r"^[1-9]\d{3}-.*Z$")
+            for when in (0, 1, at(2016, 12, 31, 23, 59, 59), at(2017, 1, 1), 2 ** 31 - 1, 2 ** 31,
+                         2 ** 32 - 1, 2 ** 32, LAST):
+                uid = c.create(dated("Deactivation Date", when), dated("x-when", when))
+                made[uid] = when
+                self.assertEqual(self.written(c, uid), [when, when])
+                self.assertEqual(self.shown(uid)["deactivated"], "%04d-%02d-%02dT%02d:%02d:%02d.000Z" %
+                                 time.gmtime(when)[:6])
+        self.assertEqual(self.gw.stop(), 0)
+        self.gw.start()
+        with self.gw.client() as c:
+            for uid, when in made.items():
+                self.assertEqual(self.written(c, uid), [when, when])
+                located = c.ok(ttlv.item("Locate", dated("Deactivation Date", when)))
+                self.assertEqual([n.value for n in located.all("UniqueIdentifier")], [uid])
 
     def test_dates_that_cannot(self):
         with self.gw.client() as c:
