@@ -78,7 +78,11 @@ struct store_health {
 	const char *why;  /* what the one that gave up said last, until the next call; "": nothing, or all is up */
 	bool reads;	  /* no object is looked up for longer than call_timeout_ns */
 	int64_t waits_ns; /* how long the oldest call has been without its answer; 0: none is */
-	enum err failing; /* why changes are not kept, or the last one was not; ERR_OK: they are */
+	/*
+	 * Why changes are not kept, or the last one was not; ERR_OK: they are.  ERR_STORAGE_MOVED: as the files
+	 * that are open, and read, have lost their names.
+	 */
+	enum err failing;
 	int64_t since_ms; /* since when changes fail, by the wall clock */
 };
 void store_health(const struct store *s, struct store_health *out);

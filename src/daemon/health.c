@@ -190,6 +190,12 @@ check_storage(struct checks *c, const struct keyferryd *d)
 		snprintf(say, sizeof(say), "a storage child is not running: %s",
 		    s.why[0] != '\0' ? s.why : "see the log");
 		put_check(c, "storage", HEALTH_BAD, say);
+	} else if (s.failing == ERR_STORAGE_MOVED) {
+		text_time(since, s.since_ms);
+		snprintf(say, sizeof(say),
+		    "%s; changes are refused since %s.  Back up and put them back before the gateway ends, as what "
+		    "it has open may be all that there is", err_text(s.failing), since);
+		put_check(c, "storage", HEALTH_BAD, say);
 	} else if (s.failing != ERR_OK) {
 		text_time(since, s.since_ms);
 		snprintf(say, sizeof(say),

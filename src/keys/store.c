@@ -95,6 +95,7 @@ on_writer_up(void *arg, struct unpack *body)
 
 	s->opened = true;
 	s->refused = ERR_OK;
+	trouble_moved(&s->writer.calls.trouble, false); /* it has found them */
 	take_last_backup(body);
 	if (unpack_u8(body) != 0)
 		store_event(s, "made", 0);
@@ -107,6 +108,7 @@ on_writer_up(void *arg, struct unpack *body)
 static void
 on_writer_told(void *arg, struct unpack *body)
 {
+	struct store *s = arg;
 	uint8_t percent;
 
 	metric_add(METRIC_STORE_COMMITS_TOTAL, unpack_u32(body));
@@ -114,6 +116,7 @@ on_writer_told(void *arg, struct unpack *body)
 	percent = unpack_u8(body);
 	if (percent > 0)
 		store_event(arg, "copying", percent);
+	trouble_moved(&s->writer.calls.trouble, unpack_u8(body) != 0);
 }
 
 static void

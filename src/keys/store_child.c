@@ -88,7 +88,7 @@ wait_ready(struct child *c, int ms)
 	int n = poll(&p, 1, ms);
 
 	if (n == 0 && ms == IDLE_MS)
-		store_exec_idle(c->exec);
+		store_exec_idle(c->exec, &c->out);
 }
 
 /* What is done beside the calls; returns how long it can wait. */

@@ -10,6 +10,7 @@
 #include "db_backup.h"
 #include "db_ledger.h"
 #include "db_log.h"
+#include "db_names.h"
 #include "db_whole.h"
 #include "disk.h"
 #include "store_file.h"
@@ -55,6 +56,10 @@ struct store_exec {
 	int lock_fd;
 	char state_dir[DISK_PATH_MAX];
 	struct db ledger, vault;
+	struct db_names names;
+	bool watches;		    /* them: the files are the system's, and this is the writer */
+	enum err kept;		    /* changes are, where somebody will find them; or why not */
+	bool moved_told;
 	struct buf answers;
 	struct member group[GROUP_MAX];
 	size_t group_len;
@@ -105,7 +110,8 @@ open_to_write(struct store_exec *x, const struct store_exec_params *p, const cha
 		*why = "the state directory cannot be synced";
 		e = ERR_STORAGE;
 	}
-	return e;
+	x->watches = p->vfs == NULL;
+	return e == ERR_OK && x->watches ? db_names_note(&x->names, p->state_dir, why) : e;
 }
 
 enum err
@@ -173,19 +179,22 @@ put_last_backup(struct store_exec *x, struct buf *out)
 	pack_u64(out, (uint64_t)x->backup_newer);
 }
 
-/* Tells what was committed since the last time, and how far a backup is. */
+/* Tells what was committed since the last time, how far a backup is, and whether the files were moved. */
 static void
 put_news(struct store_exec *x, struct buf *out)
 {
+	bool moved = x->kept == ERR_STORAGE_MOVED;
 	size_t at;
 
-	if (x->commits == 0 && x->backup_percent == x->percent_told)
+	if (x->commits == 0 && x->backup_percent == x->percent_told && moved == x->moved_told)
 		return;
 	at = wire_begin(out, 0, ERR_OK);
 	pack_u32(out, x->commits);
 	put_last_backup(x, out);
 	pack_u8(out, (uint8_t)x->backup_percent);
+	pack_u8(out, moved);
 	wire_end(out, at);
+	x->moved_told = moved;
 	x->commits = 0;
 	x->percent_told = x->backup_percent;
 }
@@ -258,6 +267,13 @@ take_read(struct store_exec *x, uint64_t id, uint8_t kind, struct unpack *body, 
 	return true;
 }
 
+/* What is read, and what a backup copies, are the open files, wherever they are. */
+static void
+look_for_names(struct store_exec *x)
+{
+	x->kept = x->watches ? db_names_check(&x->names) : ERR_OK;
+}
+
 /* --- groups --- */
 
 /* A change whose answer cannot be written has failed, and is undone. */
@@ -280,6 +296,8 @@ run_member(struct store_exec *x, struct member *m)
 	m->at = x->answers.len;
 	if (m->kind->reads) {
 		m->result = run_and_tell(x, m);
+	} else if (x->kept != ERR_OK) {
+		m->result = x->kept;
 	} else {
 		e = db_group_begin(db);
 		if (e == ERR_OK)
@@ -412,7 +430,7 @@ take_change(struct store_exec *x, uint64_t id, uint8_t kind, struct unpack *body
 	if (kind == WIRE_BACKUP)
 		start_backup(x, id, body, out);
 	else if (kind == WIRE_FILE)
-		put_answer(out, id, store_file_run(x->state_dir, body), NULL, 0);
+		put_answer(out, id, x->kept == ERR_OK ? store_file_run(x->state_dir, body) : x->kept, NULL, 0);
 	else if (kind < sizeof(kinds) / sizeof(*kinds) && kinds[kind].run != NULL)
 		x->group[x->group_len++] =
 		    (struct member){.id = id, .kind = &kinds[kind], .body = *body};
@@ -464,8 +482,11 @@ static enum err
 run_frames(struct store_exec *x, struct buf *in, struct buf *out, const char **why)
 {
 	bool bad;
-	size_t used = take_frames(x, in, out, &bad);
+	size_t used;
 
+	look_for_names(x);
+	put_news(x, out);
+	used = take_frames(x, in, out, &bad);
 	if (x->group_len > 0) {
 		run_all(x);
 		if (!x->ledger.failed && !x->vault.failed)
@@ -568,8 +589,10 @@ store_exec_step(struct store_exec *x, struct buf *out)
 
 /* What was overwritten for good (secure_delete) is then in no log either. */
 void
-store_exec_idle(struct store_exec *x)
+store_exec_idle(struct store_exec *x, struct buf *out)
 {
+	look_for_names(x);
+	put_news(x, out);
 	if (!x->dirty || x->backup != NULL)
 		return;
 	x->dirty = db_log_empty(&x->ledger, 0) != ERR_OK;

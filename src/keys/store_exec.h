@@ -60,7 +60,10 @@ bool store_exec_ready(const struct buf *in);
 bool store_exec_search(struct store_exec *x, struct buf *out);
 /* Work between messages, in small steps.  True while there is more: call again soon. */
 bool store_exec_step(struct store_exec *x, struct buf *out);
-/* Nothing has come for a while: brings the logs back into the files. */
-void store_exec_idle(struct store_exec *x);
+/*
+ * Nothing has come for a while: brings the logs back into the files, and tells whether these still have their
+ * names, without which no change is kept.
+ */
+void store_exec_idle(struct store_exec *x, struct buf *out);
 
 #endif

@@ -6,7 +6,6 @@
  */
 #include "store_trouble.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/clock.h"
@@ -28,16 +27,33 @@ static const enum wire_kind cleared_by[WIRE_KINDS] = {
 static bool
 is_trouble(enum err e)
 {
-	return e == ERR_STORAGE || e == ERR_STORAGE_FULL;
+	return e == ERR_STORAGE || e == ERR_STORAGE_FULL || e == ERR_STORAGE_MOVED;
 }
 
 enum err
 trouble_now(const struct trouble *t)
 {
+	if (t->moved)
+		return ERR_STORAGE_MOVED;
 	for (size_t i = 0; i < WIRE_KINDS; i++)
 		if (t->failing[i] != ERR_OK)
 			return t->failing[i];
 	return ERR_OK;
+}
+
+static void
+begin(struct trouble *t)
+{
+	if (trouble_now(t) == ERR_OK)
+		t->since_ms = clock_wall_ms();
+}
+
+void
+trouble_moved(struct trouble *t, bool moved)
+{
+	if (moved)
+		begin(t);
+	t->moved = moved;
 }
 
 void
@@ -47,8 +63,9 @@ trouble_note(struct trouble *t, enum wire_kind kind, enum err e)
 		return;
 	if (is_trouble(e)) {
 		metric_inc(METRIC_STORE_CHANGES_FAILED_TOTAL);
-		if (trouble_now(t) == ERR_OK)
-			t->since_ms = clock_wall_ms();
+		if (e == ERR_STORAGE_MOVED)
+			return; /* as long as trouble_moved() says */
+		begin(t);
 		t->failing[kind] = e;
 	} else if (e == ERR_OK) {
 		for (size_t i = 0; i < WIRE_KINDS; i++)

@@ -3,17 +3,23 @@
 #ifndef STORE_TROUBLE_H
 #define STORE_TROUBLE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/err.h"
 #include "wire.h"
 
 /* All zero: nothing has failed. */
 struct trouble {
 	enum err failing[WIRE_KINDS]; /* of those that change something: how the last one failed */
+	bool moved;		      /* no change is kept: see ERR_STORAGE_MOVED */
 	int64_t since_ms;	      /* when the first of them did, by the wall clock */
 };
 
 /* The child has answered a call of that kind with e. */
 void trouble_note(struct trouble *t, enum wire_kind kind, enum err e);
+/* The child says whether the files that it has open have lost their names. */
+void trouble_moved(struct trouble *t, bool moved);
 /* ERR_OK: what was written last was kept. */
 enum err trouble_now(const struct trouble *t);
 

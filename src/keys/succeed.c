@@ -43,7 +43,7 @@ is_general(enum err e)
 {
 	return e == ERR_VAULT_DOWN || e == ERR_VAULT_DENIED || e == ERR_VAULT_FULL ||
 	    e == ERR_NO_ROOT_KEY || e == ERR_STORAGE_DOWN || e == ERR_STORAGE_FULL ||
-	    e == ERR_DEADLINE || e == ERR_CANCELLED;
+	    e == ERR_STORAGE_MOVED || e == ERR_DEADLINE || e == ERR_CANCELLED;
 }
 
 static void

@@ -120,6 +120,7 @@ best_reason(enum err e)
 	case ERR_STORAGE:
 	case ERR_STORAGE_FULL:
 	case ERR_STORAGE_READ_ONLY:
+	case ERR_STORAGE_MOVED:
 	case ERR_STORAGE_DOWN:
 	case ERR_VAULT_DOWN:
 	case ERR_VAULT_FULL:

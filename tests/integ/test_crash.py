@@ -550,6 +550,19 @@ class Full(SmallDisk):
         self.assertEqual(m.of("store_up"), 1)
         self.assertEqual(scrape.get(gw, "/ready")[0], 200)  # what is there is served
 
+    def test_unmounted_at_work(self):
+        """What is below the mount is no state directory: nothing is made that is lost with the gateway."""
+        gw = self.small_disk()
+        with gw.client() as c:
+            uid = c.create()
+            key = c.key(uid)
+            subprocess.run(self.inside + ["umount", "-l", gw.state_dir], check=True)
+            self.assertEqual(c.do(ttlv.create()).message,
+                             "the storage's files were removed, moved or unmounted")
+            self.assertEqual(c.key(uid), key)
+        self.assertEqual(storage(gw)["state"], "bad")
+        self.assertEqual(os.listdir(gw.state_dir), [])
+
     def test_stays_full(self):
         gw = self.small_disk()
         child = gw.child_pid()

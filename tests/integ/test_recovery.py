@@ -9,6 +9,7 @@ import signal
 import stat
 
 import kf
+import scrape
 import ttlv
 from test_crash import Load, storage
 from ttlv import DESTROYED, get_attributes, on
@@ -131,6 +132,48 @@ class Recovery(kf.Case):
         self.assertEqual(storage(gw)["state"], "bad")
         self.assertIn("a storage child is not running: " + lost, storage(gw)["say"])
         os.replace(aside, ledger)
+        kf.eventually(lambda: storage(gw)["state"] == "good", "storage", 60)
+        self.assert_keys(gw, 0, kept)
+
+    def assert_refuses(self, gw):
+        """Whatever would be lost with the gateway; it is told where an operator looks."""
+        moved = "the storage's files were removed, moved or unmounted"
+        with gw.client() as c:
+            answer = c.do(ttlv.create())
+        self.assertEqual((answer.reason_name, answer.message), ("GeneralFailure", moved))
+        added = kf.AUTHORITY.make("added")
+        self.assertNotEqual(gw.ctl("trust", "add", "b", added.pem, check=False).returncode, 0)
+        self.assertEqual(storage(gw)["state"], "bad")
+        self.assertIn(moved + "; changes are refused since ", storage(gw)["say"])
+        self.assertEqual(scrape.metrics(gw).of("store_failing"), 1)
+        self.assertEqual(scrape.get(gw, "/ready")[0], 200)
+        self.assertEqual(os.listdir(gw.state_dir), [])
+
+    def test_files_moved_at_work(self):
+        """Keys are served and backed up from what is open, none is made, and nothing takes their place."""
+        gw = self.two_tenants()
+        kept, writer = self.make_keys(gw, 0), gw.child_pid()
+        aside, mark = os.path.join(gw.dir, "aside"), gw.mark()
+        os.rename(gw.state_dir, aside)
+        os.mkdir(gw.state_dir, 0o700)
+        self.assert_refuses(gw)
+        gw.await_log("error store: changes cannot be kept why=.*moved", mark)
+        self.assert_keys(gw, 0, kept)
+        os.rmdir(gw.state_dir)
+        os.rename(aside, gw.state_dir)
+        kept.update(self.make_keys(gw, 0, 1))
+        gw.await_log("notice store: changes are kept again", mark)
+        self.assertEqual((storage(gw)["state"], gw.child_pid()), ("good", writer))
+
+        shutil.rmtree(gw.state_dir)
+        os.mkdir(gw.state_dir, 0o700)
+        self.assert_refuses(gw)
+        copy = self.backup(gw)
+        self.assert_keys(gw, 0, kept)
+        os.kill(writer, signal.SIGKILL)
+        gw.await_log("warn store: refused error=CORRUPT why=.*ledger.db is missing or empty, and was", mark)
+        self.assertEqual(os.listdir(gw.state_dir), [])
+        gw.ctl("restore", copy)
         kf.eventually(lambda: storage(gw)["state"] == "good", "storage", 60)
         self.assert_keys(gw, 0, kept)
 

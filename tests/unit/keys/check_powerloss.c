@@ -74,7 +74,7 @@ pump(struct rig *r)
 			continue;
 		if (child_pump(&children[part], (how >> (8 + i) & 1) != 0)) {
 			if (children[part].exec != NULL && crash_random(&rng) % 16 == 0)
-				store_exec_idle(children[part].exec);
+				store_exec_idle(children[part].exec, &children[part].out);
 			continue;
 		}
 		if (crash_vfs_is_cut() || (part == STORE_WRITER && (how >> 12 & 1) != 0))
@@ -406,7 +406,7 @@ find_room(void)
 
 	crash_vfs_fill(CRASH_ROOM);
 	full = false;
-	store_exec_idle(children[STORE_WRITER].exec);
+	store_exec_idle(children[STORE_WRITER].exec, &children[STORE_WRITER].out);
 	while (rig_probe(&rig, "a", "none", &found) != ERR_OK)
 		turn();
 }

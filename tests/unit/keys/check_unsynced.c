@@ -213,7 +213,7 @@ static void
 find_room(void)
 {
 	crash_vfs_fill(CRASH_ROOM);
-	store_exec_idle(children[STORE_WRITER].exec);
+	store_exec_idle(children[STORE_WRITER].exec, &children[STORE_WRITER].out);
 	await_restart(2);
 }
 

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The names of the open files, by device and inode: SQLite itself compares no devices, and no logs. */
+#include "db_names.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/why.h"
+#include "db_ledger.h"
+
+static const struct {
+	const struct db_schema *schema;
+	const char *end;
+} files[DB_NAMES] = {{&db_ledger_schema, ""}, {&db_ledger_schema, "-wal"}, {&db_ledger_schema, "-shm"},
+    {&db_vault_schema, ""}, {&db_vault_schema, "-wal"}};
+
+enum err
+db_names_note(struct db_names *n, const char *dir, const char **why)
+{
+	char path[DISK_PATH_MAX];
+	struct stat st;
+
+	for (size_t i = 0; i < DB_NAMES; i++) {
+		*why = "the path of the state directory is too long";
+		if (!disk_join(path, dir, files[i].schema->file))
+			return ERR_STORAGE;
+		snprintf(n->of[i].path, sizeof(n->of[i].path), "%s%s", path, files[i].end);
+		if (stat(n->of[i].path, &st) != 0)
+			return why_say(why, ERR_STORAGE, "its file %s%s was opened and cannot be looked at: %s",
+			    files[i].schema->file, files[i].end, strerror(errno));
+		n->of[i].device = st.st_dev;
+		n->of[i].inode = st.st_ino;
+	}
+	return ERR_OK;
+}
+
+enum err
+db_names_check(const struct db_names *n)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < DB_NAMES; i++) {
+		if (stat(n->of[i].path, &st) != 0)
+			return errno == ENOENT || errno == ENOTDIR ? ERR_STORAGE_MOVED : ERR_STORAGE;
+		if (st.st_dev != n->of[i].device || st.st_ino != n->of[i].inode)
+			return ERR_STORAGE_MOVED;
+	}
+	return ERR_OK;
+}

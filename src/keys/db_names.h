@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether the files that a storage child has open still have their names.  SQLite goes on writing to those that
+ * were removed, moved or unmounted, and what it commits there is found by nobody again.
+ */
+#ifndef DB_NAMES_H
+#define DB_NAMES_H
+
+#include <sys/stat.h>
+
+#include "base/err.h"
+#include "disk.h"
+
+enum { DB_NAMES = 5 }; /* both files, their logs, and the index that the reader shares */
+
+struct db_names {
+	struct {
+		char path[DISK_PATH_MAX + 16];
+		dev_t device;
+		ino_t inode;
+	} of[DB_NAMES];
+};
+
+/* Of the files that were opened and made ready just now.  ERR_STORAGE, with *why (static storage). */
+CHECKED enum err db_names_note(struct db_names *n, const char *dir, const char **why);
+/*
+ * ERR_STORAGE_MOVED: one of the names is gone, or another file's.  ERR_STORAGE: nobody can tell.  One stat()
+ * for each name: nothing beside the sync of a commit.
+ */
+CHECKED enum err db_names_check(const struct db_names *n);
+
+#endif
