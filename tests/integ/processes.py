@@ -2,6 +2,7 @@
 """What the kernel tells of another process, which may end at any moment."""
 
 import os
+import subprocess
 
 
 def _fields(pid):
@@ -32,3 +33,15 @@ def status(pid):
     """proc(5)'s status."""
     with open("/proc/%d/status" % pid, encoding="ascii", errors="replace") as f:
         return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+def children(pid):
+    """{name: process id} of those that it has."""
+    pids = subprocess.run(["pgrep", "-P", str(pid)], check=False, stdout=subprocess.PIPE,
+                          text=True).stdout.split()
+    return {status(int(child))["Name"]: int(child) for child in pids}
+
+
+def descriptors(pid):
+    """How many it has open."""
+    return len(os.listdir("/proc/%d/fd" % pid))

@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import signal
-import subprocess
 import tempfile
 
 import kf
@@ -76,17 +75,12 @@ class Confined(kf.Case):
         self.assert_fine(gw)
         return gw
 
-    def children(self, gw):
-        """The names of gw's children, with their process ids."""
-        pids = subprocess.run(["pgrep", "-P", str(gw.process.pid)], check=True,
-                              stdout=subprocess.PIPE, text=True).stdout.split()
-        return {processes.status(int(pid))["Name"]: int(pid) for pid in pids}
-
     def processes(self, gw):
         """The process ids, once the children have settled."""
         names = {"keyferry-store": "storage", "keyferry-read": "reader",
                  "keyferry-audit": "audit"}
-        found = kf.eventually(lambda: (lambda c: set(c) == set(names) and c)(self.children(gw)),
+        look = lambda: processes.children(gw.process.pid)
+        found = kf.eventually(lambda: (lambda c: set(c) == set(names) and c)(look()),
                               "storage, reader and audit", 60)
         return {"daemon": gw.process.pid, **{names[n]: pid for n, pid in found.items()}}
 

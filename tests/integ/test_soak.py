@@ -19,7 +19,7 @@ import time
 import accounts
 import cloud
 import kf
-import scrape
+import processes
 import ttlv
 import virtual
 from certificate_authority import Ca
@@ -34,7 +34,10 @@ GROWTH = 1.02
 # 240 kB at most, which fill in the course of weeks.  Without them only what is held is counted.
 ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 # A sanitizer keeps what was freed, and some days are too few for the heap to settle.
-RESIDENT = ("resident", "storage child", "storage reader")
+CHILDREN = {"keyferry-store": "storage child", "keyferry-read": "storage reader",
+            "keyferry-audit": "audit child"}
+RESIDENT = ("resident", *CHILDREN.values())
+DESCRIPTORS = ("descriptors", *(name + "'s descriptors" for name in CHILDREN.values()))
 KEY = 32  # bytes of the secure heap for a key in memory
 # What a connection to the key manager takes; libcurl keeps one or two more, or fewer.
 CONNECTION = {"in use": 35000, "secure heap": 96, "descriptors": 1}
@@ -122,7 +125,7 @@ class Site:
         """A cluster boots: far more sessions than on other days."""
         certificate = self.gw.tenants[0].certificates[-1]
         traffic = ("received_bytes_total", "sent_bytes_total")
-        before = scrape.metrics(self.gw)
+        before = self.gw.page()
         told = json.loads(subprocess.run(
             [kf.program("keyferry-bench"), "-s", "127.0.0.1:%d" % self.gw.port, "--cert",
              certificate.pem, "--key", certificate.key, "--ca", self.gw.servers[0].pem, "-u", uid,
@@ -132,7 +135,7 @@ class Site:
         for what in ("sessions_total", "handshakes_ok_total", "requests_total", "items_ok_total",
                      ("Get", "ok")):
             self.gw.count(what, CROWD)
-        after = scrape.metrics(self.gw)
+        after = self.gw.page()
         for what in traffic:  # all of one size
             more = after.of(what) - before.of(what)
             self.test.assertEqual(more % CROWD, 0, what)
@@ -174,9 +177,11 @@ class Site:
             "resident": self.resident(self.gw.process.pid),
             "secure heap": status["secure_heap_used"] - KEY * (status["cache_keys"] + self.roots),
             "descriptors": status["process_open_fds"],
-            "storage child": self.resident(status["storage_pid"]),
-            "storage reader": self.resident(status["storage_reader_pid"]),
         }
+        children = processes.children(self.gw.process.pid)
+        for title, what in CHILDREN.items():
+            used[what] = self.resident(children[title])
+            used[what + "'s descriptors"] = processes.descriptors(children[title])
         kept = connections(self.gw.process.pid, self.test.cloud) if self.test.cloud else 0
         for what, n in used.items():
             n -= kept * CONNECTION.get(what, 0)
@@ -212,8 +217,8 @@ class Site:
             self.number, size, self.test.made))
         self.test.assertLess(size, LEDGER + OBJECT * self.test.made)
         warm, later = self.days[:WARM], self.days[WARM:]
-        for what, limit in (("in use", GROWTH), ("resident", GROWTH), ("storage child", GROWTH),
-                            ("storage reader", GROWTH), ("secure heap", 1), ("descriptors", 1)):
+        for what, limit in (("in use", GROWTH), *((name, GROWTH) for name in RESIDENT),
+                            ("secure heap", 1), *((name, 1) for name in DESCRIPTORS)):
             base, most = max(d[what] for d in warm), max(d[what] for d in later)
             print("gateway %d: %s: at most %d while warming up, %d later: %+.2f %%" % (
                 self.number, what, base, most, 100 * (most / base - 1)))
@@ -415,7 +420,7 @@ class Month(kf.Case):
     def check_calls(self):
         """What the gateways say that they asked for is what the key manager was asked for; it counts
         calls that came just when an outage began, and were not answered."""
-        ours = [scrape.metrics(s.gw) for s in self.sites]
+        ours = [s.gw.page() for s in self.sites]
         calls, outages, tokens = (sum(m.of(name) for m in ours) for name in (
             "keyprotect_calls_total", "keyprotect_outages_total", "iam_tokens_total"))
         theirs = self.cloud.admin("GET", "/counts")["operations"]
