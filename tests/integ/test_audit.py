@@ -13,21 +13,11 @@ import time
 
 import kf
 import ttlv
+from trail import read_lines
 from ttlv import item, on
 
 OPERATIONS = 50000 if kf.LONG else 3000
 THREADS = 4
-
-
-def read_lines(path, growing=False):
-    """Every line is whole and is JSON; of a file that grows, the last may be half there."""
-    with open(path, encoding="utf-8") as f:
-        data = f.read()
-    if growing:
-        data = data[:data.rfind("\n") + 1]
-    if data and not data.endswith("\n"):
-        raise AssertionError("%s ends in the middle of a line" % path)
-    return [json.loads(line) for line in data.splitlines()]
 
 
 def child_of(pid, name):

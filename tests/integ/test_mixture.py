@@ -12,7 +12,6 @@ KEYFERRY_SEED repeats what each of them draws.
 
 import collections
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -23,9 +22,9 @@ import time
 import flood
 import kf
 import rawtls
+import trail
 import ttlv
 from byhand import ByHand
-from torture import word
 from ttlv import item, on
 
 SESSIONS = 400 if kf.LONG else 20 if kf.VAULT == "local" else 8  # of each client
@@ -137,7 +136,7 @@ class Honest:
         result = c.do(what)
         if result.status == ttlv.SUCCESS and not reasons:
             self.counts["done"] += 1
-            self.acknowledged[word(NAMES[result.operation]), result.uid] += 1
+            self.acknowledged[trail.word(NAMES[result.operation]), result.uid] += 1
             return result
         if result.status == ttlv.SUCCESS or result.reason_name not in reasons + ("GeneralFailure",):
             raise AssertionError("unexpected: %r" % result)
@@ -331,11 +330,7 @@ class Mixture(kf.Case):
         kf.in_parallel(len(clients) + 1, work)
 
     def check_audit(self, honest):
-        found = collections.Counter()
-        with open(self.audit, encoding="utf-8") as f:
-            for line in map(json.loads, f):
-                if line["event"] == "request" and line["result"] == "Success":
-                    found[word(line["operation"]), line.get("uid")] += 1
+        found = trail.done(trail.read_lines(self.audit))
         for client in honest:
             missing = client.acknowledged - found
             assert not missing, missing

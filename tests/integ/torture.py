@@ -12,6 +12,7 @@ import tempfile
 
 import faults
 import kf
+import trail
 import ttlv
 from certificate_authority import Ca
 from ttlv import get_attributes, on
@@ -23,11 +24,6 @@ OPERATIONS = {number: name for name, number in {**ttlv.OPS, **ttlv.OPS_2}.items(
 
 class Refused(Exception):
     """What may come of a failed allocation: an error of the gateway's, or a session that ends."""
-
-
-def word(name):
-    """An operation's name, as the audit log and this code have it."""
-    return "".join(c for c in name if c.isalnum()).lower()
 
 
 class World:
@@ -101,7 +97,7 @@ class World:
 
     def note(self, result, what):
         uid = result.payload.get("UniqueIdentifier") if result.payload else None
-        self.acknowledged[word(what), uid] += 1
+        self.acknowledged[trail.word(what), uid] += 1
         return result
 
     def judge(self, result, *reasons):
@@ -223,13 +219,5 @@ class World:
 
     def check_audit(self):
         """Of a gateway that was stopped: no line of what was acknowledged is missing."""
-        found = collections.Counter()
-        with open(self.path("audit"), encoding="utf-8") as f:
-            for line in map(json.loads, f):
-                if line["event"] == "command":
-                    found["command", line["command"][0]] += line["result"] == "done"
-                elif line["event"] == "request" and line["result"] == "Success":
-                    what = word(line["operation"])
-                    found.update({(what, None), (what, line.get("uid"))})  # not all answers have it
-        missing = self.acknowledged - found
+        missing = self.acknowledged - trail.done(trail.read_lines(self.path("audit")))
         assert not missing, missing
