@@ -11,7 +11,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Keeps standard error and the socket pair, nothing else of what the parent had open. */
+/*
+ * Keeps standard error and the socket pair, nothing else of what the parent had open; also where the kernel
+ * has no close_range(), which closefrom() does without.
+ */
 static void
 close_inherited(int fd)
 {
@@ -21,7 +24,7 @@ close_inherited(int fd)
 	dup2(null, STDOUT_FILENO);
 	if (fd > STDERR_FILENO + 1)
 		close_range(STDERR_FILENO + 1, (unsigned)fd - 1, 0);
-	close_range((unsigned)fd + 1, ~0U, 0);
+	closefrom(fd + 1);
 }
 
 void
