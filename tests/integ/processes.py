@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the kernel tells of another process, which may end at any moment."""
 
+import contextlib
 import os
-import subprocess
 
 
 def _fields(pid):
@@ -35,13 +35,35 @@ def status(pid):
         return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
 
 
+def family(pid):
+    """It and its children."""
+    with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as f:
+        return [pid] + [int(child) for child in f.read().split()]
+
+
 def children(pid):
     """{name: process id} of those that it has."""
-    pids = subprocess.run(["pgrep", "-P", str(pid)], check=False, stdout=subprocess.PIPE,
-                          text=True).stdout.split()
-    return {status(int(child))["Name"]: int(child) for child in pids}
+    return {status(child)["Name"]: child for child in family(pid)[1:]}
+
+
+def arguments(pid):
+    with open("/proc/%d/cmdline" % pid, encoding="utf-8", errors="replace") as f:
+        return f.read().split("\0")
 
 
 def descriptors(pid):
-    """How many it has open."""
-    return len(os.listdir("/proc/%d/fd" % pid))
+    """What each open one leads to, as proc(5) names it."""
+    found = []
+    for fd in os.listdir("/proc/%d/fd" % pid):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink("/proc/%d/fd/%s" % (pid, fd)))
+    return found
+
+
+def calls_out(port):
+    """The established connections of this machine but those to that port of it, as descriptors() names
+    them."""
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        rows = [line.split() for line in f][1:]
+    return {"socket:[%s]" % row[9] for row in rows
+            if row[3] == "01" and int(row[1].partition(":")[2], 16) != port}

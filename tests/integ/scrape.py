@@ -23,11 +23,12 @@ class Local(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-def get(gateway, path, accept=None, method="GET"):
-    """(status, content type, body)"""
+def get(gateway, path, accept=None, method="GET", last=False):
+    """(status, content type, body).  last: the client says that it will ask no more."""
     c = Local(os.path.join(gateway.dir, "stats.sock"))
     try:
-        c.request(method, path, headers={"Accept": accept} if accept else {})
+        headers = {"Accept": accept} if accept else {}
+        c.request(method, path, headers=dict(headers, Connection="close") if last else headers)
         answer = c.getresponse()
         return answer.status, answer.getheader("Content-Type"), answer.read().decode()
     finally:

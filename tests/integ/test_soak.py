@@ -181,7 +181,7 @@ class Site:
         children = processes.children(self.gw.process.pid)
         for title, what in CHILDREN.items():
             used[what] = self.resident(children[title])
-            used[what + "'s descriptors"] = processes.descriptors(children[title])
+            used[what + "'s descriptors"] = len(processes.descriptors(children[title]))
         kept = connections(self.gw.process.pid, self.test.cloud) if self.test.cloud else 0
         for what, n in used.items():
             n -= kept * CONNECTION.get(what, 0)
