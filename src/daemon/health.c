@@ -186,15 +186,16 @@ check_storage(struct checks *c, const struct keyferryd *d)
 	char say[512], since[25];
 
 	store_health(d->store, &s);
-	if (!s.up) {
-		snprintf(say, sizeof(say), "a storage child is not running: %s",
-		    s.why[0] != '\0' ? s.why : "see the log");
-		put_check(c, "storage", HEALTH_BAD, say);
-	} else if (s.failing == ERR_STORAGE_MOVED) {
+	if (s.failing == ERR_STORAGE_MOVED) {
 		text_time(since, s.since_ms);
 		snprintf(say, sizeof(say),
-		    "%s; changes are refused since %s.  Back up and put them back before the gateway ends, as what "
-		    "it has open may be all that there is", err_text(s.failing), since);
+		    "%s; changes are refused since %s%s.  Back up and put them back before the gateway ends, as what "
+		    "it has open may be all that there is", err_text(s.failing), since,
+		    s.up ? "" : ", and keys are not read any more");
+		put_check(c, "storage", HEALTH_BAD, say);
+	} else if (!s.up) {
+		snprintf(say, sizeof(say), "a storage child is not running: %s",
+		    s.why[0] != '\0' ? s.why : "see the log");
 		put_check(c, "storage", HEALTH_BAD, say);
 	} else if (s.failing != ERR_OK) {
 		text_time(since, s.since_ms);

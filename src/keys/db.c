@@ -448,6 +448,16 @@ open_reader(struct db *db, const char *name, const char *vfs, const char **why)
 	return e;
 }
 
+/* Where no writer has made the log durable its index must not name what memory alone has: that may leave it. */
+static void
+forget_log(const char *path)
+{
+	char log[DISK_PATH_MAX + 8];
+
+	snprintf(log, sizeof(log), "%s-wal", path);
+	disk_forget(log);
+}
+
 /*
  * It changes nothing, and leaves the log to the one that writes.  Where there is none it makes the log's
  * index anew, as that may say less than the log; on a disk that fails to write it does so in its own memory.
@@ -463,6 +473,7 @@ db_open_to_read(struct db *db, const struct db_schema *schema, const char *dir, 
 	*why = "the path of the state directory is too long";
 	if (!disk_join(path, dir, schema->file))
 		return ERR_STORAGE;
+	forget_log(path);
 	e = open_reader(db, path, vfs, why);
 	if (e == ERR_STORAGE && uri_of(uri, path, "readonly_shm=1"))
 		e = open_reader(db, uri, vfs, why);

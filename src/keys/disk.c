@@ -111,6 +111,17 @@ disk_lock(const char *dir, int *out, const char **why)
 	return e;
 }
 
+void
+disk_forget(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return;
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	close(fd);
+}
+
 /* No room says nothing: what needs none goes on. */
 enum err
 disk_try(int lock, const char **why)

@@ -31,6 +31,11 @@ bool disk_dir_empty(const char *dir);
  * ERR_IN_USE: another process has it.  ERR_STORAGE_READ_ONLY: its file system is mounted so.
  */
 CHECKED enum err disk_lock(const char *dir, int *fd, const char **why);
+/*
+ * Lets go of what memory has of a file and the disk has as well, so that it is read from the disk next: what a
+ * sync that failed has left, and may lose at any moment, counts as lost.  One that is not there is none.
+ */
+void disk_forget(const char *path);
 /* Whether the disk takes a write, which a full one does: ERR_STORAGE_READ_ONLY.  Blocks as the disk does. */
 CHECKED enum err disk_try(int lock, const char **why);
 

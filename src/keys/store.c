@@ -105,6 +105,17 @@ on_writer_up(void *arg, struct unpack *body)
 	store_end_start(&s->reader);
 }
 
+/* A reader that has ended meanwhile would have read what lies in the place of the files. */
+static void
+take_moved(struct store *s, bool moved)
+{
+	bool were = trouble_now(&s->writer.calls.trouble) == ERR_STORAGE_MOVED;
+
+	trouble_moved(&s->writer.calls.trouble, moved);
+	if (were && !moved && s->reader.state == END_DOWN)
+		store_end_start(&s->reader);
+}
+
 static void
 on_writer_told(void *arg, struct unpack *body)
 {
@@ -116,7 +127,7 @@ on_writer_told(void *arg, struct unpack *body)
 	percent = unpack_u8(body);
 	if (percent > 0)
 		store_event(arg, "copying", percent);
-	trouble_moved(&s->writer.calls.trouble, unpack_u8(body) != 0);
+	take_moved(s, unpack_u8(body) != 0);
 }
 
 static void
@@ -139,7 +150,7 @@ on_writer_gives_up(void *arg, bool opening, enum err e, const char *why)
 		return;
 	if (s->refused == ERR_OK)
 		s->refused_ms = clock_wall_ms();
-	s->refused = e;
+	s->refused = e == ERR_STORAGE_READ_ONLY ? e : ERR_STORAGE_DOWN;
 	s->opened = false;
 	if (e != ERR_STORAGE_READ_ONLY)
 		store_end_kill(&s->reader);
@@ -163,7 +174,7 @@ on_writer_answered(void *arg)
 	struct store *s = arg;
 	enum err e = failing(s);
 
-	if (s->failing == (e != ERR_OK))
+	if (s->failing == (e != ERR_OK) || (e == ERR_OK && s->writer.state != END_UP))
 		return;
 	s->failing = e != ERR_OK;
 	store_event(s, s->failing ? "failing" : "writing", e);
@@ -175,6 +186,7 @@ on_writer_down(void *arg, int status)
 	struct store *s = arg;
 
 	s->restarting = s->writer.held = true; /* what is written can be read at once */
+	trouble_moved(&s->writer.calls.trouble, false); /* the next one sees what is there */
 	store_event(s, "ended", status);
 	store_end_start_again(&s->writer);
 	if (s->opened)
@@ -225,7 +237,8 @@ on_reader_down(void *arg, int status)
 	struct store *s = arg;
 
 	store_event(s, "reader ended", status);
-	store_end_start_again(&s->reader);
+	if (trouble_now(&s->writer.calls.trouble) != ERR_STORAGE_MOVED)
+		store_end_start_again(&s->reader);
 }
 
 /* --- both --- */
@@ -331,10 +344,12 @@ store_health(const struct store *s, struct store_health *out)
 {
 	int64_t writes = calls_waits(&s->writer.calls), reads = calls_waits(&s->reader.calls);
 	const struct trouble *t = &s->writer.calls.trouble;
+	bool up = s->reader.state == END_UP;
+	bool readers = s->writer.state == END_UP || (!up && s->refused == ERR_STORAGE_READ_ONLY);
 
 	*out = (struct store_health){
-	    .up = s->reader.state == END_UP,
-	    .why = s->writer.state == END_UP ? s->reader.why : s->writer.why,
+	    .up = up,
+	    .why = readers && s->reader.why[0] != '\0' ? s->reader.why : s->writer.why,
 	    .reads = s->reader.calls.late_loads == 0,
 	    .waits_ns = writes > reads ? writes : reads,
 	    .failing = failing(s),

@@ -18,7 +18,8 @@ enum {
 };
 #define BACKOFF_FIRST (100 * NS_PER_MS)
 #define BACKOFF_MAX (5 * NS_PER_S)
-#define STABLE (10 * NS_PER_S) /* a child that lived so long is started again at once */
+#define STABLE (10 * NS_PER_S) /* a child that served so long is started again at once */
+#define TRY_MAX (60 * NS_PER_S)
 
 static void died(struct store_end *s);
 static void is_deaf(struct store_end *s);
@@ -147,6 +148,7 @@ take_notice(struct store_end *s, enum err e, struct unpack *body)
 	}
 	if (e == ERR_OK && s->state == END_STARTING) {
 		s->state = END_UP;
+		s->up_since = clock_now();
 		s->why[0] = '\0';
 		s->p.up(s->p.arg, body);
 		return true;
@@ -255,11 +257,13 @@ died(struct store_end *s)
 void
 store_end_start_again(struct store_end *s)
 {
-	int64_t now = clock_now();
+	int64_t now = clock_now(), took = 0;
 
-	if (now - s->started > STABLE)
+	if (s->up_since == 0) /* others serve as long as it tried: its next try may be their end */
+		took = now - s->started < TRY_MAX ? now - s->started : TRY_MAX;
+	else if (now - s->up_since > STABLE)
 		s->backoff = 0;
-	spawned_again_at(&s->child, now + s->backoff);
+	spawned_again_at(&s->child, now + (took > s->backoff ? took : s->backoff));
 	s->backoff = s->backoff == 0 ? BACKOFF_FIRST : s->backoff * 2;
 	if (s->backoff > BACKOFF_MAX)
 		s->backoff = BACKOFF_MAX;
@@ -271,6 +275,7 @@ spawn_child(struct store_end *s)
 	if (!spawned_start(&s->child))
 		return ERR_STORAGE_DOWN;
 	s->started = clock_now();
+	s->up_since = 0;
 	s->state = END_STARTING;
 	return ERR_OK;
 }
@@ -365,6 +370,7 @@ store_end_open(struct store_end *s, const char **why)
 		e = ERR_NO_MEMORY;
 	}
 	s->state = e == ERR_OK ? END_UP : END_DOWN;
+	s->up_since = clock_now();
 	return e;
 }
 

@@ -53,7 +53,7 @@ struct store_end {
 	struct buf out, in;
 	size_t out_done; /* bytes of out that were written */
 	struct defer flush;
-	int64_t started, backoff;
+	int64_t started, up_since, backoff; /* up_since: 0 when this one never had the files open */
 	struct calls calls;
 	char why[WIRE_WHY_MAX]; /* the last to give up since one was up; "": none has, or said nothing */
 };

@@ -82,6 +82,10 @@ open_both(struct store_exec *x, const struct store_exec_params *p, const char **
 		e = db_open(&x->ledger, &db_ledger_schema, p->state_dir, p->vfs, why);
 	if (e == ERR_OK)
 		e = db_open(&x->vault, &db_vault_schema, p->state_dir, p->vfs, why);
+	if (e == ERR_OK && p->part == STORE_WRITER_AGAIN && (x->ledger.found == 0 || x->vault.found == 0)) {
+		*why = "a file of the state directory went away while it was opened";
+		return ERR_CORRUPT;
+	}
 	return e == ERR_OK ? db_whole_pair(&x->ledger, &x->vault, why) : e;
 }
 

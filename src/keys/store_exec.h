@@ -30,7 +30,7 @@ struct store_exec_params {
 
 /*
  * Locks, opens, migrates and checks.  *why is a sentence (static storage).  ERR_STORAGE_READ_ONLY: no
- * writer can be had, but what is there is ours, and a reader may have it alone.
+ * writer can be had, and a reader may have what is there alone, which nobody else can write here.
  */
 CHECKED enum err store_exec_open(struct store_exec **out, const struct store_exec_params *p,
     const char **why);

@@ -89,7 +89,7 @@ NOT = {
     "fails for wrong arguments alone": "rt_sigaction rt_sigprocmask sigaltstack set_tid_address "
                                        "set_robust_list rseq arch_prctl clock_gettime sysinfo uname",
     "the C library asks mmap() then": "brk",
-    "memory stays, which nobody can tell": "munmap",
+    "memory stays, which nobody can tell": "munmap fadvise64",
     "the C library ends the process, or asks again": "futex",
     "what it waits for is looked at again": "nanosleep clock_nanosleep sched_yield restart_syscall",
     "whom it is for has gone, or ends with its socket": "kill",

@@ -671,6 +671,41 @@ limit_files(rlim_t size)
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
+/* The linker has disk.c call this in the place of posix_fadvise(), by the name that it has with 64-bit offsets. */
+
+int __wrap_posix_fadvise64(int fd, off_t offset, off_t len, int advice);
+
+static char forgotten[128];
+
+int
+__wrap_posix_fadvise64(int fd, off_t offset, off_t len, int advice)
+{
+	char link[64];
+	ssize_t n;
+
+	ck_assert(offset == 0 && len == 0 && advice == POSIX_FADV_DONTNEED);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, forgotten, sizeof(forgotten) - 1);
+	ck_assert_int_gt(n, 0);
+	forgotten[n] = '\0';
+	return 0;
+}
+
+/* What memory alone has of the log may leave it while a reader's index names it. */
+START_TEST(test_reader_takes_the_log_from_the_disk)
+{
+	char log[128];
+	struct db db;
+
+	rig_start(&rig);
+	snprintf(log, sizeof(log), "%s/ledger.db-wal", rig.state);
+	ck_assert_int_eq(db_open_to_read(&db, &db_ledger_schema, rig.state, NULL, &why), ERR_OK);
+	ck_assert_str_eq(forgotten, log);
+	db_close(&db);
+	rig_stop(&rig);
+}
+END_TEST
+
 /* Where the log's index cannot be made on the disk, either, what only the log has is read all the same. */
 START_TEST(test_read_without_writing)
 {
@@ -722,6 +757,7 @@ main(void)
 	tcase_add_test(t, test_settings);
 	tcase_add_test(t, test_refused_writes);
 	tcase_add_test(t, test_waits_for_a_reader);
+	tcase_add_test(t, test_reader_takes_the_log_from_the_disk);
 	tcase_add_test(t, test_read_without_writing);
 	tcase_add_test(t, test_no_scans);
 	tcase_add_test(t, test_savepoints);

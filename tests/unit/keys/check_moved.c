@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files that lose their names under a store at work: nothing is acknowledged that nobody finds again. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +87,7 @@ END_TEST
 START_TEST(test_cannot_be_looked_at)
 {
 	if (geteuid() == 0) {
-		fputs("SKIPPED: root looks at everything\n", stderr);
+		puts("SKIPPED test_cannot_be_looked_at: root looks at everything");
 		return;
 	}
 	ck_assert_int_eq(chmod(rig.dir, 0), 0);
@@ -164,6 +165,34 @@ START_TEST(test_backup_of_what_is_open)
 }
 END_TEST
 
+/* A reader that dies meanwhile has no successor: that one would read what lies in the place of the files. */
+START_TEST(test_no_other_reader)
+{
+	char path[DISK_PATH_MAX], old[DISK_PATH_MAX];
+	struct store_health h;
+
+	ck_assert(disk_join(path, rig.state, "ledger.db") && disk_join(old, aside, "ledger.db"));
+	ck_assert_int_eq(rename(rig.state, aside), 0);
+	ck_assert_int_eq(mkdir(rig.state, 0700), 0);
+	ck_assert_int_eq(disk_copy(old, path), ERR_OK);
+	refused();
+	kill(store_reader_pid(rig.store), SIGKILL);
+	for (int i = 0; i < 50; i++)
+		ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_STORAGE_MOVED);
+	store_health(rig.store, &h);
+	ck_assert(!h.up);
+	ck_assert_int_eq(h.failing, ERR_STORAGE_MOVED);
+	ck_assert_int_eq(rig.reader_ended, 1);
+	ck_assert_int_eq(store_reader_pid(rig.store), -1); /* nor is one on its way */
+	rig_remove(rig.state);
+	ck_assert_int_eq(rename(aside, rig.state), 0);
+	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_OK);
+	while (rig.reader_restarted == 0)
+		loop_turn(rig.loop, true);
+	kept();
+}
+END_TEST
+
 /* The word of an idle writer: 1 or 0, or -1 when it says nothing. */
 static int
 says(struct store_exec *x)
@@ -223,6 +252,7 @@ main(void)
 	tcase_add_loop_test(t, test_each_name, 0, 10);
 	tcase_add_test(t, test_cannot_be_looked_at);
 	tcase_add_loop_test(t, test_backup_of_what_is_open, 0, 2);
+	tcase_add_test(t, test_no_other_reader);
 	tcase_add_test(t, test_told_when_idle);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);

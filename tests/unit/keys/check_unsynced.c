@@ -7,6 +7,8 @@
 #include <check.h>
 #include <sqlite3.h>
 
+#include "base/clock.h"
+
 #include "children.h"
 #include "crash_vfs.h"
 #include "db_ledger.h"
@@ -441,6 +443,35 @@ START_TEST(test_served_without_a_writer)
 }
 END_TEST
 
+/* Where a try takes long, as disks do before they fail, keys are served for as long before the next one. */
+START_TEST(test_slow_tries_leave_time_to_read)
+{
+	struct object *o = start_with_one(1), *kept = make_one();
+
+	clock_test_freeze(1700000000);
+	crash_vfs_break("ledger.db-wal");
+	label(o, 'b');
+	ck_assert_int_eq(rig_update(&rig, o), ERR_STORAGE_DOWN);
+	for (int i = 1; i <= 3; i++) {
+		int tries = children_tries;
+
+		for (; children_tries == tries; turn_well())
+			clock_test_advance(NS_PER_S / 10);
+		clock_test_advance(40 * NS_PER_S); /* until what it says is heard */
+		await_alone(i);
+		for (int s = 0; s < 39; s++) {
+			ck_assert(rig_same(load_alone(kept), kept));
+			ck_assert_int_eq(children_tries, tries + 1);
+			clock_test_advance(NS_PER_S);
+		}
+	}
+	crash_vfs_break(NULL);
+	for (; rig.restarted == 0; turn_well())
+		clock_test_advance(NS_PER_S);
+	ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
+}
+END_TEST
+
 /* What a dying writer has left in the log is seen then already, and no later writer makes it known. */
 START_TEST(test_reader_alone_sees_what_was_left)
 {
@@ -519,6 +550,7 @@ main(void)
 	tcase_set_timeout(t, 600);
 	tcase_add_test(t, test_served_without_a_writer);
 	tcase_add_test(t, test_reader_alone_sees_what_was_left);
+	tcase_add_test(t, test_slow_tries_leave_time_to_read); /* its clock stands from then on */
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

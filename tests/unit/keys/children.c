@@ -12,6 +12,7 @@
 #include "crash_vfs.h"
 
 struct child children[2];
+int children_tries;
 
 void
 child_end(struct child *c)
@@ -90,8 +91,10 @@ spawn_here(void *rig, int fd, enum store_part part)
 
 	if (crash_vfs_is_cut())
 		return -1;
-	if (part != STORE_READER)
+	if (part != STORE_READER) {
 		children_end();
+		children_tries++;
+	}
 	child_end(c);
 	c->fd = dup(fd);
 	fcntl(c->fd, F_SETFL, O_NONBLOCK);

@@ -14,6 +14,7 @@ struct child {
 };
 
 extern struct child children[2]; /* STORE_WRITER, STORE_READER */
+extern int children_tries;	 /* how often a writer was started */
 
 /* The rig starts these; its pump is the caller's, or children_pump(). */
 void children_init(struct rig *r);
