@@ -8,7 +8,8 @@ bad=0
 
 complain()
 {
-	tr '\n' ' ' | tr 'A-Z' 'a-z' | sed 's/\.\{0,1\} *$//'
+	echo "$*" >&2
+	bad=1
 }
 
 # NAME|KIND|NAME IN THE MANUAL|LABELS|HELP for each row
@@ -39,13 +40,17 @@ plain()
 	tr '\n' ' ' | tr 'A-Z' 'a-z' | sed 's/\.\{0,1\} *$//'
 }
 
+# The manual begins with what the table says; behind a stop it may say more.
 while IFS='|' read -r name shown labels help; do
 	text=$(awk -v want=".It Ic $shown No ($labels)" '
 		/^\.(It|El|Sh|Ss)/ { on = $0 == want; next }
 		on' "$man")
 	[ -n "$text" ] || { complain "$man: no '.It Ic $shown No ($labels)'"; continue; }
-	[ "$(printf '%s\n' "$text" | plain)" = "$(printf '%s\n' "$help" | plain)" ] ||
-		complain "$man: $shown: says '$text', but the table '$help'"
+	begin=$(printf '%s\n' "$help" | plain)
+	case $(printf '%s\n' "$text" | plain) in
+	"$begin" | "$begin"[.:\;]*) ;;
+	*) complain "$man: $shown: does not begin with the table's '$help'" ;;
+	esac
 	case $labels in
 	*tenant*) continue ;;
 	esac
