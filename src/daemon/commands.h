@@ -10,12 +10,21 @@ struct control_call;
 struct json;
 struct keyferryd;
 struct ledger_load;
+struct tenant;
 
 /*
  * Whether it is time to tell again how far a command is: at first, then twice a second.  What is
  * told has the member "percent", and the last documents of a command have not.
  */
 bool progress_due(int64_t *tell_at);
+
+/*
+ * Whether the keys of a tenant, which was in use when a command came in, still are where they were: no
+ * reload changed its vault since, or took it away.
+ */
+bool keys_stayed(const struct keyferryd *d, const struct tenant *t);
+/* What is told of a command that ends since they did not. */
+#define KEYS_MOVED "a reload changed a tenant meanwhile: give the command again"
 
 void keys_list_run(struct control_call *call);
 void keys_show_run(struct control_call *call);

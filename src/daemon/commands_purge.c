@@ -259,6 +259,9 @@ loaded(struct wait *w, enum err e)
 		p->done++;
 		put_key(p, p->load.object);
 		key_over(p);
+	} else if (!keys_stayed(p->d, p->batch->tenant)) {
+		/* what is missing where keys were looked for before says nothing of where they are */
+		end(p, ERR_CANCELLED, KEYS_MOVED);
 	} else {
 		p->errand = (struct errand){.wait.done = destroyed,
 		    .tenant = (struct tenant *)p->batch->tenant,

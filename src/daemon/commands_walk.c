@@ -40,6 +40,16 @@ progress_due(int64_t *tell_at)
 	return true;
 }
 
+/* The vault local is made anew in each reload, and has its keys beside the ledger all the same. */
+bool
+keys_stayed(const struct keyferryd *d, const struct tenant *t)
+{
+	const struct tenant *now = tenants_by_id(gate_tenants(d->gate), t->id);
+
+	return now != NULL && now->vault->ops == t->vault->ops &&
+	    (t->custody == NULL || now->vault == t->vault);
+}
+
 static void
 end(struct walk *k, enum err e, const char *detail)
 {
@@ -69,23 +79,13 @@ is_asked(const struct walk *k, const struct tenant *t)
 	return t->custody != NULL && (k->only == NULL || strcmp(k->only, t->id) == 0);
 }
 
-/* Its keys are where they were when the command came in. */
-static bool
-is_as_it_was(const struct walk *k, const struct tenant *t)
-{
-	const struct keyferryd *d = k->call->user;
-	const struct tenant *now = tenants_by_id(gate_tenants(d->gate), t->id);
-
-	return now != NULL && now->vault == t->vault;
-}
-
 static bool
 all_as_they_were(const struct walk *k)
 {
 	const struct tenant *t;
 
 	for (size_t i = 0; (t = tenants_at(k->tenants, i)) != NULL; i++)
-		if (is_asked(k, t) && !is_as_it_was(k, t))
+		if (is_asked(k, t) && !keys_stayed(k->call->user, t))
 			return false;
 	return true;
 }
@@ -94,7 +94,7 @@ static const char *
 why(enum err failed)
 {
 	if (failed == ERR_CANCELLED)
-		return "a reload changed a tenant meanwhile: give the command again";
+		return KEYS_MOVED;
 	return failed == ERR_OK
 	    ? NULL
 	    : "not everything could be done: see the log, then give the command again";
@@ -120,7 +120,7 @@ next_tenant(struct walk *k)
 		if (!is_asked(k, k->tenant))
 			continue;
 		k->any = true;
-		if (is_as_it_was(k, k->tenant))
+		if (keys_stayed(d, k->tenant))
 			watch = upstream_watch(d->upstream, k->tenant->vault);
 	}
 	if (watch != NULL) {
@@ -268,7 +268,7 @@ goes_on(struct rewrap *w)
 {
 	const struct walk *k = CONTAINER_OF(w, struct walk, rewrap);
 
-	return is_as_it_was(k, k->tenant);
+	return keys_stayed(k->call->user, k->tenant);
 }
 
 static void
@@ -288,7 +288,7 @@ all_known(struct wait *w, enum err e)
 	struct keyferryd *d = k->call->user;
 
 	/* the tenant went, and its vault is shut; or that would wrap under the root key before */
-	if (e == ERR_CANCELLED || !is_as_it_was(k, k->tenant)) {
+	if (e == ERR_CANCELLED || !keys_stayed(d, k->tenant)) {
 		walked(k, e);
 		return;
 	}

@@ -628,6 +628,87 @@ class CutShort(kf.Case):
         gw.assert_idle()
 
 
+@kf.testing_only
+class Reloaded(kf.Case):
+    """A reload while a purge is under way: one of its keys is gone by then."""
+    KEYS = 6
+
+    def reload(self, tenants):
+        self.gw.tenants = tenants
+        self.gw.configure()
+        self.gw.control("reload")
+
+    def instead(self, vault):
+        return kf.Tenant("a", *self.first.certificates, vault=vault)
+
+    def left(self):
+        return len(self.gw.control("keys list", "state=Deactivated")[0])
+
+    def start(self):
+        self.first = kf.Tenant("a", kf.AUTHORITY.make("vcenter"))
+        self.second = kf.Tenant("b", kf.AUTHORITY.make("second"))
+        self.gw = self.gateway(tenants=[self.first, self.second])
+        with self.gw.client() as c:
+            return [ended(c) for _ in range(self.KEYS)]
+
+    def purge(self, tenants, *args):
+        """With these tenants from the reload on.  How it ended."""
+        clock, came = virtual.Clock(self.gw), []
+        command = ("keys", "purge", "--state", "Deactivated", "--really", *args)
+        job = threading.Thread(target=lambda: came.append(self.gw.ctl(*command, check=False)))
+        job.start()
+        clock.until(lambda: self.left() < self.KEYS, "one key is gone", 30, slice_s=0.02)
+        self.assertEqual(self.left(), self.KEYS - 1)
+        self.reload(tenants)
+        clock.until(lambda: came, "the end of the purge", 30, slice_s=0.02)
+        job.join()
+        return came[0]
+
+    def assert_ended_before_the_next(self, done):
+        self.assertEqual((done.returncode, self.left()), (1, self.KEYS - 1), done)
+        self.assertIn("a reload changed a tenant meanwhile: give the command again", done.stderr)
+
+    def assert_missing_says_nothing(self, uids):
+        """Whose records are not where the first tenant looks now, but where it will after the reload."""
+        self.assert_ended_before_the_next(self.purge([self.first, self.second], "--missing"))
+        with self.gw.client() as c:
+            for uid in uids[:-1]:  # the newest went first
+                self.assertTrue(c.key(uid))
+
+    @unittest.skipUnless(kf.VAULT == "keyprotect", "key rings are the key manager's")
+    def test_other_key_ring(self):
+        uids = self.start()
+        self.assertEqual(kf.the_cloud().call("POST", "/key_rings/elsewhere").status, 201)
+        wrong = self.first.usual_vault(self.gw.dir).replace(
+            "\n  }", '\n    key-ring = "elsewhere"\n  }')
+        self.reload([self.instead(wrong), self.second])
+        self.assert_missing_says_nothing(uids)
+
+    @unittest.skipUnless(kf.VAULT == "keyprotect", "the other kind is local")
+    def test_other_kind(self):
+        """A reload may correct what only a restart takes."""
+        uids = self.start()
+        self.gw.stop()
+        self.gw.tenants = [self.instead('vault local { root-key-file = "a.root" }'), self.second]
+        self.gw.configure()
+        self.gw.start()
+        self.assert_missing_says_nothing(uids)
+
+    def test_tenant_goes(self):
+        self.start()
+        done = self.purge([self.second])
+        self.reload([self.first, self.second])
+        self.assert_ended_before_the_next(done)
+
+    def test_vault_stays(self):
+        """Whatever else a reload changes ends nothing."""
+        self.start()
+        self.first.options = "serve-compromised = false"
+        done = self.purge([self.first])
+        self.assertEqual((done.returncode, self.left()), (0, 0), done)
+        self.assertIn("purged %d" % self.KEYS, done.stdout)
+
+
 class Refused(kf.Case):
     def test_no_right_to_destroy(self):
         """Each key says why it stays; with the right it goes, by the same command."""
