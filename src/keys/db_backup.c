@@ -139,13 +139,14 @@ sync_copies(const struct db_backup *b)
 
 /*
  * A disk may hang for hours, and who waits for it cannot be killed: the lock of the state directory and the
- * socket to the gateway must not stay with it when the storage child ends, as no other could begin.
+ * socket to the gateway must not stay with it when the storage child ends, as no other could begin.  Where
+ * the kernel has no close_range() closefrom() does without, or ends the process.
  */
 static void
 let_go_of_the_parents(pid_t parent)
 {
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || close_range(STDERR_FILENO + 1, ~0U, 0) != 0 ||
-	    getppid() != parent)
+	closefrom(STDERR_FILENO + 1);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
 		_exit(ERR_STORAGE);
 }
 

@@ -428,9 +428,10 @@ class Stall(kf.Case):
 class BackupStall(kf.Case):
     """The disk that a backup is written to hangs, in the midst of the sync: nobody else has to wait for it."""
 
-    def start(self, text):
-        """text: what KEYFERRY_STALL holds."""
+    def start(self, text, before=()):
+        """text: what KEYFERRY_STALL holds.  before: a program that starts the gateway, and its arguments."""
         gw = self.gateway(start=False)
+        gw.limit = list(before)
         self.hangs, copy = os.path.join(gw.dir, "hangs"), os.path.join(gw.dir, "copy")
         gw.start(env={"LD_PRELOAD": os.environ["KEYFERRY_STALL_SO"], "KEYFERRY_STALL": self.hangs,
                       "KEYFERRY_STALL_BELOW": copy + "/", "ASAN_OPTIONS": "verify_asan_link_order=0"})
@@ -441,10 +442,10 @@ class BackupStall(kf.Case):
         with open(self.hangs, "w", encoding="ascii") as f:
             f.write(text)
         self.addCleanup(self.let_go)
-        ctl = subprocess.Popen([kf.program("keyferryctl"), "-c", gw.conf, "backup", copy],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.addCleanup(ctl.wait, 30)
-        self.addCleanup(ctl.kill)
+        self.ctl = subprocess.Popen([kf.program("keyferryctl"), "-c", gw.conf, "backup", copy],
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(self.ctl.wait, 30)
+        self.addCleanup(self.ctl.kill)
         self.syncer = int(kf.eventually(lambda: self.hanging(gw), "it hangs", 30))
         self.assertNotEqual(self.syncer, gw.child_pid())
         return gw
@@ -493,6 +494,20 @@ class BackupStall(kf.Case):
         self.assertEqual(gw.stop(), 0)
         self.assertLess(time.monotonic() - began, 10)
         kf.eventually(lambda: processes.ended(self.syncer), "its end")
+
+    def test_keeps_nothing_of_the_writers(self):
+        """Also where there is no close_range(): an older kernel, or the filter of a container around it."""
+        lacks = [sys.executable, os.path.join(kf.TOP, "tests", "integ", "lacks.py"), "close_range"]
+        for before in ((), lacks):
+            with self.subTest(before=before):
+                gw = self.start("", before)
+                copy = os.path.join(gw.dir, "copy")
+                self.assertEqual(sorted(processes.descriptors(self.syncer)), sorted([
+                    "/dev/null", "/dev/null", gw.log_path, os.path.join(copy, "ledger.db"),
+                    "%s.%d" % (self.hangs, self.syncer)]))
+                self.let_go()
+                self.assertEqual(self.ctl.wait(30), 0)
+                gw.ctl("verify", copy)
 
 
 def storage(gw):
