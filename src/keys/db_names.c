@@ -35,16 +35,31 @@ db_names_note(struct db_names *n, const char *dir, const char **why)
 	return ERR_OK;
 }
 
-enum err
-db_names_check(const struct db_names *n)
+static enum err
+check_one(const struct db_name *of)
 {
 	struct stat st;
 
-	for (size_t i = 0; i < DB_NAMES; i++) {
-		if (stat(n->of[i].path, &st) != 0)
-			return errno == ENOENT || errno == ENOTDIR ? ERR_STORAGE_MOVED : ERR_STORAGE;
-		if (st.st_dev != n->of[i].device || st.st_ino != n->of[i].inode)
-			return ERR_STORAGE_MOVED;
-	}
-	return ERR_OK;
+	if (stat(of->path, &st) != 0)
+		return errno == ENOENT || errno == ENOTDIR ? ERR_STORAGE_MOVED : ERR_STORAGE;
+	return st.st_dev == of->device && st.st_ino == of->inode ? ERR_OK : ERR_STORAGE_MOVED;
+}
+
+enum err
+db_names_check(const struct db_names *n)
+{
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; e == ERR_OK && i < DB_NAMES; i++)
+		e = check_one(&n->of[i]);
+	return e;
+}
+
+bool
+db_names_has(const struct db_names *n, const struct db_schema *schema)
+{
+	for (size_t i = 0; i < DB_NAMES; i++)
+		if (files[i].schema == schema && files[i].end[0] == '\0')
+			return check_one(&n->of[i]) == ERR_OK;
+	return false;
 }

@@ -8,17 +8,19 @@
 
 #include <sys/stat.h>
 
-#include "base/err.h"
+#include "db.h"
 #include "disk.h"
 
 enum { DB_NAMES = 5 }; /* both files, their logs, and the index that the reader shares */
 
+struct db_name {
+	char path[DISK_PATH_MAX + 16];
+	dev_t device;
+	ino_t inode;
+};
+
 struct db_names {
-	struct {
-		char path[DISK_PATH_MAX + 16];
-		dev_t device;
-		ino_t inode;
-	} of[DB_NAMES];
+	struct db_name of[DB_NAMES];
 };
 
 /* Of the files that were opened and made ready just now.  ERR_STORAGE, with *why (static storage). */
@@ -28,5 +30,10 @@ CHECKED enum err db_names_note(struct db_names *n, const char *dir, const char *
  * for each name: nothing beside the sync of a commit.
  */
 CHECKED enum err db_names_check(const struct db_names *n);
+/*
+ * Whether the file itself has its name, whatever its log has.  Asked before it is closed: SQLite would remove
+ * that log by its name, and in the place of the file there may be a copy of the disk, with a log of its own.
+ */
+bool db_names_has(const struct db_names *n, const struct db_schema *schema);
 
 #endif

@@ -114,8 +114,11 @@ open_to_write(struct store_exec *x, const struct store_exec_params *p, const cha
 		*why = "the state directory cannot be synced";
 		e = ERR_STORAGE;
 	}
-	x->watches = p->vfs == NULL;
-	return e == ERR_OK && x->watches ? db_names_note(&x->names, p->state_dir, why) : e;
+	if (e != ERR_OK || p->vfs != NULL)
+		return e;
+	e = db_names_note(&x->names, p->state_dir, why);
+	x->watches = e == ERR_OK;
+	return e;
 }
 
 enum err
@@ -145,6 +148,14 @@ store_exec_open(struct store_exec **out, const struct store_exec_params *p, cons
 	return e;
 }
 
+static void
+close_file(const struct store_exec *x, struct db *db)
+{
+	if (x->watches && !db_names_has(&x->names, db->schema))
+		db_log_leave(db);
+	db_close(db);
+}
+
 void
 store_exec_close(struct store_exec *x)
 {
@@ -152,8 +163,8 @@ store_exec_close(struct store_exec *x)
 		return;
 	store_finds_fini(&x->finds);
 	db_backup_free(x->backup);
-	db_close(&x->vault);
-	db_close(&x->ledger);
+	close_file(x, &x->vault);
+	close_file(x, &x->ledger);
 	if (x->lock_fd >= 0)
 		close(x->lock_fd);
 	buf_fini(&x->answers);

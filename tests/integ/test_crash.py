@@ -5,8 +5,10 @@ Whatever was acknowledged is there afterwards, byte for byte."""
 import contextlib
 import hashlib
 import os
+import pathlib
 import random
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -528,6 +530,7 @@ class SmallDisk(kf.Case):
                                    gw.state_dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.addCleanup(holder.communicate)
         self.assertEqual(holder.stdout.readline(), b"mounted\n")
+        self.seen = "/proc/%d/root" % holder.pid  # what is mounted there, from outside
         self.inside = ["nsenter", "-t", str(holder.pid), "-m", "--"]
         plain = gw.command
         gw.command = lambda: self.inside + plain()
@@ -577,6 +580,51 @@ class Full(SmallDisk):
             self.assertEqual(c.key(uid), key)
         self.assertEqual(storage(gw)["state"], "bad")
         self.assertEqual(os.listdir(gw.state_dir), [])
+
+    def clone(self, gw):
+        """A copy of the disk as of now, with the inodes of all files, mounted elsewhere."""
+        elsewhere = os.path.join(gw.dir, "clone")
+        os.mkdir(elsewhere)
+        subprocess.run(self.inside + ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", elsewhere],
+                       check=True)
+        child = gw.child_pid()
+        os.kill(child, signal.SIGSTOP)  # it may be at the log
+        try:
+            for file in sorted(os.scandir(self.seen + gw.state_dir), key=os.DirEntry.inode):
+                copy = os.path.join(self.seen + elsewhere, file.name)
+                while not os.path.exists(copy) or os.stat(copy).st_ino < file.inode():
+                    with open(copy + ".next", "wb"):
+                        pass
+                    os.rename(copy + ".next", copy)
+                if os.stat(copy).st_ino != file.inode():
+                    self.skipTest("each tmpfs would have to number its inodes by itself")
+                shutil.copy2(file.path, copy)
+        finally:
+            os.kill(child, signal.SIGCONT)
+        return elsewhere
+
+    def contents(self, gw):
+        return {file.name: hashlib.sha256(pathlib.Path(file.path).read_bytes()).hexdigest()
+                for file in os.scandir(self.seen + gw.state_dir)}
+
+    def test_copy_in_its_place(self):
+        """Of the whole disk: the files that are let go of are told from it by nothing but the device."""
+        gw = self.small_disk("8m")
+        with gw.client() as c:
+            uid = c.create()
+            key = c.key(uid)
+            elsewhere = self.clone(gw)
+            subprocess.run(self.inside + ["umount", "-l", gw.state_dir], check=True)
+            subprocess.run(self.inside + ["mount", "--move", elsewhere, gw.state_dir], check=True)
+            self.assertEqual(c.do(ttlv.create()).message,
+                             "the storage's files were removed, moved or unmounted")
+        before = self.contents(gw)
+        self.assertIn("ledger.db-wal", before)
+        self.assertEqual(gw.stop(), 0)
+        self.assertEqual(self.contents(gw), before)
+        gw.start()
+        with gw.client() as c:
+            self.assertEqual(c.key(uid), key)
 
     def test_stays_full(self):
         gw = self.small_disk()
