@@ -94,6 +94,8 @@ on_writer_up(void *arg, struct unpack *body)
 	struct store *s = arg;
 
 	s->opened = true;
+	if (s->refused != ERR_OK) /* it has written and synced where those before it could not */
+		trouble_mended(&s->writer.calls.trouble);
 	s->refused = ERR_OK;
 	trouble_moved(&s->writer.calls.trouble, false); /* it has found them */
 	take_last_backup(body);

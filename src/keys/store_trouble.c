@@ -57,6 +57,14 @@ trouble_moved(struct trouble *t, bool moved)
 }
 
 void
+trouble_mended(struct trouble *t)
+{
+	for (size_t i = 0; i < WIRE_KINDS; i++)
+		if (t->failing[i] == ERR_STORAGE)
+			t->failing[i] = ERR_OK;
+}
+
+void
 trouble_note(struct trouble *t, enum wire_kind kind, enum err e)
 {
 	if (cleared_by[kind] == 0)

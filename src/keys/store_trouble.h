@@ -20,7 +20,9 @@ struct trouble {
 void trouble_note(struct trouble *t, enum wire_kind kind, enum err e);
 /* The child says whether the files that it has open have lost their names. */
 void trouble_moved(struct trouble *t, bool moved);
-/* ERR_OK: what was written last was kept. */
+/* The disk, which took no writes, does again: its failures are over, while it may be as full as it was. */
+void trouble_mended(struct trouble *t);
+/* ERR_OK: what was written last was kept, or would be now. */
 enum err trouble_now(const struct trouble *t);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <check.h>
 #include <sqlite3.h>
@@ -411,6 +412,18 @@ await_alone(int times)
 		turn_well();
 }
 
+/* Last, as a disk that is away to be mended. */
+static void
+be_refused_otherwise(void)
+{
+	int refused = rig.refused;
+
+	ck_assert_int_eq(chmod(rig.state, 0777), 0);
+	while (rig.refused == refused || strstr(rig.why, "READ_ONLY") != NULL)
+		turn_well();
+	ck_assert_int_eq(chmod(rig.state, 0700), 0);
+}
+
 /* As long as no writer can open the files keys are served from what is there, the log included. */
 START_TEST(test_served_without_a_writer)
 {
@@ -433,13 +446,34 @@ START_TEST(test_served_without_a_writer)
 	ck_assert_int_eq(health.failing, ERR_STORAGE);
 	ck_assert_int_eq(rig.failing, 1);
 	ck_assert_int_eq(rig.restarted, 0);
+	if (_i == 1)
+		be_refused_otherwise();
 	crash_vfs_break(NULL);
 	await_restart(1);
-	ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
-	store_health(rig.store, &health);
+	store_health(rig.store, &health); /* before anybody changes anything */
 	ck_assert_int_eq(health.failing, ERR_OK);
+	ck_assert_int_eq(rig.writing, 1);
+	ck_assert_int_eq(rig_update(&rig, o), ERR_OK);
 	o->revision++;
 	ck_assert(rig_same(load_then(o), o));
+}
+END_TEST
+
+/* No writer tells by opening the files that there is room. */
+START_TEST(test_still_full)
+{
+	struct object *o = start_with_one(1);
+	struct store_health health;
+
+	crash_vfs_fill(CRASH_FULL);
+	label(o, 'b');
+	ck_assert_int_eq(rig_update(&rig, o), ERR_STORAGE_FULL);
+	children_end();
+	be_refused_otherwise();
+	await_restart(1);
+	store_health(rig.store, &health);
+	ck_assert_int_eq(health.failing, ERR_STORAGE_FULL);
+	ck_assert_int_eq(rig.writing, 0);
 }
 END_TEST
 
@@ -548,7 +582,8 @@ main(void)
 	t = tcase_create("no writer");
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 600);
-	tcase_add_test(t, test_served_without_a_writer);
+	tcase_add_loop_test(t, test_served_without_a_writer, 0, 2);
+	tcase_add_test(t, test_still_full);
 	tcase_add_test(t, test_reader_alone_sees_what_was_left);
 	tcase_add_test(t, test_slow_tries_leave_time_to_read); /* its clock stands from then on */
 	suite_add_tcase(s, t);
