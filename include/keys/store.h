@@ -86,6 +86,12 @@ struct store_health {
 	int64_t since_ms; /* since when changes fail, by the wall clock */
 };
 void store_health(const struct store *s, struct store_health *out);
+/*
+ * Whether what is read below the state directory's path is of the one that the children have opened: looks at
+ * the ledger's name there, now, while failing tells of moved files seconds later.  ERR_STORAGE_MOVED: it is not;
+ * ERR_STORAGE: nobody can tell.
+ */
+CHECKED enum err store_in_place(const struct store *s);
 
 /*
  * Puts the process allocator under SQLite.  A child's main() calls it before anything else;

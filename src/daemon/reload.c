@@ -216,6 +216,21 @@ check_authorities(const struct config *c, struct buf *why)
 	return ERR_OK;
 }
 
+/*
+ * In a directory that is not ours no client was trusted by command: who was would be shut out.  Looked at when
+ * they were read, so that what went away meanwhile is not taken for empty either.
+ */
+static enum err
+check_state(const struct keyferryd *d, struct buf *why)
+{
+	enum err e = d->store != NULL ? store_in_place(d->store) : ERR_OK;
+
+	if (e != ERR_OK)
+		buf_printf(why, "%s: %s: clients that commands trusted cannot be read from there", d->state_dir,
+		    err_text(e));
+	return e;
+}
+
 static enum err
 prepare(struct keyferryd *d, const struct config *c, struct prepared *p, struct buf *why)
 {
@@ -246,6 +261,8 @@ prepare(struct keyferryd *d, const struct config *c, struct prepared *p, struct 
 		e = check_authorities(c, why);
 	for (size_t i = 0; e == ERR_OK && i < c->tenants_count; i++)
 		e = add_tenant(p->tenants, d, &c->tenants[i], why);
+	if (e == ERR_OK)
+		e = check_state(d, why);
 	if (e == ERR_OK)
 		e = clients_check(p->tenants, why);
 	if (e != ERR_OK) {

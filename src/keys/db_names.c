@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/why.h"
 #include "db_ledger.h"
@@ -15,34 +16,42 @@ static const struct {
 } files[DB_NAMES] = {{&db_ledger_schema, ""}, {&db_ledger_schema, "-wal"}, {&db_ledger_schema, "-shm"},
     {&db_vault_schema, ""}, {&db_vault_schema, "-wal"}};
 
+bool
+db_name_note(struct db_name *n)
+{
+	struct stat st = {0};
+	bool found = stat(n->path, &st) == 0;
+
+	n->device = st.st_dev;
+	n->inode = st.st_ino; /* no file has 0 */
+	return found;
+}
+
+enum err
+db_name_check(const struct db_name *n)
+{
+	struct stat st;
+
+	if (stat(n->path, &st) != 0)
+		return errno == ENOENT || errno == ENOTDIR ? ERR_STORAGE_MOVED : ERR_STORAGE;
+	return st.st_dev == n->device && st.st_ino == n->inode ? ERR_OK : ERR_STORAGE_MOVED;
+}
+
 enum err
 db_names_note(struct db_names *n, const char *dir, const char **why)
 {
 	char path[DISK_PATH_MAX];
-	struct stat st;
 
 	for (size_t i = 0; i < DB_NAMES; i++) {
 		*why = "the path of the state directory is too long";
 		if (!disk_join(path, dir, files[i].schema->file))
 			return ERR_STORAGE;
 		snprintf(n->of[i].path, sizeof(n->of[i].path), "%s%s", path, files[i].end);
-		if (stat(n->of[i].path, &st) != 0)
+		if (!db_name_note(&n->of[i]))
 			return why_say(why, ERR_STORAGE, "its file %s%s was opened and cannot be looked at: %s",
 			    files[i].schema->file, files[i].end, strerror(errno));
-		n->of[i].device = st.st_dev;
-		n->of[i].inode = st.st_ino;
 	}
 	return ERR_OK;
-}
-
-static enum err
-check_one(const struct db_name *of)
-{
-	struct stat st;
-
-	if (stat(of->path, &st) != 0)
-		return errno == ENOENT || errno == ENOTDIR ? ERR_STORAGE_MOVED : ERR_STORAGE;
-	return st.st_dev == of->device && st.st_ino == of->inode ? ERR_OK : ERR_STORAGE_MOVED;
 }
 
 enum err
@@ -51,7 +60,7 @@ db_names_check(const struct db_names *n)
 	enum err e = ERR_OK;
 
 	for (size_t i = 0; e == ERR_OK && i < DB_NAMES; i++)
-		e = check_one(&n->of[i]);
+		e = db_name_check(&n->of[i]);
 	return e;
 }
 
@@ -60,6 +69,6 @@ db_names_has(const struct db_names *n, const struct db_schema *schema)
 {
 	for (size_t i = 0; i < DB_NAMES; i++)
 		if (files[i].schema == schema && files[i].end[0] == '\0')
-			return check_one(&n->of[i]) == ERR_OK;
+			return db_name_check(&n->of[i]) == ERR_OK;
 	return false;
 }

@@ -6,7 +6,8 @@
 #ifndef DB_NAMES_H
 #define DB_NAMES_H
 
-#include <sys/stat.h>
+#include <stdbool.h>
+#include <sys/types.h>
 
 #include "db.h"
 #include "disk.h"
@@ -22,6 +23,11 @@ struct db_name {
 struct db_names {
 	struct db_name of[DB_NAMES];
 };
+
+/* Whose it is now; path is set.  False, with errno: that cannot be told, and db_name_check() fails. */
+bool db_name_note(struct db_name *n);
+/* As db_names_check(), of this one. */
+CHECKED enum err db_name_check(const struct db_name *n);
 
 /* Of the files that were opened and made ready just now.  ERR_STORAGE, with *why (static storage). */
 CHECKED enum err db_names_note(struct db_names *n, const char *dir, const char **why);

@@ -15,6 +15,9 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/metric.h"
+#include "db_ledger.h"
+#include "db_names.h"
+#include "disk.h"
 #include "store_end.h"
 
 struct store {
@@ -28,6 +31,7 @@ struct store {
 	bool shut;
 	enum err refused; /* why no writer could open them, since the last that could */
 	int64_t refused_ms;
+	struct db_name ledger; /* of the last child that has opened it by its name */
 };
 
 /* What the last store_open() was told: it has no store to keep it in. */
@@ -71,6 +75,14 @@ on_gives_up(void *arg, bool opening, enum err e, const char *why)
 	tell(arg, opening ? "refused" : "gave up", e, why);
 }
 
+static void
+note_ledger(struct store *s)
+{
+	s->ledger = (struct db_name){0}; /* no file has that name */
+	if (disk_join(s->ledger.path, s->params.state_dir, db_ledger_schema.file))
+		(void)db_name_note(&s->ledger);
+}
+
 /* --- the writer --- */
 
 static pid_t
@@ -97,6 +109,7 @@ on_writer_up(void *arg, struct unpack *body)
 	if (s->refused != ERR_OK) /* it has written and synced where those before it could not */
 		trouble_mended(&s->writer.calls.trouble);
 	s->refused = ERR_OK;
+	note_ledger(s);
 	trouble_moved(&s->writer.calls.trouble, false); /* it has found them */
 	take_last_backup(body);
 	if (unpack_u8(body) != 0)
@@ -214,6 +227,7 @@ on_reader_up(void *arg, struct unpack *body)
 
 	(void)body;
 	if (s->writer.state != END_UP) {
+		note_ledger(s);
 		store_event(s, "reader serves alone", s->reader.child.pid);
 		return;
 	}
@@ -339,6 +353,12 @@ size_t
 store_pending(const struct store *s)
 {
 	return s->writer.calls.count + s->reader.calls.count;
+}
+
+enum err
+store_in_place(const struct store *s)
+{
+	return db_name_check(&s->ledger);
 }
 
 void

@@ -626,6 +626,28 @@ class Full(SmallDisk):
         with gw.client() as c:
             self.assertEqual(c.key(uid), key)
 
+    def test_reload_while_unmounted(self):
+        """Who was trusted by command stays so: what is below the mount has no certificates."""
+        gw = self.small_disk()
+        added = kf.AUTHORITY.make("added")
+        beside = os.path.join(gw.dir, "beside")
+        os.mkdir(beside)
+        gw.ctl("trust", "add", "a", added.pem)
+        subprocess.run(self.inside + ["mount", "--bind", gw.state_dir, beside], check=True)
+        with gw.client(added) as c:
+            key = c.key(uid := c.create())
+            subprocess.run(self.inside + ["umount", "-l", gw.state_dir], check=True)
+            mark = gw.mark()
+            gw.process.send_signal(signal.SIGHUP)
+            gw.await_log("error daemon: reload refused; nothing changed why=.*%s: the storage's files were "
+                         "removed, moved or unmounted" % gw.state_dir, mark)
+            self.assertEqual(c.key(uid), key)
+            with gw.client(added) as anew:
+                self.assertEqual(anew.key(uid), key)
+            subprocess.run(self.inside + ["mount", "--bind", beside, gw.state_dir], check=True)
+            gw.ctl("reload")
+            self.assertEqual(c.key(uid), key)
+
     def test_stays_full(self):
         gw = self.small_disk()
         child = gw.child_pid()
@@ -680,7 +702,12 @@ class ReadOnly(SmallDisk):
 
     SAYS = "the storage can be read, but not written"
 
-    def become_read_only(self, gw):
+    def mount_anew(self, gw):
+        """The same files on another device: not every file system keeps its number."""
+        for line in ("cp -a $0 $0.copy", "mount -t tmpfs -o mode=0700 tmpfs $0", "cp -a $0.copy/. $0"):
+            subprocess.run(self.inside + ["sh", "-c", line, gw.state_dir], check=True)
+
+    def become_read_only(self, gw, anew=False):
         """Under a gateway that is away meanwhile: no mount is made so while a file is open to be written."""
         children = (gw.child_pid(), gw.reader_pid())
         gw.process.send_signal(signal.SIGSTOP)
@@ -688,6 +715,8 @@ class ReadOnly(SmallDisk):
             for child in children:
                 os.kill(child, signal.SIGKILL)
             kf.eventually(lambda: all(processes.ended(child) for child in children), "they end")
+            if anew:
+                self.mount_anew(gw)
             self.remount(gw, "ro")
         finally:
             gw.process.send_signal(signal.SIGCONT)
@@ -747,6 +776,22 @@ class ReadOnly(SmallDisk):
             for uid in unread:
                 self.assert_genuine(c, uid)
         gw.assert_idle()
+
+    def test_reload(self):
+        """A reader alone knows whose files it reads, too."""
+        gw = self.small_disk("8m")
+        added = kf.AUTHORITY.make("added")
+        gw.ctl("trust", "add", "a", added.pem)
+        with gw.client(added) as c:
+            uid = c.create()
+            self.become_read_only(gw, anew=True)
+            gw.await_log("store: reader serves alone")
+            gw.ctl("reload")
+            self.assert_genuine(c, uid)
+            self.remount(gw, "rw")
+            gw.await_log("store: restarted")
+            gw.ctl("reload")
+            c.create()
 
 
 if __name__ == "__main__":

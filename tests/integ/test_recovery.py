@@ -147,6 +147,8 @@ class Recovery(kf.Case):
         self.assertIn(moved + "; changes are refused since ", storage(gw)["say"])
         self.assertEqual(scrape.metrics(gw).of("store_failing"), 1)
         self.assertEqual(scrape.get(gw, "/ready")[0], 200)
+        done = gw.ctl("reload", check=False)
+        self.assertIn("%s: %s" % (gw.state_dir, moved), done.stderr)
         self.assertEqual(os.listdir(gw.state_dir), [])
 
     def test_files_moved_at_work(self):
@@ -175,6 +177,7 @@ class Recovery(kf.Case):
         self.assertEqual(os.listdir(gw.state_dir), [])
         gw.ctl("restore", copy)
         kf.eventually(lambda: storage(gw)["state"] == "good", "storage", 60)
+        gw.ctl("reload")
         self.assert_keys(gw, 0, kept)
 
     def test_files_that_are_no_backup(self):

@@ -83,6 +83,33 @@ START_TEST(test_each_name)
 }
 END_TEST
 
+/* Told at once, not when the writer notices; and again of the files that the next writer opens. */
+START_TEST(test_in_place)
+{
+	char path[DISK_PATH_MAX], old[DISK_PATH_MAX];
+
+	ck_assert(disk_join(path, rig.state, "ledger.db") && disk_join(old, aside, "ledger.db"));
+	ck_assert_int_eq(store_in_place(rig.store), ERR_OK);
+	ck_assert_int_eq(rename(rig.state, aside), 0);
+	ck_assert_int_eq(store_in_place(rig.store), ERR_STORAGE_MOVED);
+	ck_assert_int_eq(mkdir(rig.state, 0700), 0);
+	ck_assert_int_eq(store_in_place(rig.store), ERR_STORAGE_MOVED);
+	ck_assert_int_eq(disk_copy(old, path), ERR_OK);
+	ck_assert_int_eq(store_in_place(rig.store), ERR_STORAGE_MOVED);
+	rig_remove(rig.state);
+	ck_assert_int_eq(rename(aside, rig.state), 0);
+	ck_assert_int_eq(store_in_place(rig.store), ERR_OK);
+	ck_assert_int_eq(rename(path, aside), 0);
+	ck_assert_int_eq(store_in_place(rig.store), ERR_STORAGE_MOVED);
+	ck_assert_int_eq(disk_copy(aside, path), ERR_OK);
+	kill(store_pid(rig.store), SIGKILL);
+	await_restart(0);
+	ck_assert_int_eq(store_in_place(rig.store), ERR_OK);
+	ck_assert_int_eq(rename(aside, path), 0);
+	ck_assert_int_eq(store_in_place(rig.store), ERR_STORAGE_MOVED);
+}
+END_TEST
+
 /* What cannot be looked at may be where it was: it is not called moved, but nothing is written either. */
 START_TEST(test_cannot_be_looked_at)
 {
@@ -92,6 +119,7 @@ START_TEST(test_cannot_be_looked_at)
 	}
 	ck_assert_int_eq(chmod(rig.dir, 0), 0);
 	ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_STORAGE);
+	ck_assert_int_eq(store_in_place(rig.store), ERR_STORAGE);
 	ck_assert_int_eq(chmod(rig.dir, 0700), 0);
 	kept();
 }
@@ -255,6 +283,7 @@ main(void)
 	tcase_add_checked_fixture(t, start, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, test_each_name, 0, 10);
+	tcase_add_test(t, test_in_place);
 	tcase_add_test(t, test_cannot_be_looked_at);
 	tcase_add_loop_test(t, test_backup_of_what_is_open, 0, 2);
 	tcase_add_test(t, test_no_other_reader);
