@@ -152,7 +152,7 @@ void store_backup(struct store *s, struct store_backup *b);
  * none).  directory: below the state directory, such as "trust/a"; made when it is missing and
  * wanted.  below: removed from all directories in that one, whatever they are called.  All is
  * borrowed until the wait is over, and no part of a path begins with a dot.  After an error the file
- * may be there or not.
+ * may be there or not; but ERR_STORAGE_MOVED: nothing was touched.
  */
 struct store_file {
 	struct wait wait;

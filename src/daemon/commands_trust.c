@@ -264,6 +264,10 @@ file_made(struct wait *w, enum err e)
 	struct certificate_text text;
 	const char *detail = NULL;
 
+	if (e == ERR_STORAGE_MOVED) { /* nothing was made, nor could it be taken back */
+		change_end(c, e, NULL);
+		return;
+	}
 	if (e == ERR_OK)
 		e = certificate_describe(c->certificate, &text);
 	if (e == ERR_OK)

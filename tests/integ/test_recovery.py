@@ -141,8 +141,10 @@ class Recovery(kf.Case):
         with gw.client() as c:
             answer = c.do(ttlv.create())
         self.assertEqual((answer.reason_name, answer.message), ("GeneralFailure", moved))
-        added = kf.AUTHORITY.make("added")
-        self.assertNotEqual(gw.ctl("trust", "add", "b", added.pem, check=False).returncode, 0)
+        made = [os.path.join(gw.dir, name) for name in ("made.pem", "made.key")]
+        done = gw.ctl("trust", "make", "--ec", "b", *made, check=False)
+        self.assertEqual((done.returncode, done.stderr), (1, "keyferryctl: %s\n" % moved))
+        self.assertFalse(any(map(os.path.exists, made)))  # they are of no use
         self.assertEqual(storage(gw)["state"], "bad")
         self.assertIn(moved + "; changes are refused since ", storage(gw)["say"])
         self.assertEqual(scrape.metrics(gw).of("store_failing"), 1)
