@@ -21,7 +21,13 @@ struct rewrap {
 	 */
 	struct wait wait;
 	void (*progress)(struct rewrap *r); /* now and then; may be NULL */
-	bool (*goes_on)(struct rewrap *r);  /* asked before each object: else ERR_CANCELLED; may be NULL */
+	/* Asked before each object, and before it begins: else ERR_CANCELLED.  May be NULL. */
+	bool (*goes_on)(struct rewrap *r);
+	/*
+	 * Asked until it says so, for a minute at most, after which one is left: whether nothing is under
+	 * way any more that may bring a record that is not as new ones are.  May be NULL.
+	 */
+	bool (*may_begin)(struct rewrap *r);
 
 	/* in; vault and ledger stay until the end */
 	struct loop *loop;
@@ -38,6 +44,7 @@ struct rewrap {
 	struct arena *arena;
 	struct ledger_find find; /* so many at a time */
 	size_t at;
+	int64_t begin_by;
 	struct timer pause;
 	struct succeed *step;
 };

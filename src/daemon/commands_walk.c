@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "keys/rewrap.h"
+#include "keys/underway.h"
 
 #include "daemon.h"
 
@@ -27,6 +28,7 @@ struct walk {
 	void (*start)(struct walk *k, struct watch_tenant *watch);
 	struct watch_rebuild rebuild;
 	struct rewrap rewrap;
+	uint64_t known_at; /* what began before that may have another root key than is known by now */
 	enum err unseen_why;
 	uint64_t unseen; /* records that could not be looked at before the rewrap */
 };
@@ -271,6 +273,17 @@ goes_on(struct rewrap *w)
 	return keys_stayed(k->call->user, k->tenant);
 }
 
+/* Nor may the vault of before a reload begin anything, as the write-behind of attributes does by itself. */
+static bool
+may_begin(struct rewrap *w)
+{
+	const struct walk *k = CONTAINER_OF(w, struct walk, rewrap);
+	const struct keyferryd *d = k->call->user;
+
+	return !underway_before(k->known_at, k->tenant->id) &&
+	    upstream_is_only(d->upstream, k->tenant->vault);
+}
+
 static void
 rewrapped(struct wait *w, enum err e)
 {
@@ -292,12 +305,14 @@ all_known(struct wait *w, enum err e)
 		walked(k, e);
 		return;
 	}
+	k->known_at = underway_next();
 	k->unseen_why = e;
 	k->unseen = e != ERR_OK && k->rebuild.left == 0 ? 1 : k->rebuild.left;
 	k->rewrap = (struct rewrap){
 	    .wait.done = rewrapped,
 	    .progress = on_rewrap_progress,
 	    .goes_on = goes_on,
+	    .may_begin = may_begin,
 	    .loop = d->loop,
 	    .vault = k->tenant->vault,
 	    .ledger = k->tenant->ledger,

@@ -468,6 +468,20 @@ upstream_watch(struct upstream *u, const struct vault *v)
 	return s != NULL ? s->watched : NULL;
 }
 
+bool
+upstream_is_only(struct upstream *u, const struct vault *v)
+{
+	const struct shared_vault *s = find_shared(u, v);
+
+	LIST_FOREACH(it, &u->vaults) {
+		const struct shared_vault *other = CONTAINER_OF(it, struct shared_vault, link);
+
+		if (s != NULL && other != s && strcmp(other->tenant, s->tenant) == 0)
+			return false;
+	}
+	return true;
+}
+
 const struct iam *
 upstream_iam(struct upstream *u, const struct vault *v)
 {

@@ -45,6 +45,8 @@ CHECKED enum err upstream_vault(struct upstream *u, const struct config_tenant *
 struct custody *upstream_custody(struct upstream *u, const struct vault *v);
 struct watch_tenant *upstream_watch(struct upstream *u, const struct vault *v);
 const struct iam *upstream_iam(struct upstream *u, const struct vault *v);
+/* Whether its tenant has no other vault that somebody still uses, as one of before a reload. */
+bool upstream_is_only(struct upstream *u, const struct vault *v);
 /* Takes the tenant's times into use. */
 void upstream_set(struct upstream *u, const struct vault *v, const struct cache_terms *terms);
 /* The most connections that all of it has at a time. */

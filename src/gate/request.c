@@ -71,6 +71,7 @@ rq_end(struct request *rq)
 	buf_fini(&rq->implied);
 	buf_fini(&rq->payloads);
 	buf_fini(&rq->answer);
+	underway_end(&rq->underway);
 	tenant_unref(rq->p.tenant);
 	audit_client_unref(rq->p.client);
 	loop_give_later(rq->p.loop, &rq->spent, &requests);
@@ -150,6 +151,7 @@ rq_start(struct request **out, const struct request_params *p, const uint8_t *ms
 	buf_init(&rq->answer, p->response_max);
 	buf_put(&rq->msg, msg, len);
 	tenant_ref(p->tenant);
+	underway_begin(&rq->underway, p->tenant->id);
 	audit_client_ref(p->client);
 	metric_add(METRIC_REQUESTS, 1);
 	if (buf_error(&rq->msg) != ERR_OK) {

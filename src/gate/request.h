@@ -20,6 +20,7 @@
 #include "gate/audit.h"
 #include "gate/tenant.h"
 #include "keys/lookup.h"
+#include "keys/underway.h"
 
 #include "changes.h"
 #include "op.h"
@@ -74,6 +75,7 @@ struct owned {
 struct request {
 	struct spent spent; /* loop_give_later() */
 	struct request_params p;
+	struct underway underway;
 	struct arena *arena;
 	struct owned *owned; /* the last first */
 	struct buf msg; /* the message; what is decoded points into it */

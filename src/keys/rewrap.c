@@ -10,6 +10,8 @@
 #include "succeed.h"
 
 enum { FIND_ARENA_MAX = 16 * 1024 * 1024, NAMED_MAX = 100 /* of those left, in the log */ };
+#define LOOK_NS (100 * NS_PER_MS)  /* between two looks whether it may begin */
+#define BEGIN_NS (60 * NS_PER_S)    /* so long it waits for that */
 #define PACE_NS (200 * NS_PER_MS) /* between two that were rewrapped */
 
 static void next_object(struct rewrap *r);
@@ -32,10 +34,38 @@ finish(struct rewrap *r, enum err e)
 	wait_finish(&r->wait, e);
 }
 
+/* False: it may begin; or after all that time it has to, and what it does not come to is left. */
+static bool
+waits(struct rewrap *r)
+{
+	if (r->may_begin == NULL || r->may_begin(r))
+		return false;
+	if (clock_now() < r->begin_by) {
+		timer_set(r->loop, &r->pause, clock_now() + LOOK_NS);
+		return true;
+	}
+	LOG(LOG_WARN, "rewrap", "left: what began before is still under way", kv_text("tenant", r->tenant));
+	r->left++;
+	return false;
+}
+
+static bool
+is_cut_off(struct rewrap *r)
+{
+	return r->goes_on != NULL && !r->goes_on(r);
+}
+
 static void
 on_pause(struct timer *t)
 {
-	next_object(CONTAINER_OF(t, struct rewrap, pause));
+	struct rewrap *r = CONTAINER_OF(t, struct rewrap, pause);
+
+	if (r->arena != NULL)
+		next_object(r);
+	else if (is_cut_off(r))
+		finish(r, ERR_CANCELLED);
+	else if (!waits(r) && !list_more(r, NULL))
+		finish(r, ERR_NO_MEMORY);
 }
 
 static enum err
@@ -84,7 +114,7 @@ next_object(struct rewrap *r)
 	    .arg = r,
 	};
 
-	if (r->goes_on != NULL && !r->goes_on(r)) {
+	if (is_cut_off(r)) {
 		finish(r, ERR_CANCELLED);
 		return;
 	}
@@ -160,7 +190,8 @@ rewrap_start(struct rewrap *r)
 	r->wait.cancel = cancel;
 	r->pause.fn = on_pause;
 	r->objects = r->done = r->rewrapped = r->left = 0;
-	if (!list_more(r, NULL)) {
+	r->begin_by = clock_now() + BEGIN_NS;
+	if (!waits(r) && !list_more(r, NULL)) {
 		r->left = 1;
 		wait_finish_soon(r->loop, &r->wait, ERR_NO_MEMORY);
 	}

@@ -7,12 +7,14 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "keys/cache.h"
+#include "keys/underway.h"
 
 enum { ARENA_MAX = 3 * OBJECT_ARENA_MAX };
 
 struct succeed {
 	struct list dead; /* first: see loop_free_later() */
 	struct succeed_params p;
+	struct underway underway;
 	bool left; /* nobody is told, and the vault may be gone */
 	bool changing;
 	bool alone; /* what failed is the one record's, or the root key's that it is under */
@@ -31,6 +33,7 @@ struct succeed {
 static void
 free_soon(struct succeed *s)
 {
+	underway_end(&s->underway);
 	secret_unref(s->unwrap.key);
 	secret_unref(s->make.key);
 	secret_unref(s->back.key);
@@ -256,6 +259,7 @@ succeed_start(const struct succeed_params *p)
 	    .tenant = arena_text(s->arena, p->tenant, strlen(p->tenant)),
 	    .uid = arena_text(s->arena, p->uid, strlen(p->uid)),
 	};
+	underway_begin(&s->underway, s->load.tenant);
 	s->p.ledger->ops->load(s->p.ledger, &s->load);
 	return s;
 }

@@ -403,6 +403,76 @@ class BeforeTheOldOneGoes(Moving):
         self.end_old_root_key()
         self.assertEqual([self.keys(uid) for uid in uids], keys)
 
+    def tenant_in_no_haste(self, root):
+        """Of whom a slow call to the key manager is none that is given up."""
+        return self.tenant(root=root, options='call-timeout = "30s"\n    operation-timeout = "60s"')
+
+    def in_no_haste(self, root):
+        for gw in (self.first, self.second):
+            gw.options = 'request-timeout = "2min"'
+            gw.tenants = [self.tenant_in_no_haste(root)]
+            gw.configure()
+            gw.control("reload")
+
+    def on_its_way(self, ask, move=lambda: None):
+        """The second gateway is asked for a record, which it has wrapped under the old root key, and
+        whose POST takes long, when the root key is another there: what is on its way is no less there."""
+        self.cloud.await_rights(2)
+        slow = self.cloud.fault(operation="kms.secrets.create", count=1, delay_ms=8000)
+        asked = threading.Thread(target=ask)
+        asked.start()
+        kf.eventually(lambda: any(rule["id"] == slow and rule["hits"] == 1 for rule in
+                                  self.cloud.admin("GET", "/faults")["rules"]), "it is under way", WITHIN)
+        move()
+        self.assertEqual(self.rewrap(self.second), (1, 0, 0))
+        asked.join()
+        self.assertEqual(self.rewrap(self.second), (0, 0, 0))
+
+    def alias_moves_for_the_first(self):
+        """The second does not look yet.  What both have is under the new root key; a key of theirs."""
+        self.alias("POST", self.cloud.root)
+        self.in_no_haste("prod")
+        uid = self.create(self.second)
+        self.keys(uid)
+        other = self.cloud.create("root-2")["id"]
+        self.alias("DELETE", self.cloud.root)
+        self.cloud.advance(400)  # the key manager's time
+        self.alias("POST", other)
+        self.assertEqual(self.rewrap(self.first), (1, 0, 0))
+        self.second.control("keys rebuild", timeout=60)
+        return uid
+
+    def assert_nothing_is_lost(self, uid):
+        self.rewrap_both()
+        key = self.keys(uid)
+        self.assertEqual(len(key[0]), 32)
+        self.end_old_root_key()
+        self.assertEqual(self.keys(uid), key)
+
+    def test_created_meanwhile(self):
+        self.alias_moves_for_the_first()
+        made = []
+        self.on_its_way(lambda: made.append(self.create(self.second)))
+        self.assert_nothing_is_lost(made[0])
+
+    def test_revoked_meanwhile(self):
+        """The ledger's row names the record before until the end, which is under the new root key."""
+        uid = self.alias_moves_for_the_first()
+
+        def ask():
+            with self.second.client() as c:
+                c.ok(revoke(uid))
+        self.on_its_way(ask)
+        self.assert_nothing_is_lost(uid)
+
+    def test_created_before_a_reload(self):
+        """It has the vault before, and makes under its root key what it makes."""
+        self.in_no_haste(self.cloud.root)
+        other = self.cloud.create("root-2")["id"]
+        made = []
+        self.on_its_way(lambda: made.append(self.create(self.second)), lambda: self.in_no_haste(other))
+        self.assert_nothing_is_lost(made[0])
+
     def test_revoked_by_one_that_has_the_old_one(self):
         """The record that is known has made way for another, under the old root key."""
         uid = self.create(self.first)

@@ -116,6 +116,25 @@ START_TEST(test_shared)
 }
 END_TEST
 
+/* Of a tenant's vaults, while who began before a reload still has the one of before. */
+START_TEST(test_only)
+{
+	struct config_tenant c = tenant("a", "pa"), d = tenant("b", "pb");
+	struct vault *before = open_vault(&c), *another = open_vault(&d), *after;
+
+	ck_assert(upstream_is_only(upstream, before));
+	c.vault.keyprotect.root_key = "another";
+	after = open_vault(&c);
+	ck_assert(!upstream_is_only(upstream, after));
+	ck_assert(!upstream_is_only(upstream, before));
+	ck_assert(upstream_is_only(upstream, another));
+	upstream_release(upstream, before);
+	ck_assert(upstream_is_only(upstream, after));
+	upstream_release(upstream, after);
+	upstream_release(upstream, another);
+}
+END_TEST
+
 START_TEST(test_many)
 {
 	static struct vault *vaults[TENANTS];
@@ -317,6 +336,7 @@ main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_shared);
+	tcase_add_test(t, test_only);
 	tcase_add_test(t, test_many);
 	tcase_add_test(t, test_bounds);
 	tcase_add_test(t, test_ride_out);

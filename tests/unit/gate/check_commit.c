@@ -259,6 +259,30 @@ START_TEST(half_destroyed_is_left_to_recovery)
 }
 END_TEST
 
+/* A rewrap waits for it, though its client may have gone at any moment. */
+START_TEST(is_under_way_to_its_end)
+{
+	struct request *rq;
+	uint64_t next;
+
+	begin(1, 0, 0);
+	create_item();
+	rq = start();
+	next = underway_next();
+	for (int i = 0; i < 30; i++) {
+		bool there = metric_get(METRIC_REQUESTS) > 0;
+
+		ck_assert(underway_before(next, tenant->id) == there);
+		ck_assert(!underway_before(next - 1, tenant->id));
+		ck_assert(!underway_before(next, "another"));
+		if (i == _i && there)
+			rq_abandon(rq);
+		turns(1);
+	}
+	ck_assert(!underway_before(next, tenant->id));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -275,6 +299,7 @@ main(void)
 	    {"late store", late_store_is_left_to_recovery, 1},
 	    {"refused destroy", refused_destroy_is_undone, 2},
 	    {"half destroyed", half_destroyed_is_left_to_recovery, 1},
+	    {"under way", is_under_way_to_its_end, 12},
 	};
 
 	return rqrig_main("commit", cases, sizeof(cases) / sizeof(cases[0]));

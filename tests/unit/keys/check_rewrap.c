@@ -9,6 +9,7 @@
 #include "base/metric.h"
 #include "fakes.h"
 #include "keys/rewrap.h"
+#include "keys/underway.h"
 
 #define PACE (200 * NS_PER_MS)
 enum { OBJECTS = 5, MANY = 130 };
@@ -22,6 +23,7 @@ static struct {
 	struct rewrap r;
 	unsigned ended, told;
 	enum err e;
+	unsigned asked;
 } job;
 
 static void
@@ -59,12 +61,28 @@ on_progress(struct rewrap *r)
 	job.told++;
 }
 
+static bool
+may_never_begin(struct rewrap *r)
+{
+	ck_assert_ptr_eq(r, &job.r);
+	job.asked++;
+	return false;
+}
+
+static bool
+may_begin_later(struct rewrap *r)
+{
+	may_never_begin(r);
+	return job.asked == 3;
+}
+
 static void
-start(void)
+start_when(bool (*may_begin)(struct rewrap *r))
 {
 	memset(&job, 0, sizeof(job));
 	job.r = (struct rewrap){.wait.done = done,
 	    .progress = on_progress,
+	    .may_begin = may_begin,
 	    .loop = fake.loop,
 	    .vault = vault,
 	    .ledger = &fake.ledger,
@@ -72,6 +90,12 @@ start(void)
 	rewrap_start(&job.r);
 	ck_assert_uint_eq(job.ended, 0);
 	fake_settle(&fake);
+}
+
+static void
+start(void)
+{
+	start_when(NULL);
 }
 
 static enum err
@@ -314,6 +338,86 @@ START_TEST(test_alone)
 }
 END_TEST
 
+/* What began before is waited for, and then what it has left in the ledger is met. */
+START_TEST(test_begins_later)
+{
+	struct object *late = fake_object(&fake, "east", OBJECTS);
+
+	start_when(may_begin_later);
+	fake_advance(&fake, NS_PER_S / 10);
+	ck_assert_uint_eq(job.asked, 2);
+	fake_know(&fake, late, fake_record(&fake, vault, late, 1));
+	for (int i = 0; i < 100 && job.ended == 0; i++)
+		fake_advance(&fake, PACE);
+	ck_assert_uint_eq(job.asked, 3);
+	ck_assert_int_eq(job.e, ERR_OK);
+	ck_assert_uint_eq(job.r.rewrapped, OBJECTS + 1);
+}
+END_TEST
+
+/* Who waits no longer has one left: nothing that it might not have come to is told to be done. */
+START_TEST(test_begins_at_last)
+{
+	start_when(may_never_begin);
+	for (int i = 0; i < 599; i++)
+		fake_advance(&fake, NS_PER_S / 10);
+	ck_assert_str_eq(fake.order, "");
+	for (int i = 0; i < 100 && job.ended == 0; i++)
+		fake_advance(&fake, PACE);
+	ck_assert_int_eq(job.e, ERR_BUSY);
+	ck_assert_uint_eq(job.r.rewrapped, OBJECTS);
+	ck_assert_uint_eq(job.r.left, 1);
+}
+END_TEST
+
+static bool
+until_it_was_asked_twice(struct rewrap *r)
+{
+	(void)r;
+	return job.asked < 2;
+}
+
+/* Cancelled, or cut off by a reload, before it began. */
+START_TEST(test_never_begins)
+{
+	start_when(may_never_begin);
+	if (_i == 0)
+		wait_cancel(&job.r.wait);
+	else
+		job.r.goes_on = until_it_was_asked_twice;
+	for (int i = 0; i < 1000; i++)
+		fake_advance(&fake, NS_PER_S / 10);
+	ck_assert_uint_eq(job.asked, _i == 0 ? 1 : 2);
+	ck_assert_uint_eq(job.ended, _i == 0 ? 0 : 1);
+	ck_assert_int_eq(job.e, _i == 0 ? ERR_OK : ERR_CANCELLED);
+	ck_assert_uint_eq(job.r.left, _i == 0 ? 0 : 1);
+	ck_assert_str_eq(fake.order, "");
+}
+END_TEST
+
+/* A successor that is made here as well, until it is in the ledger, whoever has left it. */
+START_TEST(test_under_way)
+{
+	struct fake_fault *const at[] = {&fake.load, &fake.make, &fake.prepare, &fake.store, &fake.commit};
+	bool changing = at[_i / 2] != &fake.load && at[_i / 2] != &fake.make;
+
+	at[_i / 2]->holds = true;
+	start();
+	ck_assert(underway_before(underway_next(), "east"));
+	ck_assert(!underway_before(underway_next(), "west"));
+	if (_i % 2 == 1) {
+		wait_cancel(&job.r.wait);
+		ck_assert(underway_before(underway_next(), "east") == changing);
+	}
+	at[_i / 2]->holds = false;
+	while (fake_held(&fake) > 0)
+		fake_release(&fake);
+	fake_settle(&fake);
+	ck_assert(!underway_before(underway_next(), "east"));
+	wait_cancel(&job.r.wait);
+}
+END_TEST
+
 /* As many lines as somebody reads, and how many more there would be. */
 START_TEST(test_many_left)
 {
@@ -444,6 +548,10 @@ main(void)
 	tcase_add_loop_test(t, test_faults, 0, (int)(sizeof(faults) / sizeof(*faults)));
 	tcase_add_loop_test(t, test_alone, 0, 5);
 	tcase_add_loop_test(t, test_many_left, 0, 2);
+	tcase_add_test(t, test_begins_later);
+	tcase_add_test(t, test_begins_at_last);
+	tcase_add_loop_test(t, test_never_begins, 0, 2);
+	tcase_add_loop_test(t, test_under_way, 0, 10);
 	tcase_add_test(t, test_list_fails);
 	tcase_add_loop_test(t, test_cancel, 0, 8);
 	tcase_add_test(t, test_cancel_between);
