@@ -163,6 +163,9 @@ struct store_file {
 };
 void store_file(struct store *s, struct store_file *f);
 
+/* Whether a ledger is in that directory, which is open: not in one that a state directory was mounted on. */
+bool store_is_in(int dir);
+
 /* Which root key file a tenant has; NULL: none is known.  Borrowed until the call returns. */
 struct store_root_keys {
 	const char *(*file)(void *arg, const char *tenant);

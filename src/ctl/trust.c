@@ -18,6 +18,7 @@
 #include "ctl.h"
 #include "daemon/config.h"
 #include "keys/disk.h"
+#include "keys/store.h"
 #include "net/issue.h"
 
 enum { PEM_MAX = 256 * 1024, CHUNK = 4096, PATH_LEN_MAX = 1024, DAYS_DEFAULT = 1825,
@@ -263,7 +264,11 @@ open_signer(struct signer *s, const char *state_dir)
 		(void)complain(state_dir, why);
 		return false;
 	}
-	good = open_in_state(s, state);
+	good = store_is_in(state); /* what is made elsewhere nobody finds when it is mounted again */
+	if (good)
+		good = open_in_state(s, state);
+	else
+		(void)complain(state_dir, "it has no ledger: is its file system mounted?");
 	close(state);
 	return good;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copies of a state directory, offline: checks that each key in them can be had, and restores. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -375,6 +376,14 @@ fill(const char *from, const char *to, const struct store_root_keys *roots,
 		return e;
 	*why = "the ledger cannot be given its name in the state directory";
 	return ERR_STORAGE;
+}
+
+bool
+store_is_in(int dir)
+{
+	struct stat st;
+
+	return fstatat(dir, db_ledger_schema.file, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 enum err

@@ -145,6 +145,10 @@ class Recovery(kf.Case):
         done = gw.ctl("trust", "make", "--ec", "b", *made, check=False)
         self.assertEqual((done.returncode, done.stderr), (1, "keyferryctl: %s\n" % moved))
         self.assertFalse(any(map(os.path.exists, made)))  # they are of no use
+        csr = os.path.join(gw.dir, "asks.csr")
+        kf.openssl("req", "-new", "-key", gw.tenants[0].certificates[0].key, "-subj", "/CN=asks", "-out", csr)
+        done = gw.ctl("trust", "sign", "b", csr, made[0], check=False)
+        self.assertIn("%s: it has no ledger" % gw.state_dir, done.stderr)
         self.assertEqual(storage(gw)["state"], "bad")
         self.assertIn(moved + "; changes are refused since ", storage(gw)["say"])
         self.assertEqual(scrape.metrics(gw).of("store_failing"), 1)
