@@ -14,7 +14,8 @@
 struct rewrap {
 	/*
 	 * ERR_OK: nothing is left of what the ledger has.  ERR_BUSY: objects were left, since others were
-	 * at work on them, or the record is not there: withdrawn, or news of it did not come here yet.
+	 * at work on them, or the record is not there: withdrawn, or news of it did not come here yet;
+	 * or intents of records were, that nobody works on.
 	 * A record that is refused, or whose own root key is, is left as well, and the others go on.
 	 * ERR_VAULT_DOWN and others: gave up in the middle.  Start again then: what is done is skipped.
 	 * Cancelling leaves the change under way to its intent; the vault may be freed then.
@@ -42,6 +43,7 @@ struct rewrap {
 
 	/* private */
 	struct arena *arena;
+	struct ledger_intents doubts;
 	struct ledger_find find; /* so many at a time */
 	size_t at;
 	int64_t begin_by;

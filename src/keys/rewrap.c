@@ -16,6 +16,7 @@ enum { FIND_ARENA_MAX = 16 * 1024 * 1024, NAMED_MAX = 100 /* of those left, in t
 
 static void next_object(struct rewrap *r);
 static bool list_more(struct rewrap *r, const char *after);
+static bool list_doubts(struct rewrap *r, uint64_t after);
 
 static void
 finish(struct rewrap *r, enum err e)
@@ -64,7 +65,7 @@ on_pause(struct timer *t)
 		next_object(r);
 	else if (is_cut_off(r))
 		finish(r, ERR_CANCELLED);
-	else if (!waits(r) && !list_more(r, NULL))
+	else if (!waits(r) && !list_doubts(r, 0))
 		finish(r, ERR_NO_MEMORY);
 }
 
@@ -137,6 +138,7 @@ static void
 cancel(struct wait *w)
 {
 	struct rewrap *r = CONTAINER_OF(w, struct rewrap, wait);
+	wait_cancel(&r->doubts.wait);
 	wait_cancel(&r->find.wait);
 	timer_clear(r->loop, &r->pause);
 	if (r->step != NULL)
@@ -184,6 +186,52 @@ list_more(struct rewrap *r, const char *after)
 	return true;
 }
 
+static void
+count_doubt(struct rewrap *r, const struct ledger_intent *in)
+{
+	if (strcmp(in->tenant, r->tenant) != 0 ||
+	    (in->kind != CHANGE_INSERT && in->kind != CHANGE_REPLACE))
+		return;
+	if (r->left < NAMED_MAX)
+		LOG(LOG_WARN, "rewrap", "left: whether a record was stored is in doubt",
+		    kv_text("tenant", r->tenant), kv_text("uid", in->uid));
+	r->left++;
+}
+
+static void
+doubts_listed(struct wait *w, enum err e)
+{
+	struct rewrap *r = CONTAINER_OF(w, struct rewrap, doubts.wait);
+	bool goes_on;
+
+	if (e != ERR_OK) {
+		finish(r, e);
+		return;
+	}
+	for (size_t i = 0; i < r->doubts.count; i++)
+		count_doubt(r, &r->doubts.intents[i]);
+	goes_on = r->doubts.after != 0 ? list_doubts(r, r->doubts.after) : list_more(r, NULL);
+	if (!goes_on)
+		finish(r, ERR_NO_MEMORY);
+}
+
+/*
+ * Messages that ended without knowing whether the vault had stored their records: recovery takes those
+ * over, and perhaps behind our back.
+ */
+static bool
+list_doubts(struct rewrap *r, uint64_t after)
+{
+	arena_free(r->arena);
+	r->arena = arena_new(FIND_ARENA_MAX);
+	if (r->arena == NULL)
+		return false;
+	r->doubts = (struct ledger_intents){
+	    .wait.done = doubts_listed, .arena = r->arena, .after = after};
+	r->ledger->ops->intents(r->ledger, &r->doubts);
+	return true;
+}
+
 void
 rewrap_start(struct rewrap *r)
 {
@@ -191,7 +239,7 @@ rewrap_start(struct rewrap *r)
 	r->pause.fn = on_pause;
 	r->objects = r->done = r->rewrapped = r->left = 0;
 	r->begin_by = clock_now() + BEGIN_NS;
-	if (!waits(r) && !list_more(r, NULL)) {
+	if (!waits(r) && !list_doubts(r, 0)) {
 		r->left = 1;
 		wait_finish_soon(r->loop, &r->wait, ERR_NO_MEMORY);
 	}

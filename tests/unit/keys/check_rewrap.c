@@ -370,6 +370,36 @@ START_TEST(test_begins_at_last)
 }
 END_TEST
 
+/* What may bring a record yet: with the next news of it the ledger has it, under whatever root key it is. */
+START_TEST(test_in_doubt)
+{
+	static struct ledger_intent doubts[] = {
+	    {.tenant = "west", .uid = "u1", .kind = CHANGE_INSERT},
+	    {.tenant = "east", .uid = "u2", .kind = CHANGE_DESTROY},
+	    {.tenant = "east", .uid = "u3", .kind = CHANGE_UPDATE},
+	    {.tenant = "east", .uid = "u4", .kind = CHANGE_INSERT},
+	    {.tenant = "east", .uid = "u5", .kind = CHANGE_REPLACE},
+	};
+
+	fake.doubts = doubts;
+	fake.doubts_count = (size_t)_i;
+	ck_assert_int_eq(run(), _i < 4 ? ERR_OK : ERR_BUSY);
+	ck_assert_uint_eq(job.r.left, _i < 4 ? 0 : (unsigned)_i - 3);
+	ck_assert_uint_eq(job.r.rewrapped, OBJECTS);
+	ck_assert_uint_eq(fake.doubt.calls, _i < 3 ? 1 : _i < 5 ? 2 : 3);
+}
+END_TEST
+
+START_TEST(test_doubts_are_not_told)
+{
+	fake.doubt.e = ERR_STORAGE_DOWN;
+	fake.doubt.times = 1;
+	ck_assert_int_eq(run(), ERR_STORAGE_DOWN);
+	ck_assert_uint_eq(job.r.left, 1);
+	ck_assert_str_eq(fake.order, "");
+}
+END_TEST
+
 static bool
 until_it_was_asked_twice(struct rewrap *r)
 {
@@ -470,6 +500,7 @@ START_TEST(test_cancel)
 		struct fake_fault *at;
 		const char *order;
 	} all[] = {
+	    {&fake.doubt, ""},
 	    {&fake.list, ""},
 	    {&fake.load, ""},
 	    {&fake.unwrap, "u"},
@@ -550,10 +581,12 @@ main(void)
 	tcase_add_loop_test(t, test_many_left, 0, 2);
 	tcase_add_test(t, test_begins_later);
 	tcase_add_test(t, test_begins_at_last);
+	tcase_add_loop_test(t, test_in_doubt, 0, 6);
+	tcase_add_test(t, test_doubts_are_not_told);
 	tcase_add_loop_test(t, test_never_begins, 0, 2);
 	tcase_add_loop_test(t, test_under_way, 0, 10);
 	tcase_add_test(t, test_list_fails);
-	tcase_add_loop_test(t, test_cancel, 0, 8);
+	tcase_add_loop_test(t, test_cancel, 0, 9);
 	tcase_add_test(t, test_cancel_between);
 	tcase_add_test(t, test_writer);
 	suite_add_tcase(s, t);

@@ -391,6 +391,18 @@ on_list(struct ledger *l, struct ledger_find *find)
 }
 
 static void
+on_intents(struct ledger *l, struct ledger_intents *c)
+{
+	struct fake *f = CONTAINER_OF(l, struct fake, ledger);
+	size_t left = f->doubts_count - c->after;
+
+	c->count = left < 2 ? left : 2;
+	c->intents = left > 0 ? f->doubts + c->after : NULL;
+	c->after = left > 2 ? c->after + 2 : 0;
+	answer(f, &f->doubt, &c->wait, ERR_OK);
+}
+
+static void
 on_prepare(struct ledger *l, struct ledger_changes *c)
 {
 	struct fake *f = CONTAINER_OF(l, struct fake, ledger);
@@ -446,6 +458,7 @@ fake_init(struct fake *f)
 	    .name = "fake",
 	    .load = on_load,
 	    .find = on_list,
+	    .intents = on_intents,
 	    .prepare = on_prepare,
 	    .commit = on_commit,
 	    .disown = on_disown,

@@ -65,7 +65,9 @@ struct fake {
 	struct object **objects;
 	size_t objects_count, objects_room;
 	size_t list_max; /* as many the ledger lists at a time; 0: all */
-	struct fake_fault load, prepare, commit, list;
+	struct ledger_intent *doubts; /* intents that nobody works on; two at a time are told */
+	size_t doubts_count;
+	struct fake_fault load, prepare, commit, list, doubt;
 	struct list held; /* by wait.link: all calls that wait */
 };
 
