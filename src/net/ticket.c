@@ -180,6 +180,12 @@ tickets_end(struct tickets *t)
 	t->over = true;
 }
 
+bool
+tickets_ended(const struct tickets *t)
+{
+	return t->over;
+}
+
 void
 tickets_free(struct tickets *t)
 {

@@ -28,6 +28,7 @@ void tickets_free(struct tickets *t); /* NULL is allowed */
 
 /* Keys and the file's secret go, now; none is given or taken from here on. */
 void tickets_end(struct tickets *t);
+bool tickets_ended(const struct tickets *t);
 
 /* Makes a server's context issue and take tickets; borrows t. */
 bool tickets_use(struct tickets *t, SSL_CTX *ctx);

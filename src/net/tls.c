@@ -512,6 +512,20 @@ tls_server_ssl(struct tls_server *t)
 }
 
 /*
+ * Also in a handshake that began while there were tickets.  In TLS 1.3 OpenSSL must not ask for a key then:
+ * where it gets none it sends a ticket that no client can read (before 3.0.6), or drops a refusal as well.
+ */
+static void
+give_no_ticket(SSL *ssl)
+{
+	const struct note *n = SSL_get_ex_data(ssl, note_index);
+
+	SSL_set_options(ssl, SSL_OP_NO_TICKET);
+	if (n == NULL || n->refusal.alert == 0) /* a refusal takes a ticket's place */
+		(void)SSL_set_num_tickets(ssl, 0);
+}
+
+/*
  * A ticket's certificate is read with the algorithms of the default library context, whatever the
  * server's is: so ours is that for the moment, without its key.
  */
@@ -521,6 +535,8 @@ tls_server_handshake(struct tls_server *t, struct ssl_st *ssl)
 	OSSL_LIB_CTX *ours = t->tickets != NULL ? algorithms_for_tls() : NULL, *before;
 	int ret;
 
+	if (t->tickets != NULL && tickets_ended(t->tickets))
+		give_no_ticket(ssl);
 	if (ours == NULL)
 		return SSL_do_handshake(ssl);
 	before = OSSL_LIB_CTX_set0_default(ours);

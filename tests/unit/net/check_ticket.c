@@ -460,9 +460,13 @@ START_TEST(a_replaced_server_has_no_keys)
 }
 END_TEST
 
-/* Who was half way there, or comes with a ticket that it gave: a whole handshake, and a session that works. */
+/*
+ * Who was half way there, or comes with a ticket that it gave: a whole handshake, and a session that works.
+ * So does one whose ticket was taken before; none has another then.
+ */
 START_TEST(a_replaced_server_makes_no_keys)
 {
+	const bool knows = _i / 2 > 0, begun = _i / 2 != 1;
 	const struct client_options o = {.version = versions[_i % 2], .who = WHO_RIGHT};
 	const struct rig_options tickets = with_tickets(true);
 	size_t before = secret_heap_kept();
@@ -475,24 +479,62 @@ START_TEST(a_replaced_server_makes_no_keys)
 	s = visit(versions[_i % 2], NULL, &reused, &d);
 	d = (struct served){0};
 	rig_connect(&rig, &d, &c, &o);
-	if (_i / 2 == 1)
+	if (knows)
 		ck_assert_int_eq(SSL_set_session(c.ssl, s), 1);
-	else
+	if (begun)
 		rig_pump(&rig, &c, 1); /* its hello is answered */
 	ck_assert_uint_eq(d.ready, 0);
 	tls_server_retire(rig.tls);
 	rig_pump(&rig, &c, TURNS);
 	ck_assert_uint_eq(d.ready, 1);
-	ck_assert(!d.peer.resumed);
+	ck_assert(d.peer.resumed == (knows && begun));
 	client_send(&c, "on", 2);
 	rig_pump(&rig, &c, 2);
 	ck_assert_uint_eq(d.got.len, 2);
 	ck_assert(!c.ended);
-	ck_assert(!SSL_SESSION_has_ticket(SSL_get0_session(c.ssl)));
+	if (d.peer.resumed)
+		ck_assert_ptr_eq(SSL_get0_session(c.ssl), s);
+	else
+		ck_assert(!SSL_SESSION_has_ticket(SSL_get0_session(c.ssl)));
 	ck_assert_uint_eq(secret_heap_kept(), before);
 	client_fini(&c);
 	served_fini(&d);
 	SSL_SESSION_free(s);
+}
+END_TEST
+
+/* In TLS 1.3 it does so in the place of a ticket.  Before its hello, behind it, or behind its certificate. */
+START_TEST(a_replaced_server_says_that_it_refuses)
+{
+	const int version = versions[_i % 2], moment = _i / 2;
+	const struct client_options o = {.version = version, .who = WHO_UNKNOWN};
+	const struct rig_options tickets = with_tickets(false);
+	const int records[] = {0, 1, version == TLS1_3_VERSION ? 2 : 1}; /* ChangeCipherSpec, too */
+	struct served d = {0};
+	struct client c;
+
+	start(&tickets);
+	rig_connect(&rig, &d, &c, &o);
+	SSL_set0_wbio(c.ssl, BIO_new(BIO_s_mem()));
+	for (int i = 0; i <= moment; i++) {
+		client_step(&c);
+		client_pass_on(&c, records[i]);
+		loop_turn(rig.loop, false);
+	}
+	ck_assert_uint_eq(rig.checks, moment == 2);
+	tls_server_retire(rig.tls);
+	for (int i = 0; i < TURNS; i++) {
+		client_pass_on(&c, 100);
+		rig_pump(&rig, &c, 1);
+	}
+	ck_assert_uint_eq(rig.checks, 1);
+	ck_assert_int_eq(c.reason, SSL_R_TLSV1_ALERT_UNKNOWN_CA);
+	client_leave(&c);
+	rig_pump(&rig, &c, 2);
+	ck_assert_int_eq(d.end, STREAM_REFUSED);
+	ck_assert(d.proven);
+	client_fini(&c);
+	served_fini(&d);
 }
 END_TEST
 
@@ -619,7 +661,8 @@ main(void)
 	tcase_add_loop_test(t, a_clock_set_back_keeps_no_key, 0, 2);
 	tcase_add_loop_test(t, the_first_hour_of_1970, 0, 2);
 	tcase_add_loop_test(t, a_replaced_server_has_no_keys, 0, 4);
-	tcase_add_loop_test(t, a_replaced_server_makes_no_keys, 0, 4);
+	tcase_add_loop_test(t, a_replaced_server_makes_no_keys, 0, 6);
+	tcase_add_loop_test(t, a_replaced_server_says_that_it_refuses, 0, 6);
 	tcase_add_loop_test(t, a_file_is_shared, 0, 2);
 	tcase_add_test(t, keys_are_kept_ones);
 	tcase_add_test(t, refuses_bad_files);

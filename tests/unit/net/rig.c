@@ -289,6 +289,20 @@ client_send(struct client *c, const void *data, size_t len)
 }
 
 void
+client_pass_on(struct client *c, int records)
+{
+	BIO *said = SSL_get_wbio(c->ssl);
+	uint8_t bytes[16384 + 512];
+
+	for (; records > 0 && BIO_read(said, bytes, 5) == 5; records--) {
+		int len = bytes[3] << 8 | bytes[4];
+
+		ck_assert_int_eq(BIO_read(said, bytes + 5, len), len);
+		ck_assert_int_eq(send(c->fd, bytes, (size_t)(5 + len), MSG_NOSIGNAL), 5 + len);
+	}
+}
+
+void
 client_leave(struct client *c)
 {
 	close(c->fd);

@@ -94,6 +94,8 @@ struct client_options {
 void client_start(struct client *c, const struct rig *r, int fd, const struct client_options *o);
 void client_step(struct client *c); /* handshake or reading, as far as it goes now */
 void client_send(struct client *c, const void *data, size_t len);
+/* So many records of what it has to say, of one whose SSL writes to memory. */
+void client_pass_on(struct client *c, int records);
 void client_leave(struct client *c); /* close(), without close_notify */
 void client_fini(struct client *c);
 
