@@ -74,7 +74,8 @@ bool cache_forget_record(
     struct cache *c, const char *tenant, const char *uid, const char *record_id);
 /*
  * The object's key was found in this record, and the ledger says so from now on: one that is in memory,
- * or being loaded, is as if it came from there.
+ * or being loaded, is as if it came from there.  If that is under another root key than before, or
+ * nobody can tell, only loads prove it, until one shows that it is the custody's own.
  */
 void cache_moved(struct cache *c, const struct vault_ops *ops, const struct object *o);
 /* The same for all keys of a tenant, or of all (NULL).  Returns how many were in memory. */

@@ -75,7 +75,10 @@ void custody_verdict(struct custody *cu, const struct custody_evidence *ev);
  */
 void custody_confirmed(struct custody *cu, const struct stamp *began);
 
-/* Another root key is proved from now on: what is in memory has to be loaded anew. */
+/*
+ * Another root key is proved from now on: what is in memory has to be loaded anew, and what is under
+ * way may be under the one of before.
+ */
 void custody_moved(struct custody *cu);
 
 const char *custody_name(const struct custody *cu);

@@ -167,6 +167,8 @@ struct vault_ops {
 	const char *(*uid_in)(const struct vault *, const char *name);
 	/* Where the object's record is, as lists show it; empty: not known. */
 	void (*record_id)(char id[UID_TEXT_LEN + 1], const struct object *o);
+	/* The id of the root key that it is under; empty: not known. */
+	void (*root_key)(char id[UID_TEXT_LEN + 1], const struct object *o);
 	uint64_t (*sequence)(const struct object *o); /* of the object's record; 0: it has none */
 	/* The object as its own record says it is, in the arena.  ERR_INTEGRITY, ERR_NO_MEMORY, .... */
 	enum err (*recorded)(const struct object *o, struct arena *a, struct object **out);

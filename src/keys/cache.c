@@ -140,7 +140,7 @@ entry_age(const struct entry *en, int64_t bound_ns)
 	int64_t own = stamp_age(&en->proved, bound_ns);
 	int64_t all = stamp_age(&en->custody->confirmed, bound_ns);
 
-	return own < all || en->apart ? own : all;
+	return own < all || en->place.apart ? own : all;
 }
 
 /* How long a proof can be of use: the key is fresh or ridden out. */
@@ -259,13 +259,37 @@ entry_touch(struct entry *en, const struct cache_terms *terms)
 	sweep_within(en->cache, time_left(en));
 }
 
+struct place
+place_of(const struct cache *c, const struct vault_ops *ops, const struct object *o)
+{
+	char root_key[UID_TEXT_LEN + 1] = "";
+	struct place p = {.record_id = ""};
+
+	if (ops->record_id != NULL)
+		ops->record_id(p.record_id, o);
+	if (ops->root_key != NULL)
+		ops->root_key(root_key, o);
+	if (root_key[0] != '\0')
+		p.root_key = name_hash(c->seed, "", root_key);
+	return p;
+}
+
+void
+place_move(struct place *p, const struct place *to)
+{
+	bool apart = p->apart || to->root_key == 0 || to->root_key != p->root_key;
+
+	*p = *to;
+	p->apart = apart;
+}
+
 /* What began last knows best. */
 static void
-place(struct entry *en, const char *record_id, uint64_t order)
+set_place(struct entry *en, const struct place *p, uint64_t order)
 {
 	if (order < en->placed)
 		return;
-	memcpy(en->record_id, record_id, sizeof(en->record_id));
+	en->place = *p;
 	en->placed = order;
 }
 
@@ -284,10 +308,11 @@ confirm_key(struct entry *en, const struct proof *p)
 		list_append(&p->custody->entries, &en->kin);
 		en->custody = p->custody;
 		en->proved = *p->began;
+		en->placed = 0; /* what is apart from one need not be from the other */
 	} else if (p->began->order > en->proved.order) {
 		en->proved = *p->began;
 	}
-	place(en, p->record_id, p->began->order);
+	set_place(en, p->place, p->began->order);
 	entry_touch(en, p->terms);
 	return ERR_OK;
 }
@@ -313,7 +338,7 @@ entry_keep(struct entry *en, const struct proof *p)
 	en->custody = p->custody;
 	memcpy(en->digest, p->digest, sizeof(en->digest));
 	en->placed = 0;
-	place(en, p->record_id, p->began->order);
+	set_place(en, p->place, p->began->order);
 	en->proved = *p->began;
 	en->terms = *p->terms;
 	en->used = clock_now();
@@ -384,26 +409,17 @@ cache_free(struct cache *c)
 }
 
 void
-cache_record_id(char id[UID_TEXT_LEN + 1], const struct vault_ops *ops, const struct object *o)
-{
-	id[0] = '\0';
-	if (ops->record_id != NULL)
-		ops->record_id(id, o);
-}
-
-void
 cache_put(struct cache *c, struct custody *cu, const struct vault_ops *ops, const struct object *o,
     struct secret *key, const struct cache_terms *terms, const struct stamp *began)
 {
 	struct entry *en = entry_at(c, o);
-	char id[UID_TEXT_LEN + 1];
+	struct place p = place_of(c, ops, o);
 
 	if (en == NULL)
 		return;
-	cache_record_id(id, ops, o);
-	en->apart = false;
+	p.apart = began->order < cu->moved.order; /* it may have been wrapped by the one of before */
 	/* other bytes than before: that was told, and the next get asks the vault */
-	(void)!entry_keep(en, &(struct proof){cu, o->digest, id, key, terms, began});
+	(void)!entry_keep(en, &(struct proof){cu, o->digest, &p, key, terms, began});
 	entry_release(en);
 }
 
@@ -426,7 +442,7 @@ cache_forget_record(struct cache *c, const char *tenant, const char *uid, const 
 
 	if (en == NULL)
 		return false;
-	if (en->record_id[0] == '\0' || strcmp(en->record_id, record_id) == 0)
+	if (en->place.record_id[0] == '\0' || strcmp(en->place.record_id, record_id) == 0)
 		take_key_out(en);
 	kept = en->key != NULL;
 	entry_detach_record(en, record_id);
@@ -437,14 +453,16 @@ void
 cache_moved(struct cache *c, const struct vault_ops *ops, const struct object *o)
 {
 	struct entry *en = entry_find(c, o->tenant, o->uid);
-	char id[UID_TEXT_LEN + 1];
+	struct place to = place_of(c, ops, o);
 
 	if (en == NULL)
 		return;
-	cache_record_id(id, ops, o);
-	if (en->key != NULL && memcmp(en->digest, o->digest, sizeof(en->digest)) == 0)
-		place(en, id, stamp_now().order);
-	entry_place_loads(en, o->digest, id);
+	if (en->key != NULL && memcmp(en->digest, o->digest, sizeof(en->digest)) == 0) {
+		place_move(&en->place, &to);
+		en->placed = stamp_now().order;
+		sweep_within(c, time_left(en));
+	}
+	entry_place_loads(en, o->digest, &to);
 }
 
 size_t

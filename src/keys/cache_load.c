@@ -24,7 +24,7 @@ struct flight {
 	struct entry *entry;	 /* NULL: what comes of it is not kept */
 	struct arena *arena;
 	const struct object *object;
-	char record_id[UID_TEXT_LEN + 1]; /* empty: not known */
+	struct place place;
 	bool moved; /* that is a successor's: what it loads is not what counts any more */
 	struct vault_unwrap load;
 	struct stamp began;
@@ -98,7 +98,7 @@ entry_detach_record(struct entry *en, const char *record_id)
 	LIST_FOREACH_SAFE (link, next, &en->flights) {
 		struct flight *f = CONTAINER_OF(link, struct flight, peer);
 
-		if (f->record_id[0] != '\0' && strcmp(f->record_id, record_id) != 0)
+		if (f->place.record_id[0] != '\0' && strcmp(f->place.record_id, record_id) != 0)
 			continue;
 		list_remove(&f->peer);
 		f->entry = NULL;
@@ -107,15 +107,15 @@ entry_detach_record(struct entry *en, const char *record_id)
 }
 
 void
-entry_place_loads(struct entry *en, const uint8_t digest[32], const char *record_id)
+entry_place_loads(struct entry *en, const uint8_t digest[32], const struct place *to)
 {
 	LIST_FOREACH (link, &en->flights) {
 		struct flight *f = CONTAINER_OF(link, struct flight, peer);
 
 		if (memcmp(f->object->digest, digest, sizeof(f->object->digest)) != 0)
 			continue;
-		f->moved |= strcmp(f->record_id, record_id) != 0;
-		memcpy(f->record_id, record_id, sizeof(f->record_id));
+		f->moved |= strcmp(f->place.record_id, to->record_id) != 0;
+		place_move(&f->place, to);
 	}
 }
 
@@ -334,11 +334,10 @@ settle_entry(struct flight *f, struct secret *key, enum err e)
 
 	if (en == NULL)
 		return e;
+	f->place.apart |= f->load.apart;
 	if (e == ERR_OK)
-		en->apart = f->load.apart;
-	if (e == ERR_OK)
-		return entry_keep(en, &(struct proof){f->custody, f->object->digest, f->record_id,
-					  key, &f->terms, &f->began});
+		return entry_keep(en, &(struct proof){f->custody, f->object->digest, &f->place, key,
+					  &f->terms, &f->began});
 	/* that a predecessor is gone, or refused, says nothing of the record that took its place */
 	if ((!f->moved && (e == ERR_NO_OBJECT || is_refused(f, e))) || e == ERR_INTEGRITY ||
 	    e == ERR_NO_ROOT_KEY) {
@@ -494,7 +493,7 @@ flight_new(const struct cache_get *g)
 		alloc_free(f);
 		return NULL;
 	}
-	cache_record_id(f->record_id, g->vault->ops, f->object);
+	f->place = place_of(g->cache, g->vault->ops, f->object);
 	f->cache = g->cache;
 	f->custody = g->custody;
 	f->terms = g->terms;

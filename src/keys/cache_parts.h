@@ -17,10 +17,18 @@ struct custody {
 	struct stamp confirmed; /* when the last check began that proved everything */
 	struct stamp outage;	/* when the last call began that met one */
 	struct stamp refused;	/* when keys were last wiped for what the key manager said */
+	struct stamp moved;	/* when another root key last became the one that is proved */
 	struct stamp denied, denied_first;
 	unsigned denials; /* since the last success */
 	struct list entries; /* that have a key */
 	struct list flights;
+};
+
+/* Where a key is kept. */
+struct place {
+	char record_id[UID_TEXT_LEN + 1]; /* empty: not known */
+	bool apart;	   /* under a root key that the custody's checks do not prove, as far as is known */
+	uint64_t root_key; /* a hash of which one; 0: not known */
 };
 
 /* A place for one key: it has the key, or is being loaded, or both. */
@@ -34,11 +42,10 @@ struct entry {
 	struct list lru, kin; /* kin: in the custody */
 	struct custody *custody;
 	uint8_t digest[32];
-	char record_id[UID_TEXT_LEN + 1]; /* of the record that it is from; empty: not known */
-	bool apart;			  /* the custody's checks do not prove it */
-	uint8_t denials;		  /* of its other root key, since its own last proof */
-	int64_t denied_first_ns;	  /* clock_boot() time */
-	uint64_t placed;		  /* when that was found out */
+	uint8_t denials;	 /* of its other root key, since its own last proof */
+	int64_t denied_first_ns; /* clock_boot() time */
+	struct place place;
+	uint64_t placed;     /* when that was found out */
 	struct stamp proved; /* when its own last proof began */
 	struct cache_terms terms;
 	int64_t used;
@@ -80,7 +87,7 @@ void entry_touch(struct entry *en, const struct cache_terms *terms);
 struct proof {
 	struct custody *custody;
 	const uint8_t *digest;
-	const char *record_id; /* where; empty: not known */
+	const struct place *place;
 	struct secret *key;
 	const struct cache_terms *terms;
 	const struct stamp *began;
@@ -90,8 +97,10 @@ struct proof {
  * none is there.  The entry stays.
  */
 CHECKED enum err entry_keep(struct entry *en, const struct proof *p);
-/* Where the object's record is, or the empty text. */
-void cache_record_id(char id[UID_TEXT_LEN + 1], const struct vault_ops *ops, const struct object *o);
+/* Where the object's record says; not apart. */
+struct place place_of(const struct cache *c, const struct vault_ops *ops, const struct object *o);
+/* Its record has made way for another one: what proved the old one's root key does no other. */
+void place_move(struct place *p, const struct place *to);
 
 /* --- cache_load.c: gets and loads --- */
 
@@ -101,8 +110,8 @@ void cache_end_loads(struct cache *c);
 void cache_detach(struct cache *c, const char *tenant);
 void entry_detach(struct entry *en);
 void entry_detach_record(struct entry *en, const char *record_id); /* those of this record, or of any */
-/* What loads of this key bring is as if it came from that record. */
-void entry_place_loads(struct entry *en, const uint8_t digest[32], const char *record_id);
+/* What loads of this key bring is as if it came from there. */
+void entry_place_loads(struct entry *en, const uint8_t digest[32], const struct place *to);
 /* The custody's keys leave the memory; who waits for one fails, loads under way are not kept. */
 size_t cache_wipe(struct custody *cu, enum err e);
 /* The same when nobody asks any more: who waits, waits on. */

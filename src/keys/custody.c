@@ -231,6 +231,7 @@ custody_confirmed(struct custody *cu, const struct stamp *began)
 void
 custody_moved(struct custody *cu)
 {
+	cu->moved = stamp_now();
 	cache_abandon(cu);
 }
 

@@ -44,6 +44,16 @@ kprecord_id(char id[UID_TEXT_LEN + 1], const struct object *o)
 		id[0] = '\0';
 }
 
+void
+kprecord_root_key(char id[UID_TEXT_LEN + 1], const struct object *o)
+{
+	struct kprecord r;
+
+	id[0] = '\0';
+	if (kprecord_read(&r, o) == ERR_OK && strlen(r.root_key) == UID_TEXT_LEN)
+		memcpy(id, r.root_key, UID_TEXT_LEN + 1);
+}
+
 enum err
 kprecord_make(struct object *o, struct arena *a, const struct buf *clear, const char *root_key,
     const char *ciphertext)

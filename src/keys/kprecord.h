@@ -30,6 +30,8 @@ struct kprecord {
 CHECKED enum err kprecord_read(struct kprecord *r, const struct object *o);
 /* The id alone, of whatever record; empty when there is none. */
 void kprecord_id(char id[UID_TEXT_LEN + 1], const struct object *o);
+/* The id of its root key; empty when that cannot be read. */
+void kprecord_root_key(char id[UID_TEXT_LEN + 1], const struct object *o);
 /* Sets the object's record, without an id.  ERR_TOO_MANY_ATTRIBUTES: too large for Key Protect. */
 CHECKED enum err kprecord_make(struct object *o, struct arena *a, const struct buf *clear,
     const char *root_key, const char *ciphertext);

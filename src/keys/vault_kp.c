@@ -575,6 +575,7 @@ vault_kp_new(struct vault **out, const struct vault_kp_params *p, const char **w
 	    .uid_in = kp_uid_in,
 	    .complaint = kp_complaint,
 	    .record_id = kprecord_id,
+	    .root_key = kprecord_root_key,
 	    .sequence = kprecord_sequence,
 	    .recorded = kprecord_object,
 	    .order = kp_order,

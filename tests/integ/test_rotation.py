@@ -275,6 +275,21 @@ class RootKeys(Moving):
         self.assertEqual((metrics["custody_revoked_total"], metrics["custody_suspended_total"]),
                          (0, 0), self.first.log()[-1500:])
 
+    def test_key_that_is_under_the_old_one_again(self):
+        """In memory, proved by the new one, when a gateway that has the old one yet revokes it."""
+        self.move(self.first, self.cloud.create("root-2")["id"])
+        uid = self.create(self.first)
+        with self.first.client() as c:
+            c.ok(on("Get", uid))
+            with self.second.client() as other:
+                other.ok(revoke(uid))
+            kf.eventually(lambda: c.state(uid) != ACTIVE, "the first knows the successor", WITHIN)
+            c.ok(on("Get", uid))
+            self.cloud.customer(self.cloud.root, "disable")
+            self.after_bound()
+            self.assert_reason(c.do(on("Get", uid)), "CryptographicFailure")
+        self.assertEqual(self.first.metrics()["custody_suspended_total"], 0)
+
     def test_record_under_a_deleted_root_key_holds_up_nothing(self):
         """With Writer the old record stays when its key has moved to another root key."""
         self.cloud.identity("Manager", [{"instance": self.cloud.instance, "roles": ["Writer"]}])

@@ -32,6 +32,14 @@ fakeop_record_id(char id[UID_TEXT_LEN + 1], const struct object *o)
 		memcpy(id, r.id, sizeof(r.id));
 }
 
+/* The key manager has one. */
+static void
+root_key(char id[UID_TEXT_LEN + 1], const struct object *o)
+{
+	(void)o;
+	memcpy(id, "root", sizeof("root"));
+}
+
 static uint64_t
 sequence_of(const struct object *o)
 {
@@ -242,6 +250,7 @@ fakevault_init(struct fakevault *v, struct loop *l, struct keymgr *km)
 	    .uid_in = uid_in,
 	    .complaint = complaint,
 	    .record_id = fakeop_record_id,
+	    .root_key = root_key,
 	    .sequence = sequence_of,
 	    .order = fakeop_order,
 	    .free = fake_free,

@@ -28,7 +28,6 @@ vault_unwrap_later(struct vault *v, struct vault_unwrap *u)
 	list_append(&r->pending, &u->wait.link);
 }
 
-/* An object's first record has the id of its object. */
 static void
 record_id(char id[UID_TEXT_LEN + 1], const struct object *o)
 {
@@ -36,11 +35,17 @@ record_id(char id[UID_TEXT_LEN + 1], const struct object *o)
 	memcpy(id, o->record, o->record_len);
 }
 
+static void
+root_key(char id[UID_TEXT_LEN + 1], const struct object *o)
+{
+	snprintf(id, UID_TEXT_LEN + 1, "%c", o->record[0]);
+}
+
 void
 cacherig_init(struct cacherig *r, size_t bytes_max)
 {
 	static const struct vault_ops ops = {
-	    .name = "scripted", .unwrap = vault_unwrap_later, .record_id = record_id};
+	    .name = "scripted", .unwrap = vault_unwrap_later, .record_id = record_id, .root_key = root_key};
 	struct custody_params p = {.name = "rig", .bound_ns = BOUND, .ride_out_ns = RIDE_OUT};
 	static int quiet = -1;
 	bool locked;

@@ -44,7 +44,10 @@ void cacherig_fini(struct cacherig *r);
 void cacherig_settle(struct cacherig *r);
 void cacherig_advance(struct cacherig *r, int64_t ns);
 
-/* An object whose number gives its uid, and with the tenant its digest and key. */
+/*
+ * An object whose number gives its uid, and with the tenant its digest and key.  Its record has the same
+ * id; the first digit of a record's id stands for the root key that it is under.
+ */
 struct object *cacherig_object(struct cacherig *r, const char *tenant, unsigned number);
 /* Ends the load that waits longest. */
 void cacherig_answer(struct cacherig *r, enum err e);

@@ -254,6 +254,7 @@ use_alias(void)
 /* An alias that moves takes no key with it: each is under the root key that wrapped it. */
 START_TEST(test_alias)
 {
+	char root[UID_TEXT_LEN + 1];
 	struct vault_unwrap u;
 	struct object *o, *later;
 	struct told t;
@@ -281,6 +282,13 @@ START_TEST(test_alias)
 	later = stored_key();
 	u = unwrap_it(later);
 	ck_assert(!u.apart && !u.stale);
+	rig->vault->ops->root_key(root, o);
+	ck_assert_str_eq(root, OTHER_ROOT);
+	rig->vault->ops->root_key(root, later);
+	ck_assert_str_eq(root, THIRD_ROOT);
+	later->record_len--;
+	rig->vault->ops->root_key(root, later);
+	ck_assert_str_eq(root, "");
 }
 END_TEST
 
