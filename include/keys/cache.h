@@ -30,7 +30,7 @@ struct cache_terms {
 /*
  * One get.  The vault's errors come as they are; of our own: ERR_DEADLINE (the waiter's, or the
  * proof took longer than the bound, twice), ERR_BUSY, ERR_NO_MEMORY, ERR_CANCELLED, ERR_INTEGRITY (other
- * bytes than before).  Several gets of one key share one load, which runs to its end even if all
+ * bytes than before).  Several gets of one key from one vault share one load, which runs to its end even if all
  * of them left; vaults are freed only after their loads ended (their free() sees to that).
  */
 struct cache_get {

@@ -22,6 +22,7 @@ struct flight {
 	struct cache *cache;
 	struct custody *custody; /* NULL: it is over */
 	struct entry *entry;	 /* NULL: what comes of it is not kept */
+	const struct vault *vault; /* to be compared alone: it may go before the load has ended */
 	struct arena *arena;
 	const struct object *object;
 	struct place place;
@@ -453,7 +454,7 @@ has_record_of(const struct object *a, const struct object *b)
 
 /*
  * Not one in the background, which may be held back for those that somebody waits for; nor one
- * whose proof would be none.
+ * whose proof would be none; nor one of another vault, which ends with that when a reload took it away.
  */
 static struct flight *
 flight_to_join(const struct cache_get *g)
@@ -466,7 +467,7 @@ flight_to_join(const struct cache_get *g)
 	LIST_FOREACH (link, &en->flights) {
 		struct flight *f = CONTAINER_OF(link, struct flight, peer);
 
-		if (f->custody == g->custody && !is_stale(g, &f->began) &&
+		if (f->custody == g->custody && f->vault == g->vault && !is_stale(g, &f->began) &&
 		    memcmp(f->object->digest, o->digest, sizeof(o->digest)) == 0 &&
 		    has_record_of(f->object, o) &&
 		    (!f->load.terms.background || g->vault_terms.background))
@@ -496,6 +497,7 @@ flight_new(const struct cache_get *g)
 	f->place = place_of(g->cache, g->vault->ops, f->object);
 	f->cache = g->cache;
 	f->custody = g->custody;
+	f->vault = g->vault;
 	f->terms = g->terms;
 	list_init(&f->waiters);
 	list_append(&f->cache->flights, &f->link);

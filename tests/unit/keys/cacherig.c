@@ -18,14 +18,24 @@ vault_left(struct wait *w)
 }
 
 static void
-vault_unwrap_later(struct vault *v, struct vault_unwrap *u)
+unwrap_later(struct cacherig *r, struct vault_unwrap *u)
 {
-	struct cacherig *r = CONTAINER_OF(v, struct cacherig, vault);
-
 	r->loads++;
 	u->apart = r->apart;
 	u->wait.cancel = vault_left;
 	list_append(&r->pending, &u->wait.link);
+}
+
+static void
+vault_unwrap_later(struct vault *v, struct vault_unwrap *u)
+{
+	unwrap_later(CONTAINER_OF(v, struct cacherig, vault), u);
+}
+
+static void
+other_unwrap_later(struct vault *v, struct vault_unwrap *u)
+{
+	unwrap_later(CONTAINER_OF(v, struct cacherig, other), u);
 }
 
 static void
@@ -46,6 +56,8 @@ cacherig_init(struct cacherig *r, size_t bytes_max)
 {
 	static const struct vault_ops ops = {
 	    .name = "scripted", .unwrap = vault_unwrap_later, .record_id = record_id, .root_key = root_key};
+	static const struct vault_ops other_ops = {
+	    .name = "scripted", .unwrap = other_unwrap_later, .record_id = record_id, .root_key = root_key};
 	struct custody_params p = {.name = "rig", .bound_ns = BOUND, .ride_out_ns = RIDE_OUT};
 	static int quiet = -1;
 	bool locked;
@@ -55,7 +67,8 @@ cacherig_init(struct cacherig *r, size_t bytes_max)
 		quiet = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	log_set_output(quiet, false);
 	ck_assert_int_eq(secret_heap_init(HEAP, true, &locked), ERR_OK);
-	*r = (struct cacherig){.vault.ops = &ops, .terms = {BOUND, RIDE_OUT}};
+	*r = (struct cacherig){.vault.ops = &ops, .other.ops = &other_ops, .terms = {BOUND, RIDE_OUT}};
+	r->asked = &r->vault;
 	r->kept = secret_heap_kept();
 	list_init(&r->pending);
 	r->loop = loop_new();
@@ -177,7 +190,7 @@ get_start(struct get *t, struct cacherig *r, const struct object *o)
 	t->rig = r;
 	t->g.wait.done = got;
 	t->g.wait.owner = t;
-	t->g.vault = &r->vault;
+	t->g.vault = r->asked;
 	t->g.custody = r->custody;
 	t->g.object = o;
 	t->g.terms = r->terms;

@@ -12,7 +12,8 @@
 #define RIDE_OUT (3600 * NS_PER_S)
 
 struct cacherig {
-	struct vault vault;
+	struct vault vault, other; /* over one connection */
+	struct vault *asked;	   /* by gets; the first of them */
 	struct loop *loop;
 	struct cache *cache;
 	struct custody *custody;

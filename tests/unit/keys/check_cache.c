@@ -139,6 +139,28 @@ START_TEST(test_background)
 }
 END_TEST
 
+/* The custody stays when a reload changes a timeout; the vault of before goes with its last user. */
+START_TEST(test_vault_goes)
+{
+	struct get before = {.done = false}, after = {.done = false};
+
+	rig.asked = &rig.other;
+	get_start(&before, &rig, key1);
+	cacherig_settle(&rig);
+	rig.asked = &rig.vault;
+	get_start(&after, &rig, key1);
+	cacherig_settle(&rig);
+	wait_cancel(&before.g.wait);
+	cacherig_answer(&rig, ERR_CANCELLED); /* as it frees itself */
+	ck_assert(!after.done);
+	cacherig_answer(&rig, ERR_OK);
+	ck_assert(after.done && after.e == ERR_OK && get_key_is(&after, key1));
+	get_end(&after);
+	ck_assert_uint_eq(rig.loads, 2);
+	ck_assert_uint_eq(cacherig_kept(&rig), 32);
+}
+END_TEST
+
 START_TEST(test_busy)
 {
 	enum { MANY = 4096 };
@@ -300,6 +322,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_deadlines);
 	tcase_add_loop_test(t, test_cancel, 0, 32);
 	tcase_add_test(t, test_background);
+	tcase_add_test(t, test_vault_goes);
 	tcase_add_test(t, test_busy);
 	tcase_add_test(t, test_free_with_waiters);
 	tcase_add_test(t, test_tenants);
