@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Look-ups in a shared vault of objects that the ledger does not know, or whose record is gone:
- * one at a time for each object and purpose however many ask, remembered for some time when there
- * is nothing.
+ * one at a time for each object and purpose however many ask, unless it may be held back and one of
+ * them may not; remembered for some time when there is nothing.
  * Those for what nobody here has ever heard of are few at a time, the others waiting, and behind what
  * others wait for unless the object can have been made a moment ago; and those that find nothing are
  * rationed for each client.  So nobody can hammer the key manager through us.
@@ -29,7 +29,7 @@ struct lookup {
 	 */
 	struct wait wait;
 
-	/* in; all but vault and ledger are copied */
+	/* in; texts and client are copied, vault and ledger borrowed */
 	struct vault *vault; /* one that can find */
 	struct ledger *ledger;
 	const char *tenant, *uid;
@@ -37,7 +37,7 @@ struct lookup {
 	const char *record_id; /* where a list shows it, or NULL */
 	bool known;	       /* the ledger has it: neither rationed nor kept waiting */
 	enum vault_gone gone;  /* what became of the record that was known */
-	struct vault_terms terms;
+	struct vault_terms terms; /* deadline: this waiter's, who leaves by then; the look goes on */
 };
 void lookup_start(struct lookups *ls, struct lookup *w);
 

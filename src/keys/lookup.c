@@ -180,12 +180,50 @@ land(struct flight *f, enum err e)
 		wait_finish(CONTAINER_OF(link, struct wait, link), e);
 }
 
+/* When the last of those who wait for it has no time left; INT64_MAX: as long as the vault allows. */
+static int64_t
+latest(const struct flight *f)
+{
+	int64_t when = 0;
+
+	LIST_FOREACH (link, &f->waiters) {
+		const struct lookup *w = CONTAINER_OF(link, struct lookup, wait.link);
+		int64_t own = w->terms.deadline != 0 ? w->terms.deadline : INT64_MAX;
+
+		when = own > when ? own : when;
+	}
+	return when;
+}
+
+static void
+look(struct flight *f)
+{
+	int64_t when = latest(f);
+
+	f->adopt.terms.deadline = when < INT64_MAX ? when : 0;
+	metric_inc(METRIC_LOOKUPS_TOTAL);
+	adopt_start(&f->adopt);
+}
+
+/* Who joined it later may have more time than it had. */
+static bool
+may_look_again(const struct flight *f, enum err e)
+{
+	int64_t had = f->adopt.terms.deadline;
+
+	return e == ERR_DEADLINE && had != 0 && latest(f) > had;
+}
+
 static void
 adopted(struct wait *w, enum err e)
 {
 	struct flight *f = CONTAINER_OF(w, struct flight, adopt.wait);
 	struct lookups *ls = f->ls;
 
+	if (may_look_again(f, e)) {
+		look(f);
+		return;
+	}
 	ls->strangers -= f->stranger;
 	list_remove(&f->queue);
 	if (!list_empty(&ls->waiting))
@@ -217,8 +255,7 @@ fly(struct flight *f)
 	f->ls->strangers += f->stranger;
 	if (f->stranger)
 		list_append(&f->ls->aloft, &f->queue);
-	metric_inc(METRIC_LOOKUPS_TOTAL);
-	adopt_start(&f->adopt);
+	look(f);
 }
 
 static void
@@ -257,6 +294,33 @@ leave(struct wait *w)
 	list_remove(&w->link);
 }
 
+/* Who made it may be asking on another connection right now. */
+static bool
+is_recent(const char *uid)
+{
+	return clock_wall_ms() - text_uuid7_ms(uid) < NEW_MS;
+}
+
+static bool
+is_stranger(const struct lookup *w)
+{
+	return w->client != NULL && !w->known;
+}
+
+/* Behind what others wait for. */
+static bool
+is_background(const struct lookup *w)
+{
+	return w->terms.background || (is_stranger(w) && !is_recent(w->uid));
+}
+
+/* It is queued, or held back, where the other would not be. */
+static bool
+may_wait_longer(const struct flight *f, const struct lookup *w)
+{
+	return (f->stranger && !is_stranger(w)) || (f->adopt.terms.background && !is_background(w));
+}
+
 /*
  * One that looks for the same, in the same vault (that of a queued one may be gone since), and as
  * long: none that may have begun before a record was there.
@@ -271,17 +335,10 @@ flight_of(struct lookups *ls, const struct lookup *w)
 
 		if (strcmp(f->uid, w->uid) == 0 && strcmp(f->tenant, w->tenant) == 0 &&
 		    strcmp(f->record_id, record_id) == 0 && f->adopt.gone == w->gone &&
-		    f->adopt.vault == w->vault)
+		    f->adopt.vault == w->vault && !may_wait_longer(f, w))
 			return f;
 	}
 	return NULL;
-}
-
-/* Who made it may be asking on another connection right now. */
-static bool
-is_recent(const char *uid)
-{
-	return clock_wall_ms() - text_uuid7_ms(uid) < NEW_MS;
 }
 
 static struct flight *
@@ -292,7 +349,7 @@ flight_new(struct lookups *ls, const struct lookup *w)
 	if (f == NULL)
 		return NULL;
 	f->ls = ls;
-	f->stranger = w->client != NULL && !w->known;
+	f->stranger = is_stranger(w);
 	if (f->stranger)
 		memcpy(f->client, w->client, sizeof(f->client));
 	list_init(&f->waiters);
@@ -308,8 +365,7 @@ flight_new(struct lookups *ls, const struct lookup *w)
 	f->adopt.uid = f->uid;
 	f->adopt.record_id = w->record_id != NULL ? f->record_id : NULL;
 	f->adopt.gone = w->gone;
-	f->adopt.terms = w->terms;
-	f->adopt.terms.background |= f->stranger && !is_recent(f->uid);
+	f->adopt.terms.background = is_background(w);
 	list_append(&ls->flights, &f->link);
 	ls->count++;
 	return f;

@@ -14,13 +14,16 @@ struct rig rig;
 static void
 answer(struct vault_find *f)
 {
-	if (fake.e == ERR_OK) {
+	bool late = f->terms.deadline != 0 && f->terms.deadline <= clock_now();
+	enum err e = late ? ERR_DEADLINE : fake.e;
+
+	if (e == ERR_OK) {
 		f->object = object_copy(f->arena, fake.found);
 		f->key = NULL;
 	}
 	f->withdrawn = fake.withdrawn;
 	f->unopened = fake.found;
-	wait_finish_soon(rig.loop, &f->wait, fake.e);
+	wait_finish_soon(rig.loop, &f->wait, e);
 }
 
 static void

@@ -11,7 +11,7 @@ enum { HELD_MAX = 32 };
 /* Its records are eight bytes: the sequence. */
 struct adoptfake {
 	struct vault vault;
-	enum err e;	      /* what find ends with */
+	enum err e;	      /* what find ends with, unless its time is up */
 	struct object *found; /* when that is ERR_OK or ERR_NO_ROOT_KEY */
 	unsigned finds;
 	bool expected, background, holds; /* holds: find ends only by release() */

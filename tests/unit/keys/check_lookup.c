@@ -227,13 +227,13 @@ START_TEST(test_many_strangers)
 }
 END_TEST
 
-/* A reload takes a vault away while one of its look-ups is queued: nobody has it begin after that. */
-START_TEST(test_vault_goes)
+/* As many of one client's as may be under way, all held: what it asks for next is queued. */
+static void
+begin_many(void)
 {
-	struct vault gone = {.ops = &fake_ops}; /* fake_find() refuses it */
-	struct lookup ahead[OF_ONE], before = of(OLD_UID, client), after = of(OLD_UID, client);
-	struct outcome outs[OF_ONE], out_before, out_after;
-	char uids[OF_ONE][UID_TEXT_LEN + 1];
+	static struct lookup ahead[OF_ONE];
+	static struct outcome outs[OF_ONE];
+	static char uids[OF_ONE][UID_TEXT_LEN + 1];
 
 	fake.e = ERR_VAULT_DOWN;
 	fake.holds = true;
@@ -243,6 +243,16 @@ START_TEST(test_vault_goes)
 		rig_begin(&ahead[i].wait, &outs[i]);
 		lookup_start(lookups, &ahead[i]);
 	}
+}
+
+/* A reload takes a vault away while one of its look-ups is queued: nobody has it begin after that. */
+START_TEST(test_vault_goes)
+{
+	struct vault gone = {.ops = &fake_ops}; /* fake_find() refuses it */
+	struct lookup before = of(OLD_UID, client), after = of(OLD_UID, client);
+	struct outcome out_before, out_after;
+
+	begin_many();
 	before.vault = &gone;
 	rig_begin(&before.wait, &out_before);
 	lookup_start(lookups, &before);
@@ -254,6 +264,87 @@ START_TEST(test_vault_goes)
 	ck_assert_int_eq(rig_end(&rig, &out_after), ERR_VAULT_DOWN);
 	ck_assert(!out_before.done);
 	ck_assert_uint_eq(fake.finds, OF_ONE + 1);
+}
+END_TEST
+
+/* Who came first has no time left when its turn comes, or when the key manager answers; who joined has. */
+START_TEST(test_first_has_no_time_left)
+{
+	struct object *o = shown(rig_object(&rig, "a", NULL), 1, OBJECT_ACTIVE);
+	struct lookup first = of(o->uid, client), joined = of(o->uid, client);
+	struct outcome out_first, out;
+	unsigned finds;
+
+	if (_i == 0)
+		begin_many();
+	fake.holds = true;
+	first.terms.deadline = clock_now() + 15 * NS_PER_S;
+	rig_begin(&first.wait, &out_first);
+	lookup_start(lookups, &first);
+	finds = fake.finds;
+	clock_test_advance(14 * NS_PER_S);
+	joined.terms.deadline = clock_now() + 15 * NS_PER_S;
+	rig_begin(&joined.wait, &out);
+	lookup_start(lookups, &joined);
+	ck_assert_uint_eq(fake.finds, finds);
+	clock_test_advance(NS_PER_S);
+	wait_cancel(&first.wait);
+	fake.holds = false;
+	release();
+	fake.e = ERR_OK;
+	ck_assert_int_eq(rig_end(&rig, &out), ERR_OK);
+	ck_assert_uint_eq(fake.finds, finds + 1);
+	ck_assert(!out_first.done);
+}
+END_TEST
+
+/* Nobody has more time than the look had: that it was not enough is the answer. */
+START_TEST(test_nobody_has_time_left)
+{
+	struct lookup l = of(OLD_UID, client);
+	struct outcome out;
+
+	fake.holds = true;
+	l.terms.deadline = clock_now() + 15 * NS_PER_S;
+	rig_begin(&l.wait, &out);
+	lookup_start(lookups, &l);
+	clock_test_advance(15 * NS_PER_S);
+	fake.holds = false;
+	release();
+	ck_assert_int_eq(rig_end(&rig, &out), ERR_DEADLINE);
+	ck_assert_uint_eq(fake.finds, 1);
+}
+END_TEST
+
+/* What is known is kept waiting neither behind what nobody waits for, nor in the queue of strangers. */
+START_TEST(test_known_joins_none_that_waits)
+{
+	char uid[UID_TEXT_LEN + 1];
+	struct lookup held = of(uid, _i == 0 ? NULL : client), l = of(uid, client);
+	struct outcome out_held, out;
+	unsigned finds;
+
+	ck_assert_int_eq(text_uuid7(uid), ERR_OK);
+	if (_i == 1)
+		begin_many();
+	fake.holds = true;
+	held.terms.background = _i == 0;
+	rig_begin(&held.wait, &out_held);
+	lookup_start(lookups, &held);
+	finds = fake.finds;
+	l.known = true;
+	rig_begin(&l.wait, &out);
+	lookup_start(lookups, &l);
+	ck_assert_uint_eq(fake.finds, finds + 1);
+	ck_assert(!fake.background);
+	wait_cancel(&held.wait);
+	held.terms.background = true; /* which may join what somebody waits for */
+	rig_begin(&held.wait, &out_held);
+	held.client = NULL;
+	lookup_start(lookups, &held);
+	ck_assert_uint_eq(fake.finds, finds + 1);
+	wait_cancel(&held.wait);
+	wait_cancel(&l.wait);
 }
 END_TEST
 
@@ -387,6 +478,9 @@ main(void)
 	tcase_add_test(t, test_rations);
 	tcase_add_test(t, test_many_strangers);
 	tcase_add_test(t, test_vault_goes);
+	tcase_add_loop_test(t, test_first_has_no_time_left, 0, 2);
+	tcase_add_test(t, test_nobody_has_time_left);
+	tcase_add_loop_test(t, test_known_joins_none_that_waits, 0, 2);
 	tcase_add_test(t, test_one_leaves_room);
 	tcase_add_test(t, test_many_that_are_not);
 	tcase_add_test(t, test_priority);
