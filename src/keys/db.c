@@ -534,6 +534,14 @@ db_open_copy(struct db *db, const struct db_schema *schema, const char *dir, con
 	return e;
 }
 
+bool
+db_has_moved(struct db *db)
+{
+	int moved = 0;
+
+	return sqlite3_file_control(db->h, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK || moved != 0;
+}
+
 void
 db_close(struct db *db)
 {

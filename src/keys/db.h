@@ -75,6 +75,8 @@ CHECKED enum err db_check_copy(const struct db_schema *schema, const char *dir, 
  */
 CHECKED enum err db_open_copy(struct db *db, const struct db_schema *schema, const char *dir,
     const char **why);
+/* Whether the file that was opened has its name no more, by its inode alone: see also db_names.h. */
+bool db_has_moved(struct db *db);
 void db_close(struct db *db);
 
 /* Statement number n, reset, without bindings; NULL on failure: db_error() knows why. */

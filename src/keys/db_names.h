@@ -9,8 +9,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "db.h"
+#include "base/err.h"
 #include "disk.h"
+
+struct db_schema;
 
 enum { DB_NAMES = 5 }; /* both files, their logs, and the index that the reader shares */
 

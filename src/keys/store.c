@@ -11,6 +11,7 @@
 #include "keys/store.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -32,6 +33,7 @@ struct store {
 	enum err refused; /* why no writer could open them, since the last that could */
 	int64_t refused_ms;
 	struct db_name ledger; /* of the last child that has opened it by its name */
+	uint64_t names[DB_NAMES][2]; /* device and inode of each that the writer has opened */
 };
 
 /* What the last store_open() was told: it has no store to keep it in. */
@@ -101,10 +103,20 @@ take_last_backup(struct unpack *body)
 }
 
 static void
-on_writer_up(void *arg, struct unpack *body)
+take_names(struct unpack *body, uint64_t names[DB_NAMES][2])
+{
+	for (size_t i = 0; i < DB_NAMES; i++) {
+		names[i][0] = unpack_u64(body);
+		names[i][1] = unpack_u64(body);
+	}
+}
+
+static enum err
+on_writer_up(void *arg, struct unpack *body, const char **why)
 {
 	struct store *s = arg;
 
+	(void)why; /* what it has found is what counts */
 	s->opened = true;
 	if (s->refused != ERR_OK) /* it has written and synced where those before it could not */
 		trouble_mended(&s->writer.calls.trouble);
@@ -114,10 +126,12 @@ on_writer_up(void *arg, struct unpack *body)
 	take_last_backup(body);
 	if (unpack_u8(body) != 0)
 		store_event(s, "made", 0);
+	take_names(body, s->names);
 	if (!s->restarting)
-		return;
+		return ERR_OK;
 	metric_inc(METRIC_STORE_RESTARTS_TOTAL);
 	store_end_start(&s->reader);
+	return ERR_OK;
 }
 
 /* A reader that has ended meanwhile would have read what lies in the place of the files. */
@@ -219,17 +233,31 @@ spawn_reader(void *arg, int fd)
 	return s->params.spawn(s->params.arg, fd, STORE_READER);
 }
 
-static void
-on_reader_up(void *arg, struct unpack *body)
+/* Until the writer looks at what has become of its files nobody else tells that these are others. */
+static bool
+has_the_same(const struct store *s, struct unpack *body)
+{
+	uint64_t names[DB_NAMES][2];
+
+	(void)unpack_u64(body), (void)unpack_u64(body), (void)unpack_u8(body);
+	take_names(body, names);
+	return memcmp(names, s->names, sizeof(names)) == 0;
+}
+
+static enum err
+on_reader_up(void *arg, struct unpack *body, const char **why)
 {
 	struct store *s = arg;
 	bool both = s->restarting;
 
-	(void)body;
 	if (s->writer.state != END_UP) {
 		note_ledger(s);
 		store_event(s, "reader serves alone", s->reader.child.pid);
-		return;
+		return ERR_OK;
+	}
+	if (!has_the_same(s, body)) {
+		*why = "what is in the state directory is not what is open to be written";
+		return ERR_STORAGE_MOVED;
 	}
 	s->restarting = s->writer.held = false;
 	if (both) {
@@ -238,6 +266,7 @@ on_reader_up(void *arg, struct unpack *body)
 		metric_inc(METRIC_STORE_READER_RESTARTS_TOTAL);
 		store_event(s, "reader restarted", s->reader.child.pid);
 	}
+	return ERR_OK;
 }
 
 static void

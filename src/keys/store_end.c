@@ -3,6 +3,7 @@
 #include "store_end.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -137,6 +138,25 @@ store_end_call(struct store_end *s, const struct store_call_type *type, struct w
 
 /* --- receiving --- */
 
+/* It is up while its owner looks at what it has opened. */
+static enum err
+take_hello(struct store_end *s, struct unpack *body)
+{
+	const char *why = "";
+	enum err e;
+
+	s->state = END_UP;
+	s->up_since = clock_now();
+	s->why[0] = '\0';
+	e = s->p.up(s->p.arg, body, &why);
+	if (e == ERR_OK)
+		return ERR_OK;
+	s->state = END_STARTING;
+	s->up_since = 0;
+	snprintf(s->why, sizeof(s->why), "%s", why);
+	return e;
+}
+
 /* What the child says on its own.  False: it cannot go on. */
 static bool
 take_notice(struct store_end *s, enum err e, struct unpack *body)
@@ -147,17 +167,15 @@ take_notice(struct store_end *s, enum err e, struct unpack *body)
 		return true;
 	}
 	if (e == ERR_OK && s->state == END_STARTING) {
-		s->state = END_UP;
-		s->up_since = clock_now();
-		s->why[0] = '\0';
-		s->p.up(s->p.arg, body);
-		return true;
-	}
-	if (e == ERR_OK) {
+		e = take_hello(s, body);
+		if (e == ERR_OK)
+			return true;
+	} else if (e == ERR_OK) {
 		s->p.told(s->p.arg, body);
 		return true;
+	} else {
+		unpack_text(body, s->why, sizeof(s->why));
 	}
-	unpack_text(body, s->why, sizeof(s->why));
 	s->p.gives_up(s->p.arg, s->state == END_STARTING, e, s->why);
 	if (s->state == END_UP && s->p.answered != NULL)
 		trouble_note(&s->calls.trouble, WIRE_COMMIT, e); /* no call is answered any more */
@@ -339,6 +357,7 @@ await_hello(struct store_end *s, const char **why)
 {
 	struct unpack body;
 	uint8_t result = ERR_BUSY;
+	enum err e;
 
 	*why = "the storage child ended before it had opened the files";
 	for (int64_t told = 0; result == ERR_BUSY;) {
@@ -347,14 +366,14 @@ await_hello(struct store_end *s, const char **why)
 		if (result == ERR_BUSY && unpack_u8(&body) == WIRE_OPENING_LASTS)
 			s->p.opening(s->p.arg, ++told);
 	}
-	if (result == ERR_OK) {
-		s->p.up(s->p.arg, &body);
-	} else {
+	e = (enum err)result;
+	if (e == ERR_OK)
+		e = take_hello(s, &body);
+	else
 		unpack_text(&body, s->why, sizeof(s->why));
-		*why = s->why;
-	}
+	*why = s->why;
 	buf_reset(&s->in);
-	return (enum err)result;
+	return e;
 }
 
 enum err

@@ -16,8 +16,11 @@ struct store_end_params {
 	pid_t (*spawn)(void *arg, int fd);
 	int64_t call_timeout_ns; /* a call waits no longer than this */
 	void *arg; /* of all functions */
-	/* It has opened the files, before store_end_open() returns or after a later start. */
-	void (*up)(void *arg, struct unpack *body);
+	/*
+	 * It has opened the files, before store_end_open() returns or after a later start.  An error, and *why, a
+	 * sentence: not those that it should, and it has to end.
+	 */
+	enum err (*up)(void *arg, struct unpack *body, const char **why);
 	/* It said something on its own. */
 	void (*told)(void *arg, struct unpack *body);
 	/* It has answered calls, or is about to give up, after that of a change.  NULL: it makes none. */
@@ -27,8 +30,8 @@ struct store_end_params {
 	/* A later start: it is about to open them, alone.  NULL: it is a reader. */
 	void (*opens)(void *arg);
 	/*
-	 * It says why it cannot go on; opening: at a later start, it cannot open them, and has closed what it had.
-	 * down() follows.  why is its sentence, valid until the next one is up.
+	 * It says, or up() did, why it cannot go on; opening: at a later start, it cannot open them, and has closed
+	 * what it had, or is about to.  down() follows.  why is its sentence, valid until the next one is up.
 	 */
 	void (*gives_up)(void *arg, bool opening, enum err e, const char *why);
 	/*

@@ -121,6 +121,20 @@ open_to_write(struct store_exec *x, const struct store_exec_params *p, const cha
 	return e;
 }
 
+/* Where it is alone there may be no log, nor anybody to compare with. */
+static enum err
+open_to_read(struct store_exec *x, const struct store_exec_params *p, const char **why)
+{
+	enum err e = db_open_to_read(&x->ledger, &db_ledger_schema, p->state_dir, p->vfs, why);
+
+	if (e != ERR_OK || p->vfs != NULL)
+		return e;
+	if (db_names_note(&x->names, p->state_dir, why) != ERR_OK)
+		x->names = (struct db_names){0};
+	*why = "a file of the state directory was moved while it was opened";
+	return db_has_moved(&x->ledger) ? ERR_STORAGE_MOVED : ERR_OK;
+}
+
 enum err
 store_exec_open(struct store_exec **out, const struct store_exec_params *p, const char **why)
 {
@@ -137,8 +151,7 @@ store_exec_open(struct store_exec **out, const struct store_exec_params *p, cons
 	store_finds_init(&x->finds);
 	buf_init(&x->answers, OUT_MAX);
 	strncpy(x->state_dir, p->state_dir, sizeof(x->state_dir) - 1);
-	e = x->reads ? db_open_to_read(&x->ledger, &db_ledger_schema, p->state_dir, p->vfs, why)
-		     : open_to_write(x, p, why);
+	e = (x->reads ? open_to_read : open_to_write)(x, p, why);
 	if (e == ERR_OK) {
 		*out = x;
 		return ERR_OK;
@@ -235,6 +248,10 @@ store_exec_hello(struct buf *out, struct store_exec *x, enum err e, const char *
 	at = wire_begin(out, 0, ERR_OK);
 	put_last_backup(x, out);
 	pack_u8(out, x->ledger.found == 0);
+	for (size_t i = 0; i < DB_NAMES; i++) {
+		pack_u64(out, x->names.of[i].device);
+		pack_u64(out, x->names.of[i].inode);
+	}
 	wire_end(out, at);
 }
 

@@ -7,9 +7,10 @@
  *
  * Ids begin at 1.  Answers with id 0 come from a child on its own: ERR_BUSY, u8 enum wire_opening, before
  * the writer opens the files, and each second while it migrates them, if that takes long; then that the
- * files are open (ERR_OK, u64 time of the last backup, u64 objects newer than that), later ones how many
- * commits were made (ERR_OK, u32, then the same, then u8 percent of a backup that is under way or 0, and u8:
- * 1 when the files have lost their names), any of them why the child gives up (an error, text why).
+ * files are open (ERR_OK, u64 time of the last backup, u64 objects newer than that, u8: 1 when there was no
+ * ledger, and of each name in db_names.h u64 device, u64 inode), later ones how many commits were made (ERR_OK,
+ * u32, then the former two, then u8 percent of a backup that is under way or 0, and u8: 1 when the files have
+ * lost their names), any of them why the child gives up (an error, text why).
  */
 #ifndef WIRE_H
 #define WIRE_H

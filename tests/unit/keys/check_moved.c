@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <check.h>
+#include <sqlite3.h>
 
 #include "base/metric.h"
 #include "disk.h"
@@ -17,6 +18,7 @@
 
 static struct object *made;
 static char aside[DISK_PATH_MAX];
+static sqlite3_vfs moving; /* SQLite's layer, with other files while it opens some */
 
 static void
 start(void)
@@ -26,6 +28,13 @@ start(void)
 	made = rig_object(&rig, "a", NULL);
 	ck_assert_int_eq(rig_create(&rig, made), ERR_OK);
 	ck_assert(disk_join(aside, rig.dir, "aside"));
+}
+
+static void
+stop(void)
+{
+	sqlite3_vfs_unregister(&moving);
+	teardown();
 }
 
 /* What is served goes on being served; and health has it. */
@@ -226,6 +235,112 @@ START_TEST(test_no_other_reader)
 }
 END_TEST
 
+static char other[DISK_PATH_MAX], marker[DISK_PATH_MAX];
+
+/* Makes another object, which an older copy of the ledger, elsewhere, does not have. */
+static struct object *
+make_newer(void)
+{
+	char path[DISK_PATH_MAX], copy[DISK_PATH_MAX];
+	struct object *o;
+
+	rig_stop(&rig); /* what is in the log is then in the file */
+	ck_assert(disk_join(other, rig.dir, "other") && disk_join(marker, rig.dir, "marker"));
+	ck_assert(disk_join(path, rig.state, "ledger.db") && disk_join(copy, other, "ledger.db"));
+	ck_assert_int_eq(mkdir(other, 0700), 0);
+	ck_assert_int_eq(disk_copy(path, copy), ERR_OK);
+	rig_start(&rig);
+	o = rig_object(&rig, "a", NULL);
+	ck_assert_int_eq(rig_create(&rig, o), ERR_OK);
+	return o;
+}
+
+static bool
+replace(void)
+{
+	return rename(rig.state, aside) == 0 && rename(other, rig.state) == 0;
+}
+
+static bool
+put_back(void)
+{
+	return rename(rig.state, other) == 0 && rename(aside, rig.state) == 0;
+}
+
+static void
+end_reader(void)
+{
+	pid_t reader = store_reader_pid(rig.store);
+
+	ck_assert_int_gt(reader, 0);
+	kill(reader, SIGKILL);
+	while (rig.refused == 0 && rig.reader_restarted == 0)
+		loop_turn(rig.loop, true);
+}
+
+static void
+await_right_reader(const struct object *newer)
+{
+	while (rig.reader_restarted == 0)
+		loop_turn(rig.loop, true);
+	load_ok(newer);
+	kept();
+}
+
+/* Nor one that comes before the writer has looked: it would go on reading that when the files are back. */
+START_TEST(test_no_reader_of_others)
+{
+	struct object *newer = make_newer();
+
+	ck_assert(replace());
+	end_reader();
+	load_fails(newer, ERR_STORAGE_DOWN);
+	load_fails(made, ERR_STORAGE_DOWN); /* as that copy has it */
+	ck_assert_int_eq(rig.reader_restarted, 0);
+	ck_assert_str_eq(rig.why, "refused: STORAGE_MOVED: what is in the state directory is not what is open to "
+	    "be written");
+	if (_i == 1) /* it looks then */
+		ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_STORAGE_MOVED);
+	ck_assert(put_back());
+	if (_i == 1)
+		ck_assert_int_eq(rig_create(&rig, rig_object(&rig, "a", NULL)), ERR_OK);
+	await_right_reader(newer);
+}
+END_TEST
+
+/* Once it finds others there, which are away when it looks again. */
+static int
+open_others(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out)
+{
+	bool moves = (flags & SQLITE_OPEN_MAIN_DB) && unlink(marker) == 0;
+	int rc;
+
+	if (moves)
+		(void)replace(); /* unless they are there already */
+	rc = sqlite3_vfs_find("unix")->xOpen(vfs, name, file, flags, out);
+	if (moves)
+		(void)put_back();
+	return rc;
+}
+
+START_TEST(test_put_back_while_it_opens)
+{
+	struct object *newer = make_newer();
+
+	moving = *sqlite3_vfs_find("unix");
+	moving.zName = "moving";
+	moving.xOpen = open_others;
+	ck_assert_int_eq(disk_copy(rig.root, marker), ERR_OK);
+	if (_i == 1)
+		ck_assert(replace());
+	sqlite3_vfs_register(&moving, 1);
+	end_reader();
+	ck_assert_str_eq(rig.why, "refused: STORAGE_MOVED: a file of the state directory was moved while it was "
+	    "opened");
+	await_right_reader(newer);
+}
+END_TEST
+
 /* The word of an idle writer: 1 or 0, or -1 when it says nothing. */
 static int
 says(struct store_exec *x)
@@ -280,13 +395,15 @@ main(void)
 	SRunner *r = srunner_create(s);
 	int failed;
 
-	tcase_add_checked_fixture(t, start, teardown);
+	tcase_add_checked_fixture(t, start, stop);
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, test_each_name, 0, 10);
 	tcase_add_test(t, test_in_place);
 	tcase_add_test(t, test_cannot_be_looked_at);
 	tcase_add_loop_test(t, test_backup_of_what_is_open, 0, 2);
 	tcase_add_test(t, test_no_other_reader);
+	tcase_add_loop_test(t, test_no_reader_of_others, 0, 2);
+	tcase_add_loop_test(t, test_put_back_while_it_opens, 0, 2);
 	tcase_add_test(t, test_told_when_idle);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
