@@ -46,13 +46,18 @@ void gate_free(struct gate *g);
 size_t gate_configure(struct gate *g, struct tls_server *tls, struct tenants *tenants,
     const struct gate_limits *limits);
 
+/* What authorities say of a certificate, as sessions show it. */
+struct gate_vouched {
+	const struct tenant *voucher; /* whose authority lets it in, or NULL; borrowed from the tenants */
+	bool asked;		      /* they were */
+	bool unseen;		      /* of a session, not: see gate_unseen() */
+};
 /*
  * The same with a copy of the tenants in use (gate_tenants()) that differs from them in one pinned
- * certificate: only sessions with that one are looked at.  *voucher: whose authority lets their client
- * in, or NULL; borrowed from the tenants.
+ * certificate: only sessions with that one are looked at.
  */
 size_t gate_change_pinned(struct gate *g, struct tenants *tenants,
-    const uint8_t sha256[TLS_DIGEST_LEN], const struct tenant **voucher);
+    const uint8_t sha256[TLS_DIGEST_LEN], struct gate_vouched *out);
 /*
  * Sessions that are not closed yet because memory lacked to look whose their client is: they are served
  * nothing, and looked at again in a second.

@@ -38,7 +38,7 @@ struct trust_change {
 	unsigned at, removed; /* names: looked for, found */
 	enum err left; /* why a file may still be there */
 	const struct tenant *voucher; /* whose authority lets its client in all the same; borrowed */
-	bool unlooked; /* for that: memory lacked, or its file cannot be read */
+	bool unlooked; /* for that: memory lacked, or its file cannot be read and no session shows it */
 };
 
 static void
@@ -188,7 +188,7 @@ pin_now(struct keyferryd *d, struct trust_change *c, const struct certificate_te
 		*detail = "the configuration has changed meanwhile: the certificate is not taken";
 	}
 	if (e == ERR_OK) {
-		(void)gate_change_pinned(d->gate, ts, c->sha256, &c->voucher);
+		(void)gate_change_pinned(d->gate, ts, c->sha256, &(struct gate_vouched){0});
 		expiry_measure(d);
 	}
 	pinned_unref(p);
@@ -217,13 +217,16 @@ static enum err
 unpin_now(struct keyferryd *d, struct trust_change *c, size_t *closed)
 {
 	struct tenants *ts = tenants_copy(gate_tenants(d->gate));
+	struct gate_vouched vouched;
 
 	if (ts == NULL)
 		return ERR_NO_MEMORY;
 	tenants_unpin(ts, c->sha256);
-	*closed = gate_change_pinned(d->gate, ts, c->sha256, &c->voucher);
+	*closed = gate_change_pinned(d->gate, ts, c->sha256, &vouched);
+	c->voucher = vouched.voucher;
+	c->unlooked &= !vouched.asked;
 	find_voucher(c, ts);
-	c->unlooked |= gate_unseen(d->gate) > 0;
+	c->unlooked |= vouched.unseen;
 	tenants_unref(ts);
 	expiry_measure(d);
 	return ERR_OK;

@@ -209,22 +209,25 @@ sort_all(struct gate *g)
 
 /* Those with this certificate, at once. */
 static size_t
-sort_those(struct gate *g, const uint8_t *sha256, const struct tenant **voucher)
+sort_those(struct gate *g, const uint8_t *sha256, struct gate_vouched *out)
 {
 	size_t closed = 0;
 	struct sorted r;
 
 	LIST_FOREACH_SAFE(l, next, &g->sessions) {
 		struct session *s = CONTAINER_OF(l, struct session, link);
-		bool closing = s->state == SESSION_CLOSING;
+		bool closing = s->state == SESSION_CLOSING, unseen;
 
 		if (s->tenant == NULL ||
 		    memcmp(stream_peer(s->stream)->sha256, sha256, TLS_DIGEST_LEN) != 0)
 			continue;
 		r = session_sort(s);
 		closed += !r.stays && !closing;
+		unseen = r.stays && s->unseen;
+		out->unseen |= unseen;
+		out->asked |= r.asked && !unseen;
 		if (r.voucher != NULL)
-			*voucher = r.voucher;
+			out->voucher = r.voucher;
 	}
 	return closed;
 }
@@ -232,7 +235,7 @@ sort_those(struct gate *g, const uint8_t *sha256, const struct tenant **voucher)
 /* sha256: only that certificate has changed; or NULL. */
 static size_t
 set_tenants(struct gate *g, struct tenants *tenants, const uint8_t *sha256,
-    const struct tenant **voucher)
+    struct gate_vouched *out)
 {
 	struct tenants *old = g->tenants;
 	size_t closed;
@@ -240,17 +243,17 @@ set_tenants(struct gate *g, struct tenants *tenants, const uint8_t *sha256,
 	g->tenants = tenants_ref(tenants);
 	if (old != NULL)
 		tenants_inherit(tenants, old);
-	closed = sha256 != NULL ? sort_those(g, sha256, voucher) : sort_all(g);
+	closed = sha256 != NULL ? sort_those(g, sha256, out) : sort_all(g);
 	tenants_unref(old);
 	return closed;
 }
 
 size_t
 gate_change_pinned(struct gate *g, struct tenants *tenants, const uint8_t sha256[TLS_DIGEST_LEN],
-    const struct tenant **voucher)
+    struct gate_vouched *out)
 {
-	*voucher = NULL;
-	return set_tenants(g, tenants, sha256, voucher);
+	*out = (struct gate_vouched){0};
+	return set_tenants(g, tenants, sha256, out);
 }
 
 size_t

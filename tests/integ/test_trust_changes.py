@@ -102,6 +102,16 @@ class Changes(Case):
         gw.ctl("trust", "add", "a", other.pem)
         self.assertEqual(remove(other), (0, ""))
         self.assert_refused(gw, other)
+        for name, look, say in (("unread", False, "could not be looked"), ("shown", True, "^$")):
+            with self.subTest(name=name), contextlib.ExitStack() as sessions:
+                client = ca.client(name, "/CN=" + name)
+                gw.ctl("trust", "add", "a", client.pem)
+                if look:  # at what its session has shown
+                    sessions.enter_context(kf.Client(gw, client)).ok(ttlv.item("DiscoverVersions"))
+                self.write(gw, "state/trust/a/%s.pem" % client.digest, "what nobody can read")
+                closed, warning = remove(client)
+                self.assertEqual(closed, look)
+                self.assertRegex(warning, say)
 
     @kf.testing_only
     def test_remove_without_memory(self):

@@ -126,6 +126,44 @@ START_TEST(who_was_not_seen_is_looked_at_in_a_second)
 }
 END_TEST
 
+static struct gate_vouched
+change(struct authority *a, enum who who, unsigned lacking)
+{
+	struct tenants *ts = tenants_of(a);
+	struct gate_vouched v;
+
+	fault_test_arm(FAULT_ALLOC, 0, lacking);
+	(void)gate_change_pinned(gate, ts, rig.digests[who], &v);
+	fault_test_clear();
+	tenants_unref(ts);
+	return v;
+}
+
+/* Of a certificate that changes, its own sessions alone tell whether an authority takes it. */
+START_TEST(those_of_another_certificate_say_nothing_of_it)
+{
+	struct client *c = keep(versions[_i]);
+	struct tenants *ts = tenants_of(authority);
+	struct gate_vouched v;
+
+	fault_test_arm(FAULT_ALLOC, 0, UINT_MAX);
+	configure(ts);
+	fault_test_clear();
+	ck_assert_uint_eq(gate_unseen(gate), 1);
+	v = change(authority, WHO_UNKNOWN, 0);
+	ck_assert(v.voucher == NULL && !v.asked && !v.unseen);
+	v = change(authority, WHO_RIGHT, UINT_MAX);
+	ck_assert(v.voucher == NULL && !v.asked && v.unseen);
+	v = change(authority, WHO_RIGHT, 0);
+	ck_assert(v.voucher == tenants_at(gate_tenants(gate), 0) && v.asked && !v.unseen);
+	(void)change(authority, WHO_RIGHT, UINT_MAX);
+	v = change(other, WHO_RIGHT, 0);
+	pump();
+	ck_assert(v.voucher == NULL && v.asked && !v.unseen);
+	ck_assert(c->ended);
+}
+END_TEST
+
 /* It is the end of a certificate all the same: what came before it is answered. */
 START_TEST(an_end_that_was_not_seen_comes_later)
 {
@@ -162,6 +200,7 @@ main(void)
 	tcase_add_loop_test(t, who_is_still_known_is_served, 0, 2);
 	tcase_add_loop_test(t, who_is_not_known_any_more_is_not_served, 0, 4);
 	tcase_add_test(t, who_was_not_seen_is_looked_at_in_a_second);
+	tcase_add_loop_test(t, those_of_another_certificate_say_nothing_of_it, 0, 2);
 	tcase_add_loop_test(t, an_end_that_was_not_seen_comes_later, 0, 2);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
