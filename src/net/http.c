@@ -30,6 +30,14 @@ http_init(const char **why)
 	const curl_version_info_data *info;
 
 	unsetenv("SSLKEYLOGFILE"); /* libcurl would write the sessions' keys there */
+	/*
+	 * The C library's own five seconds for a name server are more than a connection has: with a dead one
+	 * in front no call would ever come to the next.
+	 */
+	if (setenv("RES_OPTIONS", "timeout:1 attempts:2", 0) != 0) {
+		*why = "out of memory";
+		return ERR_NO_MEMORY;
+	}
 	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, alloc_bytes, alloc_free, alloc_resize,
 		alloc_text, alloc_array) != CURLE_OK) {
 		*why = "libcurl cannot be initialised";

@@ -10,6 +10,7 @@ import time
 
 import cloud
 import kf
+import nameserver
 import scrape
 import ttlv
 from test_keyprotect import CloudCase, QUIET
@@ -219,6 +220,32 @@ class Outage(CloudCase):
 
 REFUSAL = ('{"resources": [{"errorMsg": "Unprocessable Entity", "reasons": '
            '[{"code": "UNPROCESSABLE_CIPHERTEXT_ERR"}]}]}')
+
+
+class DeadNameServer(CloudCase):
+    """The first one of those that the system asks, in its own time: that is five seconds."""
+
+    def begin(self):
+        try:
+            names = nameserver.NameServers(self.cloud.dir)
+        except OSError as e:
+            self.skipTest(str(e))
+        self.addCleanup(names.stop)
+        self.names = names
+        vault = self.cloud.vault(host="kp.test:" + self.cloud.place.split(":")[1])
+        self.gw = self.gateway(start=False, tenants=[
+            kf.Tenant("a", kf.AUTHORITY.make("vcenter"), options=self.options, vault=vault)])
+        plain = self.gw.command
+        self.gw.command = lambda: names.for_command(plain())
+        self.gw.start()
+
+    def test_next_one_is_asked_in_time(self):
+        with self.gw.client() as c:
+            uid = c.create()
+            key = c.key(uid)
+            self.gw.control("cache flush")
+            self.assertEqual(c.key(uid), key)
+        self.assertTrue(self.names.was_silent())
 
 
 class Integrity(CloudCase):
