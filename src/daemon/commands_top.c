@@ -50,7 +50,7 @@ put_key_managers(struct json *j, const struct tenants *ts)
 
 	for (size_t i = 0; (t = tenants_at(ts, i)) != NULL; i++)
 		if (t->custody != NULL)
-			counts[custody_state(t->custody)]++;
+			counts[custody_state_for(t->custody, t->cache_terms.ride_out_ns)]++;
 	json_object(j, "key-managers");
 	for (int s = 0; s < CUSTODY_STATES; s++)
 		if (counts[s] > 0)

@@ -48,7 +48,8 @@ lists_due(const struct tenant *t)
 static int64_t
 key_manager_state(const struct tenant *t)
 {
-	return t->custody != NULL ? (int64_t)custody_state(t->custody) : NOTHING;
+	return t->custody != NULL ? (int64_t)custody_state_for(t->custody, t->cache_terms.ride_out_ns)
+				  : NOTHING;
 }
 
 static int64_t

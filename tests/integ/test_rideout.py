@@ -13,6 +13,7 @@ import time
 
 import cloud
 import kf
+import scrape
 import ttlv
 import virtual
 from ttlv import on
@@ -378,6 +379,11 @@ class Strict(VirtualCase):
             self.assertTrue(self.served(a))
             self.assertIn("cut off since", self.state("b"))
             self.assertIn("riding out since", self.state("a"))
+            states = scrape.metrics(self.gw)
+            for of in (("tenant=a", "state=riding out"), ("tenant=b", "state=cut off")):
+                self.assertEqual(states.of("key_manager_state", *of), 1, of)
+            told = self.gw.control("top", "once=yes")[0]["key-managers"]
+            self.assertEqual((told.get("riding out"), told.get("cut off")), (1, 1))
             self.outage("none")
             self.clock.until(lambda: self.get(b, uid).status == ttlv.SUCCESS, "served again",
                              2 * AGAIN)
