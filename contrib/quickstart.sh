@@ -175,7 +175,7 @@ start_simulator() {
   fi
   ! running gateway >/dev/null || stop_gateway
   say "Starting a simulator of IBM Key Protect"
-  rm -rf "$dir/state" "$conf" "$dir/vcenter.state"
+  rm -rf "$dir/state" "$conf" "$dir/vcenter.state" "$dir/simulator.json"
   make_certificate key-protect "/CN=localhost" -algorithm EC -pkeyopt ec_paramgen_curve:P-256
   [ -f "$dir/api.key" ] || openssl rand -hex 24 >"$dir/api.key"
   cat >"$dir/simulator.setup" <<SETUP
@@ -223,7 +223,7 @@ explain_failure() {
     cat >&2 <<TXT
 The gateway keeps keys in memory that the system must not swap out.  This shell may lock
 $(ulimit -l) KiB.  Raise the limit, for example with
-    sudo prlimit --pid $$ --memlock=16777216:16777216
+    sudo prlimit --pid \$\$ --memlock=16777216:16777216
 and run this script again, or set allow-unlocked-heap = true in $conf.
 TXT
   fi
@@ -360,9 +360,9 @@ TXT
 }
 
 start() {
+  umask 077
   mkdir -p "$dir"
   [ -w "$dir" ] || die "$dir belongs to $(stat -c %U "$dir"): run this as that user, or move it away"
-  umask 077
   install_packages
   build_all
   [ "$key_protect" = no ] || start_simulator
